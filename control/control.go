@@ -1,0 +1,63 @@
+// Package control reads what multi-SIM gateways say in protocols of their own:
+// keepalives, card identities, SIM commands, SMS. One file per protocol; the
+// list in Protocols is where a new one is added.
+//
+// A record is evidence of multi-SIM equipment, never of its being unlawful, so
+// a protocol passes on nothing that its length, checksum and field checks do
+// not bear out. Passwords are never kept; short-message text is never read.
+package control
+
+import "simtrap/ident"
+
+// Role is what the sender of a record is, as the protocol tells it.
+type Role uint8
+
+const (
+	RoleUnknown Role = iota
+	RoleGateway      // holds radio modules; the box itself
+	RoleBank         // holds cards, away from the modules
+	RoleServer       // SMS server, scheduler, management
+)
+
+func (r Role) String() string {
+	return [...]string{"unknown", "gateway", "bank", "server"}[min(r, RoleServer)]
+}
+
+// Kind is what a record says.
+type Kind uint8
+
+const (
+	Keepalive Kind = iota + 1 // the sender is alive, with the state of a channel
+	Login                     // the sender registers or authenticates
+	Identity                  // a card or module identity
+	Event                     // a call, message or state change on a channel
+	Command                   // a server tells a gateway to do something
+	Answer                    // the peer's answer to one of the above
+	APDU                      // a SIM command or response on its way to or from a card
+)
+
+// Record is one fact from a gateway's own protocol.
+type Record struct {
+	Time             int64
+	Src, Dst         ident.Addr // of the packet that carried it
+	SrcPort, DstPort uint16
+	Realm            ident.Realm
+	TCP              bool
+	Protocol         string // name of the protocol, as in Protocols
+	Vendor           string // maker, where the protocol tells, else empty
+	Kind             Kind
+	Sender           Role
+	Channel          uint32 // hash of, or number of, the channel; 0 when none is told
+	IMSI             ident.IMSI
+	IMEI             ident.IMEI
+	ICCID            ident.ICCID
+	Number           ident.Number
+	// Sound says that every check the protocol allows was passed: framing,
+	// length, counters, and the check digits of the identities carried. Only
+	// sound records count towards proof (VERDICT section 6).
+	Sound bool
+	// Answered says that this record answers one that the peer sent on the
+	// same flow, which a stranger who forges source addresses cannot bring
+	// about.
+	Reply bool
+}

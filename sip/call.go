@@ -1,0 +1,118 @@
+package sip
+
+import "simtrap/ident"
+
+// Party is one side of a call or registration as seen on the wire: the
+// addresses of packets, not what headers claim.
+type Party struct {
+	Addr ident.Addr
+	Port uint16
+}
+
+// Seen tells what of an exchange was visible.
+type Seen uint8
+
+const (
+	SeenRequest  Seen = 1 << iota // at least one packet from caller to callee
+	SeenResponse                  // at least one packet from callee to caller
+)
+
+// Call is one call attempt: an INVITE transaction and the dialog it opens.
+// Times are nanoseconds since the Unix epoch, 0 when not seen. The caller is
+// the side that sent the INVITE on this hop, the callee the side that received
+// it; a box in the middle (an SBC) therefore shows two calls.
+type Call struct {
+	ID             uint64 // unique within a Tracker, in order of appearance
+	Realm          ident.Realm
+	Caller, Callee Party
+	TCP            bool
+
+	Invite, Trying, Ringing, Progress, Answer, Ack, End int64
+	// Progress is the first provisional response with SDP (early media).
+	// End is BYE, CANCEL's final response, or the failure's final response.
+	Last int64 // last message seen
+
+	Cause   uint16 // final status of the INVITE, 0 while open; 487 after CANCEL
+	EndedBy Side   // who sent the BYE or CANCEL
+	Seen    Seen
+	// Verified says that the caller proved to have read the callee's answers:
+	// it sent an ACK, PRACK or BYE with the To tag that the callee chose. A
+	// stranger forging the caller's address cannot.
+	Verified bool
+	// Midway says that the call was open before the first message seen.
+	Midway bool
+
+	CalleeKey   uint64 // keyed hash of the normalised called number, 0 unknown
+	CallerKey   uint64
+	CalleeClass ident.NumberClass
+	CallerClass ident.NumberClass
+	CalledUser  ident.Number // for what is written under authority
+
+	// Offer and answer as last seen: the media the caller and the callee
+	// expect to receive.
+	CallerMedia, CalleeMedia Media
+	UserAgent                [2]string // of caller and callee, at most 64 bytes
+	CalleeShape, CallerShape uint64    // header shape of their messages
+
+	Retransmits uint16 // same request or response again, 50 ms or more apart
+	Reinvites   uint16
+	Refers      uint16
+}
+
+// Side is one side of a call.
+type Side uint8
+
+const (
+	SideNone Side = iota
+	SideCaller
+	SideCallee
+)
+
+// CallEvent is why a Handler is told about a call.
+type CallEvent uint8
+
+const (
+	CallStarted  CallEvent = iota + 1 // first message seen
+	CallMedia                         // an SDP brought or changed an address
+	CallRinging                       // 180, or 183
+	CallAnswered                      // 2xx to INVITE
+	CallVerified                      // Verified has become true
+	CallEnded                         // over; the Call is not touched again
+)
+
+// Registration is one binding of an account to a contact at a registrar, as it
+// is kept up over time.
+type Registration struct {
+	Realm      ident.Realm
+	Account    ident.Account
+	AccountKey uint64 // keyed hash of user@host
+	UserKey    uint64 // keyed hash of the normalised user part, as in Call.CalleeKey
+	Client     Party  // who registers, as on the wire
+	Registrar  Party
+	// ContactKey is a hash of host and port in Contact: which socket on the
+	// private network the account lives on.
+	ContactKey  uint64
+	ContactHost ident.Addr // zero for a host name
+	ContactPort uint16
+	Expires     int64 // seconds granted, else asked
+	Requests    uint32
+	Accepted    uint32 // 2xx seen
+	Refused     uint32 // final responses other than 2xx and the 401/407 challenge
+	First, Last int64  // of successful (or, one way only, sent) refreshes
+	// Interval is the time between the last two refreshes, ns.
+	Interval  int64
+	UserAgent string
+	Seen      Seen
+	Removed   bool // expires=0
+}
+
+// Handler receives what a Tracker concludes, in the order of the messages. The
+// pointers are the Tracker's own: read them during the call only.
+type Handler interface {
+	Call(*Call, CallEvent)
+	Registration(*Registration)
+	// Request is told of every request outside calls and registrations that a
+	// final response answered or that nobody answered: MESSAGE, SUBSCRIBE,
+	// NOTIFY, OPTIONS. status is 0 when no response was seen.
+	Request(m Method, from, to Party, realm ident.Realm, status uint16, t int64)
+}

@@ -1,0 +1,113 @@
+// Package sip reads the Session Initiation Protocol (RFC 3261) as it is seen on
+// a tap: a lenient parser without allocation, message framing on streams,
+// transactions, calls and registrations.
+package sip
+
+import "simtrap/ident"
+
+// Method is a request method (RFC 3261 section 7.1 and its extensions).
+type Method uint8
+
+const (
+	MethodUnknown Method = iota
+	INVITE
+	ACK
+	BYE
+	CANCEL
+	REGISTER
+	OPTIONS
+	INFO
+	PRACK
+	UPDATE
+	SUBSCRIBE
+	NOTIFY
+	REFER
+	MESSAGE
+	PUBLISH
+)
+
+// Message is one parsed message. Every slice is a view into the bytes given to
+// Parse. Where a header occurs more than once, the first value is kept, and for
+// Contact the count.
+type Message struct {
+	Raw     []byte
+	Method  Method // of the request, or of CSeq in a response
+	Status  uint16 // 0 in a request
+	Reason  []byte // reason phrase
+	URI     []byte // request-URI
+	URIUser []byte // its user part, without parameters
+	URIHost []byte
+
+	Via           []byte // topmost, whole value
+	ViaHost       []byte
+	ViaPort       uint16
+	Branch        []byte
+	From, To      NameAddr
+	CallID        []byte
+	CSeq          uint32
+	Contact       NameAddr
+	Contacts      int    // how many contacts there are in all; "*" counts as none
+	Expires       int64  // seconds, of the header or else of the first contact; -1 absent
+	UserAgent     []byte // User-Agent of a request, Server of a response, either of either
+	PAI           []byte // user part of P-Asserted-Identity (RFC 3325), or of Remote-Party-ID
+	Event         []byte
+	ContentType   []byte
+	ContentLength int64 // -1 absent
+	Body          []byte
+	SDP           SDP // of the body, when it holds one
+	// Shape is a hash of the order and spelling of the header names.
+	Shape uint64
+	// Lenient has a bit for every rule of the grammar that was bent to read it.
+	Lenient Leniency
+}
+
+// NameAddr is the value of a From, To or Contact header (RFC 3261 section
+// 20.10), in views.
+type NameAddr struct {
+	User, Host, Tag []byte
+	Port            uint16
+	Expires         int64 // Contact parameter, seconds; -1 absent
+}
+
+// Leniency tells what was bent; bits are defined beside the parser.
+type Leniency uint32
+
+// SDP is what call tracking needs of a session description (RFC 4566), read
+// leniently because gateways send what strict readers refuse.
+type SDP struct {
+	Present    bool
+	OriginUser []byte // o=
+	OriginAddr []byte
+	Name       []byte   // s=
+	Audio      [2]Media // the first two m=audio lines
+	N          int      // how many of Audio are set
+}
+
+// Media is one m=audio line with the c= line that governs it.
+type Media struct {
+	Addr      ident.Addr // zero when c= is a host name or missing
+	Port      uint16     // 0: refused or on hold
+	RTCPPort  uint16     // a=rtcp (RFC 3605), else 0
+	Secure    bool       // RTP/SAVP and relatives
+	Formats   [12]Format // payload types in order of preference
+	N         int
+	Direction Direction
+	Ptime     uint16 // milliseconds, 0 when not told
+}
+
+// Format is one payload type and its clock rate in Hz (RFC 3551 section 6 for
+// the static ones, a=rtpmap for the others; 0 unknown).
+type Format struct {
+	PT   uint8
+	Rate uint32
+}
+
+// Direction of a media line (RFC 4566 section 6).
+type Direction uint8
+
+const (
+	SendRecv Direction = iota
+	SendOnly
+	RecvOnly
+	Inactive
+)
