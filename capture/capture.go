@@ -31,9 +31,9 @@ const (
 )
 
 // Frame is one captured frame of a Batch. Time is nanoseconds since the Unix
-// epoch, UTC, never less than the time of the frame before it of the same
-// source. Len is what was captured, Wire the length on the wire; Len < Wire
-// means that a snap length cut the frame.
+// epoch, UTC, never negative and never less than the time of the frame before
+// it of the same source. Len is what was captured, Wire the length on the wire,
+// at least Len; Len < Wire means that a snap length cut the frame.
 type Frame struct {
 	Time int64
 	Off  uint32 // where in Batch.Block the frame begins
@@ -43,15 +43,20 @@ type Frame struct {
 	Port uint16 // tap port or pcapng interface, for records; 0 when there is one
 }
 
-// Batch is one block and the frames in it.
+// Batch is one block and the frames in it. Frame i of a batch is frame Seq+i of
+// its Source, so (Time, Source, Seq+i) orders all frames of a run. Files, however
+// many, are one source with number 0: they are merged by time before they are
+// numbered, and one batch may hold frames of several files. Live ports have
+// source numbers of their own.
 type Batch struct {
 	Block  []byte
 	Frames []Frame
-	Source uint32 // which input: files in the order of their names, then ports
+	Source uint32 // 0 for files, else which live port
 	Seq    uint64 // number of Frames[0] within Source, from 0
 
 	refs    atomic.Int32
 	release func(*Batch)
+	room    []Frame // the whole of what Frames is a part of, for reuse
 }
 
 // NewBatch makes a batch with one reference; release, which may be nil, is
@@ -96,8 +101,8 @@ const (
 	Cut       Kind = iota + 1 // the input ends within a record
 	Corrupt                   // a header makes no sense; the rest of the file is lost
 	Truncated                 // frames cut by a snap length
-	Backwards                 // time ran backwards
-	Skipped                   // a block or record was passed over
+	Backwards                 // time ran backwards or was out of line
+	Skipped                   // a packet was passed over, it belongs to nothing declared
 )
 
 // Damage is one kind of thing that was wrong with one input, with the place of
@@ -111,8 +116,9 @@ type Damage struct {
 	Count  uint64
 }
 
+// Error gives one line: file, offset, what was found.
 func (d *Damage) Error() string {
-	s := fmt.Sprintf("%s: offset %d: %s", d.File, d.Offset, d.Detail)
+	s := fmt.Sprintf("%s: offset %d: %s", printable(d.File), d.Offset, d.Detail)
 	if d.Count > 1 {
 		s += fmt.Sprintf(" (%d times)", d.Count)
 	}

@@ -56,8 +56,13 @@ type Record struct {
 	// length, counters, and the check digits of the identities carried. Only
 	// sound records count towards proof (VERDICT section 6).
 	Sound bool
-	// Answered says that this record answers one that the peer sent on the
-	// same flow, which a stranger who forges source addresses cannot bring
-	// about.
+	// Reply says that this record has the form of an answer to one of the
+	// peer's. Whether the peer did send that one, Sessions knows.
 	Reply bool
+	// Exchange is equal in a request and in the answer to it, whichever way
+	// they go; 0 where the protocol offers nothing to tell by.
+	Exchange uint64
+	// Digest is equal in all records of one message and in those of its exact
+	// copies. No password and no text of a message goes into it.
+	Digest uint64
 }

@@ -2,6 +2,25 @@
 // layers, VLAN tags, PPPoE, MPLS, tunnels, fragments, TCP in order. It is all
 // our own code because it meets hostile bytes; every length is checked, every
 // table is bounded, and whatever is dropped is counted by its reason.
+//
+// The three parts are used like this, each by one goroutine at a time:
+//
+//	r := dec.Frame(f.Link, batch.Data(i), f.Wire, &p)
+//	for r == packet.Fragment {
+//		whole, ok := defrag.Add(&p)
+//		if !ok {
+//			break
+//		}
+//		r = dec.Resume(whole, &p)
+//	}
+//	switch r {
+//	case packet.Datagram: // p is a UDP datagram
+//	case packet.Segment:
+//		streams.Feed(&p, emit)
+//	}
+//
+// No checksum is verified: network cards fill them in after a capture on the
+// sending host has seen the packet, so a wrong one says nothing.
 package packet
 
 import "simtrap/ident"
@@ -41,15 +60,35 @@ type Packet struct {
 	Length  uint32
 	Payload []byte
 	Access  Access
+	// Frag is set when the decoder's result is Fragment, and stale otherwise.
+	Frag Frag
 }
 
 // Access is how the line reached the tap: attributes of a line, not its key.
-// Zero means absent.
+// Zero means absent. Of what occurs more than once the outermost is kept.
 type Access struct {
 	VLAN    [2]uint16 // outer, inner VLAN identifier (IEEE 802.1Q)
 	Session uint16    // PPPoE session (RFC 2516)
 	TEID    uint32    // GTP-U tunnel endpoint (3GPP TS 29.281)
-	Tunnel  uint8     // how many tunnel headers were removed
+	Tunnel  uint8     // how many tunnel headers were removed: GRE, GTP-U, VXLAN, IP in IP
+	// OuterSrc and OuterDst are the ends of the outermost tunnel.
+	OuterSrc, OuterDst ident.Addr
+}
+
+// Frag is one fragment of an IP datagram (RFC 791 section 3.2, RFC 8200
+// section 4.5). Src, Dst and Access of the Packet are those of the fragmented
+// datagram.
+type Frag struct {
+	ID     uint32 // identification; 16 bits in IPv4
+	Offset uint32 // bytes, a multiple of 8, at most 65528
+	Length uint32 // bytes on the wire; Data is shorter when a snap length cut the frame
+	More   bool   // not the last fragment
+	V6     bool
+	Proto  uint8 // what the reassembled bytes begin with; in IPv6 only the first fragment's counts
+	// Headers is how many headers were removed so far, so that the limit holds
+	// over reassembly too.
+	Headers uint8
+	Data    []byte // a view, as Payload is
 }
 
 // Cut says whether a snap length took part of the payload.

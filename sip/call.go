@@ -28,21 +28,32 @@ type Call struct {
 	TCP            bool
 
 	Invite, Trying, Ringing, Progress, Answer, Ack, End int64
+	// Invite is the first INVITE; one that was challenged and sent again with
+	// credentials is the same call. Ringing is the first 180 or 183.
 	// Progress is the first provisional response with SDP (early media).
-	// End is BYE, CANCEL's final response, or the failure's final response.
+	// Answer is the first 2xx. Where the callee's side was never visible it is
+	// the ACK that only a 2xx calls for (RFC 3261 section 13.2.2.4): one round
+	// trip late, and Seen lacks SeenResponse.
+	// End is BYE, CANCEL's final response, or the failure's final response; it
+	// stays 0 for a call that was given up without having been seen to end.
 	Last int64 // last message seen
 
-	Cause   uint16 // final status of the INVITE, 0 while open; 487 after CANCEL
+	Cause   uint16 // final status of the INVITE, 0 while open or not seen; 487 after CANCEL
 	EndedBy Side   // who sent the BYE or CANCEL
 	Seen    Seen
 	// Verified says that the caller proved to have read the callee's answers:
 	// it sent an ACK, PRACK or BYE with the To tag that the callee chose. A
 	// stranger forging the caller's address cannot.
 	Verified bool
-	// Midway says that the call was open before the first message seen.
+	// Midway says that the call was open before the first message seen. Who
+	// called is then not known: Caller is the sender of the first request, and
+	// the called number is that of To.
 	Midway bool
 
-	CalleeKey   uint64 // keyed hash of the normalised called number, 0 unknown
+	// CalleeKey is a keyed hash of the called number in the form that
+	// ident.Plan.Classify gives, 0 when unknown or withheld. A call to the
+	// callee's own account has that Registration's UserKey.
+	CalleeKey   uint64
 	CallerKey   uint64
 	CalleeClass ident.NumberClass
 	CallerClass ident.NumberClass
@@ -50,6 +61,7 @@ type Call struct {
 
 	// Offer and answer as last seen: the media the caller and the callee
 	// expect to receive.
+	// Addresses are as told, so they may be private ones behind a NAT.
 	CallerMedia, CalleeMedia Media
 	UserAgent                [2]string // of caller and callee, at most 64 bytes
 	CalleeShape, CallerShape uint64    // header shape of their messages
@@ -72,12 +84,12 @@ const (
 type CallEvent uint8
 
 const (
-	CallStarted  CallEvent = iota + 1 // first message seen
+	CallStarted  CallEvent = iota + 1 // first message seen; what it says is set
 	CallMedia                         // an SDP brought or changed an address
 	CallRinging                       // 180, or 183
 	CallAnswered                      // 2xx to INVITE
 	CallVerified                      // Verified has become true
-	CallEnded                         // over; the Call is not touched again
+	CallEnded                         // over, once for every CallStarted; the Call is not touched again
 )
 
 // Registration is one binding of an account to a contact at a registrar, as it
@@ -101,7 +113,7 @@ type Registration struct {
 	First, Last int64  // of successful (or, one way only, sent) refreshes
 	// Interval is the time between the last two refreshes, ns.
 	Interval  int64
-	UserAgent string
+	UserAgent string // at most 64 bytes
 	Seen      Seen
 	Removed   bool // expires=0
 }
@@ -110,9 +122,13 @@ type Registration struct {
 // pointers are the Tracker's own: read them during the call only.
 type Handler interface {
 	Call(*Call, CallEvent)
+	// Registration is told of every refresh that was accepted (or, where
+	// responses are never visible, sent), of every refusal, and of a removal.
 	Registration(*Registration)
 	// Request is told of every request outside calls and registrations that a
 	// final response answered or that nobody answered: MESSAGE, SUBSCRIBE,
-	// NOTIFY, OPTIONS. status is 0 when no response was seen.
+	// NOTIFY, OPTIONS. status is 0 when no response was seen within 32 s; a
+	// challenge (401, 407) is a final response. t is when the request was seen,
+	// or the response where the request was not.
 	Request(m Method, from, to Party, realm ident.Realm, status uint16, t int64)
 }

@@ -30,7 +30,7 @@ const (
 // Parse. Where a header occurs more than once, the first value is kept, and for
 // Contact the count.
 type Message struct {
-	Raw     []byte
+	Raw     []byte // from the start line to the end of the body
 	Method  Method // of the request, or of CSeq in a response
 	Status  uint16 // 0 in a request
 	Reason  []byte // reason phrase
@@ -55,7 +55,8 @@ type Message struct {
 	ContentLength int64 // -1 absent
 	Body          []byte
 	SDP           SDP // of the body, when it holds one
-	// Shape is a hash of the order and spelling of the header names.
+	// Shape is a hash of the order and spelling of the header names, the same
+	// in every run; neighbours of one name (a stack of Via) count once.
 	Shape uint64
 	// Lenient has a bit for every rule of the grammar that was bent to read it.
 	Lenient Leniency

@@ -1,0 +1,333 @@
+package heuristics
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"simtrap/heuristics/catalogue"
+	"simtrap/ident"
+)
+
+// Thresholds of the verdicts, nats (VERDICT section 6).
+const (
+	watchScore, watchMargin   = 5, 0
+	reviewScore, reviewMargin = 10, 3
+	caseScore, caseMargin     = 14, 5
+	caseFamiliesHome          = 4
+	caseFamiliesNearest       = 2
+	caseCalls                 = 10
+	caseTime                  = 10 * minute
+	watchFlows                = 3
+)
+
+// judgeEvery is how often, in packet time, a line whose counts changed is
+// looked at, so that the highest score of an epoch is not missed.
+const judgeEvery = 30 * second
+
+func (l *Lines) judgeIfDue(p *profile) {
+	if p.dirty && l.now-p.judged >= judgeEvery {
+		l.judge(p, false)
+	}
+}
+
+// voice says whether three confirmed voice flows of different calls were sent
+// by the line.
+func (p *profile) voice() bool { return len(p.voiceCalls) >= watchFlows }
+
+// judge brings the counts up to date and scores them. final settles what still
+// waits, at the end of the input.
+func (l *Lines) judge(p *profile, final bool) {
+	p.settleLegs(l.now, final, func(c int) { l.count(p, "one-leg", c) })
+	for i := range l.signals {
+		s, at := &l.signals[i], l.place[i]
+		if s.static != nil && p.evidence.Static[at] == 0 {
+			if c := s.static(p, l.now); c >= 0 {
+				p.evidence.Static[at] = int8(c + 1)
+			}
+		}
+		if s.seen != nil && !p.evidence.Sighted[at] {
+			since, first, ok := s.seen(p)
+			switch {
+			case since == 0:
+			case ok:
+				p.evidence.Exposure[at], p.evidence.Sighted[at] = max(first-max(since, p.epoch), 0), true
+			default:
+				p.evidence.Exposure[at] = p.last - max(since, p.epoch)
+			}
+		}
+	}
+	p.dirty, p.judged = false, l.now
+
+	p.score = l.model.Score(p.evidence)
+	p.peakScore = max(p.peakScore, p.score.S)
+	p.peakMargin = max(p.peakMargin, p.score.M)
+	v := l.verdict(p)
+	if v > p.verdict {
+		p.verdict = v
+	}
+}
+
+// verdict applies VERDICT section 6 to the score as it stands.
+func (l *Lines) verdict(p *profile) Verdict {
+	v := None
+	for _, e := range p.evidences() {
+		proof, oneWay, reason := e.Proof()
+		switch {
+		case proof && !oneWay:
+			p.proof, p.proofNote = true, reason
+			return Case
+		case proof:
+			v, p.proofNote = Review, reason
+		}
+	}
+	if !p.voice() && p.firstRec == 0 {
+		return v
+	}
+	s := p.score
+	switch {
+	case s.S >= reviewScore && s.M >= reviewMargin:
+		v = max(v, Review)
+	case s.S >= watchScore && s.M >= watchMargin:
+		v = max(v, Watch)
+	}
+	if v == Review && l.meetsCase(p) {
+		v = Case
+	}
+	return v
+}
+
+// meetsCase computes the score without vendor strings and asks for breadth and
+// time besides.
+func (l *Lines) meetsCase(p *profile) bool {
+	if p.counted < caseCalls || p.lastCounted-p.firstCounted < caseTime {
+		return false
+	}
+	s := l.model.score(p.evidence, l.model.vendorStrings)
+	if s.S < caseScore || s.M < caseMargin {
+		return false
+	}
+	home, nearest := 0, 0
+	for f := range l.model.families {
+		without := l.model.score(p.evidence, func(i int) bool {
+			return l.model.signals[i].Vendor || l.model.signals[i].family == f
+		})
+		if s.Against(l.model, "home")-without.Against(l.model, "home") >= 1 {
+			home++
+		}
+		if s.M-without.Against(l.model, s.Nearest) >= 1 {
+			nearest++
+		}
+	}
+	return home >= caseFamiliesHome && nearest >= caseFamiliesNearest
+}
+
+// Findings judges every line once more, as at the end of the input or of a
+// reporting interval, and gives all of them: worst first, then by address.
+func (l *Lines) Findings(final bool) []Finding {
+	var out []Finding
+	for _, p := range l.table {
+		if p.registrar && len(p.control) == 0 {
+			continue // a server, whatever it looks like
+		}
+		if !p.kept {
+			continue // nothing that the line itself did
+		}
+		l.judge(p, final)
+		out = append(out, l.finding(p))
+	}
+	slices.SortFunc(out, compareFindings)
+	return out
+}
+
+func compareFindings(a, b Finding) int {
+	switch {
+	case a.Verdict != b.Verdict:
+		return int(b.Verdict) - int(a.Verdict)
+	case a.Proof != b.Proof:
+		if a.Proof {
+			return -1
+		}
+		return 1
+	case a.Score != b.Score:
+		if a.Score > b.Score {
+			return -1
+		}
+		return 1
+	}
+	return a.Line.Compare(b.Line)
+}
+
+// finding writes down what is known of a line. It changes nothing.
+func (l *Lines) finding(p *profile) Finding {
+	f := Finding{
+		Line: p.line, Verdict: p.verdict, Proof: p.proof,
+		Score: p.score.S, Margin: p.score.M, Nearest: p.score.Nearest,
+		PeakScore: p.peakScore, PeakMargin: p.peakMargin,
+		First: p.first, Last: p.last,
+		Device: Device{Vendor: p.vendor, Model: p.model, Channels: p.peakUp},
+		Calls: Calls{
+			Inbound: p.attemptsIn, Outbound: p.attemptsOut, Answered: p.answered, Verified: p.verified,
+			PeakConcurrent: p.peakUp, DistinctCalled: len(p.called.m), Streams: p.streams, TalkSeconds: int(p.talk / second),
+		},
+	}
+	f.Links = p.links()
+	seen := make(map[Card]bool)
+	for _, e := range p.evidences() {
+		f.Device.Channels = max(f.Device.Channels, e.Channels())
+		if e.Vendor != "" {
+			f.Device.Vendor = e.Vendor
+		}
+		for _, c := range e.Cards() {
+			card := Card{IMSI: c.IMSI, IMEI: c.IMEI, ICCID: c.ICCID, MSISDN: c.Number}
+			if !seen[card] {
+				seen[card] = true
+				f.Cards = append(f.Cards, card)
+			}
+		}
+	}
+	f.Controllers = p.controllers()
+	f.Signals, f.Unseen = l.ledger(p)
+	return f
+}
+
+func (p *profile) controllers() []Controller {
+	var ps []*peer
+	for _, x := range p.peers {
+		ps = append(ps, x)
+	}
+	total := func(x *peer) (n uint32) {
+		for _, c := range x.roles {
+			n += c
+		}
+		return n
+	}
+	slices.SortFunc(ps, func(a, b *peer) int {
+		if x, y := total(a), total(b); x != y {
+			if x > y {
+				return -1
+			}
+			return 1
+		}
+		return a.addr.Compare(b.addr)
+	})
+	var out []Controller
+	for _, x := range ps {
+		for r := range nRoles {
+			// The registrar sends the calls as well; one role says it.
+			if x.roles[r] == 0 || r == roleTrunkPeer && x.roles[roleRegistrar] > 0 || r == roleMedia && len(out) > 0 && out[len(out)-1].Addr == x.addr {
+				continue
+			}
+			if len(out) < 16 {
+				out = append(out, Controller{Addr: x.addr, Role: r.String()})
+			}
+		}
+	}
+	return out
+}
+
+func (p *profile) links() Links {
+	k := Links{Stack: p.shape, Contact: p.contact, Active: slices.Clone(p.active)}
+	var as []*account
+	for _, a := range p.accounts {
+		as = append(as, a)
+	}
+	slices.SortFunc(as, func(a, b *account) int {
+		if a.key < b.key {
+			return -1
+		}
+		return 1
+	})
+	for _, a := range as {
+		k.Accounts = append(k.Accounts, a.account)
+	}
+	if len(p.clocks) > 0 && p.clockGroups() == 1 {
+		k.ClockPPM, k.ClockErrorPPM = p.meanClock()
+	}
+	return k
+}
+
+// meanClock weighs the readings by their certainty.
+func (p *profile) meanClock() (ppm, err float64) {
+	var sw, s float64
+	for _, c := range p.clocks {
+		w := 1 / ((c.err + clockFloor) * (c.err + clockFloor))
+		sw += w
+		s += w * c.ppm
+	}
+	return s / sw, math.Sqrt(1/sw) + clockFloor/2
+}
+
+// ledger tells what each signal contributes against the nearest lookalike and
+// against a household, and what could not be seen.
+func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
+	m := l.model
+	for i := range l.signals {
+		s, at := &l.signals[i], l.place[i]
+		if !m.visible(p.evidence, at) {
+			if u := s.unseen(p); u != "" {
+				unseen = append(unseen, u)
+			}
+			continue
+		}
+		less := m.score(p.evidence, func(j int) bool { return j == at })
+		var n []uint32
+		if m.signals[at].Kind == catalogue.Urn {
+			n = m.counts(p.evidence, at)
+		}
+		detail := s.detail(p, n)
+		against := []string{"home"}
+		if near := p.score.Nearest; near != "home" {
+			against = append(against, near)
+		}
+		for _, k := range against {
+			rows = append(rows, Row{ID: s.id, Family: m.signals[at].Family, Nats: p.score.Against(m, k) - less.Against(m, k), Against: k, Detail: detail})
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b Row) int {
+		if a.Against != b.Against {
+			if a.Against == p.score.Nearest {
+				return -1
+			}
+			return 1
+		}
+		switch {
+		case a.Nats > b.Nats:
+			return -1
+		case a.Nats < b.Nats:
+			return 1
+		}
+		return 0
+	})
+	if p.proofNote != "" {
+		// Proof is a rule beside the score; its reason leads the ledger.
+		rows = append([]Row{{ID: "proof", Family: "control", Against: "home", Detail: p.proofNote}}, rows...)
+	}
+	if !p.proof {
+		unseen = append(unseen, p.wanting()...)
+	}
+	if p.unsupported > 0 {
+		unseen = append(unseen, fmt.Sprintf("%s that only the far end vouches for: not counted", plural(uint32(p.unsupported), "inbound call")))
+	}
+	return rows, unseen
+}
+
+// wanting says what is still missing for the conditions that time would meet.
+func (p *profile) wanting() (out []string) {
+	if p.counted == 0 && p.firstRec == 0 {
+		return nil
+	}
+	if !p.voice() && p.firstRec == 0 {
+		out = append(out, fmt.Sprintf("%d of 3 calls with a voice stream of the line: no verdict without them", len(p.voiceCalls)))
+	}
+	if span := p.lastCounted - p.firstCounted; p.counted < caseCalls || span < caseTime {
+		out = append(out, fmt.Sprintf("%s over %s: a case wants ten over ten minutes", plural(uint32(p.counted), "call"), duration(span)))
+	}
+	return out
+}
+
+// Lines gives how many lines have a profile.
+func (l *Lines) Lines() int { return len(l.table) }
+
+// Has says whether the line has a profile.
+func (l *Lines) Has(line ident.Line) bool { return l.table[line] != nil }

@@ -1,0 +1,25 @@
+package heuristics
+
+// list is a doubly linked list of profiles, oldest first, through the links
+// that the profiles themselves hold.
+type list struct{ root profile }
+
+func (l *list) init() { l.root.prev, l.root.next = &l.root, &l.root }
+
+func (l *list) push(p *profile) {
+	p.prev, p.next = l.root.prev, &l.root
+	l.root.prev.next = p
+	l.root.prev = p
+}
+
+func (l *list) remove(p *profile) {
+	p.prev.next, p.next.prev = p.next, p.prev
+	p.prev, p.next = nil, nil
+}
+
+func (l *list) oldest() *profile {
+	if l.root.next == &l.root {
+		return nil
+	}
+	return l.root.next
+}

@@ -1,0 +1,357 @@
+package heuristics
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"simtrap/heuristics/catalogue"
+)
+
+// Model is a catalogue made ready to score lines. It is immutable and may be
+// shared.
+type Model struct {
+	cat      *catalogue.Catalogue
+	families []string
+	signals  []compiled
+	boxes    []scored // box types
+	classes  []scored // honest classes; the last is catalogue.Unknown
+	c        float64  // the price of contamination, VERDICT section 4
+	cells    int      // urn cells of all signals together
+}
+
+// compiled is one signal of the catalogue with its place in Evidence.
+type compiled struct {
+	*catalogue.Signal
+	family int
+	first  int // first urn cell
+	// rows[class][profile], boxes first, then the modelled classes.
+	rows [][][]component
+}
+
+// component is one mixed-in table of a class's profile.
+type component struct {
+	logW  float64
+	alpha []float64 // urn: concentration times probability
+	sum   float64   // of alpha
+	logP  []float64 // static
+	a     float64   // sighting
+	tau   float64   // sighting, seconds
+}
+
+type scored struct {
+	name     string
+	logW     float64
+	profiles []float64 // log weights
+	eps      []float64 // per family
+}
+
+// Evidence is what a line's signals have counted: nothing but counts, so that
+// it survives a change of the tables. The zero value of each part means that
+// nothing was seen.
+type Evidence struct {
+	Urns     []uint32 // cells of all urns, in the order of Model
+	Static   []int8   // per signal: category + 1, 0 while unread
+	Exposure []int64  // per sighting signal: ns looked at, up to the first sighting
+	Sighted  []bool
+}
+
+// NewModel compiles a catalogue.
+func NewModel(cat *catalogue.Catalogue) (*Model, error) {
+	m := &Model{cat: cat}
+	for i := range cat.Signals {
+		s := &cat.Signals[i]
+		f := slices.Index(m.families, s.Family)
+		if f < 0 {
+			f = len(m.families)
+			m.families = append(m.families, s.Family)
+		}
+		cs := compiled{Signal: s, family: f, first: m.cells}
+		if s.Kind == catalogue.Urn {
+			m.cells += len(s.Categories)
+		}
+		for _, k := range slices.Concat(cat.Boxes, cat.Classes) {
+			var byProfile [][]component
+			if k.Name != catalogue.Unknown {
+				for _, p := range k.Profiles {
+					byProfile = append(byProfile, compile(s, s.Rows(k.Name, p.Name)))
+				}
+			}
+			cs.rows = append(cs.rows, byProfile)
+		}
+		m.signals = append(m.signals, cs)
+	}
+	if len(m.families) > maxFamilies {
+		return nil, fmt.Errorf("catalogue: %d families, at most %d", len(m.families), maxFamilies)
+	}
+	for _, b := range cat.Boxes {
+		if len(b.Profiles) != 1 {
+			return nil, fmt.Errorf("catalogue: box type %s has profiles; mix rows instead", b.Name)
+		}
+		m.boxes = append(m.boxes, scored{name: b.Name, logW: math.Log(b.Weight)})
+	}
+	for _, k := range cat.Classes {
+		s := scored{name: k.Name, logW: math.Log(k.Weight)}
+		for _, p := range k.Profiles {
+			s.profiles = append(s.profiles, math.Log(p.Weight))
+		}
+		c := 0.0
+		for _, f := range m.families {
+			e := cat.Epsilon.Of(k.Name, f)
+			s.eps = append(s.eps, e)
+			c -= math.Log1p(-e)
+		}
+		m.c = max(m.c, c)
+		m.classes = append(m.classes, s)
+	}
+	return m, nil
+}
+
+func compile(s *catalogue.Signal, rows []catalogue.Row) []component {
+	var out []component
+	for _, r := range rows {
+		c := component{logW: math.Log(r.W), a: r.A, tau: r.Tau}
+		for _, p := range r.P {
+			if s.Kind == catalogue.Urn {
+				c.alpha = append(c.alpha, p*r.N)
+				c.sum += p * r.N
+			} else {
+				c.logP = append(c.logP, math.Log(p))
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// maxFamilies bounds the scratch arrays of a score.
+const maxFamilies = 16
+
+// Catalogue gives the data behind the model.
+func (m *Model) Catalogue() *catalogue.Catalogue { return m.cat }
+
+// NewEvidence makes empty evidence of the model's shape.
+func (m *Model) NewEvidence() *Evidence {
+	n := len(m.signals)
+	return &Evidence{Urns: make([]uint32, m.cells), Static: make([]int8, n), Exposure: make([]int64, n), Sighted: make([]bool, n)}
+}
+
+// index finds a signal by its id, or -1.
+func (m *Model) index(id string) int {
+	for i := range m.signals {
+		if m.signals[i].ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// Count adds one event of a category to an urn. Counts saturate.
+func (m *Model) Count(e *Evidence, signal, category int) {
+	if c := &e.Urns[m.signals[signal].first+category]; *c < math.MaxUint32 {
+		*c++
+	}
+}
+
+// Total is how many events an urn has counted.
+func (m *Model) Total(e *Evidence, signal int) (n int) {
+	for _, c := range m.counts(e, signal) {
+		n += int(c)
+	}
+	return n
+}
+
+func (m *Model) counts(e *Evidence, signal int) []uint32 {
+	s := &m.signals[signal]
+	return e.Urns[s.first : s.first+len(s.Categories)]
+}
+
+// visible says whether a signal has anything to say about the line.
+func (m *Model) visible(e *Evidence, i int) bool {
+	switch s := &m.signals[i]; s.Kind {
+	case catalogue.Urn:
+		for _, c := range m.counts(e, i) {
+			if c > 0 {
+				return true
+			}
+		}
+		return false
+	case catalogue.Static:
+		return e.Static[i] > 0
+	default:
+		return e.Exposure[i] > 0 || e.Sighted[i]
+	}
+}
+
+// logLikelihood of one signal's history under one table.
+func (m *Model) logLikelihood(e *Evidence, i int, rows []component) float64 {
+	s := &m.signals[i]
+	total := math.Inf(-1)
+	for r := range rows {
+		c := &rows[r]
+		l := c.logW
+		switch s.Kind {
+		case catalogue.Urn:
+			n := uint32(0)
+			for j, k := range m.counts(e, i) {
+				if k > 0 {
+					l += risingLog(c.alpha[j], k)
+					n += k
+				}
+			}
+			l -= risingLog(c.sum, n)
+		case catalogue.Static:
+			l += c.logP[e.Static[i]-1]
+		default:
+			l += c.sighting(e.Exposure[i], e.Sighted[i])
+		}
+		total = logAdd(total, l)
+	}
+	return total
+}
+
+// firstBin is the width of the bin in which a first sighting is scored: its
+// probability, not its density, so that boxes and classes are alike.
+const firstBin = 15 * 60.0
+
+// sighting is the Gamma-Poisson likelihood of not having seen the trait in
+// exposure ns, or of having first seen it in the bin that begins there.
+func (c *component) sighting(exposure int64, seen bool) float64 {
+	t := float64(exposure) / 1e9
+	none := -c.a * math.Log1p(t/c.tau)
+	if !seen {
+		return none
+	}
+	later := -c.a * math.Log1p((t+firstBin)/c.tau)
+	return none + math.Log(-math.Expm1(later-none))
+}
+
+// risingLog is ln of alpha (alpha+1) ... (alpha+n-1), the Pólya urn's product.
+func risingLog(alpha float64, n uint32) float64 {
+	if n <= 4 {
+		p := 1.0
+		for i := range n {
+			p *= alpha + float64(i)
+		}
+		return math.Log(p)
+	}
+	a, _ := math.Lgamma(alpha + float64(n))
+	b, _ := math.Lgamma(alpha)
+	return a - b
+}
+
+func logAdd(a, b float64) float64 {
+	if a < b {
+		a, b = b, a
+	}
+	if math.IsInf(b, -1) {
+		return a
+	}
+	return a + math.Log1p(math.Exp(b-a))
+}
+
+// Score is a line's standing now (VERDICT section 4), in nats.
+type Score struct {
+	S       float64 // against the population
+	M       float64 // against the nearest lookalike
+	Nearest string
+	against []float64 // margin against each class, in the order of the model
+}
+
+// Against gives the margin against a named class.
+func (s Score) Against(m *Model, class string) float64 {
+	for i := range m.classes {
+		if m.classes[i].name == class {
+			return s.against[i]
+		}
+	}
+	return math.NaN()
+}
+
+// without leaves signals out of a score.
+type without func(signal int) bool
+
+func (m *Model) everything(int) bool      { return false }
+func (m *Model) vendorStrings(i int) bool { return m.signals[i].Vendor }
+
+// Score computes S, M and the margins from the counts.
+func (m *Model) Score(e *Evidence) Score { return m.score(e, m.everything) }
+
+func (m *Model) score(e *Evidence, skip without) Score {
+	nb, nk := len(m.boxes), len(m.classes)
+	// logp[class][profile][family]; boxes have one profile.
+	logp := make([][][maxFamilies]float64, nb+nk)
+	for k := range logp {
+		n := 1
+		if k >= nb {
+			n = len(m.classes[k-nb].profiles)
+		}
+		logp[k] = make([][maxFamilies]float64, n)
+	}
+	var seen [maxFamilies]bool
+	for i := range m.signals {
+		s := &m.signals[i]
+		if skip(i) || !m.visible(e, i) {
+			continue
+		}
+		seen[s.family] = true
+		for k := range logp {
+			for z := range s.rows[k] {
+				logp[k][z][s.family] += m.logLikelihood(e, i, s.rows[k][z])
+			}
+		}
+	}
+	var pool [maxFamilies]float64
+	modelled := nk - 1
+	for f := range m.families {
+		pool[f] = math.Inf(-1)
+		for k := range modelled {
+			for z, w := range m.classes[k].profiles {
+				pool[f] = logAdd(pool[f], w+logp[nb+k][z][f])
+			}
+		}
+		pool[f] -= math.Log(float64(modelled))
+	}
+	logp[nb+nk-1][0] = pool
+
+	total := make([]float64, nk) // ln Σ_b v_b q_b / p~_k^b
+	for k := range total {
+		total[k] = math.Inf(-1)
+	}
+	population := math.Inf(-1)
+	q := [maxFamilies]float64{}
+	for b := range m.boxes {
+		qb := 0.0
+		for f := range m.families {
+			if seen[f] {
+				q[f] = logAdd(math.Log(0.95)+logp[b][0][f], math.Log(0.05)+pool[f])
+				qb += q[f]
+			}
+		}
+		mix := math.Inf(-1)
+		for k := range m.classes {
+			cl := &m.classes[k]
+			p := math.Inf(-1)
+			for z, w := range cl.profiles {
+				l := w
+				for f := range m.families {
+					if seen[f] {
+						l += logAdd(math.Log1p(-cl.eps[f])+logp[nb+k][z][f], math.Log(cl.eps[f])+q[f])
+					}
+				}
+				p = logAdd(p, l)
+			}
+			total[k] = logAdd(total[k], m.boxes[b].logW+qb-p)
+			mix = logAdd(mix, cl.logW+p)
+		}
+		population = logAdd(population, m.boxes[b].logW+qb-mix)
+	}
+	out := Score{S: population - m.c, M: math.Inf(1), against: total}
+	for k := range total {
+		total[k] -= m.c
+		if total[k] < out.M {
+			out.M, out.Nearest = total[k], m.classes[k].name
+		}
+	}
+	return out
+}

@@ -1,0 +1,236 @@
+package heuristics
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"simtrap/heuristics/catalogue"
+)
+
+func testModel(t testing.TB) *Model {
+	t.Helper()
+	c, err := catalogue.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := NewModel(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// evidence fills counts by signal id: an urn's counts, a static signal's
+// category, a sighting's exposure in seconds and whether it was seen.
+func evidence(t testing.TB, m *Model, counts map[string][]int) *Evidence {
+	t.Helper()
+	e := m.NewEvidence()
+	for id, n := range counts {
+		i := m.index(id)
+		if i < 0 {
+			t.Fatalf("no signal %s", id)
+		}
+		switch m.signals[i].Kind {
+		case catalogue.Urn:
+			for c, k := range n {
+				m.counts(e, i)[c] = uint32(k)
+			}
+		case catalogue.Static:
+			e.Static[i] = int8(n[0] + 1)
+		default:
+			e.Exposure[i], e.Sighted[i] = int64(n[0])*1e9, n[1] == 1
+		}
+	}
+	return e
+}
+
+// The shapes of lines as an investigator meets them. What is promised of a
+// score is tested on lab traffic; this pins which side of zero they fall on.
+func TestScoreOfTypicalLines(t *testing.T) {
+	m := testModel(t)
+	for _, tt := range []struct {
+		name   string
+		counts map[string][]int
+		watch  bool
+	}{
+		{"trunk gateway, 60 calls", map[string][]int{
+			"inbound-share": {60, 0}, "inbound-fanout": {0, 2, 57, 1, 0, 0, 0}, "post-dial-delay": {0, 2, 2, 10, 6, 40},
+			"concurrency": {2, 3, 6, 14, 20, 15}, "channels-full": {60, 0, 3}, "clocks": {0}, "one-leg": {58, 0}, "control-record": {1800, 0},
+		}, true},
+		{"gateway with one account", map[string][]int{
+			"inbound-share": {40, 0}, "inbound-fanout": {0, 2, 36, 2, 0, 0, 0}, "post-dial-delay": {0, 2, 2, 10, 6, 20}, "accounts": {1},
+			"reregister-clock": {1}, "concurrency": {5, 8, 15, 12, 0, 0}, "channels-full": {40, 0, 3}, "clocks": {0}, "one-leg": {38, 0}, "control-record": {1800, 0}, "vendor-string": {2},
+		}, true},
+		{"office telephones", map[string][]int{
+			"inbound-share": {30, 35}, "inbound-fanout": {26, 3, 0, 1, 0, 0, 0}, "post-dial-delay": {30, 0, 0, 0, 0, 0}, "accounts": {5},
+			"reregister-clock": {2}, "concurrency": {20, 15, 20, 10, 0, 0}, "channels-full": {26, 0, 4}, "clocks": {1}, "one-leg": {26, 0}, "control-record": {1800, 0}, "vendor-string": {2},
+		}, false},
+		{"analogue adapter, 24 ports", map[string][]int{
+			"inbound-share": {30, 30}, "inbound-fanout": {30, 0, 0, 0, 0, 0, 0}, "post-dial-delay": {30, 0, 0, 0, 0, 0}, "accounts": {3},
+			"reregister-clock": {5}, "concurrency": {20, 15, 20, 5, 0, 0}, "channels-full": {30, 0, 3}, "clocks": {0}, "one-leg": {30, 0}, "control-record": {1800, 0},
+		}, false},
+		{"adapter whose registrations were not seen", map[string][]int{
+			"inbound-share": {30, 30}, "inbound-fanout": {0, 12, 0, 18, 0, 0, 0}, "post-dial-delay": {30, 0, 0, 0, 0, 0},
+			"concurrency": {20, 15, 20, 5, 0, 0}, "clocks": {0}, "one-leg": {30, 0}, "control-record": {1800, 0},
+		}, false},
+		{"outbound call centre", map[string][]int{
+			"inbound-share": {1, 200}, "inbound-fanout": {0, 0, 0, 1, 0, 0, 0}, "concurrency": {2, 4, 10, 40, 100, 44}, "clocks": {0}, "control-record": {1800, 0}, "vendor-string": {1},
+		}, false},
+		{"carrier SBC, both legs", map[string][]int{
+			"inbound-share": {100, 100}, "inbound-fanout": {0, 5, 60, 35, 0, 0, 0}, "post-dial-delay": {5, 5, 10, 20, 20, 40},
+			"concurrency": {2, 4, 10, 40, 50, 94}, "clocks": {1}, "one-leg": {4, 90}, "control-record": {1800, 0},
+		}, false},
+		{"licensed breakout gateway, mixed callees", map[string][]int{
+			"inbound-share": {60, 5}, "inbound-fanout": {0, 14, 26, 16, 4, 0, 0}, "post-dial-delay": {2, 8, 5, 20, 5, 20},
+			"concurrency": {5, 8, 15, 22, 10, 0}, "clocks": {0}, "one-leg": {58, 0}, "control-record": {1800, 0},
+		}, false},
+		{"home with one telephone", map[string][]int{
+			"inbound-share": {4, 3}, "inbound-fanout": {4, 0, 0, 0, 0, 0, 0}, "post-dial-delay": {4, 0, 0, 0, 0, 0}, "accounts": {1}, "concurrency": {7, 0, 0, 0, 0, 0}, "control-record": {1800, 0},
+		}, false},
+		{"home whose own number is a mobile, accounts unseen", map[string][]int{
+			"inbound-share": {6, 3}, "inbound-fanout": {0, 5, 1, 0, 0, 0, 0}, "post-dial-delay": {6, 0, 0, 0, 0, 0}, "concurrency": {9, 0, 0, 0, 0, 0},
+		}, false},
+		{"scanned PBX that rang", map[string][]int{
+			"inbound-share": {30, 0}, "inbound-fanout": {0, 10, 0, 0, 5, 5, 10}, "post-dial-delay": {30, 0, 0, 0, 0, 0}, "channels-full": {30, 0, 200}, "control-record": {1800, 0},
+		}, false},
+		{"hacked PBX, calls through", map[string][]int{
+			"inbound-share": {50, 50}, "inbound-fanout": {0, 8, 0, 0, 0, 42, 0}, "concurrency": {2, 5, 20, 20, 3, 0}, "one-leg": {5, 44}, "clocks": {0},
+		}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := m.Score(evidence(t, m, tt.counts))
+			t.Logf("S %.1f M %.1f nearest %s", s.S, s.M, s.Nearest)
+			if got := s.S >= watchScore && s.M >= watchMargin; got != tt.watch {
+				t.Errorf("S %.2f M %.2f nearest %s: at watch %v, want %v", s.S, s.M, s.Nearest, got, tt.watch)
+			}
+		})
+	}
+}
+
+func TestScoreOfNothingSaysNothing(t *testing.T) {
+	m := testModel(t)
+	s := m.Score(m.NewEvidence())
+	if math.Abs(s.S+m.c) > 1e-9 || math.Abs(s.M+m.c) > 1e-9 {
+		t.Errorf("empty evidence: S %v M %v, want both %v", s.S, s.M, -m.c)
+	}
+}
+
+// No family moves the margin against any class by more than its cap, whatever
+// was counted (VERDICT section 3).
+func TestFamiliesAreCapped(t *testing.T) {
+	m := testModel(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		e := m.NewEvidence()
+		for i := range m.signals {
+			s := &m.signals[i]
+			switch s.Kind {
+			case catalogue.Urn:
+				for j := range s.Categories {
+					m.counts(e, i)[j] = r.Uint32N(1 + 1<<r.UintN(14))
+				}
+			case catalogue.Static:
+				e.Static[i] = int8(r.IntN(len(s.Categories)) + 1)
+			default:
+				e.Exposure[i], e.Sighted[i] = r.Int64N(1e14), r.IntN(2) == 0
+			}
+		}
+		full := m.Score(e)
+		if math.IsNaN(full.S) || math.IsInf(full.S, 0) || math.IsNaN(full.M) {
+			t.Fatalf("S %v M %v", full.S, full.M)
+		}
+		for f, name := range m.families {
+			less := m.score(e, func(i int) bool { return m.signals[i].family == f })
+			for k, c := range m.classes {
+				if len(c.profiles) > 1 || c.name == catalogue.Unknown {
+					continue // profiles trade families against each other
+				}
+				bound := -math.Log(c.eps[f])
+				if got := full.against[k] - less.against[k]; got > bound+1e-6 {
+					t.Fatalf("family %s adds %.3f nats against %s, cap %.3f", name, got, c.name, bound)
+				}
+			}
+		}
+	}
+}
+
+// The promise of VERDICT section 5, if the tables hold: draw lines of each
+// class from its own tables and see that the margin against it exceeds m no
+// more often than e^-m.
+func TestMarginKeepsItsPromise(t *testing.T) {
+	m := testModel(t)
+	r := rand.New(rand.NewPCG(7, 8))
+	const lines = 1500
+	for k := range len(m.classes) - 1 {
+		cl := &m.classes[k]
+		over := 0
+		const level = 2.0
+		for range lines {
+			z := pick(r, cl.profiles)
+			e := m.NewEvidence()
+			calls := 1 + r.IntN(60)
+			for i := range m.signals {
+				m.draw(r, e, i, m.signals[i].rows[len(m.boxes)+k][z], calls)
+			}
+			if m.Score(e).against[k] >= level {
+				over++
+			}
+		}
+		p := math.Exp(-level)
+		if limit := lines*p + 4*math.Sqrt(lines*p); float64(over) > limit {
+			t.Errorf("%s: margin %.0f or more on %d of %d lines, promised %.0f", cl.name, level, over, lines, lines*p)
+		}
+	}
+}
+
+func pick(r *rand.Rand, logs []float64) int {
+	u := r.Float64()
+	for i, l := range logs {
+		if u -= math.Exp(l); u < 0 {
+			return i
+		}
+	}
+	return len(logs) - 1
+}
+
+// draw takes one signal's evidence from a class's own table.
+func (m *Model) draw(r *rand.Rand, e *Evidence, i int, rows []component, calls int) {
+	logs := make([]float64, len(rows))
+	for j := range rows {
+		logs[j] = rows[j].logW
+	}
+	c := &rows[pick(r, logs)]
+	switch m.signals[i].Kind {
+	case catalogue.Urn:
+		n := m.counts(e, i)
+		for k := range calls {
+			u := r.Float64() * (c.sum + float64(k))
+			j := 0
+			for ; j < len(n)-1; j++ {
+				if u -= c.alpha[j] + float64(n[j]); u < 0 {
+					break
+				}
+			}
+			n[j]++
+		}
+	case catalogue.Static:
+		e.Static[i] = int8(pick(r, c.logP) + 1)
+	default:
+		e.Exposure[i] = 1800 * second
+		// A sighting in this bin happens with the difference of two powers.
+		e.Sighted[i] = r.Float64() < math.Exp(c.sighting(e.Exposure[i], true))
+	}
+}
+
+func BenchmarkScore(b *testing.B) {
+	m := testModel(b)
+	e := evidence(b, m, map[string][]int{
+		"inbound-share": {60, 0}, "inbound-fanout": {0, 2, 57, 1, 0, 0, 0}, "post-dial-delay": {0, 2, 2, 10, 6, 40},
+		"concurrency": {2, 3, 6, 14, 20, 15}, "channels-full": {60, 0, 3}, "clocks": {0}, "one-leg": {58, 0}, "control-record": {1800, 0},
+	})
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Score(e)
+	}
+}

@@ -1,0 +1,200 @@
+package heuristics
+
+import (
+	"simtrap/control"
+	"simtrap/ident"
+	"simtrap/sip"
+)
+
+// profile is what is known of one line: facts that signals read, and the
+// counts that they keep in Evidence. Everything in it is bounded.
+type profile struct {
+	line       ident.Line
+	epoch      int64 // ns, when the counts were opened
+	first      int64
+	last       int64
+	evidence   *Evidence
+	prev, next *profile // in the table's order of interest
+	kept       bool     // has evidence of its own, see Lines.evict
+
+	// What of the line's traffic was visible.
+	sipUp, sipDown     uint64 // packets sent by, sent to the line
+	mediaUp, mediaDown uint64 // confirmed streams
+	firstUp            int64  // first packet that the line itself sent
+
+	open          map[uint64]*openCall // calls by sip.Call.ID
+	up            int                  // answered, supported calls now
+	peakUp        int
+	attemptsIn    int
+	attemptsOut   int
+	answered      int
+	verified      int
+	counted       int // supported calls
+	firstCounted  int64
+	lastCounted   int64
+	inboundCounts int
+	unsupported   int // inbound calls that only strangers vouch for
+
+	called   keySet // called numbers of inbound calls
+	accounts map[uint64]*account
+	peers    map[ident.Addr]*peer
+
+	legs       []leg // ended inbound calls that wait for their onward leg
+	onward     []span
+	voiceCalls []uint64 // first few distinct calls with a confirmed stream of the line
+	streams    int
+	talk       int64 // ns of confirmed streams sent by the line
+	openMedia  int   // unbound confirmed streams of the line now
+	clocks     []clock
+	userAgent  string
+	vendorKind int
+	vendor, model string
+	shape      uint64
+	contact    string
+	registrar  bool // it grants registrations: a server, not a subscriber
+	refreshes  []int64
+
+	control  map[uint64]*control.Evidence // by peer and protocol
+	firstRec int64
+
+	judged     int64 // ns of the last judgement
+	dirty      bool
+	verdict    Verdict
+	proof      bool
+	proofNote  string
+	score      Score
+	peakScore  float64
+	peakMargin float64
+	active     []Span
+}
+
+// openCall is a call of the line that is not over.
+type openCall struct {
+	inbound  bool
+	counted  bool
+	up       bool
+	early    bool // the line sent media before it answered
+	onset    int64
+	answer   int64
+	others   int
+	category [2]int
+}
+
+type account struct {
+	key, userKey uint64
+	account      ident.Account
+	socket       uint64
+	first, last  int64
+}
+
+type peer struct {
+	addr  ident.Addr
+	roles [nRoles]uint32
+}
+
+// leg is an answered inbound call that is over, waiting to be compared with
+// what else the line did at the same times.
+type leg struct {
+	span
+	peer ident.Addr
+}
+
+type span struct{ from, to int64 }
+
+type clock struct{ ppm, err float64 }
+
+// Limits of one profile. A gateway has at most some hundreds of channels; what
+// does not fit is not evidence any more.
+const (
+	maxCalled    = 8192
+	maxAccounts  = 512
+	maxPeers     = 64
+	maxLegs      = 1024
+	maxClocks    = 64
+	maxRefreshes = 64
+	maxOpen      = 4096
+	maxActive    = 32
+	maxControl   = 64
+)
+
+type role uint8
+
+const (
+	roleRegistrar role = iota
+	roleTrunkPeer
+	roleMedia
+	roleSMSServer
+	roleSIMBank
+	roleManagement
+	nRoles
+)
+
+func (r role) String() string {
+	return [...]string{"registrar", "trunk-peer", "media", "sms-server", "sim-bank", "management"}[r]
+}
+
+// saw notes that a far end served the line in a role.
+func (p *profile) saw(a ident.Addr, r role) {
+	if a.IsZero() {
+		return
+	}
+	x := p.peers[a]
+	if x == nil {
+		if len(p.peers) >= maxPeers {
+			return
+		}
+		if p.peers == nil {
+			p.peers = make(map[ident.Addr]*peer)
+		}
+		x = &peer{addr: a}
+		p.peers[a] = x
+	}
+	x.roles[r]++
+}
+
+// activate extends the spans in which the line was active; a pause of ten
+// minutes begins a new one.
+func (p *profile) activate(t int64) {
+	if n := len(p.active); n > 0 && t-p.active[n-1].To < 10*minute {
+		p.active[n-1].To = max(p.active[n-1].To, t)
+		return
+	}
+	if len(p.active) < maxActive {
+		p.active = append(p.active, Span{t, t})
+	} else {
+		p.active[maxActive-1].To = t
+	}
+}
+
+const (
+	second = int64(1e9)
+	minute = 60 * second
+)
+
+// supported says whether a call may count: the line itself sent packets of it,
+// and where the other direction is visible, the other end showed that it had
+// read them. A stranger who forges packets towards a line moves nothing.
+func supported(c *sip.Call, inbound bool) bool {
+	if inbound {
+		return c.Seen&sip.SeenResponse != 0 && (c.Verified || c.Seen&sip.SeenRequest == 0)
+	}
+	return c.Seen&sip.SeenRequest != 0 && (c.Verified || c.Seen&sip.SeenResponse == 0)
+}
+
+// keySet is a bounded set of hashes.
+type keySet struct{ m map[uint64]struct{} }
+
+// add says whether k is new. A full set calls everything old.
+func (s *keySet) add(k uint64, limit int) bool {
+	if _, ok := s.m[k]; ok {
+		return false
+	}
+	if len(s.m) >= limit {
+		return false
+	}
+	if s.m == nil {
+		s.m = make(map[uint64]struct{})
+	}
+	s.m[k] = struct{}{}
+	return true
+}

@@ -1,0 +1,45 @@
+package heuristics
+
+import "fmt"
+
+// controlRecord is the first sighting of a gateway's own protocol, sent by the
+// line.
+func controlRecord() signal {
+	return signal{
+		id: "control-record",
+		seen: func(p *profile) (since, first int64, ok bool) {
+			return p.firstUp, p.firstRec, p.firstRec != 0
+		},
+		detail: func(p *profile, _ []uint32) string {
+			if p.firstRec == 0 {
+				return fmt.Sprintf("no control protocol of a gateway in %s of clear traffic", duration(p.last-p.firstUp))
+			}
+			n, channels := 0, 0
+			name := ""
+			for _, e := range p.evidences() {
+				n += e.Sound
+				channels = max(channels, e.Channels())
+				if name == "" {
+					name = e.Protocol
+				}
+			}
+			return fmt.Sprintf("%s of %s, %s", plural(uint32(n), "sound record"), name, plural(uint32(channels), "channel"))
+		},
+		unseen: func(p *profile) string {
+			return "nothing that the line itself sent: control protocols, which would prove multi-SIM equipment, would go unseen"
+		},
+	}
+}
+
+func duration(ns int64) string {
+	switch s := ns / second; {
+	case s < 120:
+		return fmt.Sprintf("%d s", s)
+	case s < 2*3600:
+		return fmt.Sprintf("%d min", s/60)
+	case s < 48*3600:
+		return fmt.Sprintf("%d h", s/3600)
+	default:
+		return fmt.Sprintf("%d days", s/86400)
+	}
+}

@@ -1,0 +1,68 @@
+package heuristics
+
+import (
+	"fmt"
+	"strings"
+
+	"simtrap/ident"
+)
+
+// Categories of inbound-fanout, in the order of its table.
+const (
+	fanOwn = iota
+	fanRepeat
+	fanMobile
+	fanLandline
+	fanShort
+	fanForeign
+	fanOther
+)
+
+// inboundFanout counts for whom inbound calls are. It needs a call that the
+// line accepted (ringing or more), so that refused guesses of a scanner are no
+// fan-out.
+func inboundFanout() signal {
+	return signal{
+		id: "inbound-fanout",
+		counted: func(p *profile, c *callFact) int {
+			if !c.inbound || c.CalleeKey == 0 || c.Answer == 0 && c.Ringing == 0 && c.Progress == 0 {
+				return none
+			}
+			for _, a := range p.accounts {
+				if a.userKey == c.CalleeKey {
+					return fanOwn
+				}
+			}
+			if !p.called.add(c.CalleeKey, maxCalled) {
+				return fanRepeat
+			}
+			switch c.CalleeClass {
+			case ident.NumberMobile:
+				return fanMobile
+			case ident.NumberLandline:
+				return fanLandline
+			case ident.NumberShort, ident.NumberEmergency:
+				return fanShort
+			case ident.NumberForeign:
+				return fanForeign
+			}
+			return fanOther
+		},
+		detail: func(_ *profile, n []uint32) string {
+			t := sum(n)
+			var parts []string
+			for i, what := range []string{"for the line's own accounts", "for numbers called before", "for ever-new mobiles", "for new landlines", "for service or emergency numbers", "for new foreign numbers", "for other new numbers"} {
+				if n[i] > 0 {
+					parts = append(parts, fmt.Sprintf("%d %s", n[i], what))
+				}
+			}
+			return fmt.Sprintf("%s received: %s", plural(t, "call"), strings.Join(parts, ", "))
+		},
+		unseen: func(p *profile) string {
+			if p.inboundCounts > 0 {
+				return "no called number could be read: whether the line ends strangers' calls is not known"
+			}
+			return needCalls("for whom inbound calls are, which tells a terminating gateway")(p)
+		},
+	}
+}

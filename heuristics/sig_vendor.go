@@ -1,0 +1,42 @@
+package heuristics
+
+import (
+	"fmt"
+	"strings"
+
+	"simtrap/heuristics/catalogue"
+)
+
+// vendorString reads the line's own User-Agent or Server header. The catalogue
+// caps it: a setting changes it.
+func vendorString() signal {
+	return signal{
+		id: "vendor-string",
+		static: func(p *profile, _ int64) int {
+			if p.userAgent == "" || p.counted < 3 {
+				return none
+			}
+			return p.vendorKind
+		},
+		detail: func(p *profile, _ []uint32) string {
+			return fmt.Sprintf("calls itself %q", p.userAgent)
+		},
+		unseen: func(*profile) string { return "" },
+	}
+}
+
+// vendorOf tells the kind of equipment by the start of its header value:
+// category of vendor-string, and the maker for category 0.
+func vendorOf(v *catalogue.Vendors, agent string) (kind int, m catalogue.Maker) {
+	for _, g := range v.Gateway {
+		if strings.HasPrefix(agent, g.Prefix) {
+			return 0, g
+		}
+	}
+	for _, o := range v.Ordinary {
+		if strings.HasPrefix(agent, o) {
+			return 2, m
+		}
+	}
+	return 1, m
+}

@@ -1,0 +1,210 @@
+package lab
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// agent is one SIP user agent: an account of a device, a PBX, a softswitch.
+type agent struct {
+	s      *sim
+	r      *rand.Rand
+	node   *node
+	d      *dialect
+	port   uint16 // its own; the NAT may show another
+	user   string
+	domain string // of its address of record
+	name   string // display name
+	// mapped says that it knows its public address (STUN) and writes that.
+	mapped bool
+	codecs []*codec
+	media  *mediaHost
+	conns  map[*agent]*conn
+}
+
+// newAgent gives the device a user agent. Agents of one device share media.
+func (s *sim) newAgent(n *node, d *dialect, port uint16, user, domain string) *agent {
+	r := s.rng("agent")
+	return &agent{
+		s: s, r: r, node: n, d: d, port: port, user: user, domain: domain,
+		codecs: []*codec{pcma, pcmu, g729}, media: newMediaHost(n, r), conns: map[*agent]*conn{},
+	}
+}
+
+// hostPort is where the agent says it is.
+func (a *agent) hostPort() string {
+	if a.mapped {
+		return hostPort(a.node.addr, a.node.port(a.port, false))
+	}
+	return hostPort(a.node.lan, a.port)
+}
+
+func (a *agent) host() string {
+	if a.mapped {
+		return hostOnly(a.node.addr)
+	}
+	return hostOnly(a.node.lan)
+}
+
+func (a *agent) contact(user string) string {
+	if user != "" {
+		user += "@"
+	}
+	return "<sip:" + user + a.hostPort() + a.d.contactTail + ">"
+}
+
+func (a *agent) transport() string {
+	if a.s.shape.sipTCP {
+		return "TCP"
+	}
+	return "UDP"
+}
+
+// via makes a Via of its own with a new branch.
+func (a *agent) via() string {
+	v := "SIP/2.0/" + a.transport() + " " + a.hostPort()
+	b := ";branch=z9hG4bK" + a.d.branch(a.r)
+	if a.d.rport {
+		return v + ";rport" + b
+	}
+	return v + b
+}
+
+// seen completes a Via as the receiver of a request does (RFC 3581).
+func (a *agent) seen(via string) string {
+	addr := a.node.addr.String()
+	if strings.Contains(via, ";rport") {
+		return strings.Replace(via, ";rport", fmt.Sprintf(";received=%s;rport=%d", addr, a.node.port(a.port, false)), 1)
+	}
+	if a.node.lan != a.node.addr {
+		return via + ";received=" + addr
+	}
+	return via
+}
+
+// say sends a message to another agent at t and gives the time of arrival.
+func (a *agent) say(t int64, to *agent, m *message) int64 {
+	b := a.d.render(m)
+	if a.s.shape.sipTCP && a.d.name != "scanner" && to.d.name != "scanner" {
+		return a.conn(to).send(t, a.side(to), b)
+	}
+	f := a.s.flow(a.node, a.node.port(a.port, false), to.node, to.node.port(to.port, false), protoUDP)
+	return a.s.send(t, f, kindSIP, b)
+}
+
+// side is 0 when a opened the connection to the other: the subscriber does.
+func (a *agent) side(to *agent) int {
+	if a.node.line != nil || to.node.line == nil {
+		return 0
+	}
+	return 1
+}
+
+func (a *agent) conn(to *agent) *conn {
+	client, server := a, to
+	if a.side(to) == 1 {
+		client, server = to, a
+	}
+	c := client.conns[server]
+	if c == nil {
+		own := uint16(32768 + client.r.IntN(28000))
+		c = a.s.dial(client.node, own, server.node, server.port, kindSIP)
+		client.conns[server] = c
+	}
+	return c
+}
+
+// think is the time software takes to answer.
+func (a *agent) think() int64 { return int64(time.Millisecond) + a.r.Int64N(int64(9*time.Millisecond)) }
+
+// dialog is what two agents share of a call, subscription or registration.
+type dialog struct {
+	a, b         *agent // who opened it, and the other
+	callID       string
+	from, to     string // without tags
+	fromTag      string
+	toTag        string
+	uriA, uriB   string // where each is reached
+	cseqA, cseqB int
+}
+
+// aor writes an address of record as a header value.
+func aor(name, user, domain string) string {
+	v := "<sip:" + user
+	if user != "" {
+		v += "@"
+	}
+	v += domain + ">"
+	if name != "" {
+		return strconv.Quote(name) + " " + v
+	}
+	return v
+}
+
+func (s *sim) newDialog(a, b *agent, from, to, uri string) *dialog {
+	return &dialog{
+		a: a, b: b, from: from, to: to, uriB: uri, callID: a.d.callID(a.r, a.host()), fromTag: a.d.tag(a.r), toTag: b.d.tag(b.r),
+		uriA: "sip:" + a.user + "@" + a.hostPort(), cseqA: a.d.cseq(a.r), cseqB: b.d.cseq(b.r),
+	}
+}
+
+func tagged(v, tag string) string {
+	if tag == "" {
+		return v
+	}
+	return v + ";tag=" + tag
+}
+
+// request makes a request of a (or of b) in the dialog; withTag puts the other
+// side's tag in.
+func (g *dialog) request(method string, byA, withTag bool) *message {
+	m := &message{method: method, callID: g.callID, expires: -1}
+	from := g.from
+	if g.a.d.phoneOutside {
+		from += ";user=phone"
+	}
+	to := g.to
+	if withTag {
+		to = tagged(to, g.toTag)
+	}
+	if byA {
+		m.via, m.uri = []string{g.a.via()}, g.uriB
+		m.from, m.to = tagged(from, g.fromTag), to
+		m.cseq = strconv.Itoa(g.cseqA) + " " + method
+		m.contact = g.a.contact(g.a.user)
+		return m
+	}
+	m.via, m.uri = []string{g.b.via()}, g.uriA
+	m.from, m.to = tagged(g.to, g.toTag), tagged(from, g.fromTag)
+	m.cseq = strconv.Itoa(g.cseqB) + " " + method
+	m.contact = g.b.contact(g.b.user)
+	return m
+}
+
+// answer makes the response of an agent to a request that the other sent.
+func (g *dialog) answer(req *message, sender *agent, status int, withTag bool) *message {
+	m := &message{status: status, from: req.from, to: req.to, callID: req.callID, cseq: req.cseq, expires: -1}
+	for i, v := range req.via {
+		if i == 0 {
+			v = sender.seen(v)
+		}
+		m.via = append(m.via, v)
+	}
+	if withTag && sender == g.a && !strings.Contains(m.to, ";tag=") {
+		m.to = tagged(m.to, g.toTag)
+	}
+	return m
+}
+
+// again makes a new request of an old one: next CSeq, new branch.
+func (g *dialog) again(req *message) *message {
+	g.cseqA++
+	m := *req
+	m.via = append([]string{g.a.via()}, req.via[1:]...)
+	m.cseq = strconv.Itoa(g.cseqA) + " " + req.method
+	m.extra = append([]field(nil), req.extra...)
+	return &m
+}

@@ -1,0 +1,133 @@
+package lab
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Class names, as in section 1 of docs/verdict.md. The first five are boxes.
+const (
+	ClassGateway      = "gateway"
+	ClassTwoSlot      = "two-slot relay"
+	ClassBank         = "SIM bank"
+	ClassMessageBox   = "message box"
+	ClassOrigination  = "origination"
+	ClassHome         = "home"
+	ClassConference   = "conference or game"
+	ClassOffice       = "office phones"
+	ClassAnchoredPBX  = "anchored PBX"
+	ClassHostedPBX    = "hosted PBX"
+	ClassAdapter      = "analogue adapter"
+	ClassCallCentre   = "call centre"
+	ClassCarrier      = "carrier SBC"
+	ClassBreakout     = "PSTN breakout gateway"
+	ClassMobileDialer = "mobile-dialler app"
+	ClassHackedPBX    = "hacked PBX"
+	ClassVictim       = "scanner's victim"
+)
+
+// Verdict names, weakest first.
+const (
+	VerdictNone   = "none"
+	VerdictWatch  = "watch"
+	VerdictReview = "review"
+	VerdictCase   = "case"
+)
+
+// Truth is what is true of a capture.
+type Truth struct {
+	Scenario string        `json:"scenario"`
+	Seed     uint64        `json:"seed"`
+	View     string        `json:"view"`
+	Encap    string        `json:"encap"`
+	Start    time.Time     `json:"start"`
+	Duration time.Duration `json:"duration_ns"`
+	Packets  int           `json:"packets"`
+	Bytes    int64         `json:"bytes"`
+	Lines    []*LineTruth  `json:"lines"`
+	Far      []FarTruth    `json:"far"`
+}
+
+// LineTruth is what is true of one subscriber line.
+type LineTruth struct {
+	Address     string       `json:"address"` // of the access; with IPv6, its /64
+	Class       string       `json:"class"`
+	Device      string       `json:"device"`
+	Note        string       `json:"note,omitempty"`
+	Channels    int          `json:"channels,omitempty"` // calls it can carry at once
+	Controllers []Controller `json:"controllers,omitempty"`
+	Cards       []Card       `json:"cards,omitempty"`
+	Calls       CallTruth    `json:"calls"`
+	// Proof says that a gateway's own protocol is there to be proved with.
+	Proof bool `json:"proof"`
+	// MinVerdict and MaxVerdict are what a verdict on this line must reach and
+	// must not exceed. With less than the full view nothing must be reached.
+	MinVerdict string `json:"min_verdict"`
+	MaxVerdict string `json:"max_verdict"`
+}
+
+// Box says whether the line holds a box.
+func (l *LineTruth) Box() bool {
+	switch l.Class {
+	case ClassGateway, ClassTwoSlot, ClassBank, ClassMessageBox, ClassOrigination:
+		return true
+	}
+	return false
+}
+
+// Controller is a far end that the line depends on.
+type Controller struct {
+	Addr   string `json:"addr"`
+	Role   string `json:"role"` // as in the output contract of docs/design.md
+	Abroad bool   `json:"abroad"`
+}
+
+// FarTruth is an address beyond the tap that is not a subscriber's.
+type FarTruth struct {
+	Addr   string `json:"addr"`
+	Name   string `json:"name"`
+	Abroad bool   `json:"abroad"`
+}
+
+// Card is one SIM; its identities have valid check digits.
+type Card struct {
+	IMSI   string `json:"imsi"`
+	IMEI   string `json:"imei"`
+	ICCID  string `json:"iccid"`
+	MSISDN string `json:"msisdn"`
+}
+
+// CallTruth counts the calls that began on a line in the whole scenario,
+// whatever the view showed of them. A call of two legs on the line counts per
+// leg.
+type CallTruth struct {
+	Inbound        int `json:"inbound"`
+	Outbound       int `json:"outbound"`
+	Answered       int `json:"answered"`
+	AnsweredIn     int `json:"answered_in"`
+	PeakConcurrent int `json:"peak_concurrent"` // answered calls at once
+	DistinctCalled int `json:"distinct_called"` // numbers called, inbound
+	TalkSeconds    int `json:"talk_seconds"`
+}
+
+func (s *sim) finish(opt Options) *Truth {
+	t := &Truth{
+		Scenario: opt.Scenario, Seed: opt.Seed, View: string(s.view), Encap: opt.Encap,
+		Start: time.Unix(0, s.start).UTC(), Duration: opt.Duration,
+		Packets: s.out.packets, Bytes: s.out.bytes,
+	}
+	for _, l := range s.lines {
+		lt := l.truth
+		lt.Calls.DistinctCalled = len(l.called)
+		if s.view != viewBoth {
+			lt.MinVerdict = VerdictNone
+		}
+		t.Lines = append(t.Lines, lt)
+	}
+	for _, n := range s.far {
+		t.Far = append(t.Far, FarTruth{Addr: n.addr.String(), Name: n.name, Abroad: n.abroad})
+	}
+	slices.SortFunc(t.Far, func(a, b FarTruth) int { return cmp.Compare(a.Addr, b.Addr) })
+	return t
+}

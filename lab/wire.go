@@ -1,0 +1,221 @@
+package lab
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+)
+
+const (
+	protoTCP  = 6
+	protoUDP  = 17
+	protoICMP = 1
+)
+
+type flowKey struct {
+	src, dst     *node
+	sport, dport uint16
+	proto        uint8
+}
+
+// flow is one direction of a conversation, as it is seen at the tap: the frame
+// is made once by gopacket and then only patched.
+type flow struct {
+	src, dst     *node
+	sport, dport uint16
+	proto        uint8
+	up           bool
+	hidden       bool // both ends are on one side of the tap
+	prefix       prefix
+	ip           []byte // header with length, id, flags and checksum zero
+	flags        uint16 // of IPv4
+	ipSum        uint64 // sum of ip
+	pseudo       uint64 // sum of the pseudo header without the length
+	last         int64  // when its latest packet in order passes the tap
+	buf          []byte
+}
+
+// flow gives the conversation from sport of src to dport of dst, the ports as
+// they are at the tap.
+func (s *sim) flow(src *node, sport uint16, dst *node, dport uint16, proto uint8) *flow {
+	k := flowKey{src, dst, sport, dport, proto}
+	if f := s.flows[k]; f != nil {
+		return f
+	}
+	f := &flow{src: src, dst: dst, sport: sport, dport: dport, proto: proto, up: src.line != nil}
+	f.hidden = (src.line != nil) == (dst.line != nil)
+	l := src.line
+	if l == nil {
+		l = dst.line
+	}
+	if !f.hidden {
+		f.address(s, l, src.addr, dst.addr)
+	}
+	s.flows[k] = f
+	return f
+}
+
+func (f *flow) address(s *sim, l *line, src, dst netip.Addr) {
+	v6 := src.Is6()
+	f.prefix = s.shape.build(&l.access, f.up, v6)
+	var ip gopacket.SerializableLayer
+	if v6 {
+		ip = &layers.IPv6{Version: 6, HopLimit: f.src.ttl, NextHeader: layers.IPProtocol(f.proto), SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
+	} else {
+		h := &layers.IPv4{Version: 4, IHL: 5, TTL: f.src.ttl, Protocol: layers.IPProtocol(f.proto), SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
+		if f.src.df {
+			h.Flags = layers.IPv4DontFragment
+		}
+		ip = h
+	}
+	b := gopacket.NewSerializeBuffer()
+	if err := ip.SerializeTo(b, gopacket.SerializeOptions{}); err != nil {
+		panic("lab: ip header: " + err.Error()) // own addresses, not input
+	}
+	f.ip = append([]byte(nil), b.Bytes()...)
+	if !v6 {
+		f.flags = binary.BigEndian.Uint16(f.ip[6:])
+		f.ip[6], f.ip[7] = 0, 0
+	}
+	f.ipSum = uint64(fold(sum(0, f.ip)))
+	f.pseudo = uint64(fold(sum(sum(0, src.AsSlice()), dst.AsSlice()))) + uint64(f.proto)
+	f.buf = make([]byte, 0, len(f.prefix.bytes)+len(f.ip)+256)
+}
+
+// udp writes a datagram at the present time.
+func (s *sim) udp(f *flow, k kind, payload []byte) {
+	f.src.ipid++
+	if f.hidden || !s.shows(k, f.up) {
+		return
+	}
+	b := append(f.buf[:0], f.prefix.bytes...)
+	b = append(b, f.ip...)
+	at := len(b)
+	n := 8 + len(payload)
+	b = append(b, byte(f.sport>>8), byte(f.sport), byte(f.dport>>8), byte(f.dport), byte(n>>8), byte(n), 0, 0)
+	b = append(b, payload...)
+	c := ^fold(sum(f.pseudo+uint64(n), b[at:]))
+	if c == 0 {
+		c = 0xffff
+	}
+	binary.BigEndian.PutUint16(b[at+6:], c)
+	f.buf = b
+	s.frame(f, at)
+}
+
+// frame completes the frame in f.buf, whose IP payload begins at byte at, and
+// writes it, in fragments when it is too large.
+func (s *sim) frame(f *flow, at int) {
+	b := f.buf
+	if len(b)-len(f.prefix.bytes) > s.shape.mtu {
+		s.fragments(f, at)
+		return
+	}
+	f.finish(b, f.src.ipid, f.flags)
+	s.out.put(s.now, s.pad(b, f))
+}
+
+// pad fills short Ethernet frames to the 60 bytes that the wire wants, where
+// the far side's switch did so; a card's own outgoing frames are tapped before.
+func (s *sim) pad(b []byte, f *flow) []byte {
+	if f.up || len(b) >= 60 || !s.shape.ethernet() {
+		return b
+	}
+	for len(b) < 60 {
+		b = append(b, 0)
+	}
+	return b
+}
+
+// finish sets lengths, identification and checksums of the IP header and of
+// what is around it.
+func (f *flow) finish(b []byte, id, flags uint16) {
+	for _, l := range f.prefix.lens {
+		binary.BigEndian.PutUint16(b[l.at:], uint16(len(b)-l.sub))
+	}
+	if o := f.prefix.outer; o >= 0 {
+		binary.BigEndian.PutUint16(b[o+10:], 0)
+		binary.BigEndian.PutUint16(b[o+10:], ^fold(sum(0, b[o:o+20])))
+	}
+	o := len(f.prefix.bytes)
+	n := len(b) - o
+	if len(f.ip) == 40 {
+		binary.BigEndian.PutUint16(b[o+4:], uint16(n-40))
+		return
+	}
+	binary.BigEndian.PutUint16(b[o+2:], uint16(n))
+	binary.BigEndian.PutUint16(b[o+4:], id)
+	binary.BigEndian.PutUint16(b[o+6:], flags)
+	c := f.ipSum + uint64(n) + uint64(id) + uint64(flags)
+	binary.BigEndian.PutUint16(b[o+10:], ^fold(c))
+}
+
+// fragments writes the frame in f.buf in pieces of at most the MTU.
+func (s *sim) fragments(f *flow, at int) {
+	whole := append([]byte(nil), f.buf[at:]...)
+	v6 := len(f.ip) == 40
+	room := s.shape.mtu - len(f.ip)
+	if v6 {
+		room -= 8
+	}
+	room &^= 7
+	for off := 0; off < len(whole); off += room {
+		chunk := whole[off:min(off+room, len(whole))]
+		more := uint16(0)
+		if off+room < len(whole) {
+			more = 1
+		}
+		b := append(f.buf[:0], f.prefix.bytes...)
+		b = append(b, f.ip...)
+		if v6 {
+			b[len(f.prefix.bytes)+6] = 44
+			v := uint16(off) | more
+			b = append(b, f.proto, 0, byte(v>>8), byte(v), 0, 0, byte(f.src.ipid>>8), byte(f.src.ipid))
+		}
+		b = append(b, chunk...)
+		f.finish(b, f.src.ipid, uint16(off/8)|more<<13)
+		f.buf = b
+		s.out.put(s.now, s.pad(b, f))
+	}
+}
+
+// sum adds b to a ones' complement sum (RFC 1071) of 64 bits.
+func sum(acc uint64, b []byte) uint64 {
+	var carry uint64
+	// Addition of whole words commutes with the byte order of the sum as long
+	// as every word is read big-endian.
+	for len(b) >= 8 {
+		acc, carry = bits.Add64(acc, binary.BigEndian.Uint64(b), carry)
+		b = b[8:]
+	}
+	acc, carry = bits.Add64(acc, 0, carry)
+	acc += carry
+	for len(b) >= 2 {
+		acc, carry = bits.Add64(acc, uint64(b[0])<<8|uint64(b[1]), 0)
+		acc += carry
+		b = b[2:]
+	}
+	if len(b) == 1 {
+		acc, carry = bits.Add64(acc, uint64(b[0])<<8, 0)
+		acc += carry
+	}
+	return acc
+}
+
+func fold(v uint64) uint16 {
+	for v>>16 != 0 {
+		v = v&0xffff + v>>16
+	}
+	return uint16(v)
+}
+
+// send lets a datagram leave its sender at t and gives the time it arrives.
+// The payload must not change afterwards.
+func (s *sim) send(t int64, f *flow, k kind, payload []byte) int64 {
+	tap := t + s.delay(f.src)
+	s.at(tap, func() { s.udp(f, k, payload) })
+	return tap + s.delay(f.dst)
+}

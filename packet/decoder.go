@@ -1,0 +1,184 @@
+package packet
+
+import "simtrap/capture"
+
+// Result is what a frame turned out to be.
+type Result uint8
+
+const (
+	Ignored   Result = iota // nothing of interest, counted by reason
+	Malformed               // cut or contradictory, counted by reason
+	Datagram                // a UDP datagram
+	Segment                 // a TCP segment
+	Fragment                // needs a Defrag; Packet.Frag holds it
+)
+
+// String names r in lower case.
+func (r Result) String() string {
+	return [...]string{"ignored", "malformed", "datagram", "segment", "fragment"}[min(r, Fragment)]
+}
+
+const (
+	// maxHeaders bounds the headers removed from one frame, reassembly
+	// included. Honest traffic has fewer than ten; the bound keeps hostile
+	// nesting from costing more than a frame is worth.
+	maxHeaders = 16
+	// maxWire bounds the length on the wire that is believed, in bytes. It is
+	// twice the largest frame that offloading builds.
+	maxWire = 1 << 20
+)
+
+// Decoder removes the headers of frames. The zero value is ready; it is for
+// one goroutine and holds nothing but counters.
+type Decoder struct {
+	Counters Counters
+}
+
+// A layer names the header that comes next, or, from the value layerDatagram
+// on, how decoding ended.
+type layer uint16
+
+const (
+	layerEthernet layer = iota
+	layerSLL
+	layerSLL2
+	layerFamily // BSD null and loop
+	layerRaw    // IP by its version nibble
+	layerPPPoE
+	layerMPLS
+	layerIPv4
+	layerIPv6
+	layerIPv4InIP
+	layerIPv6InIP
+	layerExtension
+	layerFragment6
+	layerAuth4
+	layerAuth6
+	layerGRE
+	layerUDP
+	layerTCP
+	layerDatagram
+	layerSegment
+	layerFragment
+	layerReason // plus the Reason
+)
+
+// stop ends decoding for a reason. It has the results of a layer's function so
+// that those can return it as it stands.
+func stop(r Reason) (layer, []byte, int) { return layerReason + layer(r), nil, 0 }
+
+// Frame decodes data, one captured frame of wire bytes of which len(data) were
+// captured. It fills everything in p but Time, Seq, Source, TapPort and Realm,
+// which are the caller's and stay as they are. What it filled in means
+// something only as the result says: addresses, ports, lengths and payload for
+// Datagram and Segment, addresses and Frag for Fragment, Access for all three.
+//
+// Lengths in headers are believed up to what encloses them. Bytes behind them
+// (Ethernet padding) are dropped; bytes that a snap length cut are missing from
+// Payload and present in Length.
+func (d *Decoder) Frame(link capture.LinkType, data []byte, wire uint32, p *Packet) Result {
+	p.Access = Access{}
+	n := max(len(data), int(min(wire, maxWire)))
+	var l layer
+	switch link {
+	case capture.LinkEthernet:
+		l = layerEthernet
+	case capture.LinkRaw, capture.LinkRawOld, capture.LinkRawOpen:
+		l = layerRaw
+	case capture.LinkIPv4:
+		l = layerIPv4
+	case capture.LinkIPv6:
+		l = layerIPv6
+	case capture.LinkLinuxSLL:
+		l = layerSLL
+	case capture.LinkLinuxSLL2:
+		l = layerSLL2
+	case capture.LinkNull, capture.LinkLoop:
+		l = layerFamily
+	default:
+		l = layerReason + layer(UnknownLink)
+	}
+	return d.walk(l, data, n, 0, p)
+}
+
+// Resume decodes on from whole, the payload that a Defrag made of p and the
+// fragments before it. The result can be Fragment again, when a tunnel's inside
+// was fragmented too; the limit on headers bounds that.
+func (d *Decoder) Resume(whole []byte, p *Packet) Result {
+	return d.walk(ipLayer(p.Frag.Proto, p.Frag.V6), whole, len(whole), int(p.Frag.Headers), p)
+}
+
+// walk removes headers until it comes to an end. b is what was captured of the
+// rest of the frame, n how long that is on the wire; n is never below len(b).
+func (d *Decoder) walk(l layer, b []byte, n, used int, p *Packet) Result {
+	for ; l < layerDatagram; used++ {
+		if used >= maxHeaders {
+			l = layerReason + layer(TooManyHeaders)
+			break
+		}
+		switch l {
+		case layerEthernet:
+			l, b, n = ethernet(b, n, p)
+		case layerSLL:
+			l, b, n = cooked(b, n, 14, 16, p)
+		case layerSLL2:
+			l, b, n = cooked(b, n, 0, 20, p)
+		case layerFamily:
+			l, b, n = family(b, n)
+		case layerRaw:
+			l, b, n = raw(b, n)
+		case layerPPPoE:
+			l, b, n = d.pppoe(b, n, p)
+		case layerMPLS:
+			l, b, n = mpls(b, n)
+		case layerIPv4InIP:
+			p.enterTunnel()
+			l, b, n = d.ipv4(b, n, p)
+		case layerIPv6InIP:
+			p.enterTunnel()
+			l, b, n = d.ipv6(b, n, p)
+		case layerIPv4:
+			l, b, n = d.ipv4(b, n, p)
+		case layerIPv6:
+			l, b, n = d.ipv6(b, n, p)
+		case layerExtension:
+			l, b, n = extension(b, n)
+		case layerFragment6:
+			l, b, n = fragment6(b, n, p)
+		case layerAuth4:
+			l, b, n = authentication(b, n, false)
+		case layerAuth6:
+			l, b, n = authentication(b, n, true)
+		case layerGRE:
+			l, b, n = gre(b, n, p)
+		case layerUDP:
+			l, b, n = d.udp(b, n, p)
+		case layerTCP:
+			l, b, n = tcp(b, n, p)
+		}
+	}
+	switch l {
+	case layerDatagram:
+		return Datagram
+	case layerSegment:
+		return Segment
+	case layerFragment:
+		p.Frag.Headers = uint8(used)
+		return Fragment
+	}
+	r := Reason(l - layerReason)
+	d.Counters[r]++
+	if r < firstMalformed {
+		return Ignored
+	}
+	return Malformed
+}
+
+// enterTunnel notes that the header just read belongs to a tunnel, whose ends
+// are the addresses so far.
+func (p *Packet) enterTunnel() {
+	if p.Access.Tunnel == 0 {
+		p.Access.OuterSrc, p.Access.OuterDst = p.Src, p.Dst
+	}
+	p.Access.Tunnel++
+}

@@ -1,0 +1,344 @@
+package report
+
+import (
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"simtrap/heuristics"
+)
+
+const (
+	defaultWidth = 100
+	minWidth     = 80
+
+	labelWidth = 14 // "  controllers "
+	natsWidth  = 8  // one column of the ledger
+	lineWidth  = 24 // of the line's name in the first row of a finding
+
+	// maxListed is how many cards or controllers a table names; --json has all.
+	maxListed = 8
+
+	// maxLines is how many lines one text may take: a stranger chose some of it.
+	maxLines = 10
+)
+
+// Terminal colours (ECMA-48 section 8.3.117).
+const (
+	bold   = "\x1b[1m"
+	dim    = "\x1b[2m"
+	red    = "\x1b[1;31m"
+	yellow = "\x1b[33m"
+	cyan   = "\x1b[36m"
+	normal = "\x1b[0m"
+)
+
+// WriteText writes findings for people to read, in their order: for each the
+// verdict, then the reasons in words, strongest first, with the nats that each
+// gives against the nearest lookalike and against a home, then what the box
+// is, who controls it, its cards, its calls, and what could not be seen. No
+// line is wider than Options.Width.
+func WriteText(w io.Writer, findings []heuristics.Finding, o Options) error {
+	t := newTable(o)
+	if a := o.Names.Authority(); a != "" {
+		t.row("authority", "identities are written in clear under "+a)
+		t.blank()
+	}
+	if len(findings) == 0 {
+		t.line("No line at watch or above.")
+		t.blank()
+		return t.flush(w)
+	}
+	t.heading()
+	for i := range findings {
+		t.finding(&findings[i])
+	}
+	return t.flush(w)
+}
+
+// table collects rows of text within a width.
+type table struct {
+	o     Options
+	width int
+	b     strings.Builder
+}
+
+func newTable(o Options) *table {
+	t := &table{o: o, width: defaultWidth}
+	if o.Width > 0 {
+		t.width = min(max(o.Width, minWidth), defaultWidth)
+	}
+	return t
+}
+
+func (t *table) flush(w io.Writer) error {
+	_, err := io.WriteString(w, t.b.String())
+	return err
+}
+
+func (t *table) paint(style, s string) string {
+	if !t.o.Color || style == "" {
+		return s
+	}
+	return style + s + normal
+}
+
+// line writes s without the spaces at its end. s is plain already.
+func (t *table) line(s string) {
+	t.b.WriteString(strings.TrimRight(s, " "))
+	t.b.WriteByte('\n')
+}
+
+func (t *table) blank() { t.b.WriteByte('\n') }
+
+// wrap breaks text into at most maxLines lines.
+func wrap(text string, width int) []string {
+	lines := Wrap(text, width)
+	if len(lines) > maxLines {
+		lines = append(lines[:maxLines-1], "[cut; --json has all of it]")
+	}
+	return lines
+}
+
+// row writes text behind a label, wrapped; nothing when there is no text.
+func (t *table) row(label, text string) {
+	if text == "" {
+		return
+	}
+	head := strings.Repeat(" ", labelWidth)
+	if label != "" {
+		head = t.paint(dim, pad("  "+label, labelWidth))
+	}
+	for _, s := range wrap(text, t.width-labelWidth) {
+		t.line(head + s)
+		head = strings.Repeat(" ", labelWidth)
+	}
+}
+
+// rows writes one row for each text, the label before the first.
+func (t *table) rows(label string, texts []string) {
+	for _, s := range texts {
+		t.row(label, s)
+		label = ""
+	}
+}
+
+func (t *table) heading() {
+	t.line(t.paint(dim, pad("line", lineWidth)+"  "+pad("verdict", 16)+"  score  margin  nearest lookalike"))
+}
+
+func (t *table) finding(f *heuristics.Finding) {
+	verdict, style := f.Verdict.String(), ""
+	switch f.Verdict {
+	case heuristics.Case:
+		verdict, style = "CASE", red
+	case heuristics.Review:
+		verdict, style = "REVIEW", yellow
+	case heuristics.Watch:
+		verdict, style = "WATCH", cyan
+	}
+	if f.Proof {
+		verdict += " by proof"
+	}
+	names := wrap(t.o.line(f.Line), t.width)
+	for _, s := range names[:len(names)-1] {
+		t.line(t.paint(bold, s))
+	}
+	name := names[len(names)-1]
+	if columns(name) > lineWidth {
+		t.line(t.paint(bold, name))
+		name = ""
+	}
+	rest := "  " + lpad(total(f.Score), 5) + "  " + lpad(total(f.Margin), 6) + "  "
+	left := t.width - lineWidth - 2 - 16 - columns(rest)
+	nearest := wrap(f.Nearest, left)
+	t.line(t.paint(bold, pad(name, lineWidth)) + "  " + t.paint(style, pad(verdict, 16)) + rest + nearest[0])
+	for _, s := range nearest[1:] {
+		t.line(strings.Repeat(" ", t.width-left) + s)
+	}
+
+	if t.o.OneIn > 0 {
+		t.row("probability", chance(Probability(f.Margin, t.o.OneIn))+" that this is a box, if one such line in "+
+			count(t.o.OneIn)+" is and the others are of the nearest class")
+	}
+	if f.PeakScore > f.Score+0.05 || f.PeakMargin > f.Margin+0.05 {
+		t.row("highest", "score "+total(max(f.PeakScore, f.Score))+", margin "+total(max(f.PeakMargin, f.Margin))+
+			" earlier in this epoch")
+	}
+	if f.Declared {
+		t.row("declared", "on the operator's register of declared gateways")
+	}
+	t.reasons(f)
+	t.row("device", device(f.Device))
+	t.rows("controllers", listed(len(f.Controllers), func(i int) string {
+		return address(f.Controllers[i].Addr) + " (" + f.Controllers[i].Role + ")"
+	}))
+	t.rows("cards", listed(len(f.Cards), func(i int) string { return t.card(f.Cards[i]) }))
+	t.row("calls", calls(f.Calls))
+	t.rows("not seen", f.Unseen)
+	t.row("time", span(f.First, f.Last))
+	t.blank()
+}
+
+// listed gives the texts to name and, if there are more, how many.
+func listed(n int, text func(int) string) []string {
+	var texts []string
+	for i := range min(n, maxListed) {
+		texts = append(texts, text(i))
+	}
+	if n > maxListed {
+		texts = append(texts, "and "+count(n-maxListed)+" more, named by --json")
+	}
+	return texts
+}
+
+// reason is one signal of the ledger with what it says against each class.
+type reason struct {
+	detail        string
+	nearest, home float64
+	byNearest     bool // nearest is known
+	byHome        bool
+	others        []string
+}
+
+func (r *reason) weight() float64 {
+	w := 0.0
+	if r.byNearest {
+		w += r.nearest
+	}
+	if r.byHome {
+		w += r.home
+	}
+	if math.IsNaN(w) {
+		return math.Inf(-1)
+	}
+	return w
+}
+
+const home = "home"
+
+// ledger joins the rows of one signal with one detail, strongest first.
+func ledger(f *heuristics.Finding) []reason {
+	var list []reason
+	var keys [][2]string
+	for _, s := range f.Signals {
+		key := [2]string{s.ID, s.Detail}
+		at := slices.Index(keys, key)
+		if at < 0 {
+			at = len(list)
+			keys = append(keys, key)
+			detail := s.Detail
+			if detail == "" {
+				detail = s.ID
+			}
+			if s.Family != "" {
+				detail += " (" + s.Family + ")"
+			}
+			list = append(list, reason{detail: detail})
+		}
+		r := &list[at]
+		known := false
+		if s.Against == f.Nearest && s.Against != "" {
+			r.nearest, r.byNearest, known = s.Nats, true, true
+		}
+		if s.Against == home {
+			r.home, r.byHome, known = s.Nats, true, true
+		}
+		if !known && s.Against != "" {
+			r.others = append(r.others, nats(s.Nats)+" against "+s.Against)
+		} else if !known {
+			r.others = append(r.others, nats(s.Nats))
+		}
+	}
+	slices.SortStableFunc(list, func(a, b reason) int {
+		switch x, y := a.weight(), b.weight(); {
+		case x > y:
+			return -1
+		case x < y:
+			return 1
+		}
+		return 0
+	})
+	return list
+}
+
+// reasons writes the ledger: two columns of nats, then words.
+func (t *table) reasons(f *heuristics.Finding) {
+	list := ledger(f)
+	if len(list) == 0 {
+		return
+	}
+	t.line(t.paint(dim, pad("  reasons", labelWidth)+lpad("nearest", natsWidth)+lpad("home", natsWidth)+"  + speaks for a box, - for the class above it"))
+	const indent = labelWidth + 2*natsWidth + 2
+	for i := range list {
+		r := &list[i]
+		head := strings.Repeat(" ", labelWidth) + column(r.nearest, r.byNearest) + column(r.home, r.byHome) + "  "
+		text := r.detail
+		if len(r.others) > 0 {
+			text += "; " + strings.Join(r.others, ", ")
+		}
+		for _, s := range wrap(text, t.width-indent) {
+			t.line(head + s)
+			head = strings.Repeat(" ", indent)
+		}
+	}
+}
+
+func column(v float64, known bool) string {
+	if !known {
+		return strings.Repeat(" ", natsWidth)
+	}
+	return lpad(nats(v), natsWidth)
+}
+
+func device(d heuristics.Device) string {
+	s := strings.TrimSpace(d.Vendor + " " + d.Model)
+	if d.Channels > 0 {
+		if s == "" {
+			s = "unknown make"
+		}
+		s += ", " + counted(d.Channels, "channel")
+	}
+	return s
+}
+
+func (t *table) card(c heuristics.Card) string {
+	var parts []string
+	add := func(name, s string) {
+		if s != "" {
+			parts = append(parts, name+" "+s)
+		}
+	}
+	add("IMSI", t.o.Names.IMSI(c.IMSI))
+	add("IMEI", t.o.Names.IMEI(c.IMEI))
+	add("ICCID", t.o.Names.ICCID(c.ICCID))
+	add("number", t.o.number(c.MSISDN))
+	if parts == nil {
+		return "no identity"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func calls(c heuristics.Calls) string {
+	if c == (heuristics.Calls{}) {
+		return ""
+	}
+	s := count(c.Inbound) + " in, " + count(c.Outbound) + " out, " + count(c.Answered) + " answered"
+	if c.Verified > 0 {
+		s += " (" + count(c.Verified) + " with both ends shown to take part)"
+	}
+	if c.PeakConcurrent > 0 {
+		s += ", up to " + count(c.PeakConcurrent) + " at once"
+	}
+	if c.DistinctCalled > 0 {
+		s += ", " + counted(c.DistinctCalled, "number") + " called through the line"
+	}
+	if c.Streams > 0 {
+		s += ", " + counted(c.Streams, "voice stream") + " sent"
+	}
+	if c.TalkSeconds > 0 {
+		s += ", " + talk(c.TalkSeconds) + " of talk"
+	}
+	return s
+}

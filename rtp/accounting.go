@@ -1,0 +1,382 @@
+package rtp
+
+import (
+	"math/bits"
+
+	pion "github.com/pion/rtp"
+
+	"simtrap/packet"
+)
+
+// Config sets an Accounting and Streams. The zero value of each field but Types
+// means its default; a zero Types means DefaultTypes.
+type Config struct {
+	Seed    uint64 // of the hash tables
+	Flows   int    // records per Accounting, default 4096, at most 1<<20
+	Types   Types
+	Streams int // in Streams, default 131072
+}
+
+// Counters says what an Accounting did with the packets it was given. Every
+// packet is in exactly one of NotUDP, Empty, Large, Starts and Accounted.
+type Counters struct {
+	NotUDP    uint64
+	Empty     uint64 // no payload
+	Large     uint64 // payload above MaxPayload
+	Starts    uint64 // first packets of flows
+	Accounted uint64 // in a record, copies included
+
+	Backwards uint64 // arrival before the flow's last, taken as equal to it
+	Cut       uint64 // accounted, but fewer than twelve bytes captured of a longer payload
+
+	Records         uint64 // opened for flows
+	StartsForgotten uint64 // first packets displaced before the flow's second
+	Evicted         uint64 // records displaced by others
+	Idle            uint64 // records of flows that fell silent
+	Intervals       uint64 // emitted
+	Sparse          uint64 // not emitted, too little in them
+	SparsePackets   uint64
+
+	// Checked counts the first packets of sources; Refused those of them whose
+	// header pion/rtp does not accept. It changes no record.
+	Checked, Refused uint64
+}
+
+const (
+	ways      = 8  // records per bucket
+	chunkBits = 6  // records are made in chunks of 64
+	phases    = 20 // the sweep looks at one record in twenty
+	tick      = int64(Length / phases)
+)
+
+// bucket is one cache line: the upper hash halves of eight records, and their
+// numbers plus one; 0 is empty.
+type bucket struct {
+	tag [ways]uint32
+	ref [ways]uint32
+}
+
+// starts holds the first packets of flows: hash (never 0) and arrival.
+type starts struct {
+	hash [4]uint64
+	time [4]int64
+}
+
+// slot is one flow's record and what is carried from interval to interval.
+type slot struct {
+	iv    Interval
+	hash  uint64
+	ports uint64
+	end   int64 // of the interval
+	last  int64 // arrival of the newest packet
+	live  bool
+	next  uint32 // free list, number plus one
+	source
+}
+
+// Accounting keeps the records of one shard's flows and emits their intervals.
+// Its memory is bounded by Config.Flows. What it emits is a function of the
+// packets alone, wherever Sweep is called in between. It is not for use by
+// several goroutines at once.
+type Accounting struct {
+	seed    uint64
+	types   Types
+	emit    func(*Interval)
+	buckets []bucket
+	starts  []starts
+	chunks  [][]slot
+	cap     uint32
+	made    uint32 // slots ever in use
+	free    uint32 // head of the free list, number plus one
+	live    uint32
+	next    int64 // the next tick
+	c       Counters
+	pion    pion.Header
+}
+
+// NewAccounting makes an Accounting. emit is given each interval as it is
+// closed; the record is valid during the call only.
+func NewAccounting(cfg Config, emit func(*Interval)) *Accounting {
+	if cfg.Flows <= 0 {
+		cfg.Flows = 4096
+	}
+	cfg.Flows = min(cfg.Flows, 1<<20)
+	if cfg.Types == (Types{}) {
+		cfg.Types = DefaultTypes()
+	}
+	for i := range cfg.Types {
+		cfg.Types[i].Rate = min(cfg.Types[i].Rate, 1e6)
+	}
+	n := 1 << bits.Len(uint(cfg.Flows-1)/4) // four to eight flows, or fewer, for eight ways
+	return &Accounting{
+		seed:    cfg.Seed,
+		types:   cfg.Types,
+		emit:    emit,
+		buckets: make([]bucket, n),
+		starts:  make([]starts, n),
+		cap:     uint32(cfg.Flows),
+	}
+}
+
+// Counters gives a copy of the counters.
+func (a *Accounting) Counters() Counters { return a.c }
+
+// Packet accounts one datagram. Packets come in order of time; one that is
+// older than its flow's last is taken to have come with it.
+func (a *Accounting) Packet(p *packet.Packet) {
+	switch {
+	case p.Proto != packet.UDP:
+		a.c.NotUDP++
+		return
+	case p.Length == 0:
+		a.c.Empty++
+		return
+	case p.Length > MaxPayload:
+		a.c.Large++
+		return
+	}
+	t := min(max(p.Time, 1), maxTime)
+	if t >= a.next {
+		a.Sweep(t)
+	}
+	ports := portsOf(p.SrcPort, p.DstPort, uint16(p.Realm), p.TapPort)
+	hash := p.Src.Hash(a.seed) ^ p.Dst.Hash(^a.seed+ports*0x9e3779b97f4a7c15)
+	s := a.find(hash, ports, p)
+	if s != nil && t-s.last > Idle {
+		a.c.Idle++
+		a.drop(s)
+		s = nil
+	}
+	if s == nil {
+		began, ok := a.second(hash, t)
+		if !ok {
+			a.c.Starts++
+			return
+		}
+		s = a.open(hash, p, began)
+	}
+	if t < s.last {
+		a.c.Backwards++
+		t = s.last
+	}
+	a.c.Accounted++
+	b := p.Payload
+	if uint32(len(b)) > p.Length {
+		b = b[:p.Length]
+	}
+	if len(b) < 12 && p.Length >= 12 {
+		a.c.Cut++
+	}
+	a.account(s, t, p.Length, b)
+}
+
+// Sweep says that time has reached now: intervals that ended are closed and
+// flows that fell silent are forgotten, each within two seconds. It does a
+// twentieth of the table every 100 ms of packet time. Packets call it too.
+func (a *Accounting) Sweep(now int64) {
+	now = min(max(now, 0), maxTime)
+	// Once no flow is left, which is after Idle at the latest, time may jump.
+	for ; a.next <= now && a.live > 0; a.next += tick {
+		for i := uint32(a.next / tick % phases); i < a.made; i += phases {
+			s := a.slot(i)
+			switch {
+			case !s.live:
+			case a.next-s.last > Idle:
+				a.c.Idle++
+				a.drop(s)
+			case a.next >= s.end:
+				a.close(s)
+			}
+		}
+	}
+	if a.next <= now {
+		a.next = now - now%tick + tick
+	}
+}
+
+// Flush closes every record and forgets every flow: the input has ended.
+func (a *Accounting) Flush() {
+	for i := range a.made {
+		if s := a.slot(i); s.live {
+			a.drop(s)
+		}
+	}
+	clear(a.starts)
+}
+
+func (a *Accounting) slot(i uint32) *slot {
+	return &a.chunks[i>>chunkBits][i&(1<<chunkBits-1)]
+}
+
+// portsOf packs what of a flow is not an address into one word.
+func portsOf(src, dst, realm, tap uint16) uint64 {
+	return uint64(src)<<48 | uint64(dst)<<32 | uint64(realm)<<16 | uint64(tap)
+}
+
+func (a *Accounting) find(hash, ports uint64, p *packet.Packet) *slot {
+	b := &a.buckets[hash&uint64(len(a.buckets)-1)]
+	for i, tag := range b.tag {
+		if tag == uint32(hash>>32) && b.ref[i] != 0 {
+			if s := a.slot(b.ref[i] - 1); s.ports == ports && s.iv.Flow.Src == p.Src && s.iv.Flow.Dst == p.Dst {
+				return s
+			}
+		}
+	}
+	return nil
+}
+
+// second says whether the flow's first packet is remembered, and when it came;
+// if not, this one is remembered as the first.
+func (a *Accounting) second(hash uint64, t int64) (int64, bool) {
+	hash |= 1 << 63 // 0 is empty
+	c := &a.starts[hash&uint64(len(a.starts)-1)]
+	oldest := 0
+	for i, h := range c.hash {
+		switch {
+		case h == hash:
+			began := c.time[i]
+			c.hash[i], c.time[i] = 0, 0
+			if t-began <= Idle {
+				return began, true
+			}
+			c.hash[i], c.time[i] = hash, t
+			return 0, false
+		case c.time[i] < c.time[oldest]:
+			oldest = i
+		}
+	}
+	if c.hash[oldest] != 0 && t-c.time[oldest] <= Idle {
+		a.c.StartsForgotten++
+	}
+	c.hash[oldest], c.time[oldest] = hash, t
+	return 0, false
+}
+
+// open makes a record for a flow that has none.
+func (a *Accounting) open(hash uint64, p *packet.Packet, epoch int64) *slot {
+	at := hash & uint64(len(a.buckets)-1)
+	b := &a.buckets[at]
+	way := b.vacant()
+	if way < 0 {
+		a.evict(b)
+		way = b.vacant()
+	} else if a.live == a.cap {
+		// The bucket's own least recent goes, else that of the next bucket
+		// that holds any: an approximation of the least recent of all.
+		v := b
+		for v.empty() {
+			at = (at + 1) & uint64(len(a.buckets)-1)
+			v = &a.buckets[at]
+		}
+		a.evict(v)
+		way = b.vacant()
+	}
+	var n uint32
+	if a.free != 0 {
+		n = a.free - 1
+		a.free = a.slot(n).next
+	} else {
+		n = a.made
+		if int(n>>chunkBits) == len(a.chunks) {
+			a.chunks = append(a.chunks, make([]slot, 1<<chunkBits))
+		}
+		a.made++
+	}
+	b.tag[way], b.ref[way] = uint32(hash>>32), n+1
+	a.live++
+	a.c.Records++
+	s := a.slot(n)
+	f := Flow{Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Realm: p.Realm, TapPort: p.TapPort}
+	*s = slot{
+		iv:    Interval{Flow: f, Epoch: epoch},
+		hash:  hash,
+		ports: portsOf(p.SrcPort, p.DstPort, uint16(p.Realm), p.TapPort),
+		end:   epoch + Length,
+		last:  epoch,
+		live:  true,
+	}
+	return s
+}
+
+func (b *bucket) vacant() int {
+	for i, r := range b.ref {
+		if r == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+func (b *bucket) empty() bool { return b.ref == [ways]uint32{} }
+
+// evict drops the record of b that has been silent for longest.
+func (a *Accounting) evict(b *bucket) {
+	var victim *slot
+	for _, r := range b.ref {
+		if r == 0 {
+			continue
+		}
+		if s := a.slot(r - 1); victim == nil || s.last < victim.last {
+			victim = s
+		}
+	}
+	a.c.Evicted++
+	a.drop(victim)
+}
+
+// drop closes the record of s and frees it.
+func (a *Accounting) drop(s *slot) {
+	a.close(s)
+	b := &a.buckets[s.hash&uint64(len(a.buckets)-1)]
+	for i, r := range b.ref {
+		if r != 0 && a.slot(r-1) == s {
+			b.tag[i], b.ref[i] = 0, 0
+			s.live = false
+			s.next, a.free = a.free, r
+			a.live--
+			return
+		}
+	}
+}
+
+// close ends the record of s and emits it if there is enough in it. What is in
+// force stays so, unless the source had no packet in the interval.
+func (a *Accounting) close(s *slot) {
+	iv := &s.iv
+	if iv.Packets|iv.Duplicates == 0 {
+		return
+	}
+	if iv.Packets > 0 {
+		iv.PT = NoPT
+		if iv.Source > 0 {
+			iv.SSRC, iv.PT, iv.Step, iv.Jitter = s.ssrc, s.pt, s.step, s.jitter
+			if s.pt != NoPT {
+				iv.Rate = a.types[s.pt].Rate
+			}
+		}
+		if iv.InStep >= minInStep || iv.Packets >= minPackets {
+			a.c.Intervals++
+			a.emit(iv)
+		} else {
+			a.c.Sparse++
+			a.c.SparsePackets += uint64(iv.Packets)
+		}
+	}
+	if iv.Source|iv.Duplicates == 0 {
+		s.source = source{}
+	}
+	s.iv = Interval{Flow: iv.Flow, Epoch: iv.Epoch, Number: iv.Number}
+}
+
+// check lets pion/rtp read the header of a source's first packet, as a second
+// opinion on our own reader that is counted.
+func (a *Accounting) check(b []byte, length uint32) {
+	if uint32(len(b)) < length {
+		return // a snap length took part of the packet
+	}
+	a.c.Checked++
+	if _, err := a.pion.Unmarshal(b); err != nil {
+		a.c.Refused++
+	}
+	clear(a.pion.Extensions) // they are views of b
+}

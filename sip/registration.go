@@ -1,0 +1,294 @@
+package sip
+
+import (
+	"simtrap/ident"
+	"simtrap/packet"
+)
+
+// registration is a Registration with what it takes to follow it.
+type registration struct {
+	Registration
+	asked    int64  // seconds
+	waiting  uint64 // the REGISTER under way, by Call-ID and CSeq; 0 none
+	sent     int64  // when it was sent
+	settled  uint64 // the last one that had its final response
+	contact  uint64 // its place in Tracker.contacts, 0 none
+	user     uint64 // hash of the user part of Contact
+	removing bool   // the REGISTER under way takes the binding away
+	query    bool   // or only asks for bindings
+}
+
+const (
+	// askedByDefault is what RFC 3261 section 10.2 leaves to the registrar and
+	// most grant.
+	askedByDefault = 3600
+	// maxExpires keeps a stranger from parking an entry: seven days.
+	maxExpires = 7 * 24 * 3600
+	// unproved is how long an account stays that nobody accepted.
+	unproved = 120 * second
+	// again is how soon a REGISTER follows another because of a challenge, and
+	// not as a refresh.
+	again = 5 * second
+)
+
+// register takes a REGISTER or a response to one (RFC 3261 section 10).
+func (t *Tracker) register(p *packet.Packet, m *Message) {
+	client, registrar, seen := source(p), destination(p), SeenRequest
+	if m.Status != 0 {
+		if m.Status < 200 {
+			return
+		}
+		client, registrar, seen = registrar, client, SeenResponse
+	}
+	key := t.account(client, registrar, p.Realm, m)
+	i := t.regs.find(key)
+	if i == none {
+		if v := t.regs.victim(); v != none {
+			t.count.RegistrationsEvicted++
+			t.forget(v)
+		}
+		i = t.regs.add(key, gradeWeak, t.now+unproved)
+		r := t.regs.at(i)
+		r.Realm, r.Expires = p.Realm, askedByDefault
+		r.Account = account(m)
+		r.AccountKey = t.accountKey(m)
+		r.UserKey, _ = t.user(m.To.User)
+	}
+	r := t.regs.at(i)
+	r.Seen |= seen
+	r.Client, r.Registrar = client, registrar
+	transaction := max(1, sequence(ident.Hash(t.cfg.Seed, m.CallID), m))
+	if m.Status == 0 {
+		t.registerSent(i, m, transaction)
+	} else {
+		t.registerAnswered(i, m, transaction)
+	}
+	if t.regs.find(key) == i {
+		t.registrationTouched(i)
+	}
+}
+
+func (t *Tracker) registerSent(i int32, m *Message, transaction uint64) {
+	r := t.regs.at(i)
+	if transaction == r.waiting || transaction == r.settled {
+		return
+	}
+	if r.waiting != 0 && t.now-r.sent > again {
+		t.settle(i) // never answered; the next has come
+		if r.Removed {
+			r.Removed = false // and brings the binding back
+		}
+	}
+	r.Requests++
+	r.waiting, r.sent = transaction, t.now
+	if r.UserAgent == "" {
+		r.UserAgent = t.name(m.UserAgent)
+	}
+	r.asked = m.Expires
+	if m.Contacts > 0 && m.Contact.Expires >= 0 {
+		r.asked = m.Contact.Expires
+	}
+	r.query = m.Contacts == 0 && r.asked != 0
+	r.removing = r.asked == 0
+	if r.asked < 0 {
+		r.asked = askedByDefault
+	}
+	if m.Contacts == 0 {
+		return
+	}
+	if c := t.contactKey(m); r.removing && r.ContactKey != 0 && c != r.ContactKey {
+		// It takes away another binding, of an address it had before.
+		r.removing, r.query = false, true
+	} else {
+		t.setContact(i, m)
+	}
+}
+
+func (t *Tracker) registerAnswered(i int32, m *Message, transaction uint64) {
+	r := t.regs.at(i)
+	if transaction == r.settled || r.waiting != 0 && transaction != r.waiting {
+		return // a retransmission, or too late to matter
+	}
+	sent := t.now
+	if r.waiting != 0 {
+		sent = r.sent
+	} else if r.Seen&SeenRequest == 0 {
+		r.Requests++
+		r.removing, r.query = false, m.Contacts == 0
+		r.asked = askedByDefault
+	}
+	r.waiting, r.settled = 0, transaction
+	switch {
+	case m.Status < 300:
+		if r.query {
+			return
+		}
+		if r.ContactKey == 0 && m.Contacts > 0 {
+			t.setContact(i, m)
+		}
+		r.Accepted++
+		r.Expires = r.granted(m, t.contactKey(m))
+		t.refreshed(i, sent)
+	case m.Status == 401, m.Status == 407, m.Status == 423:
+		// A challenge, or a wish for a longer interval: it will try again.
+	default:
+		r.Refused++
+		t.h.Registration(&r.Registration)
+	}
+}
+
+// granted is the seconds that a 2xx to r grants. The response lists every
+// binding of the account; only one of our own contact counts.
+func (r *registration) granted(m *Message, contact uint64) int64 {
+	g := int64(-1)
+	if m.Contacts == 1 || contact == r.ContactKey && m.Contacts > 0 {
+		g = m.Contact.Expires
+	}
+	if g < 0 && m.Contacts <= 1 {
+		g = m.Expires
+	}
+	if g <= 0 {
+		g = r.asked
+	}
+	return min(g, maxExpires)
+}
+
+// refreshed notes a success at time sent.
+func (t *Tracker) refreshed(i int32, sent int64) {
+	r := t.regs.at(i)
+	if r.removing {
+		r.Removed, r.removing, r.Expires = true, false, 0
+		t.h.Registration(&r.Registration)
+		if r.waiting == 0 {
+			t.forget(i)
+		}
+		return
+	}
+	if r.First == 0 {
+		r.First = sent
+	} else if sent > r.Last {
+		r.Interval = sent - r.Last
+	}
+	r.Last = max(r.Last, sent)
+	// A Contact whose user is not that of the account is what requests to the
+	// client will be addressed to.
+	if r.user != 0 && r.user != r.UserKey {
+		place := t.contactPlace(r.user, r.Client.Addr, r.Realm)
+		if place != r.contact {
+			t.leaveContacts(i)
+			r.contact = place
+		}
+		t.contacts[place] = i
+	}
+	t.h.Registration(&r.Registration)
+}
+
+// settle decides a REGISTER under way to which no answer came. Where no answer
+// was ever visible, having been sent is all there is to know of a refresh.
+func (t *Tracker) settle(i int32) {
+	r := t.regs.at(i)
+	if r.waiting == 0 {
+		return
+	}
+	if r.Seen&SeenResponse == 0 && !r.query {
+		r.Expires = min(r.asked, maxExpires)
+		t.refreshed(i, r.sent)
+	}
+	r.waiting = 0
+}
+
+func (t *Tracker) registrationExpired(i int32) {
+	r := t.regs.at(i)
+	if r.waiting == 0 {
+		t.forget(i)
+		return
+	}
+	t.settle(i)
+	if r.Removed {
+		t.forget(i)
+		return
+	}
+	t.registrationTouched(i)
+}
+
+// registrationTouched sets grade and deadline of entry i.
+func (t *Tracker) registrationTouched(i int32) {
+	r := t.regs.at(i)
+	level, due := gradeWeak, t.now+unproved
+	if r.Last != 0 {
+		due = r.Last + 2*max(r.Expires, 60)*second
+	}
+	if r.Accepted > 0 {
+		level = gradeStrong
+	}
+	if r.waiting != 0 {
+		due = r.sent + linger
+	}
+	t.regs.touch(i, level, due)
+}
+
+// forget drops entry i.
+func (t *Tracker) forget(i int32) {
+	t.leaveContacts(i)
+	t.regs.remove(i)
+}
+
+func (t *Tracker) leaveContacts(i int32) {
+	r := t.regs.at(i)
+	if j, ok := t.contacts[r.contact]; ok && r.contact != 0 && i == j {
+		delete(t.contacts, r.contact)
+	}
+	r.contact = 0
+}
+
+func (t *Tracker) setContact(i int32, m *Message) {
+	r := t.regs.at(i)
+	r.ContactKey = t.contactKey(m)
+	r.ContactHost, _ = ident.ParseAddr(m.Contact.Host)
+	r.ContactPort = m.Contact.Port
+	r.user, _ = t.user(m.Contact.User)
+}
+
+// contactKey hashes host and port of Contact; no port is the default one.
+func (t *Tracker) contactKey(m *Message) uint64 {
+	if m.Contacts == 0 {
+		return 0
+	}
+	port := m.Contact.Port
+	if port == 0 {
+		port = 5060
+	}
+	return max(1, ident.Hash(t.cfg.Seed+uint64(port), m.Contact.Host))
+}
+
+func (t *Tracker) contactPlace(user uint64, client ident.Addr, realm ident.Realm) uint64 {
+	return max(1, client.Hash(user+uint64(realm)))
+}
+
+// ownAccount gives the UserKey of the account that client registered under the
+// contact user with hash user, else user itself.
+func (t *Tracker) ownAccount(user uint64, client ident.Addr, realm ident.Realm) uint64 {
+	if i, ok := t.contacts[t.contactPlace(user, client, realm)]; ok {
+		return t.regs.at(i).UserKey
+	}
+	return user
+}
+
+func (t *Tracker) accountKey(m *Message) uint64 {
+	return max(1, ident.Hash(ident.Hash(t.cfg.Seed, m.To.User), m.To.Host))
+}
+
+// account is the key of the entry: account, client and registrar by address.
+func (t *Tracker) account(client, registrar Party, realm ident.Realm, m *Message) uint64 {
+	return registrar.Addr.Hash(client.Addr.Hash(t.accountKey(m) + uint64(realm)))
+}
+
+// account gives the address of record, bounded.
+func account(m *Message) ident.Account {
+	var b [2*maxText + 1]byte
+	a := append(b[:0], m.To.User[:min(len(m.To.User), maxText)]...)
+	a = append(a, '@')
+	a = append(a, m.To.Host[:min(len(m.To.Host), maxText)]...)
+	return ident.NewAccount(a)
+}
+

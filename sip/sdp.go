@@ -1,0 +1,293 @@
+package sip
+
+import (
+	"bytes"
+
+	"simtrap/ident"
+)
+
+// readSDP scans a session description (RFC 4566) into m.SDP: only the lines
+// that call tracking needs, in whatever order they come.
+func readSDP(b []byte, m *Message) {
+	s := sdpScan{sdp: &m.SDP, session: Media{}}
+	for len(b) > 0 {
+		line := b
+		if n := bytes.IndexByte(b, '\n'); n >= 0 {
+			line, b = b[:n], b[n+1:]
+			if n == 0 || line[n-1] != '\r' {
+				m.Lenient |= LenientLineEnd
+			}
+		} else {
+			b = nil
+		}
+		s.line(trim(line))
+	}
+	s.finish()
+	if m.SDP.Present && !s.version {
+		s.lenient |= LenientSDP
+	}
+	m.Lenient |= s.lenient
+}
+
+// sdpScan is what must be remembered between lines.
+type sdpScan struct {
+	sdp     *SDP
+	session Media // what was said before the first m= line
+	media   *Media
+	other   bool // within a media section that is not kept
+	version bool
+	own     [2]bool // the audio line has a c= of its own
+	turned  [2]bool // and a direction
+	lenient Leniency
+}
+
+func (s *sdpScan) line(b []byte) {
+	if len(b) < 2 {
+		return
+	}
+	kind, value := b[0], b[1:]
+	if value[0] != '=' {
+		if value = skip(value); len(value) == 0 || value[0] != '=' {
+			return
+		}
+		s.lenient |= LenientSDP
+	}
+	if value = value[1:]; len(value) > 0 && in(value[0], blankSet) && kind != 's' {
+		s.lenient |= LenientSDP
+		value = skip(value)
+	}
+	switch kind {
+	case 'v':
+		s.version = true
+	case 'o':
+		s.sdp.Present = true
+		s.origin(value)
+	case 's':
+		s.sdp.Present = true
+		if s.sdp.Name == nil {
+			s.sdp.Name = value
+		}
+	case 'c':
+		s.sdp.Present = true
+		s.connection(value)
+	case 'm':
+		s.sdp.Present = true
+		s.startMedia(value)
+	case 'a':
+		if !s.other {
+			s.attribute(value)
+		}
+	}
+}
+
+// field takes one blank-separated field from the front of b.
+func field(b []byte) (f, rest []byte) {
+	n := span(b, blankSet)
+	return b[:n], skip(b[n:])
+}
+
+// origin reads o=<user> <session> <version> IN IP4 <address>.
+func (s *sdpScan) origin(b []byte) {
+	if s.sdp.OriginUser != nil {
+		return
+	}
+	s.sdp.OriginUser, b = field(b)
+	n := 1
+	for ; len(b) > 0; n++ {
+		s.sdp.OriginAddr, b = field(b)
+	}
+	if n != 6 {
+		s.lenient |= LenientSDP
+	}
+}
+
+// connection reads c=IN IP4 <address>[/ttl]; the address is the last field,
+// whatever blanks are missing before it.
+func (s *sdpScan) connection(b []byte) {
+	if s.other {
+		return
+	}
+	var f []byte
+	n := 0
+	for ; len(b) > 0; n++ {
+		f, b = field(b)
+	}
+	if n != 3 {
+		s.lenient |= LenientSDP
+	}
+	f = f[:span(f, 1<<'/')]
+	if s.media == nil {
+		s.session.Addr, _ = ident.ParseAddr(f)
+		return
+	}
+	s.media.Addr, _ = ident.ParseAddr(f)
+	s.own[s.sdp.N-1] = true
+}
+
+// startMedia reads m=audio <port>[/<count>] <proto> <format>...
+func (s *sdpScan) startMedia(b []byte) {
+	s.media, s.other = nil, true
+	if !fold(b, "audio") || s.sdp.N == len(s.sdp.Audio) {
+		return
+	}
+	if b = b[len("audio"):]; len(b) == 0 {
+		s.lenient |= LenientSDP
+		return
+	}
+	if !in(b[0], blankSet) {
+		if !isDigit(b[0]) {
+			return // another word that begins so
+		}
+		s.lenient |= LenientSDP
+	}
+	b = skip(b)
+	port, n, over := number(b, 65535)
+	if n == 0 || over {
+		s.lenient |= LenientSDP
+		return
+	}
+	s.media, s.other = &s.sdp.Audio[s.sdp.N], false
+	s.sdp.N++
+	s.media.Port = uint16(port)
+	if b = b[n:]; len(b) > 0 && b[0] == '/' {
+		_, n, _ = number(b[1:], 65535)
+		b = b[1+n:]
+	}
+	if len(b) == 0 || !in(b[0], blankSet) {
+		s.lenient |= LenientSDP
+	}
+	proto, b := field(skip(b))
+	s.media.Secure = secure(proto)
+	for len(b) > 0 {
+		var f []byte
+		f, b = field(b)
+		pt, n, over := number(f, 127)
+		if n != len(f) || over {
+			s.lenient |= LenientSDP
+			continue
+		}
+		if s.media.N < len(s.media.Formats) {
+			s.media.Formats[s.media.N] = Format{PT: uint8(pt), Rate: staticRate(uint8(pt))}
+			s.media.N++
+		}
+	}
+}
+
+// secure says whether proto is RTP/SAVP (RFC 3711), RTP/SAVPF (RFC 5124) or one
+// of those over something (RFC 5764).
+func secure(proto []byte) bool {
+	for i := range proto {
+		if (proto[i]|0x20) == 's' && fold(proto[i:], "savp") {
+			return true
+		}
+	}
+	return false
+}
+
+// attribute reads an a= line of the session or of a kept audio line.
+func (s *sdpScan) attribute(b []byte) {
+	at := &s.session
+	if s.media != nil {
+		at = s.media
+	}
+	switch {
+	case fold(b, "rtpmap:"):
+		s.rtpmap(skip(b[len("rtpmap:"):]))
+	case fold(b, "ptime:"):
+		b = skip(b[len("ptime:"):])
+		v, n, over := number(b, 65535)
+		if n == 0 || over {
+			s.lenient |= LenientSDP
+			return
+		}
+		at.Ptime = uint16(v)
+	case fold(b, "rtcp:"):
+		b = skip(b[len("rtcp:"):])
+		v, n, over := number(b, 65535)
+		if n == 0 || over {
+			s.lenient |= LenientSDP
+			return
+		}
+		at.RTCPPort = uint16(v)
+	case is(b, "sendrecv"):
+		s.turn(at, SendRecv)
+	case is(b, "sendonly"):
+		s.turn(at, SendOnly)
+	case is(b, "recvonly"):
+		s.turn(at, RecvOnly)
+	case is(b, "inactive"):
+		s.turn(at, Inactive)
+	}
+}
+
+func (s *sdpScan) turn(at *Media, d Direction) {
+	at.Direction = d
+	if s.media != nil {
+		s.turned[s.sdp.N-1] = true
+	}
+}
+
+// rtpmap reads <payload type> <encoding>/<rate>[/<channels>].
+func (s *sdpScan) rtpmap(b []byte) {
+	if s.media == nil {
+		return
+	}
+	pt, n, over := number(b, 127)
+	if n == 0 || over {
+		s.lenient |= LenientSDP
+		return
+	}
+	slash := bytes.IndexByte(b, '/')
+	if slash < 0 {
+		s.lenient |= LenientSDP
+		return
+	}
+	rate, n, over := number(skip(b[slash+1:]), 1<<32-1)
+	if n == 0 || over {
+		s.lenient |= LenientSDP
+		return
+	}
+	for i := range s.media.Formats[:s.media.N] {
+		if f := &s.media.Formats[i]; f.PT == uint8(pt) {
+			f.Rate = uint32(rate)
+		}
+	}
+}
+
+// finish hands what was said for the session to the audio lines that do not say
+// otherwise.
+func (s *sdpScan) finish() {
+	for i := range s.sdp.N {
+		a := &s.sdp.Audio[i]
+		if !s.own[i] {
+			a.Addr = s.session.Addr
+		}
+		if !s.turned[i] {
+			a.Direction = s.session.Direction
+		}
+		if a.Ptime == 0 {
+			a.Ptime = s.session.Ptime
+		}
+	}
+}
+
+// staticRate gives the clock rate in Hz of a static audio payload type
+// (RFC 3551 section 6), 0 for the others. 13 is comfort noise (RFC 3389), 19
+// was.
+func staticRate(pt uint8) uint32 {
+	switch pt {
+	case 0, 3, 4, 5, 7, 8, 9, 12, 13, 15, 18, 19:
+		return 8000
+	case 6:
+		return 16000
+	case 10, 11:
+		return 44100
+	case 14:
+		return 90000
+	case 16:
+		return 11025
+	case 17:
+		return 22050
+	}
+	return 0
+}
