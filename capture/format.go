@@ -60,8 +60,8 @@ func describe(head []byte) string {
 		{"PK\x03\x04", "a zip file (unpack it first)"},
 		{"7z\xbc\xaf\x27\x1c", "a 7-Zip file (unpack it first)"},
 		{"PAGEDU", "a Windows crash dump"},
-		{"\x1f\x8b", "a gzip file within a packed file (unpack it first)"},
-		{"\x28\xb5\x2f\xfd", "a zstd file within a packed file (unpack it first)"},
+		{"\x1f\x8b", "gzip data (unpack it first)"},
+		{"\x28\xb5\x2f\xfd", "zstd data (unpack it first)"},
 	}
 	for _, k := range known {
 		if bytes.HasPrefix(head, []byte(k.magic)) {

@@ -17,9 +17,9 @@ import (
 //	22 u16  flag
 //
 // Odd types are requests and the next even one their answer, whose header is
-// the request's, or without time and serial. Of bodies only lengths, ports and
-// counts are read: numbers, texts and the password of the login are stepped
-// over and never copied.
+// the request's, or without time and serial. Of bodies lengths, ports and counts
+// are read, and numbers for their form; texts and the password of the login are
+// stepped over and never copied.
 
 const (
 	dinstarHeader = 24
@@ -74,8 +74,8 @@ func dinstarBody(kind uint16) (sender Role, least, most, keep int, ok bool) {
 	return RoleUnknown, 0, 0, 0, false
 }
 
-// dinstarLooks tests a header, of which at least two bytes must be there; one
-// that is cut short is tested as far as it goes.
+// dinstarLooks tests a whole header for what no other message of a stranger has
+// by chance.
 func dinstarLooks(b []byte) bool {
 	if len(b) < dinstarHeader || b[0]|b[1]|b[10]|b[11] != 0 || b[4]&1 != 0 {
 		return false
@@ -194,7 +194,7 @@ func (d *dinstarStream) sound(head []byte, kind uint16, sender Role, now int64) 
 func dinstarCheck(kind uint16, b []byte, size int) bool {
 	switch kind {
 	case dinstarSend:
-		return b[0] < dinstarPorts || b[0] == 0xff && b[3] > 0 && size > 6+24*int(b[3])
+		return (b[0] < dinstarPorts || b[0] == 0xff) && b[3] > 0 && size >= 6+24*int(b[3])
 	case dinstarResult:
 		return b[0] == 1 && padded(b[1:25]) && b[25] < dinstarPorts
 	case dinstarReceive:

@@ -76,7 +76,6 @@ func New() *Set { return &Set{} }
 // Stats gives the counters so far.
 func (s *Set) Stats() Stats { return s.stats }
 
-
 // Looks says by its first bytes whether payload, of a datagram or a piece of a
 // TCP stream, is worth handing to UDP or to a Stream. It is the test of the
 // hot path: cheap, often wrong in favour, never wrong against.
@@ -92,29 +91,29 @@ func (s *Set) Looks(payload []byte) bool {
 	switch binary.LittleEndian.Uint32(payload) {
 	case simbankMagic,
 		'r' | 'e'<<8 | 'q'<<16 | ':'<<24, 'r' | 'e'<<8 | 'g'<<16 | ':'<<24, // req: reg:
-		'S' | 'T'<<8 | 'A'<<16 | 'T'<<24, // STATE
-		'R' | 'E'<<8 | 'C'<<16 | 'O'<<24, // RECORD
-		'H' | 'A'<<8 | 'N'<<16 | 'G'<<24, // HANGUP
-		'R' | 'E'<<8 | 'M'<<16 | 'A'<<24, // REMAIN
-		'E' | 'X'<<8 | 'P'<<16 | 'I'<<24, // EXPIRY
-		'R' | 'E'<<8 | 'C'<<16 | 'E'<<24, // RECEIVE
-		'D' | 'E'<<8 | 'L'<<16 | 'I'<<24, // DELIVER
+		'S' | 'T'<<8 | 'A'<<16 | 'T'<<24,                                   // STATE
+		'R' | 'E'<<8 | 'C'<<16 | 'O'<<24,                                   // RECORD
+		'H' | 'A'<<8 | 'N'<<16 | 'G'<<24,                                   // HANGUP
+		'R' | 'E'<<8 | 'M'<<16 | 'A'<<24,                                   // REMAIN
+		'E' | 'X'<<8 | 'P'<<16 | 'I'<<24,                                   // EXPIRY
+		'R' | 'E'<<8 | 'C'<<16 | 'E'<<24,                                   // RECEIVE
+		'D' | 'E'<<8 | 'L'<<16 | 'I'<<24,                                   // DELIVER
 		'U' | 'S'<<8 | 'S'<<16 | 'N'<<24, 'U' | 'S'<<8 | 'S'<<16 | 'D'<<24, // USSN USSD...
 		'G' | 'S'<<8 | 'M'<<16 | ':'<<24, 'G' | 'S'<<8 | 'M'<<16 | ' '<<24, // GSM
-		'B' | 'C'<<8 | 'C'<<16 | 'H'<<24, // BCCH
-		'C' | 'E'<<8 | 'L'<<16 | 'L'<<24, // CELLS
-		'M' | 'S'<<8 | 'G'<<16 | ' '<<24, // MSG
-		'P' | 'A'<<8 | 'S'<<16 | 'S'<<24, // PASSWORD
+		'B' | 'C'<<8 | 'C'<<16 | 'H'<<24,                                   // BCCH
+		'C' | 'E'<<8 | 'L'<<16 | 'L'<<24,                                   // CELLS
+		'M' | 'S'<<8 | 'G'<<16 | ' '<<24,                                   // MSG
+		'P' | 'A'<<8 | 'S'<<16 | 'S'<<24,                                   // PASSWORD
 		'S' | 'E'<<8 | 'N'<<16 | 'D'<<24, 'W' | 'A'<<8 | 'I'<<16 | 'T'<<24, // SEND WAIT
 		'D' | 'O'<<8 | 'N'<<16 | 'E'<<24, 'E' | 'R'<<8 | 'R'<<16 | 'O'<<24, // DONE ERROR
 		'g' | 'e'<<8 | 't'<<16 | '_'<<24, 's' | 'e'<<8 | 't'<<16 | '_'<<24, // get_ set_
-		's' | 'v'<<8 | 'r'<<16 | '_'<<24, // svr_
-		'r' | 'e'<<8 | 's'<<16 | 'e'<<24, // reset_remain_time
-		'm' | 'o'<<8 | 'd'<<16 | 'u'<<24, // module_ctl
-		'C' | 'U'<<8 | 'R'<<16 | 'C'<<24, // CURCELL
-		'A' | 'T'<<8 | 'S'<<16 | 'T'<<24, // ATSTART ATSTOP
-		'A' | 'T'<<8 | 'A'<<16 | 'L'<<24, // ATALIVE
-		'A' | 'T'<<8 | 'C'<<16 | 'M'<<24, // ATCMD
+		's' | 'v'<<8 | 'r'<<16 | '_'<<24,                                   // svr_
+		'r' | 'e'<<8 | 's'<<16 | 'e'<<24,                                   // reset_remain_time
+		'm' | 'o'<<8 | 'd'<<16 | 'u'<<24,                                   // module_ctl
+		'C' | 'U'<<8 | 'R'<<16 | 'C'<<24,                                   // CURCELL
+		'A' | 'T'<<8 | 'S'<<16 | 'T'<<24,                                   // ATSTART ATSTOP
+		'A' | 'T'<<8 | 'A'<<16 | 'L'<<24,                                   // ATALIVE
+		'A' | 'T'<<8 | 'C'<<16 | 'M'<<24,                                   // ATCMD
 		'C' | 'F'<<8 | 'O'<<16 | 'K'<<24, 'C' | 'F'<<8 | 'E'<<16 | 'R'<<24, // CFOK CFERROR
 		'C' | 'W'<<8 | 'O'<<16 | 'K'<<24, 'C' | 'W'<<8 | 'E'<<16 | 'R'<<24: // CWOK CWERROR
 		return true

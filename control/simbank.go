@@ -141,8 +141,8 @@ func nibbles(d, b []byte) []byte {
 	return d
 }
 
-// sum says whether b may be an MD5 sum: sixteen bytes with fewer than eight
-// values among them come up once in 10^9.
+// sum says whether b may be an MD5 sum: of sixteen random bytes, hardly ever
+// are fewer than eight different.
 func sum(b []byte) bool {
 	var seen [4]uint64
 	n := 0
@@ -155,12 +155,16 @@ func sum(b []byte) bool {
 	return n >= 8
 }
 
-// step finds the first frame in b, which is what a stream holds; last says that
+// simbankStep reads the first frame in b, which is what a stream holds; last says that
 // no more has arrived. It gives how many bytes are done with, or none and how
 // many it wants.
 func simbankStep(b []byte, last bool) (r *Record, done, want int) {
 	if len(b) < simbankHeader {
 		return nil, 0, simbankHeader
+	}
+	magic := [...]byte{0x78, 0x56, 0x21, 0x43}
+	if bytes.HasPrefix(b[simbankHeader:], magic[:]) {
+		return simbankFrame(b[:simbankHeader]), simbankHeader, 0 // nothing in it
 	}
 	switch binary.LittleEndian.Uint16(b[8:]) {
 	case simbankAccept, simbankReady:
@@ -172,7 +176,6 @@ func simbankStep(b []byte, last bool) (r *Record, done, want int) {
 		return simbankFrame(b[:simbankAPDU]), simbankAPDU, 0
 	}
 	// The end shows only in what follows: the next header, or nothing.
-	magic := [...]byte{0x78, 0x56, 0x21, 0x43}
 	from := min(len(b), simbankHeader)
 	if binary.LittleEndian.Uint16(b[8:]) == simbankCard {
 		from = min(len(b), simbankAPDU) // a sum may hold anything

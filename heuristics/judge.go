@@ -71,7 +71,7 @@ func (l *Lines) judge(p *profile, final bool) {
 // verdict applies VERDICT section 6 to the score as it stands.
 func (l *Lines) verdict(p *profile) Verdict {
 	v := None
-	for _, e := range p.evidences() {
+	for _, e := range p.control {
 		proof, oneWay, reason := e.Proof()
 		switch {
 		case proof && !oneWay:
@@ -81,7 +81,7 @@ func (l *Lines) verdict(p *profile) Verdict {
 			v, p.proofNote = Review, reason
 		}
 	}
-	if !p.voice() && p.firstRec == 0 {
+	if !p.voice() && p.firstControl() == 0 {
 		return v
 	}
 	s := p.score
@@ -127,17 +127,51 @@ func (l *Lines) meetsCase(p *profile) bool {
 func (l *Lines) Findings(final bool) []Finding {
 	var out []Finding
 	for _, p := range l.table {
-		if p.registrar && len(p.control) == 0 {
-			continue // a server, whatever it looks like
-		}
-		if !p.kept {
-			continue // nothing that the line itself did
+		if !p.kept || l.farEnd(p) {
+			continue
 		}
 		l.judge(p, final)
 		out = append(out, l.finding(p))
 	}
 	slices.SortFunc(out, compareFindings)
 	return out
+}
+
+// serves is from how many far ends on an address is taken for a server when
+// nobody said where the subscribers are: a gateway has a controller or three
+// (gateways 1.1.3).
+const serves = 8
+
+// farEnd says whether an address is the network's side of its calls and not a
+// subscriber: it grants registrations, serves many, or is farther from the tap
+// than its peer. With home prefixes nobody asks.
+func (l *Lines) farEnd(p *profile) bool {
+	if l.config.SidesKnown || len(p.control) > 0 {
+		return false
+	}
+	if p.registrar {
+		return true
+	}
+	talkers := 0
+	var first *peer
+	for _, x := range p.peers {
+		n := x.roles[roleTrunkPeer] + x.roles[roleRegistrar]
+		if n == 0 {
+			continue
+		}
+		talkers++
+		if first == nil || n > first.roles[roleTrunkPeer]+first.roles[roleRegistrar] || n == first.roles[roleTrunkPeer]+first.roles[roleRegistrar] && x.addr.Compare(first.addr) < 0 {
+			first = x
+		}
+	}
+	if talkers >= serves {
+		return true
+	}
+	if first == nil {
+		return false
+	}
+	other := l.table[ident.Line{Addr: first.addr, Realm: p.line.Realm}]
+	return other != nil && other.sipUp > 0 && p.sipUp > 0 && p.hops >= other.hops+2
 }
 
 func compareFindings(a, b Finding) int {
@@ -173,8 +207,8 @@ func (l *Lines) finding(p *profile) Finding {
 	}
 	f.Links = p.links()
 	seen := make(map[Card]bool)
-	for _, e := range p.evidences() {
-		f.Device.Channels = max(f.Device.Channels, e.Channels())
+	for _, e := range p.control {
+		f.Device.Channels = max(f.Device.Channels, e.Seen.Channels)
 		if e.Vendor != "" {
 			f.Device.Vendor = e.Vendor
 		}
@@ -306,6 +340,9 @@ func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 	if !p.proof {
 		unseen = append(unseen, p.wanting()...)
 	}
+	if !l.config.SidesKnown {
+		unseen = append(unseen, "no home prefixes were given (--home): which end is the subscriber's is taken from signalling")
+	}
 	if p.unsupported > 0 {
 		unseen = append(unseen, fmt.Sprintf("%s that only the far end vouches for: not counted", plural(uint32(p.unsupported), "inbound call")))
 	}
@@ -314,10 +351,10 @@ func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 
 // wanting says what is still missing for the conditions that time would meet.
 func (p *profile) wanting() (out []string) {
-	if p.counted == 0 && p.firstRec == 0 {
+	if p.counted == 0 && p.firstControl() == 0 {
 		return nil
 	}
-	if !p.voice() && p.firstRec == 0 {
+	if !p.voice() && p.firstControl() == 0 {
 		out = append(out, fmt.Sprintf("%d of 3 calls with a voice stream of the line: no verdict without them", len(p.voiceCalls)))
 	}
 	if span := p.lastCounted - p.firstCounted; p.counted < caseCalls || span < caseTime {

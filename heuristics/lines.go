@@ -13,8 +13,9 @@ import (
 
 // Config of Lines. Zero values mean the defaults.
 type Config struct {
-	MaxLines int   // lines with a profile, 200,000
-	Epoch    int64 // ns after which a line's counts are opened afresh, 28 days
+	SidesKnown bool  // home prefixes tell which end of a call is the subscriber's
+	MaxLines   int   // lines with a profile, 200,000
+	Epoch      int64 // ns after which a line's counts are opened afresh, 28 days
 }
 
 // Lines is the table of all lines and what is known of them. It is fed by one
@@ -143,9 +144,13 @@ func (l *Lines) count(p *profile, id string, category int) {
 
 // Packet notes one packet of signalling or control between a line and its far
 // end: which directions are visible. up is set when the line sent it.
-func (l *Lines) Packet(line ident.Line, up bool, t int64) {
+// ttl is the packet's time to live.
+func (l *Lines) Packet(line ident.Line, up bool, t int64, ttl uint8) {
 	p := l.profile(line, t)
 	if up {
+		if h := hops(ttl); p.sipUp == 0 || h < p.hops {
+			p.hops = h
+		}
 		p.sipUp++
 		if p.firstUp == 0 {
 			p.firstUp = t
@@ -153,6 +158,17 @@ func (l *Lines) Packet(line ident.Line, up bool, t int64) {
 	} else {
 		p.sipDown++
 	}
+}
+
+// hops is how far away a packet came from, by the usual first values of the
+// time to live.
+func hops(ttl uint8) uint8 {
+	for _, first := range [...]uint8{32, 64, 128} {
+		if ttl <= first {
+			return first - ttl
+		}
+	}
+	return 255 - ttl
 }
 
 // Call follows a call of the line. inbound is set when the line is the callee.
@@ -178,6 +194,20 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 		} else {
 			p.attemptsOut++
 		}
+	}
+	if c.Midway {
+		// Who called is not known; the call only takes up a channel.
+		if !o.up && ev != sip.CallEnded && c.Seen == sip.SeenRequest|sip.SeenResponse {
+			o.up = true
+			p.up++
+		}
+		if ev == sip.CallEnded {
+			delete(p.open, c.ID)
+			if o.up {
+				p.up--
+			}
+		}
+		return
 	}
 	if !o.counted && (ev == sip.CallVerified || ev == sip.CallAnswered || ev == sip.CallEnded) && supported(c, inbound) {
 		// A verified call counts once its outcome is known; one that still
@@ -245,6 +275,14 @@ func (l *Lines) ended(p *profile, o *openCall, c *sip.Call) {
 	if o.inbound && !o.counted {
 		p.unsupported++
 		l.counters.Unsupported++
+	}
+	if o.counted {
+		f := &callFact{Call: c, inbound: o.inbound, early: o.early}
+		for i := range l.signals {
+			if s := &l.signals[i]; s.over != nil {
+				l.count(p, s.id, s.over(p, f))
+			}
+		}
 	}
 	if !o.up {
 		return
@@ -372,56 +410,45 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	l.judgeIfDue(p)
 }
 
-// Control takes the evidence that a gateway's own protocol gives about the
-// line, after each record of it that the line sent.
-func (l *Lines) Control(line ident.Line, r *control.Record, e *control.Evidence) {
-	p := l.profile(line, r.Time)
-	l.keep(p)
-	if p.firstUp == 0 {
-		p.firstUp = r.Time
-	}
-	key := e.Key()
-	if p.control[key] == nil {
+// Control takes evidence that a gateway's own protocol gives about the line,
+// whenever it changed.
+func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
+	p := l.profile(line, t)
+	if !slices.Contains(p.control, e) {
 		if len(p.control) >= maxControl {
 			return
 		}
-		if p.control == nil {
-			p.control = make(map[uint64]*control.Evidence)
-		}
-		p.control[key] = e
+		p.control = append(p.control, e)
 	}
-	if r.Sound && p.firstRec == 0 {
-		p.firstRec = r.Time
+	if e.Sound > 0 {
+		l.keep(p)
+	}
+	if p.firstUp == 0 {
+		p.firstUp = t
 	}
 	switch e.Protocol {
-	case "goip-sms":
+	case control.GoIPSMS:
 		p.saw(e.Peer, roleSMSServer)
-	case "goip-simbank":
+	case control.GoIPSIMBank:
 		p.saw(e.Peer, roleSIMBank)
 	default:
 		p.saw(e.Peer, roleManagement)
 	}
-	p.activate(r.Time)
+	p.activate(t)
 	p.dirty = true
 	l.judgeIfDue(p)
 }
 
-// evidences lists the line's control evidence in order of first sight.
-func (p *profile) evidences() []*control.Evidence {
-	var out []*control.Evidence
+// firstControl is when the line first sent a sound record of a gateway's
+// protocol that its peer answered, or whose peer cannot be seen; 0 for never.
+func (p *profile) firstControl() (first int64) {
+	blind := p.sipDown == 0 && p.mediaDown == 0
 	for _, e := range p.control {
-		out = append(out, e)
+		if e.Sound > 0 && (e.Answered > 0 || e.OneWay && blind) && (first == 0 || e.First < first) {
+			first = e.First
+		}
 	}
-	slices.SortFunc(out, func(a, b *control.Evidence) int {
-		if a.First != b.First {
-			return int(min(max(a.First-b.First, -1), 1))
-		}
-		if a.Key() < b.Key() {
-			return -1
-		}
-		return 1
-	})
-	return out
+	return first
 }
 
 // Model gives the model in force.

@@ -20,6 +20,7 @@ type profile struct {
 	// What of the line's traffic was visible.
 	sipUp, sipDown     uint64 // packets sent by, sent to the line
 	mediaUp, mediaDown uint64 // confirmed streams
+	hops               uint8  // least, of packets the line sent
 	firstUp            int64  // first packet that the line itself sent
 
 	open          map[uint64]*openCall // calls by sip.Call.ID
@@ -39,23 +40,22 @@ type profile struct {
 	accounts map[uint64]*account
 	peers    map[ident.Addr]*peer
 
-	legs       []leg // ended inbound calls that wait for their onward leg
-	onward     []span
-	voiceCalls []uint64 // first few distinct calls with a confirmed stream of the line
-	streams    int
-	talk       int64 // ns of confirmed streams sent by the line
-	openMedia  int   // unbound confirmed streams of the line now
-	clocks     []clock
-	userAgent  string
-	vendorKind int
+	legs          []leg // ended inbound calls that wait for their onward leg
+	onward        []span
+	voiceCalls    []uint64 // first few distinct calls with a confirmed stream of the line
+	streams       int
+	talk          int64 // ns of confirmed streams sent by the line
+	openMedia     int   // unbound confirmed streams of the line now
+	clocks        []clock
+	userAgent     string
+	vendorKind    int
 	vendor, model string
-	shape      uint64
-	contact    string
-	registrar  bool // it grants registrations: a server, not a subscriber
-	refreshes  []int64
+	shape         uint64
+	contact       string
+	registrar     bool // it grants registrations: a server, not a subscriber
+	refreshes     []int64
 
-	control  map[uint64]*control.Evidence // by peer and protocol
-	firstRec int64
+	control []*control.Evidence // in order of first sight
 
 	judged     int64 // ns of the last judgement
 	dirty      bool

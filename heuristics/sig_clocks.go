@@ -46,9 +46,10 @@ func clocksSignal() signal {
 }
 
 func (p *profile) clockGroups() int {
-	r := make([]rtp.Reading, len(p.clocks))
+	r := make([]*rtp.Stream, len(p.clocks))
 	for i, c := range p.clocks {
-		r[i] = rtp.Reading{PPM: c.ppm, Error: 2*c.err + clockFloor}
+		r[i] = &rtp.Stream{PPM: c.ppm, PPMError: 2*c.err + clockFloor, ClockOK: true}
 	}
-	return rtp.ClockGroups(r)
+	n, _ := rtp.ClockGroups(r)
+	return n
 }

@@ -8,17 +8,18 @@ func controlRecord() signal {
 	return signal{
 		id: "control-record",
 		seen: func(p *profile) (since, first int64, ok bool) {
-			return p.firstUp, p.firstRec, p.firstRec != 0
+			first = p.firstControl()
+			return p.firstUp, first, first != 0
 		},
 		detail: func(p *profile, _ []uint32) string {
-			if p.firstRec == 0 {
+			if p.firstControl() == 0 {
 				return fmt.Sprintf("no control protocol of a gateway in %s of clear traffic", duration(p.last-p.firstUp))
 			}
 			n, channels := 0, 0
 			name := ""
-			for _, e := range p.evidences() {
+			for _, e := range p.control {
 				n += e.Sound
-				channels = max(channels, e.Channels())
+				channels = max(channels, e.Seen.Channels)
 				if name == "" {
 					name = e.Protocol
 				}

@@ -8,7 +8,8 @@ import "fmt"
 func postDialDelay() signal {
 	return signal{
 		id: "post-dial-delay",
-		counted: func(_ *profile, c *callFact) int {
+		// At the end of the call, since streams are told of some seconds late.
+		over: func(_ *profile, c *callFact) int {
 			ring := c.Ringing
 			if c.Progress != 0 && (ring == 0 || c.Progress < ring) {
 				ring = c.Progress

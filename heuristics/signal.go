@@ -16,6 +16,8 @@ type signal struct {
 	// counted is asked once about each supported call, when both ends have
 	// taken part in it, and gives the category to count or none.
 	counted func(p *profile, c *callFact) int
+	// over is asked once about each counted call when it has ended.
+	over func(p *profile, c *callFact) int
 	// refused is asked about each supported inbound call that the line did not
 	// accept.
 	refused func(p *profile, c *callFact) int

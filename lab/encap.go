@@ -167,7 +167,8 @@ func (e encap) build(a *access, up, v6 bool) prefix {
 	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{}, stack...); err != nil {
 		panic(fmt.Sprintf("lab: layers of %s: %v", e.link, err)) // own constants, not input
 	}
-	p.bytes = append(p.bytes, buf.Bytes()...)
+	// gopacket fills short Ethernet frames; the headers alone are wanted.
+	p.bytes = append(p.bytes, buf.Bytes()[:n]...)
 	return p
 }
 

@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	protoTCP  = 6
-	protoUDP  = 17
-	protoICMP = 1
+	protoICMP  = 1
+	protoTCP   = 6
+	protoUDP   = 17
+	protoICMP6 = 58
 )
 
 type flowKey struct {
@@ -103,6 +104,19 @@ func (s *sim) udp(f *flow, k kind, payload []byte) {
 	}
 	binary.BigEndian.PutUint16(b[at+6:], c)
 	f.buf = b
+	s.frame(f, at)
+}
+
+// datagram writes an IP packet with the payload as it is.
+func (s *sim) datagram(f *flow, k kind, payload []byte) {
+	f.src.ipid++
+	if f.hidden || !s.shows(k, f.up) {
+		return
+	}
+	b := append(f.buf[:0], f.prefix.bytes...)
+	b = append(b, f.ip...)
+	at := len(b)
+	f.buf = append(b, payload...)
 	s.frame(f, at)
 }
 

@@ -204,37 +204,45 @@ func (s *Streams) take(st *Stream, dir int, p *Packet, emit emitter) {
 	if p.Flags&SYN != 0 {
 		seq++
 	}
+	if p.Flags&RST != 0 {
+		if near(seq, h.expected(seq)) {
+			s.end(st, p, emit)
+		}
+		return
+	}
 	if !h.open && (p.Length > 0 && !h.keepalive(p) || p.Flags&SYN != 0) {
 		h.open, h.next = true, seq
-		h.model = *p
-		h.model.Payload, h.model.Frag = nil, Frag{}
 	}
 	if !h.open {
-		switch {
-		case p.Flags&RST != 0 && (!h.acked || near(p.TCPSeq, h.ack)):
-			s.end(st, p, emit)
-		case p.Flags&FIN != 0:
-			s.finish(st, h, p, emit)
-		case p.Length > 0:
+		if p.Length > 0 {
 			s.Counters[SegmentKeepalive]++
 		}
-		return
-	}
-	if p.Flags&RST != 0 {
-		if near(seq, h.next) {
-			s.end(st, p, emit)
+		if p.Flags&FIN != 0 && near(seq, h.expected(seq)) {
+			h.done = true
+			s.settle(st, p, emit)
 		}
 		return
 	}
+	h.model = *p
+	h.model.Payload, h.model.Frag = nil, Frag{}
 	if p.Flags&FIN != 0 && !h.fin && near(seq+p.Length, h.next) {
 		h.fin, h.finAt = true, seq+p.Length
 	}
 	if p.Length > 0 {
 		s.data(h, dir, seq, p, emit)
 	}
-	if h.fin && int32(h.next-h.finAt) >= 0 {
-		s.finish(st, h, p, emit)
+	s.settle(st, p, emit)
+}
+
+// expected is the sequence number that is due, or def when that is not known.
+func (h *half) expected(def uint32) uint32 {
+	switch {
+	case h.open:
+		return h.next
+	case h.acked:
+		return h.ack
 	}
+	return def
 }
 
 // near says whether seq lies at next or not far ahead of it.
@@ -246,9 +254,13 @@ func (h *half) keepalive(p *Packet) bool {
 	return h.acked && p.Length == 1 && p.TCPSeq == h.ack-1
 }
 
-// finish notes that one direction has ended.
-func (s *Streams) finish(st *Stream, h *half, p *Packet, emit emitter) {
-	h.done = true
+// settle ends st when both directions have come to their end.
+func (s *Streams) settle(st *Stream, p *Packet, emit emitter) {
+	for i := range st.halves {
+		if h := &st.halves[i]; h.open && h.fin && int32(h.next-h.finAt) >= 0 {
+			h.done = true
+		}
+	}
 	if st.halves[0].done && st.halves[1].done {
 		s.end(st, p, emit)
 	}
@@ -264,8 +276,9 @@ func (s *Streams) data(h *half, dir int, seq uint32, p *Packet, emit emitter) {
 		}
 		s.Counters[StreamRestarted]++
 		s.release(h, dir, p, GapEnd, emit)
+		h.lose(max(1, uint32(distance)))
 		h.next, h.fin, h.done = seq, false, false
-		h.missing += max(1, uint32(distance))
+		distance = 0
 	} else if h.done {
 		if distance < 0 && distance+int32(p.Length) <= 0 {
 			s.Counters[SegmentRetransmitted]++
@@ -274,38 +287,11 @@ func (s *Streams) data(h *half, dir int, seq uint32, p *Packet, emit emitter) {
 		}
 		return
 	}
-	cost := len(p.Payload) + pieceCost
-	for {
-		distance = int32(seq - h.next)
-		if distance <= 0 {
-			break
+	if distance > 0 {
+		if distance = s.makeRoom(h, dir, seq, p, emit); distance > 0 {
+			s.hold(h, seq, p)
+			return
 		}
-		if h.bytes+cost > s.cfg.Held {
-			if len(h.held) == 0 {
-				s.Counters[GapStreamFull]++
-				h.missing += uint32(distance)
-				h.next = seq
-				break
-			}
-			s.skip(h, dir, p, GapStreamFull, emit)
-			continue
-		}
-		if s.held+cost > s.cfg.Total {
-			if s.first == nil || s.first == h {
-				if len(h.held) == 0 { // more than Total in one piece
-					s.Counters[GapMemoryFull]++
-					h.missing += uint32(distance)
-					h.next = seq
-					break
-				}
-				s.skip(h, dir, p, GapMemoryFull, emit)
-				continue
-			}
-			s.skip(s.first, s.first.dir(), p, GapMemoryFull, emit)
-			continue
-		}
-		s.hold(h, seq, p)
-		return
 	}
 	switch end := distance + int32(p.Length); {
 	case end > 0:
@@ -319,6 +305,45 @@ func (s *Streams) data(h *half, dir int, seq uint32, p *Packet, emit emitter) {
 	s.deliver(h, dir, p, segment{seq: seq, length: p.Length, flags: p.Flags, data: p.Payload}, emit)
 	s.drain(h, dir, p, emit)
 }
+
+// makeRoom gives up gaps until the payload of p, which begins at seq and lies
+// behind a gap, can be held, or is due. It gives the distance that is left.
+func (s *Streams) makeRoom(h *half, dir int, seq uint32, p *Packet, emit emitter) int32 {
+	cost := len(p.Payload) + pieceCost
+	for {
+		distance := int32(seq - h.next)
+		if distance <= 0 {
+			return distance
+		}
+		full := GapStreamFull
+		if h.bytes+cost <= s.cfg.Held {
+			if s.held+cost <= s.cfg.Total {
+				return distance
+			}
+			full = GapMemoryFull
+			if v := s.first; v != nil && v.stream != h.stream {
+				s.skip(v, v.dir(), p, full, emit)
+				s.settle(v.stream, p, emit)
+				continue
+			}
+		}
+		if len(h.held) > 0 {
+			s.skip(h, dir, p, full, emit)
+			continue
+		}
+		if v := s.first; full == GapMemoryFull && v != nil { // the other direction's
+			s.skip(v, v.dir(), p, full, emit)
+			continue
+		}
+		s.Counters[full]++ // a single segment beyond the limit
+		h.lose(uint32(distance))
+		h.next = seq
+		return 0
+	}
+}
+
+// lose notes that n bytes are missing before the next piece.
+func (h *half) lose(n uint32) { h.missing += min(n, math.MaxUint32-h.missing) }
 
 func (h *half) dir() int {
 	if h == &h.stream.halves[1] {
@@ -340,7 +365,7 @@ func (s *Streams) deliver(h *half, dir int, p *Packet, g segment, emit emitter) 
 		s.Counters[SegmentCut]++
 	}
 	if len(g.data) == 0 {
-		h.missing += cut
+		h.lose(cut)
 		return
 	}
 	q := &s.piece
@@ -379,7 +404,7 @@ func (s *Streams) drain(h *half, dir int, p *Packet, emit emitter) {
 // skip gives up the gap before the first segment that h holds.
 func (s *Streams) skip(h *half, dir int, p *Packet, r Reason, emit emitter) {
 	s.Counters[r]++
-	h.missing += h.held[0].seq - h.next
+	h.lose(h.held[0].seq - h.next)
 	h.next = h.held[0].seq
 	s.drain(h, dir, p, emit)
 }
@@ -394,7 +419,6 @@ func (s *Streams) release(h *half, dir int, p *Packet, r Reason, emit emitter) {
 // hold copies those bytes of p that are not held yet. Held segments never
 // overlap and are in order.
 func (s *Streams) hold(h *half, seq uint32, p *Packet) {
-	s.Counters[SegmentHeld]++
 	added := false
 	at, end := seq, seq+p.Length
 	for i := 0; at != end; i++ {
@@ -425,8 +449,10 @@ func (s *Streams) hold(h *half, seq uint32, p *Packet) {
 		at = stop
 	}
 	if !added {
+		s.Counters[SegmentRetransmitted]++
 		return
 	}
+	s.Counters[SegmentHeld]++
 	if !h.waiting {
 		s.wait(h, p.Time)
 	}
@@ -451,7 +477,9 @@ func (s *Streams) end(st *Stream, p *Packet, emit emitter) {
 // sweep skips the gaps that stood open too long and forgets idle connections.
 func (s *Streams) sweep(p *Packet, emit emitter) {
 	for s.first != nil && after(s.first.since, s.cfg.Wait) <= p.Time {
-		s.skip(s.first, s.first.dir(), p, GapTimeout, emit)
+		h := s.first
+		s.skip(h, h.dir(), p, GapTimeout, emit)
+		s.settle(h.stream, p, emit)
 	}
 	for s.stale != nil && after(s.stale.used, s.cfg.Idle) <= p.Time {
 		s.Counters[StreamIdle]++

@@ -62,11 +62,10 @@ func readRequest(s *start, m *Message) {
 	if span(spec, blankSet) < len(spec) {
 		m.Lenient |= LenientURIBlank
 	}
-	u := readURI(spec, &m.Lenient)
-	if u.headers {
+	var headers bool
+	if m.URIUser, m.URIHost, _, headers = readURI(spec, &m.Lenient); headers {
 		m.Lenient |= LenientURIHeaders
 	}
-	m.URIUser, m.URIHost = u.user, u.host
 }
 
 // headers is what must be remembered between header lines.
@@ -146,7 +145,8 @@ func (h *headers) one(id header, name, value []byte, m *Message) {
 		return
 	case headerPAI, headerRPID:
 		if m.PAI == nil || id == headerPAI && !h.pai {
-			a, _ := readNameAddr(value, &m.Lenient)
+			var a NameAddr
+			readNameAddr(value, &a, &m.Lenient)
 			m.PAI, h.pai = a.User, id == headerPAI
 		}
 		return
@@ -163,9 +163,9 @@ func (h *headers) one(id header, name, value []byte, m *Message) {
 	}
 	switch id {
 	case headerFrom:
-		m.From = readOnly(value, &m.Lenient)
+		readOnly(value, &m.From, &m.Lenient)
 	case headerTo:
-		m.To = readOnly(value, &m.Lenient)
+		readOnly(value, &m.To, &m.Lenient)
 	case headerCallID:
 		m.CallID = value
 		if len(value) == 0 {
@@ -180,7 +180,7 @@ func (h *headers) one(id header, name, value []byte, m *Message) {
 	case headerForwards:
 		readNumber(value, 255, &m.Lenient)
 	case headerEvent:
-		m.Event = value[:span(value, valueSet)]
+		m.Event = value[:spanValue(value)]
 	case headerType:
 		m.ContentType = value
 	case headerDate:
@@ -191,12 +191,10 @@ func (h *headers) one(id header, name, value []byte, m *Message) {
 }
 
 // readOnly reads a name-addr that is no list.
-func readOnly(b []byte, l *Leniency) NameAddr {
-	a, rest := readNameAddr(b, l)
-	if len(rest) > 0 {
+func readOnly(b []byte, a *NameAddr, l *Leniency) {
+	if rest := readNameAddr(b, a, l); len(rest) > 0 {
 		*l |= LenientParam
 	}
-	return a
 }
 
 // readNumber reads a value that is a number alone: -1 when it is none, limit
@@ -216,11 +214,16 @@ func (h *headers) contact(value []byte, m *Message) {
 	if len(value) == 1 && value[0] == '*' {
 		return
 	}
-	a, rest := readNameAddr(value, &m.Lenient)
-	if m.Contacts == 0 {
-		m.Contact, h.expires = a, a.Expires
+	if m.Contacts > 0 {
+		m.Contacts += countAddrs(value, &m.Lenient)
+		return
 	}
-	m.Contacts += 1 + countAddrs(rest, &m.Lenient)
+	rest := readNameAddr(value, &m.Contact, &m.Lenient)
+	h.expires = m.Contact.Expires
+	m.Contacts = 1
+	if len(rest) > 0 {
+		m.Contacts += countAddrs(rest[1:], &m.Lenient)
+	}
 }
 
 // cseq reads number and method (RFC 3261 section 20.16).

@@ -3,14 +3,12 @@ package sip
 import "bytes"
 
 // readNameAddr reads one name-addr or addr-spec with its parameters from the
-// front of b (RFC 3261 section 20.10). rest is what follows: empty, or from the
-// comma of a list on.
-func readNameAddr(b []byte, l *Leniency) (a NameAddr, rest []byte) {
-	a.Expires = -1
-	b = skip(b)
+// front of b, which does not begin with a blank, into a (RFC 3261 section
+// 20.10). rest is what follows: empty, or from the comma of a list on.
+func readNameAddr(b []byte, a *NameAddr, l *Leniency) (rest []byte) {
 	if len(b) == 0 {
 		*l |= LenientURI
-		return a, nil
+		return nil
 	}
 	open, named := 0, true
 	switch kind := scheme(schemeNone); {
@@ -46,21 +44,19 @@ func readNameAddr(b []byte, l *Leniency) (a NameAddr, rest []byte) {
 			}
 		}
 	}
-	var u uri
 	if named {
-		u, rest = readAngled(b[open:], l)
+		rest = readAngled(b[open:], a, l)
 	} else {
-		u, rest = readBare(b, l)
+		rest = readBare(b, a, l)
 	}
-	a.User, a.Host, a.Port = u.user, u.host, u.port
-	for {
+	for len(rest) > 0 {
 		var name, value []byte
 		var more bool
 		if name, value, rest, more = nextParam(rest, l); !more {
-			return a, rest
+			break
 		}
 		switch {
-		case a.Tag == nil && is(name, "tag"):
+		case len(name) == 3 && a.Tag == nil && fold(name, "tag"):
 			a.Tag = value
 		case is(name, "expires"):
 			if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
@@ -72,47 +68,49 @@ func readNameAddr(b []byte, l *Leniency) (a NameAddr, rest []byte) {
 			*l |= LenientParamPlace
 		}
 	}
+	return rest
 }
 
 // readAngled reads "<" URI ">" from the front of b.
-func readAngled(b []byte, l *Leniency) (uri, []byte) {
+func readAngled(b []byte, a *NameAddr, l *Leniency) []byte {
 	end := bytes.IndexByte(b, '>')
 	if end < 0 {
 		// What belongs inside cannot be told from what belongs outside; the
 		// tag matters more than the URI's parameters.
 		*l |= LenientAngle
 		b = skip(b[1:])
-		n := span(b, valueSet)
-		return readURI(b[:n], l), b[n:]
+		n := spanValue(b)
+		a.User, a.Host, a.Port, _ = readURI(b[:n], l)
+		return b[n:]
 	}
 	spec := b[1:end]
 	if len(spec) > 0 && (in(spec[0], blankSet) || in(spec[len(spec)-1], blankSet)) {
 		*l |= LenientURIBlank
 		spec = trim(spec)
 	}
-	return readURI(spec, l), b[end+1:]
+	a.User, a.Host, a.Port, _ = readURI(spec, l)
+	return b[end+1:]
 }
 
 // readBare reads a URI without brackets from the front of b. A semicolon ends
 // it: parameters are the header's then.
-func readBare(b []byte, l *Leniency) (uri, []byte) {
+func readBare(b []byte, a *NameAddr, l *Leniency) []byte {
 	n := span(b, valueSet|1<<'>')
-	u, rest := readURI(b[:n], l), b[n:]
-	if u.headers {
+	rest, headers := b[n:], false
+	if a.User, a.Host, a.Port, headers = readURI(b[:n], l); headers {
 		*l |= LenientURIHeaders
 	}
 	if len(rest) > 0 && rest[0] == '>' {
 		*l |= LenientAngle
 		rest = rest[1:]
 	}
-	return u, rest
+	return rest
 }
 
-// countAddrs counts the elements of the list that goes on with the comma b
-// begins with.
+// countAddrs counts the elements of a list.
 func countAddrs(b []byte, l *Leniency) (n int) {
-	for len(b) > 0 {
-		b = skip(b[1:])
+	for {
+		b = skip(b)
 		k := 0
 	element:
 		for k < len(b) {
@@ -142,7 +140,9 @@ func countAddrs(b []byte, l *Leniency) (n int) {
 		} else {
 			n++
 		}
-		b = b[k:]
+		if k == len(b) {
+			return n
+		}
+		b = b[k+1:]
 	}
-	return n
 }

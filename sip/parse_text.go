@@ -1,5 +1,10 @@
 package sip
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // Sets of bytes below 64, as bit masks: every delimiter of SIP except "@" and
 // the brackets lies there.
 const (
@@ -11,13 +16,13 @@ const (
 	tokenHigh = 0x3ffffff<<('A'-64) | 0x3ffffff<<('a'-64) | 1<<('_'-64) | 1<<('`'-64) | 1<<('~'-64)
 )
 
-func in(c byte, set uint64) bool { return c < 64 && set>>c&1 != 0 }
+func in(c byte, set uint64) bool { return c < 64 && set>>(c&63)&1 != 0 }
 
 func isToken(c byte) bool {
 	if c < 64 {
-		return uint64(tokenLow)>>c&1 != 0
+		return uint64(tokenLow)>>(c&63)&1 != 0
 	}
-	return c < 128 && uint64(tokenHigh)>>(c-64)&1 != 0
+	return c < 128 && uint64(tokenHigh)>>(c&63)&1 != 0
 }
 
 func isDigit(c byte) bool { return c-'0' < 10 }
@@ -30,6 +35,32 @@ func span(b []byte, set uint64) int {
 		}
 	}
 	return len(b)
+}
+
+// spanValue is span for valueSet, eight bytes at a time: this is where most of
+// the bytes of a message go.
+func spanValue(b []byte) int {
+	const ones = 0x0101010101010101
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		x := w ^ ';'*ones
+		// The top bit of a byte is set where it is ";" or not above ",". Only
+		// the lowest such bit is sure, which is enough.
+		hit := ((w - (','+1)*ones) &^ w | (x-ones)&^x) & (0x80 * ones)
+		for ; hit != 0; hit &= hit - 1 {
+			k := i + bits.TrailingZeros64(hit)/8
+			if in(b[k], valueSet) {
+				return k
+			}
+		}
+	}
+	for ; i < len(b); i++ {
+		if in(b[i], valueSet) {
+			break
+		}
+	}
+	return i
 }
 
 // skip drops blanks, folds included, from the front of b.
@@ -52,9 +83,10 @@ func trim(b []byte) []byte {
 // fold says whether b begins with word, which is in lower case, whatever the
 // case of the letters of b.
 func fold(b []byte, word string) bool {
-	if len(b) < len(word) {
-		return false
-	}
+	return len(b) >= len(word) && (string(b[:len(word)]) == word || foldSlow(b, word))
+}
+
+func foldSlow(b []byte, word string) bool {
 	for i := range len(word) {
 		c := b[i]
 		if c-'A' < 26 {
@@ -137,7 +169,7 @@ func nextParam(b []byte, l *Leniency) (name, value, rest []byte, more bool) {
 			n = len(b)
 		}
 	} else {
-		n = span(b, valueSet)
+		n = spanValue(b)
 	}
 	return name, b[:n], b[n:], true
 }

@@ -23,7 +23,7 @@ func readVia(b []byte, m *Message) {
 	m.Via = trim(b[:len(b)-len(rest)])
 	// Later elements matter only for what they bend.
 	if len(rest) > 0 {
-		countAddrs(rest, &m.Lenient)
+		countAddrs(rest[1:], &m.Lenient)
 	}
 }
 
@@ -48,7 +48,7 @@ func viaProtocol(b []byte, l *Leniency) (rest []byte, ok bool) {
 		}
 		b = skip(b[1:])
 	}
-	n := span(b, valueSet)
+	n := spanValue(b)
 	if n == 0 || n == len(b) || !in(b[n], blankSet) {
 		return nil, false
 	}

@@ -44,7 +44,9 @@ func (t *Tracker) register(p *packet.Packet, m *Message) {
 	i := t.regs.find(key)
 	if i == none {
 		if v := t.regs.victim(); v != none {
-			t.count.RegistrationsEvicted++
+			if !t.regs.at(v).Removed {
+				t.count.RegistrationsEvicted++
+			}
 			t.forget(v)
 		}
 		i = t.regs.add(key, gradeWeak, t.now+unproved)
@@ -63,9 +65,7 @@ func (t *Tracker) register(p *packet.Packet, m *Message) {
 	} else {
 		t.registerAnswered(i, m, transaction)
 	}
-	if t.regs.find(key) == i {
-		t.registrationTouched(i)
-	}
+	t.registrationTouched(i)
 }
 
 func (t *Tracker) registerSent(i int32, m *Message, transaction uint64) {
@@ -75,10 +75,8 @@ func (t *Tracker) registerSent(i int32, m *Message, transaction uint64) {
 	}
 	if r.waiting != 0 && t.now-r.sent > again {
 		t.settle(i) // never answered; the next has come
-		if r.Removed {
-			r.Removed = false // and brings the binding back
-		}
 	}
+	r.Removed = false
 	r.Requests++
 	r.waiting, r.sent = transaction, t.now
 	if r.UserAgent == "" {
@@ -157,11 +155,10 @@ func (r *registration) granted(m *Message, contact uint64) int64 {
 func (t *Tracker) refreshed(i int32, sent int64) {
 	r := t.regs.at(i)
 	if r.removing {
+		// The entry stays for a while, so that retransmissions are known.
 		r.Removed, r.removing, r.Expires = true, false, 0
+		t.leaveContacts(i)
 		t.h.Registration(&r.Registration)
-		if r.waiting == 0 {
-			t.forget(i)
-		}
 		return
 	}
 	if r.First == 0 {
@@ -198,16 +195,11 @@ func (t *Tracker) settle(i int32) {
 }
 
 func (t *Tracker) registrationExpired(i int32) {
-	r := t.regs.at(i)
-	if r.waiting == 0 {
+	if t.regs.at(i).waiting == 0 {
 		t.forget(i)
 		return
 	}
 	t.settle(i)
-	if r.Removed {
-		t.forget(i)
-		return
-	}
 	t.registrationTouched(i)
 }
 
@@ -223,6 +215,8 @@ func (t *Tracker) registrationTouched(i int32) {
 	}
 	if r.waiting != 0 {
 		due = r.sent + linger
+	} else if r.Removed {
+		level, due = gradeDone, t.now+linger
 	}
 	t.regs.touch(i, level, due)
 }
@@ -291,4 +285,3 @@ func account(m *Message) ident.Account {
 	a = append(a, m.To.Host[:min(len(m.To.Host), maxText)]...)
 	return ident.NewAccount(a)
 }
-

@@ -20,7 +20,14 @@ func readSDP(b []byte, m *Message) {
 		} else {
 			b = nil
 		}
-		s.line(trim(line))
+		if n := len(line); n > 0 && line[n-1] == '\r' {
+			line = line[:n-1]
+		}
+		if n := len(line); n > 3 && line[1] == '=' && line[2] > ' ' && line[n-1] > ' ' {
+			s.line(line[0], line[2:])
+		} else {
+			s.oddLine(trim(line))
+		}
 	}
 	s.finish()
 	if m.SDP.Present && !s.version {
@@ -41,7 +48,8 @@ type sdpScan struct {
 	lenient Leniency
 }
 
-func (s *sdpScan) line(b []byte) {
+// oddLine reads a line with blanks where none belong, or a very short one.
+func (s *sdpScan) oddLine(b []byte) {
 	if len(b) < 2 {
 		return
 	}
@@ -56,6 +64,10 @@ func (s *sdpScan) line(b []byte) {
 		s.lenient |= LenientSDP
 		value = skip(value)
 	}
+	s.line(kind, value)
+}
+
+func (s *sdpScan) line(kind byte, value []byte) {
 	switch kind {
 	case 'v':
 		s.version = true
@@ -92,13 +104,15 @@ func (s *sdpScan) origin(b []byte) {
 		return
 	}
 	s.sdp.OriginUser, b = field(b)
-	n := 1
-	for ; len(b) > 0; n++ {
-		s.sdp.OriginAddr, b = field(b)
-	}
-	if n != 6 {
+	if len(b) == 0 {
 		s.lenient |= LenientSDP
+		return
 	}
+	n := len(b)
+	for n > 0 && !in(b[n-1], blankSet) {
+		n--
+	}
+	s.sdp.OriginAddr = b[n:]
 }
 
 // connection reads c=IN IP4 <address>[/ttl]; the address is the last field,
@@ -107,15 +121,21 @@ func (s *sdpScan) connection(b []byte) {
 	if s.other {
 		return
 	}
-	var f []byte
-	n := 0
-	for ; len(b) > 0; n++ {
-		f, b = field(b)
+	f := b
+	if len(b) > 7 && string(b[:7]) == "IN IP4 " && bytes.IndexByte(b[7:], ' ') < 0 {
+		f = b[7:]
+	} else {
+		n := 0
+		for ; len(b) > 0; n++ {
+			f, b = field(b)
+		}
+		if n != 3 {
+			s.lenient |= LenientSDP
+		}
 	}
-	if n != 3 {
-		s.lenient |= LenientSDP
+	if n := bytes.IndexByte(f, '/'); n >= 0 {
+		f = f[:n]
 	}
-	f = f[:span(f, 1<<'/')]
 	if s.media == nil {
 		s.session.Addr, _ = ident.ParseAddr(f)
 		return
@@ -159,13 +179,13 @@ func (s *sdpScan) startMedia(b []byte) {
 	proto, b := field(skip(b))
 	s.media.Secure = secure(proto)
 	for len(b) > 0 {
-		var f []byte
-		f, b = field(b)
-		pt, n, over := number(f, 127)
-		if n != len(f) || over {
+		pt, n, over := number(b, 127)
+		if n == 0 || over || n < len(b) && !in(b[n], blankSet) {
 			s.lenient |= LenientSDP
+			_, b = field(b)
 			continue
 		}
+		b = skip(b[n:])
 		if s.media.N < len(s.media.Formats) {
 			s.media.Formats[s.media.N] = Format{PT: uint8(pt), Rate: staticRate(uint8(pt))}
 			s.media.N++
@@ -176,6 +196,9 @@ func (s *sdpScan) startMedia(b []byte) {
 // secure says whether proto is RTP/SAVP (RFC 3711), RTP/SAVPF (RFC 5124) or one
 // of those over something (RFC 5764).
 func secure(proto []byte) bool {
+	if string(proto) == "RTP/AVP" {
+		return false
+	}
 	for i := range proto {
 		if (proto[i]|0x20) == 's' && fold(proto[i:], "savp") {
 			return true
@@ -190,34 +213,45 @@ func (s *sdpScan) attribute(b []byte) {
 	if s.media != nil {
 		at = s.media
 	}
-	switch {
-	case fold(b, "rtpmap:"):
-		s.rtpmap(skip(b[len("rtpmap:"):]))
-	case fold(b, "ptime:"):
-		b = skip(b[len("ptime:"):])
-		v, n, over := number(b, 65535)
-		if n == 0 || over {
-			s.lenient |= LenientSDP
-			return
-		}
-		at.Ptime = uint16(v)
-	case fold(b, "rtcp:"):
-		b = skip(b[len("rtcp:"):])
-		v, n, over := number(b, 65535)
-		if n == 0 || over {
-			s.lenient |= LenientSDP
-			return
-		}
-		at.RTCPPort = uint16(v)
-	case is(b, "sendrecv"):
-		s.turn(at, SendRecv)
-	case is(b, "sendonly"):
-		s.turn(at, SendOnly)
-	case is(b, "recvonly"):
-		s.turn(at, RecvOnly)
-	case is(b, "inactive"):
-		s.turn(at, Inactive)
+	if len(b) < 5 {
+		return
 	}
+	switch b[0] | 0x20 {
+	case 'r':
+		switch {
+		case fold(b, "rtpmap:"):
+			s.rtpmap(skip(b[len("rtpmap:"):]))
+		case fold(b, "rtcp:"):
+			s.short(b[len("rtcp:"):], &at.RTCPPort)
+		case is(b, "recvonly"):
+			s.turn(at, RecvOnly)
+		}
+	case 'p':
+		if fold(b, "ptime:") {
+			s.short(b[len("ptime:"):], &at.Ptime)
+		}
+	case 's':
+		switch {
+		case is(b, "sendrecv"):
+			s.turn(at, SendRecv)
+		case is(b, "sendonly"):
+			s.turn(at, SendOnly)
+		}
+	case 'i':
+		if is(b, "inactive") {
+			s.turn(at, Inactive)
+		}
+	}
+}
+
+// short reads a number up to 65535 from the front of b.
+func (s *sdpScan) short(b []byte, v *uint16) {
+	n, digits, over := number(skip(b), 65535)
+	if digits == 0 || over {
+		s.lenient |= LenientSDP
+		return
+	}
+	*v = uint16(n)
 }
 
 func (s *sdpScan) turn(at *Media, d Direction) {

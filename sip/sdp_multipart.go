@@ -9,7 +9,7 @@ const maxParts = 16
 // its quotes (RFC 2046 section 5.1); nil when there is none.
 func boundaryOf(contentType []byte) []byte {
 	var l Leniency
-	rest := contentType[span(contentType, valueSet):]
+	rest := contentType[spanValue(contentType):]
 	for {
 		name, value, r, more := nextParam(rest, &l)
 		if !more {

@@ -109,17 +109,17 @@ func (t *Tracker) Message(p *packet.Packet, m *Message) {
 	switch m.Method {
 	case REGISTER:
 		t.register(p, m)
-	case INVITE, ACK, CANCEL, BYE:
+	case INVITE, ACK, CANCEL, BYE, PRACK, UPDATE:
 		t.call(p, m)
-	case PRACK, UPDATE, INFO, REFER:
-		if len(m.To.Tag) > 0 {
+	case INFO:
+		if m.Status == 0 && len(m.To.Tag) > 0 {
 			t.call(p, m)
-		} else {
+		} else if !t.inCall(p, m) {
 			t.request(p, m)
 		}
 	default:
 		// What belongs to a call that is known is no request of its own.
-		if len(m.To.Tag) == 0 || m.Status != 0 || !t.inCall(p, m) {
+		if len(m.To.Tag) == 0 || !t.inCall(p, m) {
 			t.request(p, m)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -108,13 +109,13 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 	if f.oneIn == 0 && cmd.Flags().Changed("one-in") {
 		return nil, wrong("one-in", errors.New("want 1 or more"))
 	}
-	if f.authority == "" && cmd.Flags().Changed("authority") {
+	if strings.TrimSpace(f.authority) == "" && cmd.Flags().Changed("authority") {
 		return nil, wrong("authority", errors.New("an empty text names no authority"))
 	}
 	if f.key == "" && cmd.Flags().Changed("key") {
 		return nil, wrong("key", errors.New("an empty text names no file"))
 	}
-	r.capture.Stdin = t.in
+	r.capture.Stdin = interruptible(cmd.Context(), t.in)
 	if r.capture.Since, err = parseWhen(f.since); err != nil {
 		return nil, wrong("since", err)
 	}
@@ -126,9 +127,11 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 	}
 	r.config.Log = newLog(t, f.verbose)
 
-	key, err := pseudonymKey(t, f.key)
-	if err != nil {
-		return nil, err
+	var key []byte // clear text needs none
+	if f.authority == "" {
+		if key, err = pseudonymKey(t, f.key); err != nil {
+			return nil, err
+		}
 	}
 	width, onTerminal := columns(t.out)
 	r.report = report.Options{
@@ -179,8 +182,8 @@ func (r *replay) run(ctx context.Context, paths []string) error {
 	}
 	result, err := pipeline.Run(ctx, source, r.config)
 	stop()
-	if result == nil && err != nil {
-		return err
+	if err != nil && result != nil && result.Stats.Frames == 0 {
+		result = nil // an empty table beside an error would mislead
 	}
 	if result != nil {
 		if err := r.write(result, files); err != nil {
@@ -188,6 +191,8 @@ func (r *replay) run(ctx context.Context, paths []string) error {
 		}
 	}
 	switch {
+	case ctx.Err() != nil && result == nil:
+		return errors.New("interrupted")
 	case ctx.Err() != nil:
 		return errors.New("interrupted; what was read until then is reported")
 	case err != nil:
@@ -214,6 +219,9 @@ func (r *replay) write(result *pipeline.Result, files *capture.Files) error {
 	} else {
 		err = report.WriteText(out, findings, r.report)
 		if err == nil && !r.flags.quiet {
+			for i := range damages {
+				summary.Damages = append(summary.Damages, &damages[i])
+			}
 			err = report.WriteSummary(out, summary, r.report)
 		}
 	}

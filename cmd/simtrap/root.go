@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -96,7 +97,7 @@ func exit(t terminal, err error) int {
 
 func newRoot(t terminal) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "simtrap COMMAND",
+		Use:   "simtrap",
 		Short: "Find multi-SIM gateways (SIM boxes) in captured traffic",
 		Long: `simtrap reads captured traffic of an access network and says which subscriber
 lines are multi-SIM gateways, and why. It observes and reports; it sends nothing.`,
@@ -113,6 +114,7 @@ lines are multi-SIM gateways, and why. It observes and reports; it sends nothing
 	root.SetIn(t.in)
 	root.SetOut(t.out)
 	root.SetErr(t.err)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
 	root.AddCommand(newReplay(t), newSignals(t), newVersion(t), newDocs(root))
 	return root

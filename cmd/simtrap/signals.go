@@ -53,7 +53,7 @@ func writeSignalsJSON(w io.Writer, c *catalogue.Catalogue) error {
 const (
 	signalsWidth = 100
 	signalsLabel = 14
-	classWidth   = 34
+	classWidth   = 36
 )
 
 func writeSignals(w io.Writer, c *catalogue.Catalogue) {
@@ -97,7 +97,7 @@ func row(w io.Writer, label, text string) {
 // writeTables prints the likelihoods of every class that has its own, and of
 // all others.
 func writeTables(w io.Writer, c *catalogue.Catalogue, s *catalogue.Signal) {
-	head := fmt.Sprintf("  %-*s%-*s", signalsLabel-2, "likelihoods", classWidth, "class")
+	head := fmt.Sprintf("    %-*s", classWidth, "likelihoods")
 	if s.Kind == catalogue.Sighting {
 		head += "  a, tau"
 	} else {
@@ -127,7 +127,7 @@ func writeRows(w io.Writer, s *catalogue.Signal, class, name string) {
 		if weight := cmp.Or(r.W, 1); weight != 1 {
 			label += " (" + strconv.FormatFloat(weight, 'g', 3, 64) + ")"
 		}
-		line := fmt.Sprintf("  %*s%-*s", signalsLabel-2, "", classWidth, label)
+		line := fmt.Sprintf("    %-*s", classWidth, label)
 		if s.Kind == catalogue.Sighting {
 			line += fmt.Sprintf("  %s, %s s", number(r.A), number(r.Tau))
 		} else {

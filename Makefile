@@ -1,0 +1,76 @@
+# simtrap: what there is to build and check. `make help` lists it.
+SHELL       := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+
+# One setting for everything but the race detector, so that one build cache serves.
+export CGO_ENABLED := 0
+
+FUZZTIME ?= 10s
+PACKAGES ?= ./...
+BIN      := bin
+TMP      := tmp
+TOOL     := go tool -modfile=tools/go.mod
+
+.PHONY: help build demo test race fuzz bench corpus lint vuln generate clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the programs, static, into bin/
+	go build -o $(BIN)/ ./cmd/...
+
+demo: build ## make a sample capture, replay it and print the verdicts
+	@mkdir -p $(TMP)
+	$(BIN)/simtrap-lab make demo -o $(TMP)/demo.pcap --truth $(TMP)/demo.truth.json
+	$(BIN)/simtrap replay $(TMP)/demo.pcap
+
+test: ## go vet and every test (or those of PACKAGES)
+	go vet $(PACKAGES)
+	go test $(PACKAGES)
+
+race: ## the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -short $(PACKAGES)
+
+# A fuzz run can fail at its very end because its own time is up, with nothing
+# found; only that is tried once more.
+fuzz: ## every fuzz target for FUZZTIME (10s) each
+	@mkdir -p $(TMP); \
+	listing=$$(go test -list '^Fuzz' $(PACKAGES)); \
+	targets=$$(awk '/^Fuzz/ { name[n++] = $$1 } \
+		/^(ok|\?)/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }' <<<"$$listing"); \
+	[ -n "$$targets" ] || { echo "no fuzz target found"; exit 1; }; \
+	while read -r package target; do \
+		for try in 1 2; do \
+			echo "fuzz $$package $$target"; \
+			if go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" >$(TMP)/fuzz.log 2>&1 </dev/null; then break; fi; \
+			if [ $$try = 1 ] && grep -q 'context deadline exceeded' $(TMP)/fuzz.log && ! grep -q 'Failing input' $(TMP)/fuzz.log; then continue; fi; \
+			cat $(TMP)/fuzz.log; exit 1; \
+		done; \
+		tail -n 2 $(TMP)/fuzz.log; \
+	done <<<"$$targets"
+
+bench: build ## measure packets per second, allocations and memory
+	scripts/bench.sh
+
+corpus: ## replay the corpus of public captures, where there is one (SIMTRAP_CORPUS)
+	go test -count=1 -v -run '^TestCorpus' $(PACKAGES)
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; }
+	go vet $(PACKAGES)
+	$(TOOL) staticcheck $(PACKAGES)
+
+# Without its database, which is fetched, govulncheck can say nothing; any other
+# failure counts.
+vuln: ## known vulnerabilities in what is used
+	@mkdir -p $(TMP); \
+	if $(TOOL) govulncheck $(PACKAGES) >$(TMP)/vuln.log 2>&1; then cat $(TMP)/vuln.log; \
+	elif grep -qE '^govulncheck: fetching vulnerabilities: ' $(TMP)/vuln.log; then echo "govulncheck skipped: no database"; \
+	else cat $(TMP)/vuln.log; exit 1; fi
+
+generate: ## run every go:generate line
+	go generate ./...
+
+clean: ## remove what was built
+	rm -rf $(BIN) $(TMP)

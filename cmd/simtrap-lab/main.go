@@ -1,0 +1,133 @@
+// Command simtrap-lab makes captures with known truth, for tests, for training
+// and to show what simtrap does.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"simtrap/lab"
+)
+
+func main() {
+	if err := command(os.Stdout, os.Stderr).Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, "simtrap-lab:", err)
+		os.Exit(1)
+	}
+}
+
+// command builds the command line; out takes what was asked for, log the rest.
+func command(out, log io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "simtrap-lab",
+		Short:         "Make captures with known truth",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetOut(out)
+	root.SetErr(log)
+	root.AddCommand(makeCommand(log), listCommand(out))
+	return root
+}
+
+func listCommand(out io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the scenarios",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			for _, s := range lab.Scenarios() {
+				kind := "honest"
+				if s.Box {
+					kind = "box"
+				}
+				if _, err := fmt.Fprintf(out, "%-22s %-7s %4s  %s\n", s.Name, kind, brief(s.Duration()), s.Text); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// brief writes a duration without zero parts.
+func brief(d time.Duration) string {
+	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
+}
+
+func makeCommand(log io.Writer) *cobra.Command {
+	var opt lab.Options
+	var file, truthFile string
+	c := &cobra.Command{
+		Use:   "make SCENARIO -o FILE",
+		Short: "Make a capture",
+		Long: `Make a capture of a scenario. The same scenario, seed and options give the same
+bytes. The truth is what a verdict on each line should be measured against.`,
+		Example: `  simtrap-lab make demo -o demo.pcap --truth demo.json
+  simtrap-lab make goip-line -o g.pcapng --format pcapng --seed 7 --encap pppoe+ipv6 --view up`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			opt.Scenario = args[0]
+			truth, err := write(file, opt)
+			if err != nil {
+				return err
+			}
+			if truthFile != "" {
+				if err := writeTruth(truthFile, truth); err != nil {
+					return err
+				}
+			}
+			_, err = fmt.Fprintf(log, "%s: %d lines, %d packets, %.1f MB on the wire, %v from %s\n",
+				opt.Scenario, len(truth.Lines), truth.Packets, float64(truth.Bytes)/1e6, truth.Duration, truth.Start.Format(time.RFC3339))
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&file, "output", "o", "", `capture file to write, "-" for standard output`)
+	f.StringVar(&truthFile, "truth", "", "file for the truth, as JSON")
+	f.Uint64Var(&opt.Seed, "seed", 1, "draws every parameter")
+	f.DurationVar(&opt.Duration, "duration", 0, "virtual time (default: the scenario's own)")
+	f.StringVar(&opt.Encap, "encap", "ethernet", "wrapping, joined by +: "+strings.Join(lab.Encaps(), ", "))
+	f.StringVar(&opt.View, "view", "both", "what is captured: both, up, down, media, sip, midcall")
+	f.StringVar(&opt.Format, "format", "pcap", "pcap, nano or pcapng")
+	f.IntVar(&opt.Snaplen, "snaplen", 0, "bytes kept of each frame, 0 for all")
+	if err := c.MarkFlagRequired("output"); err != nil {
+		panic(err) // the flag is defined above
+	}
+	return c
+}
+
+// write makes the capture in file. A capture that could not be finished is
+// removed.
+func write(file string, opt lab.Options) (*lab.Truth, error) {
+	if file == "-" {
+		return lab.Make(os.Stdout, opt)
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	truth, err := lab.Make(f, opt)
+	if cerr := f.Close(); err == nil && cerr != nil {
+		err = cerr
+	}
+	if err != nil {
+		os.Remove(file)
+		return nil, err
+	}
+	return truth, nil
+}
+
+func writeTruth(file string, t *lab.Truth) error {
+	b, err := json.MarshalIndent(t, "", "  ")
+	if err != nil {
+		return fmt.Errorf("truth: %w", err)
+	}
+	return os.WriteFile(file, append(b, '\n'), 0o644)
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"simtrap": main})
+}
+
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("XDG_CONFIG_HOME", env.WorkDir+"/config")
+			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"capture":  captureCommand,
+			"status":   statusCommand,
+			"lines":    linesCommand,
+			"narrow":   narrowCommand,
+			"findings": findingsCommand,
+		},
+	})
+}
+
+// captureCommand writes a capture of one call: capture FILE [gzip] [cut=N],
+// where N bytes are taken off the end of the file.
+func captureCommand(ts *testscript.TestScript, neg bool, args []string) {
+	data := callCapture()
+	cut := 0
+	for _, a := range args[1:] {
+		switch {
+		case a == "gzip":
+			var b bytes.Buffer
+			w := gzip.NewWriter(&b)
+			w.Write(data)
+			ts.Check(w.Close())
+			data = b.Bytes()
+		case strings.HasPrefix(a, "cut="):
+			n, err := strconv.Atoi(a[len("cut="):])
+			ts.Check(err)
+			cut = n
+		default:
+			ts.Fatalf("capture: %q?", a)
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data[:len(data)-cut], 0o666))
+}
+
+// statusCommand runs a command and checks its exit status: status N COMMAND...
+func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	if err != nil {
+		exit, ok := err.(interface{ ExitCode() int })
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("exit status %d, want %s", got, args[0])
+	}
+}
+
+// linesCommand counts the lines of a file: lines FILE N.
+func linesCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if got := strings.Count(ts.ReadFile(args[0]), "\n"); strconv.Itoa(got) != args[1] {
+		ts.Fatalf("%d lines, want %s", got, args[1])
+	}
+}
+
+// narrowCommand refuses lines of more than 100 columns: narrow FILE.
+func narrowCommand(ts *testscript.TestScript, neg bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if text == "" {
+		ts.Fatalf("%s is empty", args[0])
+	}
+	for line := range strings.Lines(text) {
+		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 100 {
+			ts.Fatalf("%d columns: %s", n, line)
+		}
+	}
+}
+
+// findingsCommand checks that a file holds one finding per line, at least one,
+// each with the contract's fields in order and those named behind it:
+// findings FILE [FIELD...].
+func findingsCommand(ts *testscript.TestScript, neg bool, args []string) {
+	want := append(strings.Fields("line verdict proof score margin nearest declared device controllers cards calls signals unseen links first_seen last_seen"), args[1:]...)
+	n := 0
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		n++
+		var f struct {
+			Score, Margin float64
+			Unseen        []string
+			First         time.Time `json:"first_seen"`
+		}
+		ts.Check(json.Unmarshal([]byte(line), &f))
+		at := 0
+		for _, key := range want {
+			i := strings.Index(line[at:], `"`+key+`":`)
+			if i < 0 {
+				ts.Fatalf("no %q in its place in %s", key, line)
+			}
+			at += i
+		}
+	}
+	if n == 0 {
+		ts.Fatalf("no finding in %s", args[0])
+	}
+}
+
+// callCapture is one call from a far end to the line 203.0.113.7, with its
+// media, as a capture of 216 frames.
+func callCapture() []byte {
+	const sdp = "v=0\r\no=- 1 1 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
+	far, line := [4]byte{198, 51, 100, 9}, [4]byte{203, 0, 113, 7}
+	head := func(first, cseq, body string, extra string) string {
+		kind := ""
+		if body != "" {
+			kind = "Content-Type: application/sdp\r\n"
+		}
+		tag := ";tag=b"
+		if strings.HasPrefix(first, "INVITE") {
+			tag = ""
+		}
+		return first + "\r\nVia: SIP/2.0/UDP 198.51.100.9:5060;branch=z9hG4bK" + strings.Fields(cseq)[0] + "\r\n" +
+			"From: <sip:1000@198.51.100.9>;tag=a\r\nTo: <sip:13800138000@203.0.113.7>" + tag + "\r\n" +
+			"Call-ID: one@198.51.100.9\r\nCSeq: " + cseq + "\r\n" + extra + kind +
+			"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+	}
+	c := newCapture()
+	c.udp(far, line, 5060, head("INVITE sip:13800138000@203.0.113.7 SIP/2.0", "1 INVITE", fmt.Sprintf(sdp, "198.51.100.9"), "Contact: <sip:198.51.100.9>\r\nMax-Forwards: 70\r\n"))
+	c.udp(line, far, 5060, head("SIP/2.0 100 Trying", "1 INVITE", "", ""))
+	c.udp(line, far, 5060, head("SIP/2.0 180 Ringing", "1 INVITE", "", "Contact: <sip:203.0.113.7>\r\n"))
+	c.udp(line, far, 5060, head("SIP/2.0 200 OK", "1 INVITE", fmt.Sprintf(sdp, "203.0.113.7"), "Contact: <sip:203.0.113.7>\r\n"))
+	c.udp(far, line, 5060, head("ACK sip:203.0.113.7 SIP/2.0", "1 ACK", "", "Max-Forwards: 70\r\n"))
+	for i := range 105 {
+		rtp := func(ssrc uint32) string {
+			b := make([]byte, 12+160)
+			b[0], b[1] = 0x80, 8
+			binary.BigEndian.PutUint16(b[2:], uint16(i))
+			binary.BigEndian.PutUint32(b[4:], uint32(160*i))
+			binary.BigEndian.PutUint32(b[8:], ssrc)
+			return string(b)
+		}
+		c.udp(far, line, 4000, rtp(1))
+		c.udp(line, far, 4000, rtp(2))
+	}
+	c.udp(far, line, 5060, head("BYE sip:203.0.113.7 SIP/2.0", "2 BYE", "", "Max-Forwards: 70\r\n"))
+	return c.data
+}
+
+// testCapture is a capture file of raw IPv4 under construction.
+type testCapture struct {
+	data []byte
+	time time.Time
+}
+
+func newCapture() *testCapture {
+	c := &testCapture{time: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}
+	for _, v := range []uint32{0xa1b2c3d4, 2 | 4<<16, 0, 0, 65535, 101} {
+		c.data = binary.LittleEndian.AppendUint32(c.data, v)
+	}
+	return c
+}
+
+// udp adds a datagram between two equal ports, 10 ms after the one before it.
+func (c *testCapture) udp(from, to [4]byte, port uint16, payload string) {
+	n := 28 + len(payload)
+	b := []byte{0x45, 0, byte(n >> 8), byte(n), 0, 0, 0x40, 0, 64, 17, 0, 0}
+	b = append(append(b, from[:]...), to[:]...)
+	sum := uint32(0)
+	for i := 0; i < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	sum = sum>>16 + sum&0xffff
+	binary.BigEndian.PutUint16(b[10:], ^uint16(sum+sum>>16))
+	for _, v := range []uint16{port, port, uint16(n - 20), 0} {
+		b = binary.BigEndian.AppendUint16(b, v)
+	}
+	b = append(b, payload...)
+
+	c.time = c.time.Add(10 * time.Millisecond)
+	for _, v := range []uint32{uint32(c.time.Unix()), uint32(c.time.Nanosecond() / 1000), uint32(len(b)), uint32(len(b))} {
+		c.data = binary.LittleEndian.AppendUint32(c.data, v)
+	}
+	c.data = append(c.data, b...)
+}

@@ -1,0 +1,407 @@
+package packet
+
+import (
+	"encoding/binary"
+	"net"
+	"testing"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"simtrap/capture"
+	"simtrap/ident"
+)
+
+// The innermost packet of all built frames: who talks to whom, and what.
+var (
+	inner4Src = net.IP{10, 1, 2, 3}
+	inner4Dst = net.IP{198, 51, 100, 7}
+	inner6Src = net.ParseIP("2001:db8:1::5")
+	inner6Dst = net.ParseIP("2001:db8:2::9")
+	outer4Src = net.IP{192, 0, 2, 1}
+	outer4Dst = net.IP{192, 0, 2, 2}
+	outer6Src = net.ParseIP("2001:db8:ffff::1")
+	outer6Dst = net.ParseIP("2001:db8:ffff::2")
+	macs      = layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}}
+)
+
+const (
+	srcPort = 40000
+	dstPort = 5060
+	hops    = 57
+	tcpSeq  = 0x12345678
+	tcpAck  = 0x9abcdef0
+)
+
+func addr(ip net.IP) ident.Addr {
+	if ip4 := ip.To4(); ip4 != nil {
+		return ident.AddrFrom4(ip4)
+	}
+	return ident.AddrFrom16(ip)
+}
+
+func serialize(t testing.TB, ls ...gopacket.SerializableLayer) []byte {
+	t.Helper()
+	b := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true}, ls...); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// transport builds a UDP datagram or a TCP segment with payload.
+func transport(t testing.TB, proto uint8, payload []byte) []byte {
+	if proto == UDP {
+		return serialize(t, &layers.UDP{SrcPort: srcPort, DstPort: dstPort}, gopacket.Payload(payload))
+	}
+	return serialize(t, &layers.TCP{
+		SrcPort: srcPort, DstPort: dstPort, Seq: tcpSeq, Ack: tcpAck, ACK: true, PSH: true, Window: 1000,
+		Options: []layers.TCPOption{{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: make([]byte, 8)}},
+	}, gopacket.Payload(payload))
+}
+
+// ipVariant is one way to write the innermost IP header around a transport.
+type ipVariant struct {
+	name  string
+	v6    bool
+	build func(t testing.TB, proto uint8, body []byte) []byte
+	// split, where there is one, cuts body into fragments at the given offsets.
+	split func(t testing.TB, proto uint8, body []byte, id uint32, at ...int) [][]byte
+}
+
+func ip4(proto uint8) *layers.IPv4 {
+	return &layers.IPv4{Version: 4, TTL: hops, Protocol: layers.IPProtocol(proto), SrcIP: inner4Src, DstIP: inner4Dst, Id: 77}
+}
+
+func ip6(next uint8) *layers.IPv6 {
+	return &layers.IPv6{Version: 6, HopLimit: hops, NextHeader: layers.IPProtocol(next), SrcIP: inner6Src, DstIP: inner6Dst}
+}
+
+func split4(options []layers.IPv4Option) func(testing.TB, uint8, []byte, uint32, ...int) [][]byte {
+	return func(t testing.TB, proto uint8, body []byte, id uint32, at ...int) (out [][]byte) {
+		from := 0
+		for _, to := range append(at, len(body)) {
+			h := ip4(proto)
+			h.Id, h.FragOffset, h.Options = uint16(id), uint16(from/8), options
+			if to < len(body) {
+				h.Flags = layers.IPv4MoreFragments
+			}
+			out = append(out, serialize(t, h, gopacket.Payload(body[from:to])))
+			from = to
+		}
+		return out
+	}
+}
+
+func split6(before ...byte) func(testing.TB, uint8, []byte, uint32, ...int) [][]byte {
+	return func(t testing.TB, proto uint8, body []byte, id uint32, at ...int) (out [][]byte) {
+		from := 0
+		for _, to := range append(at, len(body)) {
+			h := fragmentHeader(proto, from, to < len(body), id)
+			next := uint8(44)
+			if len(before) > 0 {
+				next = 0
+			}
+			out = append(out, serialize(t, ip6(next), gopacket.Payload(before), gopacket.Payload(h), gopacket.Payload(body[from:to])))
+			from = to
+		}
+		return out
+	}
+}
+
+func fragmentHeader(next uint8, offset int, more bool, id uint32) []byte {
+	h := make([]byte, 8)
+	h[0] = next
+	binary.BigEndian.PutUint16(h[2:], uint16(offset))
+	if more {
+		h[3] |= 1
+	}
+	binary.BigEndian.PutUint32(h[4:], id)
+	return h
+}
+
+// options6 is a hop-by-hop header, destination options of 16 bytes and a
+// routing header, leading to next.
+func options6(next uint8) []byte {
+	return append(append([]byte{60, 0, 1, 4, 0, 0, 0, 0},
+		43, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+		next, 0, 253, 0, 0, 0, 0, 0)
+}
+
+func authHeader(next uint8) []byte {
+	return append([]byte{next, 4}, make([]byte, 22)...)
+}
+
+var ipVariants = []ipVariant{
+	{name: "ipv4", build: func(t testing.TB, proto uint8, body []byte) []byte {
+		return serialize(t, ip4(proto), gopacket.Payload(body))
+	}, split: split4(nil)},
+	{name: "ipv4 options", build: func(t testing.TB, proto uint8, body []byte) []byte {
+		h := ip4(proto)
+		h.Options = []layers.IPv4Option{{OptionType: 148, OptionLength: 4, OptionData: []byte{0, 0}}}
+		return serialize(t, h, gopacket.Payload(body))
+	}, split: split4([]layers.IPv4Option{{OptionType: 148, OptionLength: 4, OptionData: []byte{0, 0}}})},
+	{name: "ipv4 authenticated", build: func(t testing.TB, proto uint8, body []byte) []byte {
+		return serialize(t, ip4(51), gopacket.Payload(authHeader(proto)), gopacket.Payload(body))
+	}},
+	{name: "ipv6", v6: true, build: func(t testing.TB, proto uint8, body []byte) []byte {
+		return serialize(t, ip6(proto), gopacket.Payload(body))
+	}, split: split6()},
+	{name: "ipv6 options", v6: true, build: func(t testing.TB, proto uint8, body []byte) []byte {
+		return serialize(t, ip6(0), gopacket.Payload(options6(proto)), gopacket.Payload(body))
+	}, split: split6(44, 0, 1, 4, 0, 0, 0, 0)},
+	{name: "ipv6 authenticated", v6: true, build: func(t testing.TB, proto uint8, body []byte) []byte {
+		return serialize(t, ip6(51), gopacket.Payload(authHeader(proto)), gopacket.Payload(body))
+	}},
+	{name: "ipv6 atomic fragment", v6: true, build: func(t testing.TB, proto uint8, body []byte) []byte {
+		return serialize(t, ip6(44), gopacket.Payload(fragmentHeader(proto, 0, false, 9)), gopacket.Payload(body))
+	}},
+}
+
+// encapsulation is one way from an IP packet to a frame.
+type encapsulation struct {
+	name   string
+	link   capture.LinkType
+	only   int // 4 or 6 when it carries one version only
+	access Access
+	wrap   func(t testing.TB, ip []byte, v6 bool) []byte
+}
+
+func etherTypeOf(v6 bool) layers.EthernetType {
+	if v6 {
+		return layers.EthernetTypeIPv6
+	}
+	return layers.EthernetTypeIPv4
+}
+
+func ether(typ layers.EthernetType) *layers.Ethernet {
+	e := macs
+	e.EthernetType = typ
+	return &e
+}
+
+func etherFrame(t testing.TB, ip []byte, v6 bool) []byte {
+	return serialize(t, ether(etherTypeOf(v6)), gopacket.Payload(ip))
+}
+
+func outer4(proto uint8) *layers.IPv4 {
+	return &layers.IPv4{Version: 4, TTL: 9, Protocol: layers.IPProtocol(proto), SrcIP: outer4Src, DstIP: outer4Dst}
+}
+
+func outer6(proto uint8) *layers.IPv6 {
+	return &layers.IPv6{Version: 6, HopLimit: 9, NextHeader: layers.IPProtocol(proto), SrcIP: outer6Src, DstIP: outer6Dst}
+}
+
+func ppp(v6 bool) []byte {
+	if v6 {
+		return []byte{0, 0x57}
+	}
+	return []byte{0, 0x21}
+}
+
+func pppoeSession(body int) []byte {
+	h := []byte{0x11, 0, 0x12, 0x34, 0, 0}
+	binary.BigEndian.PutUint16(h[4:], uint16(body))
+	return h
+}
+
+func label(bottom bool) *layers.MPLS {
+	return &layers.MPLS{Label: 1000, StackBottom: bottom, TTL: 3}
+}
+
+func through4(n int) Access {
+	return Access{Tunnel: uint8(n), OuterSrc: addr(outer4Src), OuterDst: addr(outer4Dst)}
+}
+
+func through6(n int) Access {
+	return Access{Tunnel: uint8(n), OuterSrc: addr(outer6Src), OuterDst: addr(outer6Dst)}
+}
+
+func with(a Access, f func(*Access)) Access { f(&a); return a }
+
+func gtpHeader(flags byte, extra []byte, body int) []byte {
+	h := []byte{0x30 | flags, 255, 0, 0, 0xca, 0xfe, 0xba, 0xbe}
+	binary.BigEndian.PutUint16(h[2:], uint16(len(extra)+body))
+	return append(h, extra...)
+}
+
+func fourByteFamily(order binary.ByteOrder, v6 bool) []byte {
+	f := make([]byte, 4)
+	order.PutUint32(f, 2)
+	if v6 {
+		order.PutUint32(f, 30)
+	}
+	return f
+}
+
+func prefixed(prefix []byte) func(t testing.TB, ip []byte, v6 bool) []byte {
+	return func(_ testing.TB, ip []byte, _ bool) []byte { return append(append([]byte(nil), prefix...), ip...) }
+}
+
+var encapsulations = []encapsulation{
+	{name: "ethernet", link: capture.LinkEthernet, wrap: etherFrame},
+	{name: "vlan", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100}},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeDot1Q), &layers.Dot1Q{VLANIdentifier: 100, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "priority tag", link: capture.LinkEthernet,
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeDot1Q), &layers.Dot1Q{Priority: 5, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "qinq", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100, 200}},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeQinQ), &layers.Dot1Q{VLANIdentifier: 100, Type: layers.EthernetTypeDot1Q},
+				&layers.Dot1Q{VLANIdentifier: 200, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "three tags", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100, 200}},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(0x9100), &layers.Dot1Q{VLANIdentifier: 100, Type: layers.EthernetTypeDot1Q},
+				&layers.Dot1Q{VLANIdentifier: 200, Type: layers.EthernetTypeDot1Q},
+				&layers.Dot1Q{VLANIdentifier: 300, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "pppoe", link: capture.LinkEthernet, access: Access{Session: 0x1234},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			body := append(ppp(v6), ip...)
+			return serialize(t, ether(layers.EthernetTypePPPoESession), gopacket.Payload(pppoeSession(len(body))), gopacket.Payload(body))
+		}},
+	{name: "pppoe compressed", link: capture.LinkEthernet, access: Access{Session: 0x1234},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			body := append(ppp(v6)[1:], ip...)
+			return serialize(t, ether(layers.EthernetTypePPPoESession), gopacket.Payload(pppoeSession(len(body))), gopacket.Payload(body))
+		}},
+	{name: "qinq pppoe", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100, 200}, Session: 0x1234},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			body := append(ppp(v6), ip...)
+			return serialize(t, ether(layers.EthernetTypeQinQ), &layers.Dot1Q{VLANIdentifier: 100, Type: layers.EthernetTypeDot1Q},
+				&layers.Dot1Q{VLANIdentifier: 200, Type: layers.EthernetTypePPPoESession},
+				gopacket.Payload(pppoeSession(len(body))), gopacket.Payload(body))
+		}},
+	{name: "pppoe mpls", link: capture.LinkEthernet, access: Access{Session: 0x1234},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			body := serialize(t, gopacket.Payload{2, 0x81}, label(true), gopacket.Payload(ip))
+			return serialize(t, ether(layers.EthernetTypePPPoESession), gopacket.Payload(pppoeSession(len(body))), gopacket.Payload(body))
+		}},
+	{name: "mpls", link: capture.LinkEthernet,
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeMPLSUnicast), label(true), gopacket.Payload(ip))
+		}},
+	{name: "mpls three labels", link: capture.LinkEthernet,
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeMPLSMulticast), label(false), label(false), label(true), gopacket.Payload(ip))
+		}},
+	{name: "mpls pseudowire", link: capture.LinkEthernet,
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeMPLSUnicast), label(true), gopacket.Payload(etherFrame(t, ip, v6)))
+		}},
+	{name: "mpls pseudowire control word", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{300}},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeMPLSUnicast), label(true), gopacket.Payload{0, 0, 0, 0},
+				ether(layers.EthernetTypeDot1Q), &layers.Dot1Q{VLANIdentifier: 300, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "snap", link: capture.LinkEthernet,
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			head := []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0, 0, 0xaa, 0xaa, 3, 0, 0, 0, 0, 0}
+			binary.BigEndian.PutUint16(head[12:], uint16(8+len(ip)))
+			binary.BigEndian.PutUint16(head[20:], uint16(etherTypeOf(v6)))
+			return append(head, ip...)
+		}},
+	{name: "raw", link: capture.LinkRaw, wrap: prefixed(nil)},
+	{name: "raw old", link: capture.LinkRawOld, wrap: prefixed(nil)},
+	{name: "raw open", link: capture.LinkRawOpen, wrap: prefixed(nil)},
+	{name: "link ipv4", link: capture.LinkIPv4, only: 4, wrap: prefixed(nil)},
+	{name: "link ipv6", link: capture.LinkIPv6, only: 6, wrap: prefixed(nil)},
+	{name: "null little", link: capture.LinkNull, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		return append(fourByteFamily(binary.LittleEndian, v6), ip...)
+	}},
+	{name: "null big", link: capture.LinkNull, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		return append(fourByteFamily(binary.BigEndian, v6), ip...)
+	}},
+	{name: "loop", link: capture.LinkLoop, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		return append(fourByteFamily(binary.BigEndian, v6), ip...)
+	}},
+	{name: "cooked", link: capture.LinkLinuxSLL, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		h := []byte{0, 4, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0}
+		binary.BigEndian.PutUint16(h[14:], uint16(etherTypeOf(v6)))
+		return append(h, ip...)
+	}},
+	{name: "cooked vlan", link: capture.LinkLinuxSLL, access: Access{VLAN: [2]uint16{7}}, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		h := []byte{0, 4, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 0x81, 0, 0, 7, 0, 0}
+		binary.BigEndian.PutUint16(h[18:], uint16(etherTypeOf(v6)))
+		return append(h, ip...)
+	}},
+	{name: "cooked v2", link: capture.LinkLinuxSLL2, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		h := append(make([]byte, 4), 0, 0, 0, 2, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0)
+		binary.BigEndian.PutUint16(h, uint16(etherTypeOf(v6)))
+		return append(h, ip...)
+	}},
+	{name: "in ipv4", link: capture.LinkEthernet, access: through4(1),
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			proto := uint8(4)
+			if v6 {
+				proto = 41
+			}
+			return serialize(t, ether(layers.EthernetTypeIPv4), outer4(proto), gopacket.Payload(ip))
+		}},
+	{name: "in ipv6", link: capture.LinkEthernet, access: through6(1),
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			proto := uint8(4)
+			if v6 {
+				proto = 41
+			}
+			return serialize(t, ether(layers.EthernetTypeIPv6), outer6(proto), gopacket.Payload(ip))
+		}},
+	{name: "mpls in ipv4", link: capture.LinkEthernet,
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeIPv4), outer4(137), label(true), gopacket.Payload(ip))
+		}},
+	{name: "gre", link: capture.LinkEthernet, access: through4(1),
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeIPv4), outer4(47), &layers.GRE{Protocol: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "gre with everything over ipv6", link: capture.LinkEthernet, access: through6(1),
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeIPv6), outer6(47),
+				&layers.GRE{Protocol: etherTypeOf(v6), ChecksumPresent: true, KeyPresent: true, SeqPresent: true, Key: 5, Seq: 6}, gopacket.Payload(ip))
+		}},
+	{name: "gre ethernet", link: capture.LinkEthernet, access: with(through4(1), func(a *Access) { a.VLAN[0] = 55 }),
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeIPv4), outer4(47), &layers.GRE{Protocol: layers.EthernetTypeTransparentEthernetBridging, KeyPresent: true},
+				ether(layers.EthernetTypeDot1Q), &layers.Dot1Q{VLANIdentifier: 55, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "gtp", link: capture.LinkEthernet, access: with(through4(1), func(a *Access) { a.TEID = 0xcafebabe }),
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeIPv4), outer4(17), &layers.UDP{SrcPort: 2152, DstPort: 2152},
+				&layers.GTPv1U{Version: 1, ProtocolType: 1, MessageType: 255, MessageLength: uint16(len(ip)), TEID: 0xcafebabe}, gopacket.Payload(ip))
+		}},
+	{name: "gtp sequence", link: capture.LinkEthernet, access: with(through6(1), func(a *Access) { a.TEID = 0xcafebabe }),
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeIPv6), outer6(17), &layers.UDP{SrcPort: 31000, DstPort: 2152},
+				gopacket.Payload(gtpHeader(2, []byte{0, 9, 0, 0x85}, len(ip))), gopacket.Payload(ip))
+		}},
+	{name: "gtp extensions", link: capture.LinkEthernet, access: with(through4(1), func(a *Access) { a.TEID = 0xcafebabe; a.VLAN[0] = 9 }),
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			extra := []byte{0, 9, 0, 0x85, 1, 0, 9, 0xc0, 2, 0, 0, 0, 0, 0, 0, 0}
+			return serialize(t, ether(layers.EthernetTypeDot1Q), &layers.Dot1Q{VLANIdentifier: 9, Type: layers.EthernetTypeIPv4}, outer4(17), &layers.UDP{SrcPort: 2152, DstPort: 2152},
+				gopacket.Payload(gtpHeader(4, extra, len(ip))), gopacket.Payload(ip))
+		}},
+	{name: "vxlan", link: capture.LinkEthernet, access: through4(1),
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeIPv4), outer4(17), &layers.UDP{SrcPort: 50000, DstPort: 4789},
+				&layers.VXLAN{ValidIDFlag: true, VNI: 42}, ether(etherTypeOf(v6)), gopacket.Payload(ip))
+		}},
+	{name: "vxlan policy", link: capture.LinkEthernet, access: through6(1),
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeIPv6), outer6(17), &layers.UDP{SrcPort: 50000, DstPort: 4789},
+				&layers.VXLAN{ValidIDFlag: true, VNI: 42, GBPExtension: true, GBPGroupPolicyID: 3}, ether(etherTypeOf(v6)), gopacket.Payload(ip))
+		}},
+	{name: "vxlan gre ipip", link: capture.LinkEthernet, access: through4(3),
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			proto := uint8(4)
+			if v6 {
+				proto = 41
+			}
+			return serialize(t, ether(layers.EthernetTypeIPv4), outer4(17), &layers.UDP{SrcPort: 50000, DstPort: 4789},
+				&layers.VXLAN{ValidIDFlag: true, VNI: 42}, ether(layers.EthernetTypeIPv6), outer6(47),
+				&layers.GRE{Protocol: layers.EthernetTypeIPv4}, outer4(proto), gopacket.Payload(ip))
+		}},
+}

@@ -1,0 +1,226 @@
+package pipeline
+
+import (
+	"cmp"
+	"slices"
+
+	"simtrap/control"
+	"simtrap/heuristics"
+	"simtrap/ident"
+	"simtrap/packet"
+	"simtrap/rtp"
+	"simtrap/sip"
+)
+
+// joiner puts the records of all shards in order and does what crosses flows
+// or lines: calls, streams and their binding, evidence, verdicts.
+type joiner struct {
+	homes    *ident.Homes
+	lines    *heuristics.Lines
+	tracker  *sip.Tracker
+	streams  *rtp.Streams
+	sessions *control.Sessions
+	media    *bindings
+
+	now       int64 // of the record at work
+	tick      int64 // next time to advance the tables
+	order     []record
+	intervals []rtp.Interval // that wait for their time
+	stats     joinStats
+}
+
+type joinStats struct{ messages, calls, streams, records uint64 }
+
+func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
+	j := &joiner{homes: cfg.Homes, lines: lines, media: newBindings(), sessions: control.NewSessions(control.Limits{})}
+	j.tracker = sip.NewTracker(sip.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j)
+	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed}, j)
+	return j
+}
+
+// line gives the line that an address is, if it can be one.
+func (j *joiner) line(a ident.Addr, r ident.Realm) (ident.Line, bool) {
+	if a.IsZero() || j.homes.Known() && !j.homes.Contains(a) {
+		return ident.Line{}, false
+	}
+	return j.homes.LineOf(a, r), true
+}
+
+// take works off what the shards have emitted by now.
+func (j *joiner) take(all *[shards]*shard, now int64) {
+	j.order = j.order[:0]
+	for i, s := range all {
+		for k := range s.records {
+			s.records[k].shard = uint8(i)
+		}
+		j.order = append(j.order, s.records...)
+		j.intervals = append(j.intervals, s.intervals...)
+	}
+	slices.SortFunc(j.order, func(a, b record) int {
+		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.source, b.source), cmp.Compare(a.seq, b.seq), cmp.Compare(a.shard, b.shard), cmp.Compare(a.index, b.index))
+	})
+	slices.SortFunc(j.intervals, func(a, b rtp.Interval) int { return a.Compare(&b) })
+	done := 0
+	for i := range j.order {
+		r := &j.order[i]
+		done = j.play(done, r.time)
+		j.advance(r.time)
+		s := all[r.shard]
+		switch r.kind {
+		case kindMessage:
+			m := &s.messages[r.index]
+			j.message(&m.packet, &m.sip)
+		case kindControl:
+			j.record(&s.controls[r.index])
+		}
+	}
+	done = j.play(done, now)
+	j.advance(now)
+	j.intervals = append(j.intervals[:0], j.intervals[done:]...)
+	for _, s := range all {
+		s.reset()
+	}
+}
+
+// play hands on the intervals from done on whose time has come: every shard
+// has swept past their end by then.
+func (j *joiner) play(done int, now int64) int {
+	for ; done < len(j.intervals); done++ {
+		iv := &j.intervals[done]
+		t := iv.Close() + intervalLag
+		if t > now {
+			break
+		}
+		j.advance(t)
+		j.streams.Interval(iv)
+	}
+	return done
+}
+
+// advance moves the clock of every table, at whole seconds so that it does not
+// depend on when records come.
+func (j *joiner) advance(now int64) {
+	const step = int64(1e9)
+	if now-j.tick > 3600*step {
+		// After a silence nothing is left that a second more or less changes.
+		j.turn(j.tick)
+		j.tick = now - now%step
+	}
+	for ; j.tick <= now; j.tick += step {
+		j.turn(j.tick)
+	}
+	j.now = max(j.now, now)
+}
+
+func (j *joiner) turn(t int64) {
+	if t <= 0 {
+		return
+	}
+	j.now = max(j.now, t)
+	j.tracker.Advance(t)
+	j.streams.Advance(t - intervalLag)
+	j.media.advance(t)
+}
+
+func (j *joiner) message(p *packet.Packet, m *sip.Message) {
+	j.stats.messages++
+	if line, ok := j.line(p.Src, p.Realm); ok {
+		j.lines.Packet(line, true, p.Time, p.TTL)
+	}
+	if line, ok := j.line(p.Dst, p.Realm); ok {
+		j.lines.Packet(line, false, p.Time, p.TTL)
+	}
+	j.tracker.Message(p, m)
+}
+
+func (j *joiner) record(r *control.Record) {
+	j.stats.records++
+	sender, receiver := j.sessions.Record(r)
+	for _, e := range [...]*control.Evidence{sender, receiver} {
+		if e == nil {
+			continue
+		}
+		if line, ok := j.line(e.Owner, e.Realm); ok {
+			j.lines.Control(line, e, r.Time)
+		}
+	}
+}
+
+// Call is told by the tracker.
+func (j *joiner) Call(c *sip.Call, ev sip.CallEvent) {
+	switch ev {
+	case sip.CallStarted:
+		j.stats.calls++
+		j.media.call(c, j.now)
+	case sip.CallMedia, sip.CallAnswered:
+		j.media.call(c, j.now)
+	case sip.CallEnded:
+		j.media.ended(c, j.now)
+	}
+	if line, ok := j.line(c.Callee.Addr, c.Realm); ok {
+		j.lines.Call(line, true, c, ev)
+	}
+	if line, ok := j.line(c.Caller.Addr, c.Realm); ok {
+		j.lines.Call(line, false, c, ev)
+	}
+}
+
+// Registration is told by the tracker.
+func (j *joiner) Registration(r *sip.Registration) {
+	if line, ok := j.line(r.Client.Addr, r.Realm); ok {
+		j.lines.Registration(line, r)
+	}
+	if line, ok := j.line(r.Registrar.Addr, r.Realm); ok && r.Accepted > 0 {
+		j.lines.Registrar(line, r.Last)
+	}
+}
+
+// Request is told by the tracker; no signal of today counts other requests.
+func (j *joiner) Request(sip.Method, sip.Party, sip.Party, ident.Realm, uint16, int64) {}
+
+// StreamConfirmed is told by rtp.Streams.
+func (j *joiner) StreamConfirmed(s *rtp.Stream) {
+	j.stats.streams++
+	j.bind(s)
+	j.stream(s, false)
+}
+
+// StreamEnded is told by rtp.Streams. A stream whose description came late is
+// bound now.
+func (j *joiner) StreamEnded(s *rtp.Stream) {
+	if s.Call == 0 {
+		j.bind(s)
+	}
+	j.stream(s, true)
+}
+
+func (j *joiner) bind(s *rtp.Stream) {
+	e, fromCaller, ok := j.media.find(s)
+	if !ok {
+		return
+	}
+	s.Call, s.FromCaller, s.Secure = e.call, fromCaller, e.media.Secure
+	if rate := e.rate(s.PT); rate != 0 {
+		j.streams.SetRate(s.ID, rate)
+	}
+}
+
+func (j *joiner) stream(s *rtp.Stream, ended bool) {
+	if line, ok := j.line(s.Flow.Src, s.Flow.Realm); ok {
+		j.lines.Stream(line, true, s, ended)
+	}
+	if line, ok := j.line(s.Flow.Dst, s.Flow.Realm); ok {
+		j.lines.Stream(line, false, s, ended)
+	}
+}
+
+// finish takes the last records and ends everything that is open.
+func (j *joiner) finish(all *[shards]*shard) {
+	j.take(all, j.now)
+	for i := range j.intervals {
+		j.streams.Interval(&j.intervals[i])
+	}
+	j.intervals = nil
+	j.tracker.Flush()
+	j.streams.Flush()
+}

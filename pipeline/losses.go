@@ -1,0 +1,89 @@
+package pipeline
+
+import (
+	"simtrap/control"
+	"simtrap/packet"
+	"simtrap/rtp"
+	"simtrap/sip"
+)
+
+// losses lists everything that was passed over or given up, in the order of
+// the stages. What is merely not ours (other protocols, foreign TCP) is no
+// loss.
+func (r *run) losses() []Loss {
+	var out []Loss
+	add := func(stage, reason string, n uint64) {
+		if n > 0 {
+			out = append(out, Loss{stage, reason, n})
+		}
+	}
+	var decode packet.Counters
+	for _, f := range r.front {
+		decode.Merge(&f.decoder.Counters)
+	}
+	decode.Merge(&r.defrag.Counters)
+
+	var shard shardLosses
+	var framer sip.FramerStats
+	var media rtp.Counters
+	var set control.Stats
+	for _, s := range r.shards {
+		decode.Merge(&s.streams.Counters)
+		shard.doubled += s.lost.doubled
+		shard.unparsed += s.lost.unparsed
+		shard.truncated += s.lost.truncated
+		framer.TooLong += s.framer.TooLong
+		framer.Skipped += s.framer.Skipped
+		m := s.media.Counters()
+		media.Backwards += m.Backwards
+		media.Cut += m.Cut
+		media.StartsForgotten += m.StartsForgotten
+		media.Evicted += m.Evicted
+		media.Refused += m.Refused
+		c := s.control.Stats()
+		set.Refused += c.Refused
+		set.GaveUp += c.GaveUp
+		set.Garbage += c.Garbage
+		set.Unsound += c.Unsound
+	}
+	for i, n := range decode {
+		if reason := packet.Reason(i); reason.Loss() {
+			add("decode", reason.String(), n)
+		}
+	}
+	add("sip", "the same datagram again within 50 ms (a doubled mirror), counted once", shard.doubled)
+	add("sip", "datagrams that begin like SIP and cannot be read", shard.unparsed)
+	add("sip", "messages cut by a snap length, read as far as they go", shard.truncated)
+	add("sip", "messages on streams above 64 KiB", framer.TooLong)
+	add("sip", "bytes passed over in search of a start line", framer.Skipped)
+	t := r.join.tracker.Counters()
+	add("sip", "messages without a Call-ID", t.NoCallID)
+	add("sip", "messages inside calls of which nothing else was seen", t.Strays)
+	add("sip", "calls dropped: table full", t.CallsEvicted)
+	add("sip", "registrations dropped: table full", t.RegistrationsEvicted)
+	add("sip", "requests dropped: table full", t.RequestsEvicted)
+	add("media", "first packets of flows displaced before the second: table full", media.StartsForgotten)
+	add("media", "flows displaced: table full", media.Evicted)
+	add("media", "packets whose header was cut by a snap length", media.Cut)
+	s := r.join.streams.Counters()
+	add("media", "streams dropped before they were confirmed: table full", s.Forgotten)
+	add("media", "streams ended early: table full", s.Evicted)
+	add("media", "media descriptions not kept: table full", r.join.media.evicted)
+	add("control", "datagrams with a gateway's first bytes that are none of its messages", set.Refused)
+	add("control", "records that fail a check", set.Unsound)
+	add("control", "streams given up after garbage", set.GaveUp)
+	add("control", "bytes passed over between messages", set.Garbage)
+	e := r.join.sessions.Stats()
+	add("control", "exact copies within 50 ms", e.Copies)
+	add("control", "records of flows where both ends speak as gateways", e.Reflected)
+	add("control", "answers without a request", e.Unmatched)
+	add("control", "evidence dropped: table full", e.Evidences)
+	add("control", "flows dropped: table full", e.Flows)
+	add("control", "cards without room", e.Cards)
+	l := r.join.lines.Counters()
+	add("lines", "lines dropped that only others spoke of: table full", l.EvictedYoung)
+	add("lines", "lines with evidence dropped: table full", l.EvictedKept)
+	add("lines", "calls not followed: too many open on one line", l.CallsDropped)
+	add("lines", "inbound calls that only the far end vouches for, not counted", l.Unsupported)
+	return out
+}

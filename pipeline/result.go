@@ -1,0 +1,37 @@
+package pipeline
+
+import "simtrap/heuristics"
+
+// Result is what a run found.
+type Result struct {
+	Findings []heuristics.Finding // every line with evidence of its own, worst first
+	Losses   []Loss               // everything lost or left aside, by stage
+	Stats    Stats
+}
+
+// Stats is what a run read.
+type Stats struct {
+	Frames, Bytes uint64
+	Messages      uint64 // SIP messages
+	Calls         uint64
+	Streams       uint64 // confirmed voice streams, one way
+	Records       uint64 // of gateways' own protocols
+	Lines         uint64 // with a profile
+	First, Last   int64  // ns since the Unix epoch
+}
+
+// Loss is one reason why something was not looked at, or not to its end.
+type Loss struct {
+	Stage, Reason string
+	Count         uint64
+}
+
+func (r *run) result() *Result {
+	res := &Result{Findings: r.join.lines.Findings(true)}
+	j := &r.join.stats
+	res.Stats = r.stats
+	res.Stats.Messages, res.Stats.Calls, res.Stats.Streams, res.Stats.Records = j.messages, j.calls, j.streams, j.records
+	res.Stats.Lines = r.join.lines.Counters().Lines
+	res.Losses = r.losses()
+	return res
+}

@@ -1,0 +1,222 @@
+package pipeline
+
+import (
+	"simtrap/control"
+	"simtrap/ident"
+	"simtrap/packet"
+	"simtrap/rtp"
+	"simtrap/sip"
+)
+
+// shard has everything that one pair of addresses may need: TCP streams, media
+// accounting, and the first look at what a packet says.
+type shard struct {
+	seed    uint64
+	control *control.Set
+	media   *rtp.Accounting
+	streams *packet.Streams
+	recent  [recentSize]recent
+	lost    shardLosses
+	framer  sip.FramerStats // of all streams
+
+	// What the joiner takes after each epoch.
+	records   []record
+	messages  []message
+	controls  []control.Record
+	intervals []rtp.Interval
+	now       int64
+	seq       uint64 // of the packet at work
+	source    uint32
+
+	piece     *packet.Packet // of the stream that is being framed
+	onMessage func([]byte)
+	onControl func(*control.Record)
+}
+
+// shardLosses counts what shards did not hand on.
+type shardLosses struct {
+	doubled   uint64 // the same datagram again within 50 ms
+	unparsed  uint64 // looked like SIP and could not be read
+	truncated uint64 // SIP cut by a snap length, read as far as it goes
+}
+
+type kind uint8
+
+const (
+	kindMessage kind = iota
+	kindControl
+	kindInterval
+)
+
+// record is one thing for the joiner; index says where in the shard's list.
+type record struct {
+	time   int64
+	seq    uint64
+	source uint32
+	index  uint32
+	shard  uint8
+	kind   kind
+}
+
+// message is one SIP message with the packet that carried it. raw is what
+// message views.
+type message struct {
+	packet packet.Packet
+	sip    sip.Message
+}
+
+// recent remembers a datagram of signalling or control, to know the second
+// copy that a doubled mirror brings.
+type recent struct {
+	hash uint64
+	time int64
+}
+
+const (
+	recentSize = 1024
+	// mirrorWindow is within which an identical datagram is a second copy and
+	// no retransmission, whose timers start at 200 ms.
+	mirrorWindow = int64(50e6)
+)
+
+func newShard(seed uint64) *shard {
+	s := &shard{seed: seed, control: control.New()}
+	s.media = rtp.NewAccounting(rtp.Config{Seed: seed}, s.interval)
+	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: 1024}, s.interesting)
+	s.onMessage = s.framed
+	s.onControl = s.controlRecord
+	return s
+}
+
+// interesting says whether a TCP connection that begins so is worth following.
+func (s *shard) interesting(b []byte) bool { return sip.Looks(b) || s.control.Looks(b) }
+
+// packet takes one datagram or segment.
+func (s *shard) packet(p *packet.Packet) {
+	s.now, s.seq, s.source = p.Time, p.Seq, p.Source
+	if p.Proto == packet.TCP {
+		s.streams.Feed(p, s.tcp)
+		return
+	}
+	s.media.Packet(p)
+	if len(p.Payload) == 0 {
+		return
+	}
+	switch {
+	case sip.Looks(p.Payload):
+		if !s.again(p) {
+			if p.Cut() {
+				s.lost.truncated++
+			}
+			s.message(p, p.Payload)
+		}
+	case s.control.Looks(p.Payload):
+		if !s.again(p) {
+			s.control.UDP(p, s.onControl)
+		}
+	}
+}
+
+// again says whether the same datagram passed within the mirror window.
+func (s *shard) again(p *packet.Packet) bool {
+	h := ident.Hash(s.seed^p.Src.Hash(s.seed)+uint64(p.SrcPort), p.Payload) ^ p.Dst.Hash(^s.seed) + uint64(p.DstPort)<<17
+	r := &s.recent[h%recentSize]
+	if r.hash == h && p.Time-r.time <= mirrorWindow {
+		s.lost.doubled++
+		return true
+	}
+	*r = recent{h, p.Time}
+	return false
+}
+
+// message reads one SIP message, of which raw stays valid for the epoch.
+func (s *shard) message(p *packet.Packet, raw []byte) {
+	n := len(s.messages)
+	if n < cap(s.messages) {
+		s.messages = s.messages[:n+1]
+	} else {
+		s.messages = append(s.messages, message{})
+	}
+	m := &s.messages[n]
+	if err := sip.Parse(raw, &m.sip); err != nil {
+		s.messages = s.messages[:n]
+		s.lost.unparsed++
+		return
+	}
+	m.packet = *p
+	s.add(kindMessage, n)
+}
+
+func (s *shard) add(k kind, index int) {
+	s.records = append(s.records, record{time: s.now, seq: s.seq, source: s.source, kind: k, index: uint32(index)})
+}
+
+// follower reads one direction of a TCP connection.
+type follower struct {
+	sip     *sip.Framer
+	control *control.Stream
+}
+
+// tcp takes one in-order piece of a stream.
+func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
+	f, _ := st.State[st.Dir].(*follower)
+	if f == nil {
+		f = &follower{}
+		if other, _ := st.State[1-st.Dir].(*follower); sip.Looks(p.Payload) || other != nil && other.sip != nil {
+			f.sip = &sip.Framer{}
+		} else {
+			f.control = s.control.NewStream()
+		}
+		st.State[st.Dir] = f
+	}
+	if f.sip != nil {
+		if gap > 0 {
+			f.sip.Gap()
+		}
+		s.piece = p
+		before := f.sip.Stats
+		f.sip.Push(p.Payload, s.onMessage)
+		s.framer.TooLong += f.sip.Stats.TooLong - before.TooLong
+		s.framer.Skipped += f.sip.Stats.Skipped - before.Skipped
+		return
+	}
+	if gap > 0 {
+		f.control.Gap()
+	}
+	f.control.Push(p, s.onControl)
+}
+
+// framed takes a message cut out of a stream; its bytes are copied because the
+// stream's buffer is used again.
+func (s *shard) framed(raw []byte) { s.message(s.piece, append([]byte(nil), raw...)) }
+
+func (s *shard) controlRecord(r *control.Record) {
+	s.controls = append(s.controls, *r)
+	s.add(kindControl, len(s.controls)-1)
+}
+
+// intervalLag is how long after its end every interval has surely been
+// emitted: the sweep passes each record once in two seconds.
+const intervalLag = rtp.Length + int64(200e6)
+
+func (s *shard) interval(iv *rtp.Interval) {
+	s.intervals = append(s.intervals, *iv)
+}
+
+func (s *shard) sweep(now int64) {
+	s.now = max(s.now, now)
+	s.media.Sweep(now)
+}
+
+func (s *shard) flush() {
+	s.streams.Flush(&packet.Packet{Time: s.now, Seq: s.seq, Source: s.source}, s.tcp)
+	s.media.Flush()
+}
+
+// reset forgets what the joiner took.
+func (s *shard) reset() {
+	s.records = s.records[:0]
+	s.messages = s.messages[:0]
+	s.controls = s.controls[:0]
+	s.intervals = s.intervals[:0]
+}

@@ -1,0 +1,649 @@
+package sip
+
+import (
+	"math"
+
+	"simtrap/ident"
+	"simtrap/packet"
+)
+
+// phase is how far a call has come.
+type phase uint8
+
+const (
+	phaseOpen       phase = iota // INVITE under way
+	phaseChallenged              // refused until it is sent again with credentials
+	phaseCancelling              // CANCEL seen
+	phaseFailed                  // final response other than 2xx; its ACK may follow
+	phaseAnswered                // 2xx to INVITE, or in mid-call
+	phaseClosing                 // BYE seen
+	phaseOver                    // told as ended
+)
+
+// call is a Call with what it takes to follow it.
+type call struct {
+	Call
+	phase phase
+	first int64 // time of the first message
+	since int64 // when the phase began, of those that run out
+
+	cseq      uint32 // of the INVITE
+	invited   bool   // an INVITE that asks for a new dialog was seen
+	cancelled bool
+	guessed   bool   // the caller sent a To tag the callee was not seen to choose
+	final     uint16 // status of the challenge
+	callerTag uint64
+	tags      [4]uint64 // To tags that the callee chose
+	branches  [4]uint64 // of INVITEs under way: a proxy may fork two to one address
+	forks     uint8     // how many of branches are set
+	ntags     uint8
+	recent    [6]sighting
+	oldest    uint8 // of recent, the next to be overwritten
+	event     uint8 // events of the message at hand, by bit
+}
+
+// sighting is one message of a call by its hash, and when it was last seen.
+type sighting struct {
+	what uint64
+	t    int64
+}
+
+// reversed marks the key of a call between the same two addresses with the same
+// Call-ID in the other direction: a request that spirals back.
+const reversed = 0x9e3779b97f4a7c15
+
+// call takes a message that belongs to a call.
+func (t *Tracker) call(p *packet.Packet, m *Message) {
+	i, key := t.findCall(p, m)
+	if i != none && t.startsAnew(i, p, m) {
+		t.giveUp(i)
+		i = none
+	}
+	if i == none {
+		if !opens(m) {
+			t.count.Strays++
+			return
+		}
+		i = t.startCall(key, p, m)
+	}
+	t.followCall(i, p, m)
+}
+
+// inCall takes a message of a method that may belong to a call or not; false
+// says that it does not.
+func (t *Tracker) inCall(p *packet.Packet, m *Message) bool {
+	i, _ := t.findCall(p, m)
+	if i == none || t.calls.at(i).phase == phaseOver {
+		return false
+	}
+	t.followCall(i, p, m)
+	return true
+}
+
+// findCall gives the call that m belongs to, or none and the key for a new one.
+func (t *Tracker) findCall(p *packet.Packet, m *Message) (int32, uint64) {
+	key := t.exchange(p, m)
+	i := t.calls.find(key)
+	if i != none && t.calls.at(i).spirals(t, p, m) {
+		key ^= reversed
+		return t.calls.find(key), key
+	}
+	if i == none {
+		// The first of a pair may be over and gone.
+		if j := t.calls.find(key ^ reversed); j != none && !t.calls.at(j).spirals(t, p, m) {
+			return j, key ^ reversed
+		}
+	}
+	return i, key
+}
+
+// spirals says whether m belongs to a dialog that the callee of c began.
+func (c *call) spirals(t *Tracker, p *packet.Packet, m *Message) bool {
+	if c.callerTag == 0 || c.Caller.Addr == c.Callee.Addr || c.Midway {
+		return false
+	}
+	requester, other := p.Src, p.Dst
+	if m.Status != 0 {
+		requester, other = other, requester
+	}
+	from := t.text(m.From.Tag)
+	switch {
+	case from == c.callerTag:
+		return requester != c.Caller.Addr
+	case len(m.To.Tag) > 0 && t.text(m.To.Tag) == c.callerTag:
+		return other != c.Caller.Addr
+	case m.Method == INVITE && m.Status == 0 && len(m.To.Tag) == 0:
+		return requester != c.Caller.Addr
+	}
+	return false
+}
+
+// startsAnew says whether m is a new attempt under the Call-ID of call i: another
+// dialog, or the same caller again after the first came to its end.
+func (t *Tracker) startsAnew(i int32, p *packet.Packet, m *Message) bool {
+	c := t.calls.at(i)
+	if m.Method != INVITE || m.Status != 0 || len(m.To.Tag) > 0 || p.Src != c.Caller.Addr || c.Midway {
+		return false
+	}
+	if c.phase == phaseChallenged && m.CSeq > c.cseq {
+		return false // some change their tag together with the credentials
+	}
+	if from := t.text(m.From.Tag); c.callerTag != 0 && from != c.callerTag {
+		return true
+	}
+	return m.CSeq > c.cseq && c.phase != phaseOpen && c.phase != phaseChallenged
+}
+
+// opens says whether a call begins with m as far as can be seen.
+func opens(m *Message) bool {
+	if m.Method == INVITE {
+		return true
+	}
+	if m.Status != 0 || len(m.To.Tag) == 0 {
+		return false
+	}
+	switch m.Method {
+	case BYE, PRACK, UPDATE, INFO:
+		return true
+	}
+	return false
+}
+
+func (t *Tracker) startCall(key uint64, p *packet.Packet, m *Message) int32 {
+	if v := t.calls.victim(); v != none {
+		if t.calls.at(v).phase != phaseOver {
+			t.count.CallsEvicted++
+		}
+		t.giveUp(v)
+	}
+	i := t.calls.add(key, gradeWeak, t.now+t.cfg.NoAnswer)
+	c := t.calls.at(i)
+	t.count.CallsStarted++
+	c.ID = t.count.CallsStarted
+	c.Realm = p.Realm
+	c.TCP = p.Proto == packet.TCP
+	c.first = t.now
+	c.cseq = m.CSeq
+	c.Caller, c.Callee = source(p), destination(p)
+	if m.Status != 0 {
+		c.Caller, c.Callee = c.Callee, c.Caller
+	}
+	c.callerTag = t.text(m.From.Tag)
+	if m.Status == 0 && len(m.To.Tag) > 0 {
+		c.Midway = true
+		c.phase = phaseAnswered
+	}
+	t.numbers(c, m)
+	c.tell(CallStarted)
+	return i
+}
+
+// numbers sets who calls whom.
+func (t *Tracker) numbers(c *call, m *Message) {
+	called := m.To.User
+	if m.Status == 0 && !c.Midway && len(m.URIUser) > 0 {
+		called = m.URIUser
+	}
+	c.CalleeKey, c.CalleeClass = t.user(called)
+	c.CalleeKey = t.ownAccount(c.CalleeKey, c.Callee.Addr, c.Realm)
+	c.CalledUser = ident.NewNumber(called[:min(len(called), maxText)])
+	caller := m.PAI
+	if len(caller) == 0 {
+		caller = m.From.User
+	}
+	c.CallerKey, c.CallerClass = t.user(caller)
+}
+
+// followCall lets call i take message m.
+func (t *Tracker) followCall(i int32, p *packet.Packet, m *Message) {
+	c := t.calls.at(i)
+	if c.phase == phaseOver {
+		t.count.Late++
+		return
+	}
+	sender := c.side(t, p, m)
+	repeat := false
+	if last := c.sight(t.signature(m, sender), t.now); last != 0 {
+		if t.now-last < mirrored {
+			t.count.Repeats++
+			return
+		}
+		repeat = true
+		c.Retransmits = increased(c.Retransmits)
+	}
+	c.Last = t.now
+	if sender == SideCaller {
+		c.Seen |= SeenRequest
+	} else {
+		c.Seen |= SeenResponse
+	}
+	t.traits(c, m, sender)
+	if m.Status == 0 {
+		t.verify(c, m, sender)
+		t.requestInCall(c, m, sender, repeat)
+	} else {
+		t.responseInCall(c, m, sender)
+	}
+	c.media(m, sender)
+	t.report(i)
+}
+
+// side tells which side sent m.
+func (c *call) side(t *Tracker, p *packet.Packet, m *Message) Side {
+	byCaller := p.Src == c.Caller.Addr
+	if c.Caller.Addr == c.Callee.Addr {
+		// Both ends on one host: tags, then ports, tell them apart.
+		switch from := t.text(m.From.Tag); {
+		case c.callerTag != 0 && from == c.callerTag:
+			byCaller = m.Status == 0
+		case c.callerTag != 0 && t.text(m.To.Tag) == c.callerTag:
+			byCaller = m.Status != 0
+		default:
+			byCaller = p.SrcPort == c.Caller.Port
+		}
+	}
+	if byCaller {
+		return SideCaller
+	}
+	return SideCallee
+}
+
+func other(s Side) Side {
+	if s == SideCaller {
+		return SideCallee
+	}
+	return SideCaller
+}
+
+// signature is equal for a message and its retransmission.
+func (t *Tracker) signature(m *Message, sender Side) uint64 {
+	h := t.text(m.Branch) + 31*t.text(m.To.Tag)
+	return sequence(h+uint64(m.Status)<<8+uint64(sender), m)
+}
+
+// sight notes that what was seen at now and gives when it was seen before, 0 if
+// it was not.
+func (c *call) sight(what uint64, now int64) int64 {
+	for k := range c.recent {
+		if s := &c.recent[k]; s.what == what && s.t != 0 {
+			last := s.t
+			s.t = now
+			return last
+		}
+	}
+	c.recent[c.oldest] = sighting{what, now}
+	c.oldest = (c.oldest + 1) % uint8(len(c.recent))
+	return 0
+}
+
+func increased(n uint16) uint16 {
+	if n < math.MaxUint16 {
+		n++
+	}
+	return n
+}
+
+// traits keeps what the sender's software shows of itself. 100 is left out: a
+// proxy or a kernel of the stack may have written it.
+func (t *Tracker) traits(c *call, m *Message, sender Side) {
+	if m.Status == 100 {
+		return
+	}
+	k, shape := 0, &c.CallerShape
+	if sender == SideCallee {
+		k, shape = 1, &c.CalleeShape
+	}
+	if c.UserAgent[k] == "" && len(m.UserAgent) > 0 {
+		c.UserAgent[k] = t.name(m.UserAgent)
+	}
+	if *shape == 0 {
+		*shape = m.Shape
+	}
+}
+
+// media keeps offer and answer: what the sender wants to receive.
+func (c *call) media(m *Message, sender Side) {
+	if !m.SDP.Present || m.SDP.N <= 0 {
+		return
+	}
+	told := &m.SDP.Audio[0]
+	if told.Port == 0 && m.SDP.N > 1 && m.SDP.Audio[1].Port != 0 {
+		told = &m.SDP.Audio[1]
+	}
+	kept := &c.CallerMedia
+	if sender == SideCallee {
+		kept = &c.CalleeMedia
+	}
+	if kept.Addr != told.Addr || kept.Port != told.Port {
+		c.tell(CallMedia)
+	}
+	*kept = *told
+}
+
+// verify looks for the proof that the caller read what the callee answered: a To
+// tag that the callee chose. A tag that the caller used first proves nothing,
+// because a callee copies it into its answer (RFC 3261 section 8.2.6.2).
+func (t *Tracker) verify(c *call, m *Message, sender Side) {
+	if sender != SideCaller || len(m.To.Tag) == 0 || c.Verified {
+		return
+	}
+	tag := t.text(m.To.Tag)
+	for _, chosen := range c.tags[:c.ntags] {
+		if chosen == tag {
+			c.Verified = true
+			c.tell(CallVerified)
+			return
+		}
+	}
+	c.guessed = true
+}
+
+// chosen keeps a To tag of the callee.
+func (t *Tracker) chosen(c *call, m *Message) {
+	tag := t.text(m.To.Tag)
+	if tag == 0 || !c.invited || c.guessed || tag == c.callerTag {
+		return
+	}
+	for _, known := range c.tags[:c.ntags] {
+		if known == tag {
+			return
+		}
+	}
+	if int(c.ntags) < len(c.tags) {
+		c.tags[c.ntags] = tag
+		c.ntags++
+	} else if m.Status >= 200 {
+		c.tags[len(c.tags)-1] = tag // of many forks, the one that answers
+	}
+}
+
+func (t *Tracker) requestInCall(c *call, m *Message, sender Side, repeat bool) {
+	switch m.Method {
+	case INVITE:
+		if len(m.To.Tag) > 0 {
+			if !repeat {
+				c.Reinvites = increased(c.Reinvites)
+			}
+		} else if sender == SideCaller {
+			t.invite(c, m)
+		}
+	case ACK:
+		t.ack(c, m, sender)
+	case CANCEL:
+		if sender == SideCaller && (c.phase == phaseOpen || c.phase == phaseCancelling) {
+			c.cancel(t.now)
+		}
+	case BYE:
+		// A challenge without a status was inferred from an ACK with the INVITE's
+		// branch; some send that for a 2xx too, and a BYE then tells.
+		inferred := c.phase == phaseChallenged && c.final == 0
+		if inferred || c.phase == phaseOpen || c.phase == phaseCancelling || c.phase == phaseAnswered {
+			c.End, c.EndedBy = t.now, sender
+			c.phase, c.since = phaseClosing, t.now
+		}
+	case REFER:
+		if !repeat {
+			c.Refers = increased(c.Refers)
+		}
+	}
+}
+
+// invite takes an INVITE for a new dialog.
+func (t *Tracker) invite(c *call, m *Message) {
+	if !c.invited {
+		c.invited = true
+		if c.Seen&SeenResponse != 0 {
+			t.numbers(c, m) // the responses overtook it
+		}
+		if c.Invite == 0 {
+			c.Invite = c.first
+		}
+	}
+	if c.phase != phaseOpen && c.phase != phaseChallenged {
+		return
+	}
+	if m.CSeq > c.cseq {
+		c.retried(m)
+		c.callerTag = t.text(m.From.Tag)
+	}
+	branch := t.text(m.Branch)
+	for _, b := range c.branches[:c.forks] {
+		if b == branch {
+			return
+		}
+	}
+	if branch != 0 && int(c.forks) < len(c.branches) {
+		c.branches[c.forks] = branch
+		c.forks++
+	}
+}
+
+// retried begins the INVITE's next transaction, after a challenge.
+func (c *call) retried(m *Message) {
+	c.cseq = m.CSeq
+	c.phase = phaseOpen
+	c.forks = 0
+	c.final = 0
+	c.cancelled, c.EndedBy = false, SideNone
+}
+
+// cancel notes a CANCEL. With several branches under way it may be for one of
+// them only, so their final responses decide.
+func (c *call) cancel(now int64) {
+	c.cancelled, c.EndedBy = true, SideCaller
+	if c.phase == phaseOpen && c.forks <= 1 {
+		c.phase, c.since = phaseCancelling, now
+	}
+}
+
+func (t *Tracker) ack(c *call, m *Message, sender Side) {
+	if sender != SideCaller || m.CSeq != c.cseq {
+		return
+	}
+	switch c.phase {
+	case phaseAnswered:
+		if c.Ack == 0 && !c.Midway {
+			c.Ack = t.now
+		}
+	case phaseFailed:
+		c.tell(CallEnded)
+	case phaseOpen, phaseCancelling:
+		// Only where the callee's side is out of sight may an ACK stand for the
+		// response before it; else a stranger could make a call look answered.
+		if c.Seen&SeenResponse != 0 {
+			return
+		}
+		if c.drop(t.text(m.Branch)) {
+			// It has the INVITE's branch, so it was for a failure or a challenge
+			// (RFC 3261 section 17.1.1.3).
+			if c.cancelled {
+				c.End, c.Cause = t.now, 487
+				c.tell(CallEnded)
+			} else if c.forks == 0 {
+				c.phase, c.since = phaseChallenged, t.now
+			}
+			return
+		}
+		c.answered(t.now, 200)
+		c.Ack = t.now
+	}
+}
+
+// drop takes branch from those under way and says whether it was one.
+func (c *call) drop(branch uint64) bool {
+	for k, b := range c.branches[:c.forks] {
+		if b == branch {
+			c.forks--
+			c.branches[k] = c.branches[c.forks]
+			return true
+		}
+	}
+	return false
+}
+
+func (c *call) answered(now int64, status uint16) {
+	c.Answer, c.Cause = now, status
+	c.End, c.EndedBy, c.cancelled = 0, SideNone, false
+	c.phase = phaseAnswered
+	c.tell(CallAnswered)
+}
+
+func (t *Tracker) responseInCall(c *call, m *Message, sender Side) {
+	switch m.Method {
+	case INVITE:
+		if sender == SideCallee && !c.Midway && (m.CSeq == c.cseq || m.CSeq > c.cseq && c.Answer == 0) {
+			t.inviteAnswered(c, m)
+		} else if m.Status == 481 {
+			c.gone(t.now) // a re-INVITE found no dialog (RFC 3261 section 12.2.1.2)
+		}
+	case UPDATE:
+		if m.Status == 481 {
+			c.gone(t.now)
+		}
+	case CANCEL:
+		if sender == SideCallee && m.Status/100 == 2 && c.phase == phaseOpen && !c.cancelled {
+			c.cancel(t.now)
+		}
+	case BYE:
+		if m.Status < 200 || m.Status == 401 || m.Status == 407 {
+			return
+		}
+		switch c.phase {
+		case phaseOpen, phaseCancelling, phaseAnswered:
+			// The BYE itself went the way that is out of sight.
+			c.End, c.EndedBy = t.now, other(sender)
+			c.tell(CallEnded)
+		case phaseClosing:
+			c.tell(CallEnded)
+		}
+	}
+}
+
+// gone ends an answered call of which one side knows nothing any more.
+func (c *call) gone(now int64) {
+	if c.phase == phaseAnswered {
+		c.End = now
+		c.phase, c.since = phaseClosing, now
+	}
+}
+
+// inviteAnswered takes a response to the INVITE that opens the call.
+func (t *Tracker) inviteAnswered(c *call, m *Message) {
+	if m.CSeq > c.cseq {
+		if c.phase != phaseOpen && c.phase != phaseChallenged {
+			return
+		}
+		c.retried(m) // the next INVITE was out of sight
+	}
+	t.chosen(c, m)
+	switch {
+	case m.Status < 200:
+		if c.phase != phaseOpen && c.phase != phaseCancelling {
+			return
+		}
+		if c.Trying == 0 && m.Status == 100 {
+			c.Trying = t.now
+		}
+		if c.Progress == 0 && m.Status > 100 && m.SDP.Present {
+			c.Progress = t.now
+		}
+		if c.Ringing == 0 && (m.Status == 180 || m.Status == 183) {
+			c.Ringing = t.now
+			c.tell(CallRinging)
+		}
+	case m.Status < 300:
+		switch c.phase {
+		case phaseOpen, phaseChallenged, phaseCancelling, phaseFailed:
+			c.answered(t.now, m.Status)
+		case phaseClosing:
+			if c.Cause == 0 {
+				c.Cause = m.Status
+			}
+		}
+	default:
+		t.inviteRefused(c, m)
+	}
+}
+
+func (t *Tracker) inviteRefused(c *call, m *Message) {
+	switch c.phase {
+	case phaseClosing:
+		if c.Cause == 0 {
+			c.Cause = m.Status
+		}
+		return
+	case phaseOpen, phaseCancelling:
+	default:
+		return
+	}
+	c.drop(t.text(m.Branch))
+	if c.forks > 0 && m.Status < 600 {
+		return // another branch may still answer
+	}
+	if !c.cancelled && (m.Status == 401 || m.Status == 407 || m.Status == 422) {
+		c.phase, c.since, c.final = phaseChallenged, t.now, m.Status
+		return
+	}
+	c.End, c.Cause = t.now, m.Status
+	c.phase, c.since = phaseFailed, t.now
+}
+
+// tell notes an event of the message at hand.
+func (c *call) tell(e CallEvent) { c.event |= 1 << e }
+
+// report tells the Handler what the message at hand brought, in the order of
+// the events' numbers, and sets when call i runs out.
+func (t *Tracker) report(i int32) {
+	c := t.calls.at(i)
+	if c.event != 0 {
+		for e := CallStarted; e <= CallEnded; e++ {
+			if c.event&(1<<e) != 0 {
+				t.h.Call(&c.Call, e)
+			}
+		}
+		if c.event&(1<<CallEnded) != 0 {
+			t.count.CallsEnded++
+			c.phase, c.since = phaseOver, t.now
+		}
+		c.event = 0
+	}
+	level := gradeWeak
+	if c.Verified || c.Answer != 0 {
+		level = gradeStrong
+	}
+	var due int64
+	switch c.phase {
+	case phaseOpen:
+		due = c.Last + t.cfg.NoAnswer
+	case phaseAnswered:
+		due = c.Last + t.cfg.Idle
+	case phaseOver:
+		level, due = gradeDone, c.since+linger
+	default:
+		due = c.since + linger
+	}
+	t.calls.touch(i, level, due)
+}
+
+func (t *Tracker) callExpired(i int32) {
+	if p := t.calls.at(i).phase; p == phaseOpen || p == phaseAnswered {
+		t.count.CallsGivenUp++
+	}
+	t.giveUp(i)
+}
+
+// giveUp removes call i, and tells its end unless that was told.
+func (t *Tracker) giveUp(i int32) {
+	c := t.calls.at(i)
+	switch c.phase {
+	case phaseChallenged:
+		c.End, c.Cause = c.since, c.final
+	case phaseCancelling:
+		c.End, c.Cause = c.since, 487
+	}
+	if c.phase != phaseOver {
+		t.count.CallsEnded++
+		t.h.Call(&c.Call, CallEnded)
+	}
+	t.calls.remove(i)
+}
