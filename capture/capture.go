@@ -102,7 +102,7 @@ const (
 	Corrupt                   // a header makes no sense; the rest of the file is lost
 	Truncated                 // frames cut by a snap length
 	Backwards                 // time ran backwards or was out of line
-	Skipped                   // a packet was passed over, it belongs to nothing declared
+	Skipped                   // a packet or a section was passed over
 )
 
 // Damage is one kind of thing that was wrong with one input, with the place of

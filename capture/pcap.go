@@ -100,7 +100,7 @@ func (p *pcap) parse(r *reader) {
 		if end > len(data) {
 			break
 		}
-		raw := int64(sec)*1e9 + int64(frac)*p.unit
+		raw := int64(sec)*1e9 + min(int64(frac)*p.unit, 999_999_999)
 		t := raw + r.clk.offset
 		if uint64(t-r.clk.last) > uint64(forward) || r.clk.odd {
 			b.Frames = frames

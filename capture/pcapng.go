@@ -29,10 +29,11 @@ const (
 
 // pcapng reads blocks of a pcapng file.
 type pcapng struct {
-	order  binary.ByteOrder // of the section
-	ifaces []iface          // of the section
-	skip   int              // bytes of a block to pass over
-	trail  uint32           // then the block must end with this length; 0: none
+	order   binary.ByteOrder // of the section
+	ifaces  []iface          // of the section
+	foreign bool             // the section's version is unknown
+	skip    int              // bytes of a block to pass over
+	trail   uint32           // then the block must end with this length; 0: none
 }
 
 // iface is what an interface description says. A time is ticks * mul / div, or
@@ -93,12 +94,14 @@ func (p *pcapng) block(r *reader, data []byte) bool {
 	}
 	kind, total := p.order.Uint32(rest), p.order.Uint32(rest[4:])
 	least, most := uint32(12), uint32(maxOtherBlock)
-	switch kind {
-	case blockInterface:
+	switch {
+	case p.foreign:
+		// Only that blocks have a length is sure.
+	case kind == blockInterface:
 		least, most = 20, maxPacketBlock
-	case blockPacket, blockEnhanced:
+	case kind == blockPacket, kind == blockEnhanced:
 		least, most = 32, maxPacketBlock
-	case blockSimple:
+	case kind == blockSimple:
 		least, most = 16, maxPacketBlock
 	}
 	if total < least || total > most || total%4 != 0 {
@@ -153,9 +156,8 @@ func (p *pcapng) section(r *reader, rest []byte) bool {
 		r.corrupt(r.off, fmt.Sprintf("a section header says it has %d bytes, which cannot be; the rest of the file is lost", total))
 		return false
 	}
-	if major != 1 {
-		r.corrupt(r.off, fmt.Sprintf("pcapng version %d, of which only 1 is known; the rest of the file is lost", major))
-		return false
+	if p.foreign = major != 1; p.foreign {
+		r.note(Skipped, r.base+int64(r.off), fmt.Sprintf("a section of pcapng version %d is passed over, only 1 is known", major))
 	}
 	p.order = order
 	p.ifaces = p.ifaces[:0]

@@ -97,13 +97,36 @@ type dinstarStream struct {
 	seen   bool // mac and serial are set
 }
 
-// step reads the first message in b; see simbankStep. skip is how many bytes of
-// its body, beyond those done with, are to be passed over.
-func (d *dinstarStream) step(b []byte, now int64, emit func(*Record)) (done, want, skip int) {
+// dinstarFirst says whether a header may be the first of a stream, or after
+// garbage. Where bytes of zero abound many places look like a keepalive or an
+// answer, so the time must fit, or be left out as some servers do; or the body
+// must be one that says more.
+func dinstarFirst(head []byte, now int64) bool {
+	kind := binary.BigEndian.Uint16(head[20:])
+	sender, _, _, _, _ := dinstarBody(kind)
+	switch {
+	case kind == dinstarLogin, kind == dinstarReceive, kind == dinstarResult:
+		return true
+	case sender == RoleServer && binary.BigEndian.Uint64(head[12:]) == 0:
+		return true
+	}
+	return timely(head, now)
+}
+
+// timely says whether the time of a header is within two days of the packet's.
+func timely(head []byte, now int64) bool {
+	off := now/1e9 - int64(binary.BigEndian.Uint32(head[12:]))
+	return off > -2*86400 && off < 2*86400
+}
+
+// step reads the first message in b; see simbankStep. lost says that what came
+// before made no sense. skip is how many bytes of the body, beyond those done
+// with, are to be passed over.
+func (d *dinstarStream) step(b []byte, lost bool, now int64, emit func(*Record)) (done, want, skip int) {
 	if len(b) < dinstarHeader {
 		return 0, dinstarHeader, 0
 	}
-	if !dinstarLooks(b) {
+	if !dinstarLooks(b) || lost && !dinstarFirst(b, now) {
 		return 0, 0, 0
 	}
 	kind := binary.BigEndian.Uint16(b[20:])
@@ -179,10 +202,9 @@ func (d *dinstarStream) sound(head []byte, kind uint16, sender Role, now int64) 
 		return false
 	}
 	serial := binary.BigEndian.Uint32(head[16:])
-	off := now/1e9 - int64(binary.BigEndian.Uint32(head[12:]))
 	mac := [6]byte(head[4:10])
 	step := serial - d.serial
-	fits := d.seen && mac == d.mac && step > 0 && step < 1<<20 && off > -2*86400 && off < 2*86400
+	fits := d.seen && mac == d.mac && step > 0 && step < 1<<20 && timely(head, now)
 	// A keepalive may give the server's back, with the server's numbers.
 	if fits || kind != dinstarAlive {
 		d.mac, d.serial, d.seen = mac, serial, true

@@ -14,7 +14,7 @@ func TestGoIPKeepalive(t *testing.T) {
 	}
 	p := ident.NewPseudonymizer(nil, "test")
 	if p.IMEI(r.IMEI) != imei1 || p.IMSI(r.IMSI) != imsi1 || p.ICCID(r.ICCID) != iccid1 || p.Number("", r.Number) != "+8613800138000" {
-		t.Error("identities are not those of the smsText")
+		t.Error("identities are not those of the message")
 	}
 	if r.Src != gateway || r.Dst != server || r.SrcPort != 20000 || r.DstPort != 44444 || r.Time != start || r.TCP {
 		t.Errorf("addresses: %+v", r)
@@ -222,7 +222,7 @@ func TestGoIPWords(t *testing.T) {
 	}
 }
 
-// Cut anywhere, a smsText gives no sound record unless what is left has a form
+// Cut anywhere, a message gives no sound record unless what is left has a form
 // that is sent: the keepalive ends with the carrier or a field behind it.
 func TestGoIPCut(t *testing.T) {
 	whole := keepalive(27, "sz-01", imei1, imsi1, iccid1)

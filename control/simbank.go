@@ -186,7 +186,12 @@ func simbankStep(b []byte, last bool) (r *Record, done, want int) {
 	if len(b) >= simbankMax+4 {
 		return nil, 4, 0 // too long for any frame: garbage, look further on
 	}
-	if r = simbankFrame(b); last && r != nil && r.Sound {
+	// What ends like the beginning of a header may be one, cut in two.
+	header := false
+	for n := range magic {
+		header = header || n > 0 && bytes.HasSuffix(b, magic[:n])
+	}
+	if r = simbankFrame(b); last && !header && r != nil && r.Sound {
 		return r, len(b), 0
 	}
 	return nil, 0, simbankMax + 4

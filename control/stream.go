@@ -51,6 +51,7 @@ func (st *Stream) Over() bool { return st.framing == framingOver }
 func (st *Stream) Gap() {
 	st.set.stats.Gaps++
 	st.held, st.skip = st.held[:0], 0
+	st.garbage++ // not where a frame begins, most likely
 }
 
 // Push takes the next piece of the stream, and calls emit for each record
@@ -130,7 +131,7 @@ func (st *Stream) step(b []byte, last bool, now int64, emit func(*Record)) (done
 			if len(b) >= dinstarHeader && !dinstarLooks(b) || b[0] != 0 {
 				continue
 			}
-			done, want, st.skip = st.dinstar.step(b, now, emit)
+			done, want, st.skip = st.dinstar.step(b, st.framing == framingOpen || st.garbage > 0, now, emit)
 		}
 		switch {
 		case done > 0:

@@ -150,19 +150,22 @@ func (b *box) attempt() {
 	c.delay = between(r, 3*time.Second, 12*time.Second)
 	c.ring = between(r, 3*time.Second, 16*time.Second)
 	c.status = outcome(r, b.asr)
-	if c.status == 404 || c.status == 480 && r.IntN(2) == 0 {
+	if c.status == 480 && r.IntN(2) == 0 {
 		c.ring = 0
 	}
 	c.talk = expo(r, b.talk, 3*time.Second, 6*b.talk)
 	if r.Float64() < b.dtx {
 		c.silence[1] = share(r, 0.2, 0.5)
 	}
-	if b.bank != nil && r.IntN(3) == 0 {
-		b.bank.authenticate(i, r)
-	}
-	if b.sms != nil {
-		b.sms.event(i, "STATE", "gsm_remain_state:DIALING:"+c.called)
-	}
+	// The INVITE has to get there before the card is asked to dial.
+	b.s.at(b.s.now+b.ctrl.node.owd+4*b.ctrl.node.jit+b.node.owd+int64(between(r, 50*time.Millisecond, 400*time.Millisecond)), func() {
+		if b.bank != nil && r.IntN(3) == 0 {
+			b.bank.authenticate(i, r)
+		}
+		if b.sms != nil {
+			b.sms.event(i, "STATE", "gsm_remain_state:DIALING:"+c.called)
+		}
+	})
 	c.answered = func() {
 		if b.sms != nil {
 			b.sms.event(i, "STATE", "gsm_remain_state:CONNECTED:"+c.called)

@@ -48,7 +48,7 @@ type script struct {
 	invite *message
 	sdpID  [2]string
 	offer  []*codec
-	early2 int64 // when the callee began to send early media, 0 never
+	since  int64 // when the callee began to send early media, 0 never
 }
 
 // place begins the call at t.
@@ -66,6 +66,9 @@ func (s *sim) perform(c *call) {
 		if c.ports[i] == 0 {
 			c.ports[i] = c.media[i].port(ag.r)
 		}
+	}
+	if c.status == 404 || c.status == 503 {
+		c.ring = 0 // no such number, or no way there: nothing rings
 	}
 	if c.codec == nil {
 		c.codec = a.codecs[0]
@@ -149,7 +152,7 @@ func (x *script) ack(invite, resp *message) *message {
 func (x *script) ringing(t int64) {
 	a, b := x.from, x.to
 	b.say(t+b.think(), a, x.g.answer(x.invite, a, 100, false))
-	if x.status >= 400 && x.status != 487 && x.ring == 0 {
+	if x.status >= 400 && x.ring == 0 {
 		x.fail(t+int64(x.delay)+b.think(), x.status)
 		return
 	}
@@ -160,7 +163,7 @@ func (x *script) ringing(t int64) {
 	if x.early {
 		m.status = 183
 		m.ctype, m.body = "application/sdp", x.describe(1, []*codec{x.codec}, "sendrecv")
-		x.early2 = t
+		x.since = t
 	}
 	b.say(t, a, m)
 	t += int64(x.ring)
@@ -177,8 +180,8 @@ func (x *script) ringing(t int64) {
 func (x *script) fail(t int64, status int) {
 	a, b := x.from, x.to
 	m := x.g.answer(x.invite, a, status, true)
-	if x.early2 > 0 {
-		x.stream(1, x.early2, t)
+	if x.since > 0 {
+		x.stream(1, x.since, t)
 	}
 	t = b.say(t, a, m)
 	a.say(t+a.think(), b, x.ack(x.invite, m))
@@ -213,8 +216,8 @@ func (x *script) answer(t int64) {
 		x.reinvite(t+int64(x.talk)/2, "sendrecv")
 	}
 	first := t
-	if x.early2 > 0 {
-		first = x.early2
+	if x.since > 0 {
+		first = x.since
 	}
 	x.stream(1, first, end)
 	x.stream(0, got, end)

@@ -190,7 +190,7 @@ func (n *node) port(own uint16, tcp bool) uint16 {
 		return p
 	}
 	p := own
-	for l.taken[p] || l.taken[p] && p < 1024 {
+	for l.taken[p] {
 		p = uint16(1024 + l.rng.IntN(64000))
 	}
 	l.taken[p] = true

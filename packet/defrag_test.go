@@ -74,13 +74,13 @@ func TestDefragAnyOrder(t *testing.T) {
 			step := max(8, size/60/8*8+8)
 			for from := 0; from < size; {
 				to := min(size, from+8*rapid.IntRange(step/8, step/8+40).Draw(t, "length"))
-				make := piece4
+				build := piece4
 				if v6 {
-					make = piece6
+					build = piece6
 				}
 				// Identifications are shared between the versions, and
 				// repeat in another realm and behind another VLAN.
-				p := make(0, uint32(id/3), from, to < size, body[from:to])
+				p := build(0, uint32(id/3), from, to < size, body[from:to])
 				p.Realm, p.Access.VLAN[0] = ident.Realm(id%3/2), uint16(id%3%2)
 				p.Seq = uint64(id)
 				for range rapid.IntRange(1, 2).Draw(t, "copies") {
@@ -150,14 +150,14 @@ func TestDefragRules(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, v6 := range []bool{false, true} {
-				make, want, reason := piece4, tt.whole4, tt.reason4
+				build, want, reason := piece4, tt.whole4, tt.reason4
 				if v6 {
-					make, want, reason = piece6, tt.whole6, tt.reason6
+					build, want, reason = piece6, tt.whole6, tt.reason6
 				}
 				f := NewDefrag(DefragConfig{})
 				got := ""
 				for _, p := range tt.parts {
-					if whole, ok := f.Add(make(0, 1, p.offset, p.more, p.data)); ok {
+					if whole, ok := f.Add(build(0, 1, p.offset, p.more, p.data)); ok {
 						got += string(whole)
 					}
 					f.check(t)
@@ -318,12 +318,12 @@ func FuzzDefrag(f *testing.F) {
 			id, offset, length, rest := script[0], int(script[1])*64, int(script[2])*16+int(script[3]>>5), script[3]
 			script = script[4:]
 			now += int64(rest&3) * 5 * second
-			make := piece4
+			build := piece4
 			if id&0x80 != 0 {
-				make = piece6
+				build = piece6
 			}
 			body[0] = rest & 0x10
-			p := make(now, uint32(id&7), offset, rest&4 == 0, body[:min(length, len(body))])
+			p := build(now, uint32(id&7), offset, rest&4 == 0, body[:min(length, len(body))])
 			if whole, ok := d.Add(p); ok && (len(whole) == 0 || len(whole) > maxDatagram) {
 				t.Fatalf("%d bytes", len(whole))
 			}

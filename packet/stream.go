@@ -276,7 +276,7 @@ func (s *Streams) data(h *half, dir int, seq uint32, p *Packet, emit emitter) {
 		}
 		s.Counters[StreamRestarted]++
 		s.release(h, dir, p, GapEnd, emit)
-		h.lose(max(1, uint32(distance)))
+		h.lose(max(1, seq-h.next)) // behind: a large number
 		h.next, h.fin, h.done = seq, false, false
 		distance = 0
 	} else if h.done {

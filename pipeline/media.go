@@ -96,9 +96,10 @@ func (b *bindings) bind(s socket, n binding) {
 // ended closes the bindings of a call that is over.
 func (b *bindings) ended(c *sip.Call, t int64) {
 	for _, s := range b.byCall[c.ID] {
-		for i := range b.table[s] {
-			if e := &b.table[s][i]; e.call == c.ID {
-				e.until = t
+		pair := b.table[s]
+		for i := 0; pair != nil && i < len(pair); i++ {
+			if pair[i].call == c.ID {
+				pair[i].until = t
 			}
 		}
 	}
@@ -148,8 +149,12 @@ func (b *bindings) find(s *rtp.Stream) (e *binding, fromCaller, ok bool) {
 }
 
 func (b *bindings) at(s socket, t int64) *binding {
-	for i := range b.table[s] {
-		e := &b.table[s][i]
+	pair := b.table[s]
+	if pair == nil {
+		return nil
+	}
+	for i := range pair {
+		e := &pair[i]
 		if e.call != 0 && t >= e.from-slack && (e.until == 0 || t <= e.until+slack) {
 			return e
 		}

@@ -96,7 +96,7 @@ func (t *table) blank() { t.b.WriteByte('\n') }
 func wrap(text string, width int) []string {
 	lines := Wrap(text, width)
 	if len(lines) > maxLines {
-		lines = append(lines[:maxLines-1], "[cut; --json has all of it]")
+		lines = append(lines[:maxLines-1], "[cut]")
 	}
 	return lines
 }

@@ -62,17 +62,17 @@ func nearestRate(rate float64, ppm float64) uint32 {
 }
 
 // guessRate gives the clock rate of a source: by the table, else the standard one that makes its timestamp step a packet time in use,
-// near the median time between packets. It is 0 when none fits.
+// within a quarter of the median time between packets. It is 0 when none fits.
 func guessRate(iv *Interval) uint32 {
 	if iv.Rate != 0 {
 		return iv.Rate
 	}
 	m := median(iv)
-	best, rate := int64(3e6), uint32(0) // within 3 ms
+	best, rate := int64(maxPtime), uint32(0)
 	for _, p := range [...]int64{10e6, 20e6, 30e6, 40e6, 60e6} {
 		for _, r := range standardRates {
 			off := max(m-p, p-m)
-			if int64(iv.Step)*1e9 == p*int64(r) && off <= best {
+			if int64(iv.Step)*1e9 == p*int64(r) && off <= p/4 && off < best {
 				best, rate = off, r
 			}
 		}

@@ -115,9 +115,9 @@ func scramble(r *rand.Rand, ps []packet.Packet) []packet.Packet {
 
 func TestACall(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
-	up := voice{src: 10000, dst: 20000, pt: 8, ssrc: 0xa, step: 160, ptime: 20e6, n: 3001, ppm: 25}.packets(r)
+	up := voice{src: 10000, dst: 20000, pt: 8, ssrc: 0xa, step: 160, ptime: 20e6, n: 3000, ppm: 25}.packets(r)
 	up = slices.Delete(up, 500, 510) // lost on the way
-	down := voice{src: 20000, dst: 10000, pt: 18, ssrc: 0xb, step: 160, ptime: 20e6, n: 3001, ppm: -40, size: func(int) int { return 32 }}.packets(r)
+	down := voice{src: 20000, dst: 10000, pt: 18, ssrc: 0xb, step: 160, ptime: 20e6, n: 3000, ppm: -40, size: func(int) int { return 32 }}.packets(r)
 	h, c := judge(Config{}, account(slices.Concat(up, down), 1))
 	if len(h.confirmed) != 2 || len(h.ended) != 2 || c.Confirmed != 2 || c.Ended != 2 || c.VoiceLike != 0 {
 		t.Fatalf("%v %+v", h.log, c)
@@ -132,7 +132,7 @@ func TestACall(t *testing.T) {
 		packets, lost uint64
 		bytes         uint64
 		ppm           float64
-	}{{a, 8, 2990, 10, 2990 * 172, 25}, {b, 18, 3000, 0, 3000 * 32, -40}} {
+	}{{a, 8, 2989, 10, 2989 * 172, 25}, {b, 18, 2999, 0, 2999 * 32, -40}} {
 		s := x.s
 		if s.PT != x.pt || s.Rate != 8000 || s.Packets != x.packets || s.Lost != x.lost || s.Bytes != x.bytes || s.Ptime != 20e6 || !s.Readable {
 			t.Errorf("%+v", s)
@@ -372,7 +372,7 @@ func TestStreamEnds(t *testing.T) {
 	if len(x.ended) != 0 {
 		t.Error("ended at ten seconds of silence")
 	}
-	ss.Advance(ms(12001))
+	ss.Advance(ms(12010))
 	if len(x.ended) != 1 || ss.Get(1) != nil {
 		t.Error("not ended after ten seconds of silence")
 	}

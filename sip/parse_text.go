@@ -47,7 +47,7 @@ func spanValue(b []byte) int {
 		x := w ^ ';'*ones
 		// The top bit of a byte is set where it is ";" or not above ",". Only
 		// the lowest such bit is sure, which is enough.
-		hit := ((w - (','+1)*ones) &^ w | (x-ones)&^x) & (0x80 * ones)
+		hit := ((w-(','+1)*ones)&^w | (x-ones)&^x) & (0x80 * ones)
 		for ; hit != 0; hit &= hit - 1 {
 			k := i + bits.TrailingZeros64(hit)/8
 			if in(b[k], valueSet) {

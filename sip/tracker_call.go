@@ -28,6 +28,7 @@ type call struct {
 	since int64 // when the phase began, of those that run out
 
 	cseq      uint32 // of the INVITE
+	inside    uint32 // of the caller's last INVITE inside the dialog, 0 none
 	invited   bool   // an INVITE that asks for a new dialog was seen
 	cancelled bool
 	guessed   bool   // the caller sent a To tag the callee was not seen to choose
@@ -361,6 +362,9 @@ func (t *Tracker) requestInCall(c *call, m *Message, sender Side, repeat bool) {
 	switch m.Method {
 	case INVITE:
 		if len(m.To.Tag) > 0 {
+			if sender == SideCaller {
+				c.inside = m.CSeq
+			}
 			if !repeat {
 				c.Reinvites = increased(c.Reinvites)
 			}
@@ -491,7 +495,8 @@ func (c *call) answered(now int64, status uint16) {
 func (t *Tracker) responseInCall(c *call, m *Message, sender Side) {
 	switch m.Method {
 	case INVITE:
-		if sender == SideCallee && !c.Midway && (m.CSeq == c.cseq || m.CSeq > c.cseq && c.Answer == 0) {
+		opening := m.CSeq == c.cseq || m.CSeq > c.cseq && m.CSeq != c.inside && c.Answer == 0
+		if sender == SideCallee && !c.Midway && opening {
 			t.inviteAnswered(c, m)
 		} else if m.Status == 481 {
 			c.gone(t.now) // a re-INVITE found no dialog (RFC 3261 section 12.2.1.2)

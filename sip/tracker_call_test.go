@@ -573,7 +573,7 @@ func TestCalls(t *testing.T) {
 }
 
 // checkEmpty fails if a flushed Tracker holds anything but shared names.
-func checkEmpty(t testing.TB, tr *Tracker) {
+func checkEmpty(t failer, tr *Tracker) {
 	t.Helper()
 	if n := tr.calls.len() + tr.regs.len() + tr.requests.len() + len(tr.contacts); n != 0 {
 		t.Errorf("%d entries left after Flush", n)
@@ -633,8 +633,6 @@ func TestCallNumbers(t *testing.T) {
 	if got := in.Number("", prefixed.CalledUser); got != "99913812345678" {
 		t.Errorf("called user %q, want it as dialled", got)
 	}
-	overtaken := one("1 B>A 100/INVITE to=someone\n 2 A>B INVITE uri=13812345678 to=someone")
-	_ = overtaken
 	r, tr := play(t, Config{}, "1 B>A 100/INVITE to=someone\n 2 A>B INVITE uri=13812345678 to=someone")
 	tr.Flush()
 	if r.calls[1].CalleeKey != plain.CalleeKey {

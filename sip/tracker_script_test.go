@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"testing"
 
 	"simtrap/ident"
 	"simtrap/packet"
@@ -22,6 +21,13 @@ import (
 // expires. A line that begins with "+" lets time pass to MS.
 const scriptStart = int64(1_700_000_000_000) // ms
 
+// failer is what testing.TB and rapid.T have in common.
+type failer interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
 type scripted struct {
 	packet packet.Packet
 	text   string
@@ -37,7 +43,7 @@ func hosts(s string) Party {
 	return Party{ident.AddrFromNetip(netip.AddrFrom4([4]byte{192, 0, 2, name[0]})), uint16(p)}
 }
 
-func readScript(t testing.TB, script string) []scripted {
+func readScript(t failer, script string) []scripted {
 	t.Helper()
 	var out []scripted
 	for _, line := range strings.Split(script, "\n") {
@@ -58,7 +64,7 @@ func readScript(t testing.TB, script string) []scripted {
 	return out
 }
 
-func readStep(t testing.TB, line string, f []string) scripted {
+func readStep(t failer, line string, f []string) scripted {
 	t.Helper()
 	ms, err := strconv.ParseInt(f[0], 10, 64)
 	from, to, ok := strings.Cut(f[1], ">")
@@ -196,7 +202,7 @@ func (r *recorder) Request(m Method, from, to Party, _ ident.Realm, status uint1
 }
 
 // play parses a script and lets a Tracker follow it.
-func play(t testing.TB, cfg Config, script string) (*recorder, *Tracker) {
+func play(t failer, cfg Config, script string) (*recorder, *Tracker) {
 	t.Helper()
 	r := newRecorder()
 	tr := NewTracker(cfg, r)
@@ -206,7 +212,7 @@ func play(t testing.TB, cfg Config, script string) (*recorder, *Tracker) {
 	return r, tr
 }
 
-func feed(t testing.TB, tr *Tracker, s scripted) {
+func feed(t failer, tr *Tracker, s scripted) {
 	t.Helper()
 	if s.text == "" {
 		tr.Advance(s.packet.Time)

@@ -1,0 +1,206 @@
+package sip
+
+import (
+	"strings"
+	"testing"
+
+	"simtrap/ident"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestRegistrations(t *testing.T) {
+	tests := []struct {
+		name   string
+		script string
+		events string
+	}{
+		{
+			name: "challenge, acceptance, refresh",
+			script: `
+				1     A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 expires=600
+				20    B>A 401/REGISTER to=1001 tt=x
+				40    A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 expires=600 cseq=2 br=b2
+				60    B>A 200/REGISTER to=1001 tt=x contact=1001@10.0.0.5:5060;expires=120 cseq=2 br=b2
+				61    B>A 200/REGISTER to=1001 tt=x contact=1001@10.0.0.5:5060;expires=120 cseq=2 br=b2
+				60040 A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 expires=600 cseq=3 br=b3
+				60060 B>A 200/REGISTER to=1001 tt=x contact=1001@10.0.0.5:5060;expires=120 cseq=3 br=b3`,
+			events: "registered 2/1/0, registered 3/2/0",
+		},
+		{
+			name: "a retransmitted REGISTER counts once",
+			script: `
+				1    A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+				501  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+				520  B>A 100/REGISTER to=1001
+				600  B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060
+				601  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060`,
+			events: "registered 1/1/0",
+		},
+		{
+			name: "refused",
+			script: `
+				1  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+				20 B>A 403/REGISTER to=1001
+				30 A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 cseq=2
+				40 B>A 404/REGISTER to=1001 cseq=2`,
+			events: "registered 1/0/1, registered 2/0/2",
+		},
+		{
+			name: "removed by expires=0, and back",
+			script: `
+				1   A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+				20  B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060
+				100 A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060;expires=0 cseq=2
+				120 B>A 200/REGISTER to=1001 cseq=2
+				130 B>A 200/REGISTER to=1001 cseq=2
+				200 A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 cseq=3
+				220 B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060 cseq=3`,
+			events: "registered 1/1/0, removed 2/2/0, registered 3/3/0",
+		},
+		{
+			name: "removed by a star",
+			script: `
+				1   A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+				20  B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060
+				100 A>B REGISTER     to=1001 contact=* expires=0 cseq=2
+				120 B>A 200/REGISTER to=1001 cseq=2`,
+			events: "registered 1/1/0, removed 2/2/0",
+		},
+		{
+			name: "the removal of another binding, and a query, are no refresh",
+			script: `
+				1   A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+				20  B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060
+				100 A>B REGISTER     to=1001 contact=1001@10.0.0.9:5060;expires=0 cseq=2
+				120 B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060 cseq=2
+				200 A>B REGISTER     to=1001 cseq=3
+				220 B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060 cseq=3`,
+			events: "registered 1/1/0",
+		},
+		{
+			name: "requests only: what was sent is all there is",
+			script: `
+				1     A>B REGISTER to=1001 contact=1001@10.0.0.5:5060 expires=60
+				40    A>B REGISTER to=1001 contact=1001@10.0.0.5:5060 expires=60 cseq=2
+				20000 A>B REGISTER to=1001 contact=1001@10.0.0.5:5060 expires=60 cseq=3
+				40000 A>B REGISTER to=1001 contact=1001@10.0.0.5:5060 expires=60 cseq=4
+				+ 72000`,
+			events: "registered 2/0/0, registered 3/0/0, registered 4/0/0",
+		},
+		{
+			name: "no answer where answers were seen is no refresh",
+			script: `
+				1     A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 expires=600
+				20    B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060
+				60000 A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 expires=600 cseq=2
+				+ 100000`,
+			events: "registered 1/1/0",
+		},
+		{
+			name: "responses only",
+			script: `
+				20    B>A 401/REGISTER to=1001
+				60    B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060;expires=60 cseq=2
+				60060 B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060;expires=60 cseq=3`,
+			events: "registered 2/1/0, registered 3/2/0",
+		},
+		{
+			name: "two accounts on one socket are two registrations",
+			script: `
+				1  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+				2  A>B REGISTER     to=1002 contact=1002@10.0.0.5:5060 id=c2
+				20 B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060
+				21 B>A 200/REGISTER to=1002 contact=1002@10.0.0.5:5060 id=c2`,
+			events: "registered 1/1/0, registered 1/1/0",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, tr := play(t, Config{}, tt.script)
+			if d := cmp.Diff(tt.events, strings.Join(r.events, ", ")); d != "" {
+				t.Errorf("events (-want +got):\n%s", d)
+			}
+			tr.Flush()
+			checkEmpty(t, tr)
+		})
+	}
+}
+
+func TestRegistrationFields(t *testing.T) {
+	r, tr := play(t, Config{}, `
+		1     A:6000>B REGISTER     to=goip01 contact=goip01@10.0.0.5:5071 expires=600 ua=box/1
+		20    B>A:6000 401/REGISTER to=goip01
+		40    A:6000>B REGISTER     to=goip01 contact=goip01@10.0.0.5:5071 expires=600 cseq=2
+		60    B>A:6000 200/REGISTER to=goip01 contact=goip01@10.0.0.5:5071;expires=120 cseq=2
+		60040 A:6001>B REGISTER     to=goip01 contact=goip01@10.0.0.5:5071 cseq=3
+		60060 B>A:6001 200/REGISTER to=goip01 contact=goip01@10.0.0.5:5071 expires=300 cseq=3
+		61000 A:6001>B REGISTER     to=goip02 contact=goip02@10.0.0.5:5071 id=c2
+		61020 B>A:6001 200/REGISTER to=goip02 contact=goip02@10.0.0.7:5071;expires=60|goip02@10.0.0.5:5071;expires=90 id=c2`)
+	g := r.regs[1]
+	if g.Expires != 300 || r.regs[0].Expires != 120 {
+		t.Errorf("expires %d then %d, want 120 then 300", r.regs[0].Expires, g.Expires)
+	}
+	if g.First != at(40) || g.Last != at(60040) || g.Interval != 60e9 {
+		t.Errorf("first %d, last %d, interval %d", g.First, g.Last, g.Interval)
+	}
+	want, _ := ident.ParseAddr([]byte("10.0.0.5"))
+	if g.ContactHost != want || g.ContactPort != 5071 || g.Client.Port != 6001 || g.Registrar.Port != 5060 {
+		t.Errorf("contact %v:%d, client %d, registrar %d", g.ContactHost, g.ContactPort, g.Client.Port, g.Registrar.Port)
+	}
+	if g.UserAgent != "box/1" || g.Seen != both {
+		t.Errorf("user agent %q, seen %d", g.UserAgent, g.Seen)
+	}
+	if got := ident.NewPseudonymizer(nil, "case 1").Account(g.Account); got != "goip01@example.com" {
+		t.Errorf("account %q", got)
+	}
+	h := r.regs[2]
+	if h.ContactKey != g.ContactKey || h.AccountKey == g.AccountKey || h.UserKey == g.UserKey {
+		t.Error("two accounts of one socket: want one contact key, two account and user keys")
+	}
+	if h.Expires != 3600 {
+		t.Errorf("expires %d of a list of bindings that begins with another's, want what was asked", h.Expires)
+	}
+	tr.Advance(at(60040 + 600_001))
+	if n := tr.regs.len(); n != 1 {
+		t.Errorf("%d registrations after twice 300 s, want the one of an hour", n)
+	}
+}
+
+// A call to a registered account has the account's key, whether it is addressed
+// by account or by a contact user that only the registrar knows.
+func TestCallToOwnAccount(t *testing.T) {
+	for name, users := range map[string][2]string{
+		"name": {"goip01", "goip01"}, "number": {"+8613800138000", "13800138000"},
+		"contact user": {"goip01", "x7f3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := play(t, Config{}, `
+				1   A>B REGISTER     to=`+users[0]+` contact=`+users[1]+`@10.0.0.5:5060
+				20  B>A 200/REGISTER to=`+users[0]+` contact=`+users[1]+`@10.0.0.5:5060
+				100 B>A INVITE       uri=`+users[1]+` to=elsewhere id=c9
+				200 B>A INVITE       uri=13912345678 to=elsewhere id=c10`)
+			if len(r.regs) != 1 || r.regs[0].UserKey == 0 || r.calls[1].CalleeKey != r.regs[0].UserKey {
+				t.Error("the call to the own account has another key")
+			}
+			if r.calls[2].CalleeKey == r.regs[0].UserKey {
+				t.Error("a call onwards has the account's key")
+			}
+		})
+	}
+}
+
+func TestContactsAreDropped(t *testing.T) {
+	_, tr := play(t, Config{}, `
+		1   A>B REGISTER     to=goip01 contact=x1@10.0.0.5:5060
+		20  B>A 200/REGISTER to=goip01 contact=x1@10.0.0.5:5060
+		30  A>B REGISTER     to=goip01 contact=x2@10.0.0.5:5060 cseq=2
+		40  B>A 200/REGISTER to=goip01 contact=x2@10.0.0.5:5060 cseq=2`)
+	if len(tr.contacts) != 1 {
+		t.Errorf("%d contacts of one account", len(tr.contacts))
+	}
+	tr.Advance(at(3 * 3600_000))
+	if len(tr.contacts) != 0 || tr.regs.len() != 0 {
+		t.Errorf("%d contacts, %d registrations after expiry", len(tr.contacts), tr.regs.len())
+	}
+}
