@@ -2,7 +2,6 @@ package capture
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"unicode/utf8"
 )
@@ -20,7 +19,7 @@ type format interface {
 // complete.
 func newFormat(head []byte) (f format, found string, cut bool) {
 	if len(head) >= 4 {
-		magic := binary.LittleEndian.Uint32(head)
+		magic := endian(false).Uint32(head)
 		if _, ok := pcapMagic(magic); ok {
 			if len(head) < pcapHeader {
 				return nil, "", true

@@ -3,7 +3,6 @@ package capture
 import (
 	"bytes"
 	"encoding/binary"
-	"os"
 	"testing"
 )
 
@@ -79,14 +78,9 @@ func newPcapOf(file []byte) (*pcap, bool) {
 // repeated appends what follows the header again and again, up to a megabyte,
 // so that many blocks are filled.
 func repeated(file []byte, header, times int) []byte {
-	out := file
-	for range times {
-		if len(out) > 1<<20 || len(file) <= header {
-			break
-		}
-		out = append(out[:len(out):len(out)], file[header:]...)
-	}
-	return out
+	body := file[header:]
+	times = min(times, (1<<20)/max(len(body), 1))
+	return append(file[:len(file):len(file)], bytes.Repeat(body, times)...)
 }
 
 func FuzzPcapng(f *testing.F) {
@@ -123,14 +117,9 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte("text"), []byte{})
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, a, b []byte) {
-		sub, err := os.MkdirTemp(dir, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = os.RemoveAll(sub) }()
-		write(t, sub, "a.pcap", a)
-		write(t, sub, "b.pcap", b)
-		files, err := Open([]string{sub}, Options{})
+		write(t, dir, "a.pcap", a)
+		write(t, dir, "b.pcap", b)
+		files, err := Open([]string{dir}, Options{})
 		if err != nil {
 			return
 		}

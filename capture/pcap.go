@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/bits"
 )
@@ -12,10 +11,10 @@ const maxFrame = 256 << 10
 
 // pcap reads records of the classic format (draft-ietf-opsawg-pcap).
 type pcap struct {
-	big  bool  // the file is in big-endian order
-	head int   // length of a record header
-	unit int64 // nanoseconds of one unit of the fraction
-	link LinkType
+	order endian
+	head  int   // length of a record header
+	unit  int64 // nanoseconds of one unit of the fraction
+	link  LinkType
 }
 
 // Magic numbers, as read in little-endian order. "Modified" is the variant of
@@ -29,8 +28,8 @@ const (
 )
 
 // pcapMagic tells whether magic, read in little-endian order, opens a pcap file
-// and whether that is big-endian.
-func pcapMagic(magic uint32) (big, ok bool) {
+// and in which order that is.
+func pcapMagic(magic uint32) (order endian, ok bool) {
 	for _, m := range [...]uint32{magicMicro, magicNano, magicModified} {
 		switch magic {
 		case m:
@@ -45,12 +44,8 @@ func pcapMagic(magic uint32) (big, ok bool) {
 // newPcap reads the file header; head has pcapHeader bytes and begins with a
 // magic that pcapMagic knows. A string tells why the file cannot be read.
 func newPcap(head []byte) (*pcap, string) {
-	var order binary.ByteOrder = binary.LittleEndian
-	big, _ := pcapMagic(order.Uint32(head))
-	if big {
-		order = binary.BigEndian
-	}
-	p := &pcap{big: big, head: 16, unit: 1000}
+	order, _ := pcapMagic(endian(false).Uint32(head))
+	p := &pcap{order: order, head: 16, unit: 1000}
 	switch order.Uint32(head) {
 	case magicNano:
 		p.unit = 1
@@ -81,16 +76,8 @@ func (p *pcap) parse(r *reader) {
 	off := r.off
 	for len(data)-off >= p.head {
 		h := data[off : off+16 : off+16]
-		sec := binary.LittleEndian.Uint32(h)
-		frac := binary.LittleEndian.Uint32(h[4:])
-		n := binary.LittleEndian.Uint32(h[8:])
-		wire := binary.LittleEndian.Uint32(h[12:])
-		if p.big {
-			sec = bits.ReverseBytes32(sec)
-			frac = bits.ReverseBytes32(frac)
-			n = bits.ReverseBytes32(n)
-			wire = bits.ReverseBytes32(wire)
-		}
+		sec, frac := p.order.Uint32(h), p.order.Uint32(h[4:])
+		n, wire := p.order.Uint32(h[8:]), p.order.Uint32(h[12:])
 		if n > maxFrame {
 			r.corrupt(off, fmt.Sprintf("a record says it has %d bytes, at most %d are possible; the rest of the file is lost", n, maxFrame))
 			break

@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/bits"
@@ -29,11 +28,11 @@ const (
 
 // pcapng reads blocks of a pcapng file.
 type pcapng struct {
-	order   binary.ByteOrder // of the section
-	ifaces  []iface          // of the section
-	foreign bool             // the section's version is unknown
-	skip    int              // bytes of a block to pass over
-	trail   uint32           // then the block must end with this length; 0: none
+	order   endian  // of the section
+	ifaces  []iface // of the section
+	foreign bool    // the section's version is unknown
+	skip    int     // bytes of a block to pass over
+	trail   uint32  // then the block must end with this length; 0: none
 }
 
 // iface is what an interface description says. A time is ticks * mul / div, or
@@ -89,7 +88,7 @@ func (p *pcapng) badTrail(r *reader, off int, head, trail uint32) {
 func (p *pcapng) block(r *reader, data []byte) bool {
 	off := r.off
 	rest := data[off:]
-	if binary.LittleEndian.Uint32(rest) == blockSection {
+	if p.order.Uint32(rest) == blockSection {
 		return p.section(r, rest)
 	}
 	kind, total := p.order.Uint32(rest), p.order.Uint32(rest[4:])
@@ -166,14 +165,14 @@ func (p *pcapng) section(r *reader, rest []byte) bool {
 }
 
 // sectionOrder reads the byte order of a section header of at least 12 bytes.
-func sectionOrder(h []byte) (binary.ByteOrder, bool) {
-	switch binary.LittleEndian.Uint32(h[8:]) {
+func sectionOrder(h []byte) (endian, bool) {
+	switch endian(false).Uint32(h[8:]) {
 	case orderMagic:
-		return binary.LittleEndian, true
+		return false, true
 	case bits.ReverseBytes32(orderMagic):
-		return binary.BigEndian, true
+		return true, true
 	}
-	return nil, false
+	return false, false
 }
 
 // packet handles an enhanced or an obsolete packet block: their fields lie at
@@ -230,7 +229,7 @@ func (p *pcapng) deliver(r *reader, i *iface, port uint16, raw int64, start int,
 
 // newIface reads an interface description: 8 bytes, then options. Options that
 // make no sense end the list and change nothing.
-func newIface(order binary.ByteOrder, body []byte) iface {
+func newIface(order endian, body []byte) iface {
 	i := iface{link: LinkType(order.Uint16(body)), snap: order.Uint32(body[4:])}
 	i.resolution(6)
 	const (

@@ -80,7 +80,7 @@ func TestPcapngTimes(t *testing.T) {
 			{"option without end", append(o.option(9, 9), order.AppendUint32(nil, 0xffffffff)...), 5, 5},
 			{"option of no length", append(o.option(9), o.option(14)...), 5, 5000},
 		} {
-			i := newIface(order, append([]byte{0, 1, 0, 0, 0, 0, 0, 0}, c.opts...))
+			i := newIface(endian(order == byteOrder(binary.BigEndian)), append([]byte{0, 1, 0, 0, 0, 0, 0, 0}, c.opts...))
 			got := i.time(c.ticks)
 			if near := got >= c.want-1e9 && got > maxTime-1e10; got != c.want && !(c.want == maxTime && near) {
 				t.Errorf("%v %s: %d, want %d", order, c.name, got, c.want)

@@ -113,7 +113,7 @@ func TestDamages(t *testing.T) {
 		{"pcapng unknown block trailer wrong", cat(goodNg().b, le32(99, 16, 0, 12), noise), 2, Corrupt, atNg + 12, 1},
 		{"pcapng section trailer wrong", cat(goodNg().b[:24], le32(32), goodNg().b[28:]), 0, Corrupt, 24, 1},
 		{"pcapng no byte order", cat(goodNg().b, le32(blockSection, 28, 7, 1, 0, 0, 28)), 2, Corrupt, atNg, 1},
-		{"pcapng version 2", cat(goodNg().b, le32(blockSection, 28, orderMagic, 2, 0, 0, 28), goodNg().b[28:], goodNg().b), 4, Skipped, atNg, 1},
+		{"pcapng version 2", cat(goodNg().b, le32(blockSection, 28, orderMagic, 2, 0, 0, 28), goodNg().b[28:], newNg(binary.BigEndian).iface(1, 0).enhanced(0, 2, "x", 1).b), 3, Skipped, atNg, 1},
 		{"pcapng version 2 only", cat(le32(blockSection, 28, orderMagic, 2, 0, 0, 28), goodNg().b[28:]), 0, Skipped, 0, 1},
 		{"pcap fraction over a second", cat(good, le32(uint32(t0/1e9), 0xffffffff, 1, 1), []byte("x")), 3, 0, 0, 0},
 		{"pcapng packet longer than block", cat(goodNg().b, le32(blockEnhanced, 36, 0, 0, 3, 5, 5, 0, 36)), 2, Corrupt, atNg, 1},

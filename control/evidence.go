@@ -63,7 +63,10 @@ type Evidence struct {
 	Verified Tally // of those the peer answered for
 	Changes  int   // times that another IMSI was seen in a channel
 
-	cards  []Card // at most maxCards, by first sight
+	// cards holds at most maxCards, by first sight. They are pointers because
+	// fmt asks no method of what is not exported, and would print what lies
+	// in place in clear.
+	cards  []*Card
 	number uint64 // of this evidence, never used again
 }
 
@@ -82,7 +85,7 @@ func (e *Evidence) Cards() []Card {
 	var out []Card
 	for _, c := range e.cards {
 		if !c.IMSI.IsZero() || !c.IMEI.IsZero() || !c.ICCID.IsZero() {
-			out = append(out, c)
+			out = append(out, *c)
 		}
 	}
 	return out
@@ -133,7 +136,7 @@ func (e *Evidence) card(r *Record) (at int) {
 	latest := int64(-1 << 63)
 	var before ident.IMSI // the channel's card so far
 	for i := range e.cards {
-		o := &e.cards[i]
+		o := e.cards[i]
 		if o.Channel != c.Channel {
 			continue
 		}
@@ -153,11 +156,11 @@ func (e *Evidence) card(r *Record) (at int) {
 		if len(e.cards) >= maxCards {
 			return -1
 		}
-		e.cards = append(e.cards, c)
+		e.cards = append(e.cards, &c)
 		e.count(&e.Seen, len(e.cards)-1, Card{}, false)
 		return len(e.cards) - 1
 	}
-	o := &e.cards[at]
+	o := e.cards[at]
 	o.Last = max(o.Last, c.Last)
 	was := *o
 	o.fill(&c)
@@ -182,13 +185,13 @@ func (e *Evidence) verify(at int) {
 // count adds to t what card at tells anew: what was did not, and no other card
 // does. verified leaves the others out that are not.
 func (e *Evidence) count(t *Tally, at int, was Card, verified bool) {
-	c := &e.cards[at]
+	c := e.cards[at]
 	channel := c.Channel != 0 && was.Channel == 0
 	imsi := !c.IMSI.IsZero() && was.IMSI.IsZero()
 	imei := !c.IMEI.IsZero() && was.IMEI.IsZero()
 	iccid := !c.ICCID.IsZero() && was.ICCID.IsZero()
 	for i := range e.cards {
-		o := &e.cards[i]
+		o := e.cards[i]
 		if i == at || verified && !o.Verified {
 			continue
 		}

@@ -64,8 +64,14 @@ func TestLookalikes(t *testing.T) {
 	for name, text := range lookalikes() {
 		t.Run(name, func(t *testing.T) {
 			none := func(r *Record) { t.Errorf("%+v", r) }
-			for n := range len(text) + 1 {
-				New().UDP(up(1).packet(0, []byte(text[:n])), none)
+			New().UDP(up(1).packet(0, []byte(text)), none)
+			for n := range len(text) {
+				New().UDP(up(1).packet(0, []byte(text[:n])), func(r *Record) {
+					// "SEND 5 me the file" is ours while it is "SEND 5".
+					if r.Sound || name != "chat" && name != "SMTP" {
+						none(r)
+					}
+				})
 			}
 			for _, size := range []int{1, 7, len(text)} {
 				st := New().NewStream()
@@ -165,10 +171,14 @@ func BenchmarkLooks(b *testing.B) {
 		text := []byte(all[name])
 		b.Run(name, func(b *testing.B) {
 			s := New()
-			for b.Loop() {
+			n := 0
+			for range b.N {
 				if s.Looks(text) {
-					b.Fatal("looks")
+					n++
 				}
+			}
+			if n > 0 {
+				b.Fatal("looks")
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package heuristics
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -19,6 +20,7 @@ const (
 	caseCalls                 = 10
 	caseTime                  = 10 * minute
 	watchFlows                = 3
+	watchCalls                = 8
 )
 
 // judgeEvery is how often, in packet time, a line whose counts changed is
@@ -31,6 +33,28 @@ func (l *Lines) judgeIfDue(p *profile) {
 	}
 }
 
+// settleOpen counts the calls that are still up at the end of the input.
+func (l *Lines) settleOpen(p *profile) {
+	ids := slices.Sorted(maps.Keys(p.open))
+	for _, id := range ids {
+		o := p.open[id]
+		for _, m := range o.marks {
+			l.apply(p, m)
+		}
+		o.marks = o.marks[:0]
+	}
+}
+
+// enough says whether there is enough to go by. A margin of 0 promises nothing
+// (its bound is e^0): after three calls to new mobiles every gateway that ends
+// calls of others stands above it for a while, licensed ones as well.
+func (p *profile) enough() bool {
+	if p.firstControl() != 0 {
+		return true
+	}
+	return p.voice() && max(p.counted, p.unsignalled) >= watchCalls
+}
+
 // voice says whether three confirmed voice flows of different calls were sent
 // by the line.
 func (p *profile) voice() bool { return len(p.voiceCalls) >= watchFlows }
@@ -38,7 +62,10 @@ func (p *profile) voice() bool { return len(p.voiceCalls) >= watchFlows }
 // judge brings the counts up to date and scores them. final settles what still
 // waits, at the end of the input.
 func (l *Lines) judge(p *profile, final bool) {
-	p.settleLegs(l.now, final, func(c int) { l.count(p, "one-leg", c) })
+	if final {
+		l.settleOpen(p)
+	}
+	p.settleLegs(l.now, final, func(m mark) { l.apply(p, m) }, func(c int) { l.count(p, "one-leg", c) })
 	for i := range l.signals {
 		s, at := &l.signals[i], l.place[i]
 		if s.static != nil && p.evidence.Static[at] == 0 {
@@ -77,11 +104,11 @@ func (l *Lines) verdict(p *profile) Verdict {
 		case proof && !oneWay:
 			p.proof, p.proofNote = true, reason
 			return Case
-		case proof:
+		case proof && !l.tap.twoWay:
 			v, p.proofNote = Review, reason
 		}
 	}
-	if !p.voice() && p.firstControl() == 0 {
+	if !p.enough() {
 		return v
 	}
 	s := p.score
@@ -356,6 +383,8 @@ func (p *profile) wanting() (out []string) {
 	}
 	if !p.voice() && p.firstControl() == 0 {
 		out = append(out, fmt.Sprintf("%d of 3 calls with a voice stream of the line: no verdict without them", len(p.voiceCalls)))
+	} else if !p.enough() {
+		out = append(out, fmt.Sprintf("%d of %d calls in which both ends took part: no verdict without them", p.counted, watchCalls))
 	}
 	if span := p.lastCounted - p.firstCounted; p.counted < caseCalls || span < caseTime {
 		out = append(out, fmt.Sprintf("%s over %s: a case wants ten over ten minutes", plural(uint32(p.counted), "call"), duration(span)))

@@ -32,6 +32,7 @@ type Lines struct {
 	// first, so that a flood of forged addresses costs no evidence.
 	young, kept list
 	now         int64
+	tap         *tap
 	counters    Counters
 }
 
@@ -53,7 +54,7 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 	if c.Epoch == 0 {
 		c.Epoch = 28 * 24 * 60 * minute
 	}
-	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile)}
+	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile), tap: &tap{}}
 	for i, s := range l.signals {
 		at := m.index(s.id)
 		if at < 0 {
@@ -83,7 +84,7 @@ func (l *Lines) profile(line ident.Line, t int64) *profile {
 		if len(l.table) >= l.config.MaxLines {
 			l.evict()
 		}
-		p = &profile{line: line, first: t, epoch: t, evidence: l.model.NewEvidence()}
+		p = &profile{line: line, tap: l.tap, first: t, epoch: t, evidence: l.model.NewEvidence()}
 		l.table[line] = p
 		l.young.push(p)
 		l.counters.Lines++
@@ -100,7 +101,7 @@ func (l *Lines) profile(line ident.Line, t int64) *profile {
 
 // reopen starts a new epoch: fresh counts, and a verdict to be earned anew.
 func (l *Lines) reopen(p *profile, t int64) {
-	fresh := profile{line: p.line, first: p.first, epoch: t, last: p.last, evidence: l.model.NewEvidence(),
+	fresh := profile{line: p.line, tap: l.tap, first: p.first, epoch: t, last: p.last, evidence: l.model.NewEvidence(),
 		prev: p.prev, next: p.next, kept: p.kept, open: p.open, up: p.up, peakUp: p.up,
 		accounts: p.accounts, registrar: p.registrar, userAgent: p.userAgent, vendorKind: p.vendorKind, vendor: p.vendor, model: p.model}
 	*p = fresh
@@ -135,11 +136,21 @@ func (l *Lines) evict() {
 }
 
 func (l *Lines) count(p *profile, id string, category int) {
-	if category < 0 {
-		return
+	if category >= 0 {
+		l.apply(p, mark{int16(l.place[l.byID[id]]), int16(category)})
 	}
-	l.model.Count(p.evidence, l.place[l.byID[id]], category)
+}
+
+func (l *Lines) apply(p *profile, m mark) {
+	l.model.Count(p.evidence, int(m.signal), int(m.category))
 	p.dirty = true
+}
+
+// ask collects what one signal counts of a call.
+func (l *Lines) ask(o *openCall, i, category int) {
+	if category >= 0 && len(o.marks) < cap(o.marks) {
+		o.marks = append(o.marks, mark{int16(l.place[i]), int16(category)})
+	}
 }
 
 // Packet notes one packet of signalling or control between a line and its far
@@ -185,6 +196,7 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 			return
 		}
 		o = &openCall{inbound: inbound}
+		o.marks = o.room[:0]
 		if p.open == nil {
 			p.open = make(map[uint64]*openCall)
 		}
@@ -209,6 +221,7 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 		}
 		return
 	}
+	l.tap.twoWay = l.tap.twoWay || c.Seen == sip.SeenRequest|sip.SeenResponse
 	if !o.counted && (ev == sip.CallVerified || ev == sip.CallAnswered || ev == sip.CallEnded) && supported(c, inbound) {
 		// A verified call counts once its outcome is known; one that still
 		// rings waits.
@@ -245,10 +258,10 @@ func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 	for i := range l.signals {
 		s := &l.signals[i]
 		if s.counted != nil {
-			l.count(p, s.id, s.counted(p, f))
+			l.ask(o, i, s.counted(p, f))
 		}
 		if s.refused != nil && o.inbound && !accepted && c.Cause >= 400 {
-			l.count(p, s.id, s.refused(p, f))
+			l.ask(o, i, s.refused(p, f))
 		}
 	}
 	p.activate(c.Last)
@@ -280,25 +293,26 @@ func (l *Lines) ended(p *profile, o *openCall, c *sip.Call) {
 		f := &callFact{Call: c, inbound: o.inbound, early: o.early}
 		for i := range l.signals {
 			if s := &l.signals[i]; s.over != nil {
-				l.count(p, s.id, s.over(p, f))
+				l.ask(o, i, s.over(p, f))
 			}
 		}
 	}
-	if !o.up {
+	if !o.counted {
 		return
 	}
-	p.up--
-	end := c.End
-	if end == 0 {
-		return // its end was not seen: no leg to compare
+	// The call waits for its onward leg, and so does all that it counts: what
+	// speaks for a box must not be in force before what speaks against it.
+	g := leg{span: span{o.answer, c.End}, until: c.Last, marks: o.marks, inbound: o.inbound && o.answer != 0 && c.End != 0}
+	if o.up {
+		p.up--
+		if !o.inbound && c.End != 0 {
+			p.addOnward(g.span)
+		}
 	}
-	s := span{o.answer, end}
-	if o.inbound {
-		p.addLeg(leg{span: s, peer: c.Caller.Addr})
-	} else {
-		p.addOnward(s)
+	if !p.addLeg(g) {
+		l.counters.CallsDropped++
 	}
-	p.activate(end)
+	p.activate(c.Last)
 	p.dirty = true
 }
 
@@ -353,6 +367,10 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 	l.judgeIfDue(p)
 }
 
+// TwoWay notes that the tap shows both directions of some conversation. Then a
+// gateway's record that nobody answers is no gateway's.
+func (l *Lines) TwoWay() { l.tap.twoWay = true }
+
 // Registrar notes that an address grants registrations: a server.
 func (l *Lines) Registrar(line ident.Line, t int64) { l.profile(line, t).registrar = true }
 
@@ -388,6 +406,7 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 		}
 		if unbound && p.attemptsIn+p.attemptsOut == 0 {
 			l.count(p, "concurrency", concurrencyBin(p.openMedia))
+			p.unsignalled++
 			p.openMedia++
 			p.peakUp = max(p.peakUp, p.openMedia)
 		}
@@ -423,6 +442,7 @@ func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 	if e.Sound > 0 {
 		l.keep(p)
 	}
+	l.tap.twoWay = l.tap.twoWay || e.Answered > 0
 	if p.firstUp == 0 {
 		p.firstUp = t
 	}
@@ -442,9 +462,8 @@ func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 // firstControl is when the line first sent a sound record of a gateway's
 // protocol that its peer answered, or whose peer cannot be seen; 0 for never.
 func (p *profile) firstControl() (first int64) {
-	blind := p.sipDown == 0 && p.mediaDown == 0
 	for _, e := range p.control {
-		if e.Sound > 0 && (e.Answered > 0 || e.OneWay && blind) && (first == 0 || e.First < first) {
+		if e.Sound > 0 && (e.Answered > 0 || e.OneWay && !p.tap.twoWay) && (first == 0 || e.First < first) {
 			first = e.First
 		}
 	}

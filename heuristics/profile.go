@@ -10,6 +10,7 @@ import (
 // counts that they keep in Evidence. Everything in it is bounded.
 type profile struct {
 	line       ident.Line
+	tap        *tap
 	epoch      int64 // ns, when the counts were opened
 	first      int64
 	last       int64
@@ -45,6 +46,7 @@ type profile struct {
 	voiceCalls    []uint64 // first few distinct calls with a confirmed stream of the line
 	streams       int
 	talk          int64 // ns of confirmed streams sent by the line
+	unsignalled   int   // voice streams of a line that shows no signalling
 	openMedia     int   // unbound confirmed streams of the line now
 	clocks        []clock
 	userAgent     string
@@ -68,17 +70,24 @@ type profile struct {
 	active     []Span
 }
 
+// tap is what all lines share: what the tap has shown of itself.
+type tap struct {
+	twoWay bool // both directions of some conversation
+}
+
 // openCall is a call of the line that is not over.
 type openCall struct {
-	inbound  bool
-	counted  bool
-	up       bool
-	early    bool // the line sent media before it answered
-	onset    int64
-	answer   int64
-	others   int
-	category [2]int
+	inbound bool
+	counted bool
+	up      bool
+	early   bool // the line sent media before it answered
+	answer  int64
+	marks   []mark
+	room    [12]mark
 }
+
+// mark is one event that a call counts: place in the model and category.
+type mark struct{ signal, category int16 }
 
 type account struct {
 	key, userKey uint64
@@ -92,11 +101,13 @@ type peer struct {
 	roles [nRoles]uint32
 }
 
-// leg is an answered inbound call that is over, waiting to be compared with
-// what else the line did at the same times.
+// leg is a call that is over, waiting to be compared with what else the line
+// did at the same times before it counts.
 type leg struct {
 	span
-	peer ident.Addr
+	until   int64 // last message of it
+	marks   []mark
+	inbound bool // answered and inbound: it may have an onward leg
 }
 
 type span struct{ from, to int64 }
@@ -109,7 +120,7 @@ const (
 	maxCalled    = 8192
 	maxAccounts  = 512
 	maxPeers     = 64
-	maxLegs      = 1024
+	maxLegs      = 4096
 	maxClocks    = 64
 	maxRefreshes = 64
 	maxOpen      = 4096

@@ -31,12 +31,18 @@ const (
 	legWait = 15 * second
 )
 
-// settleLegs counts the legs that have waited long enough, or all of them.
-func (p *profile) settleLegs(now int64, all bool, count func(category int)) {
+// settleLegs counts the calls that have waited long enough, or all of them.
+func (p *profile) settleLegs(now int64, all bool, apply func(mark), leg func(category int)) {
 	kept := p.legs[:0]
 	for _, l := range p.legs {
-		if !all && now-l.to < legWait {
+		if !all && now-l.until < legWait {
 			kept = append(kept, l)
+			continue
+		}
+		for _, m := range l.marks {
+			apply(m)
+		}
+		if !l.inbound {
 			continue
 		}
 		category := 0
@@ -46,8 +52,9 @@ func (p *profile) settleLegs(now int64, all bool, count func(category int)) {
 				break
 			}
 		}
-		count(category)
+		leg(category)
 	}
+	clear(p.legs[len(kept):])
 	p.legs = kept
 	old := 0
 	for old < len(p.onward) && now-p.onward[old].to > 2*legWait {
@@ -64,8 +71,10 @@ func (p *profile) addOnward(s span) {
 	}
 }
 
-func (p *profile) addLeg(l leg) {
-	if len(p.legs) < maxLegs {
-		p.legs = append(p.legs, l)
+func (p *profile) addLeg(l leg) bool {
+	if len(p.legs) >= maxLegs {
+		return false
 	}
+	p.legs = append(p.legs, l)
+	return true
 }

@@ -107,7 +107,7 @@ func dialQuiet() *dialect {
 	d := dialDBL()
 	d.name, d.agent, d.phoneOutside, d.lengthGap, d.forwards = "quiet", "", false, " ", "70"
 	d.sdpUser, d.sdpID = "-", unixID
-	d.rport = true
+	d.rport, d.bareStatic = true, true
 	return d
 }
 

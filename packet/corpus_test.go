@@ -90,6 +90,9 @@ func reference(data []byte) (p Packet, ok bool) {
 	if !ok {
 		return p, false
 	}
+	if len(data) > 0xffff || len(udp.Contents) < 8 {
+		return p, false // it takes lengths modulo 65536, and gives a layer for a cut header too
+	}
 	p.SrcPort, p.DstPort, p.Proto, p.Payload = uint16(udp.SrcPort), uint16(udp.DstPort), UDP, udp.Payload
 	return p, true
 }

@@ -313,7 +313,7 @@ func FuzzDefrag(f *testing.F) {
 		d := NewDefrag(DefragConfig{Datagrams: 4, Fragments: 8, Bytes: 8192})
 		now := int64(0)
 		body := fill(4096, 'x')
-		for len(script) >= 4 {
+		for n := 0; len(script) >= 4 && n < 100; n++ {
 			// identification and version; offset; length; flags and time
 			id, offset, length, rest := script[0], int(script[1])*64, int(script[2])*16+int(script[3]>>5), script[3]
 			script = script[4:]

@@ -472,7 +472,7 @@ func FuzzStreams(f *testing.F) {
 			}
 			ends[h] = p.TCPSeq + uint32(len(p.Payload))
 		}
-		for len(script) >= 4 {
+		for n := 0; len(script) >= 4 && n < 100; n++ {
 			// connection, direction and flags; sequence; how; length
 			who, seq, how, length := script[0], uint32(script[1])*8, script[2], int(script[3])
 			script = script[4:]

@@ -23,6 +23,7 @@ type joiner struct {
 	media    *bindings
 
 	now       int64 // of the record at work
+	up, down  bool  // directions that media showed
 	tick      int64 // next time to advance the tables
 	order     []record
 	intervals []rtp.Interval // that wait for their time
@@ -92,9 +93,23 @@ func (j *joiner) play(done int, now int64) int {
 			break
 		}
 		j.advance(t)
+		j.direction(iv)
 		j.streams.Interval(iv)
 	}
 	return done
+}
+
+// direction learns from media whether the tap shows both directions.
+func (j *joiner) direction(iv *rtp.Interval) {
+	if j.up && j.down || !j.homes.Known() {
+		return
+	}
+	_, src := j.line(iv.Flow.Src, iv.Flow.Realm)
+	_, dst := j.line(iv.Flow.Dst, iv.Flow.Realm)
+	j.up, j.down = j.up || src, j.down || dst
+	if j.up && j.down {
+		j.lines.TwoWay()
+	}
 }
 
 // advance moves the clock of every table, at whole seconds so that it does not

@@ -138,7 +138,7 @@ func options(authority string) Options {
 }
 
 func findings() []heuristics.Finding {
-	plain := heuristics.Finding{Line: ident.Line{Addr: addr("192.0.2.200"), Realm: 1}, Nearest: "office phones", Score: -3.1, Margin: -7, PeakScore: -3.1, PeakMargin: -7, First: start.UnixNano(), Last: start.UnixNano()}
+	plain := heuristics.Finding{Line: ident.Line{Addr: addr("192.0.2.200"), Realm: 1}, Nearest: "office phones", Score: -3.1, Margin: -7, Device: heuristics.Device{Channels: 1}, First: start.UnixNano(), Last: start.UnixNano()}
 	return []heuristics.Finding{box(), hostile(), plain}
 }
 
@@ -360,6 +360,23 @@ func TestSummaryGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "summary.txt", b.Bytes())
+}
+
+func TestDevice(t *testing.T) {
+	for _, c := range []struct {
+		in   heuristics.Device
+		want string
+	}{
+		{heuristics.Device{}, ""},
+		{heuristics.Device{Channels: 1}, ""},
+		{heuristics.Device{Channels: 2}, "unknown make, 2 channels"},
+		{heuristics.Device{Vendor: "DBL"}, "DBL"},
+		{heuristics.Device{Model: "GoIP", Channels: 1}, "GoIP, 1 channel"},
+	} {
+		if got := device(c.in); got != c.want {
+			t.Errorf("device(%+v) = %q, want %q", c.in, got, c.want)
+		}
+	}
 }
 
 func TestSelect(t *testing.T) {

@@ -162,7 +162,8 @@ func (t *table) finding(f *heuristics.Finding) {
 		t.row("probability", chance(Probability(f.Margin, t.o.OneIn))+" that this is a box, if one such line in "+
 			count(t.o.OneIn)+" is and the others are of the nearest class")
 	}
-	if f.PeakScore > f.Score+0.05 || f.PeakMargin > f.Margin+0.05 {
+	// Below watch no verdict stands on what was.
+	if f.Verdict >= heuristics.Watch && (f.PeakScore > f.Score+0.05 || f.PeakMargin > f.Margin+0.05) {
 		t.row("highest", "score "+total(max(f.PeakScore, f.Score))+", margin "+total(max(f.PeakMargin, f.Margin))+
 			" earlier in this epoch")
 	}
@@ -294,10 +295,10 @@ func column(v float64, known bool) string {
 
 func device(d heuristics.Device) string {
 	s := strings.TrimSpace(d.Vendor + " " + d.Model)
-	if d.Channels > 0 {
-		if s == "" {
-			s = "unknown make"
-		}
+	if s == "" && d.Channels > 1 { // one channel is what every telephone has
+		s = "unknown make"
+	}
+	if s != "" && d.Channels > 0 {
 		s += ", " + counted(d.Channels, "channel")
 	}
 	return s

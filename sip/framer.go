@@ -201,11 +201,11 @@ func contentLength(head []byte) int64 {
 	var l Leniency
 	pos := bytes.IndexByte(head, '\n') + 1
 	for {
-		name, value, next, kind := nextHeader(head, pos, &l)
-		if kind == lineEnd {
+		id, _, value, next := nextHeader(head, pos, &l)
+		if id == headerEnd {
 			return -1
 		}
-		if kind == lineHeader && headerOf(name) == headerLength {
+		if id == headerLength {
 			return readNumber(value, 1<<32-1, &l)
 		}
 		pos = next

@@ -84,15 +84,15 @@ const headersToFollow = 1<<headerVia | 1<<headerFrom | 1<<headerTo | 1<<headerCa
 func (h *headers) read(b []byte, pos int, m *Message) (int, ParseError) {
 	h.expires = -1
 	for n := 0; ; n++ {
-		name, value, next, kind := nextHeader(b, pos, &m.Lenient)
+		id, name, value, next := nextHeader(b, pos, &m.Lenient)
 		pos = next
-		if kind == lineEnd {
+		if id == headerEnd {
 			break
 		}
 		if n == maxHeaders {
 			return pos, ErrTooManyHeaders
 		}
-		if kind == lineBad {
+		if id == headerBad {
 			m.Lenient |= LenientHeader
 			continue
 		}
@@ -102,7 +102,7 @@ func (h *headers) read(b []byte, pos int, m *Message) (int, ParseError) {
 			m.Shape = ident.Hash(m.Shape, name)
 			h.lastNamed = name
 		}
-		h.one(headerOf(name), name, value, m)
+		h.one(id, name, value, m)
 	}
 	if h.seen&headersToFollow == 0 {
 		return pos, ErrNoHeaders
@@ -134,6 +134,8 @@ func (h *headers) one(id header, name, value []byte, m *Message) {
 				break
 			}
 		}
+		return
+	case headerPlain:
 		return
 	case headerVia:
 		if !again {

@@ -122,62 +122,14 @@ func (s *start) readStatus(line []byte) ParseError {
 	return 0
 }
 
-type lineKind uint8
-
-const (
-	lineHeader lineKind = iota
-	lineBad             // no colon, or nothing before it
-	lineEnd             // the empty line behind the headers, or the end of b
-)
-
-// nextHeader reads the header that begins at pos of b, its folds included, and
-// says where the next one begins. next is always above pos unless b is at its
-// end.
-func nextHeader(b []byte, pos int, l *Leniency) (name, value []byte, next int, kind lineKind) {
-	if pos >= len(b) {
-		*l |= LenientNoEnd
-		return nil, nil, len(b), lineEnd
-	}
-	end := 0 // of the value, without its line end
-	for next = pos; ; {
-		n := bytes.IndexByte(b[next:], '\n')
-		if n < 0 {
-			next, end = len(b), len(b)
-			break
-		}
-		end, next = next+n, next+n+1
-		if end > pos && b[end-1] == '\r' {
-			end--
-		} else {
-			*l |= LenientLineEnd
-		}
-		if end == pos {
-			return nil, nil, next, lineEnd
-		}
-		if next >= len(b) || b[next] != ' ' && b[next] != '\t' {
-			break
-		}
-	}
-	line := b[pos:end]
-	colon := bytes.IndexByte(line, ':')
-	if colon <= 0 {
-		return nil, nil, next, lineBad
-	}
-	name = line[:colon]
-	for len(name) > 0 && (name[len(name)-1] == ' ' || name[len(name)-1] == '\t') {
-		name = name[:len(name)-1]
-	}
-	if len(name) == 0 {
-		return nil, nil, next, lineBad
-	}
-	return name, trim(line[colon+1:]), next, lineHeader
-}
-
-// header is one of the header fields that are read.
+// header is one of the header fields that are read, or what a line is instead.
 type header uint8
 
 const (
-	headerOther header = iota
+	headerEnd header = iota // the empty line behind the headers, or the end of the bytes
+	headerBad               // no colon, or nothing before it
+	headerOther
+	headerPlain // known by name, not read
 	headerVia
 	headerFrom
 	headerTo
@@ -195,6 +147,117 @@ const (
 	headerForwards
 	headerDate
 )
+
+// nextHeader reads the header that begins at pos of b, its folds included, and
+// says where the next one begins. next is always above pos unless b is at its
+// end.
+func nextHeader(b []byte, pos int, l *Leniency) (id header, name, value []byte, next int) {
+	if pos < len(b) {
+		// "Name: value", CRLF, and no fold: nearly every line there is.
+		n := pos + bytes.IndexByte(b[pos:], '\n')
+		if n > pos && b[n-1] == '\r' && n+1 < len(b) && b[n+1] > ' ' {
+			line := b[pos : n-1]
+			id, c := usualHeader(line)
+			if c > 0 && len(line) > c+2 && line[c+1] == ' ' && line[c+2] > ' ' && line[len(line)-1] > ' ' {
+				return id, line[:c], line[c+2:], n + 1
+			}
+		}
+	}
+	return oddHeader(b, pos, l)
+}
+
+// usualHeader says which header line begins with, spelled as it usually is, and
+// how long its name is; 0 when it is none of the usual ones.
+func usualHeader(line []byte) (header, int) {
+	if len(line) < 16 {
+		return headerOther, 0
+	}
+	switch line[0] {
+	case 'V':
+		if string(line[:4]) == "Via:" {
+			return headerVia, 3
+		}
+	case 'F':
+		if string(line[:5]) == "From:" {
+			return headerFrom, 4
+		}
+	case 'T':
+		if string(line[:3]) == "To:" {
+			return headerTo, 2
+		}
+	case 'M':
+		if string(line[:13]) == "Max-Forwards:" {
+			return headerForwards, 12
+		}
+	case 'U':
+		if string(line[:11]) == "User-Agent:" {
+			return headerUserAgent, 10
+		}
+	case 'A':
+		if string(line[:6]) == "Allow:" {
+			return headerPlain, 5
+		}
+	case 'S':
+		if string(line[:10]) == "Supported:" {
+			return headerPlain, 9
+		}
+	case 'C':
+		switch {
+		case string(line[:8]) == "Call-ID:":
+			return headerCallID, 7
+		case string(line[:8]) == "Contact:":
+			return headerContact, 7
+		case string(line[:5]) == "CSeq:":
+			return headerCSeq, 4
+		case string(line[:13]) == "Content-Type:":
+			return headerType, 12
+		case string(line[:15]) == "Content-Length:":
+			return headerLength, 14
+		}
+	}
+	return headerOther, 0
+}
+
+// oddHeader is nextHeader for every line, however it is written.
+func oddHeader(b []byte, pos int, l *Leniency) (id header, name, value []byte, next int) {
+	if pos >= len(b) {
+		*l |= LenientNoEnd
+		return headerEnd, nil, nil, len(b)
+	}
+	end := 0 // of the value, without its line end
+	for next = pos; ; {
+		n := bytes.IndexByte(b[next:], '\n')
+		if n < 0 {
+			next, end = len(b), len(b)
+			break
+		}
+		end, next = next+n, next+n+1
+		if end > pos && b[end-1] == '\r' {
+			end--
+		} else {
+			*l |= LenientLineEnd
+		}
+		if end == pos {
+			return headerEnd, nil, nil, next
+		}
+		if next >= len(b) || b[next] != ' ' && b[next] != '\t' {
+			break
+		}
+	}
+	line := b[pos:end]
+	colon := bytes.IndexByte(line, ':')
+	if colon <= 0 {
+		return headerBad, nil, nil, next
+	}
+	name = line[:colon]
+	for len(name) > 0 && (name[len(name)-1] == ' ' || name[len(name)-1] == '\t') {
+		name = name[:len(name)-1]
+	}
+	if len(name) == 0 {
+		return headerBad, nil, nil, next
+	}
+	return headerOf(name), name, trim(line[colon+1:]), next
+}
 
 // headerOf names a header field: first as it is usually spelled, then in any
 // case and in compact form (RFC 3261 section 7.3.3, RFC 6665 for "o").
@@ -223,14 +286,14 @@ func headerOf(name []byte) header {
 	case "Max-Forwards":
 		return headerForwards
 	case "Allow", "Supported", "Accept", "Record-Route", "Route", "Authorization":
-		return headerOther
+		return headerPlain
 	}
 	return headerAnyCase(name)
 }
 
 func headerAnyCase(name []byte) header {
 	var word string
-	var h header
+	h := headerOther
 	switch len(name) {
 	case 1:
 		switch name[0] | 0x20 {

@@ -73,12 +73,12 @@ func sdpOf(part []byte) ([]byte, bool) {
 	var l Leniency
 	found := false
 	for pos, lines := n+1, 0; lines < maxHeaders; lines++ {
-		name, value, next, kind := nextHeader(part, pos, &l)
+		id, _, value, next := nextHeader(part, pos, &l)
 		pos = next
-		if kind == lineEnd {
+		if id == headerEnd {
 			return part[pos:], found
 		}
-		if kind == lineHeader && headerOf(name) == headerType {
+		if id == headerType {
 			found = fold(value, "application/sdp")
 		}
 	}

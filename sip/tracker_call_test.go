@@ -510,6 +510,18 @@ func TestCalls(t *testing.T) {
 			calls:  []outcome{{Invite: 1, Answer: 900, End: 2000, Cause: 200, EndedBy: SideCallee, Seen: both, Caller: "A"}},
 		},
 
+		{
+			name: "a BYE seen only when it is sent again, after its answer",
+			script: `
+				1    A>B INVITE
+				900  B>A 200/INVITE tt=t
+				8050 B>A 200/BYE    tt=t br=b3 cseq=2
+				8500 A>B BYE        tt=t br=b3 cseq=2
+				8550 B>A 200/BYE    tt=t br=b3 cseq=2`,
+			events: "1 started, 1 answered, 1 ended",
+			calls:  []outcome{{Invite: 1, Answer: 900, End: 8050, Cause: 200, EndedBy: SideCaller, Seen: both, Caller: "A"}},
+		},
+
 		// Forgers: an A that cannot read what B says.
 		{
 			name: "a forger's ACK does not verify nor answer",
@@ -534,6 +546,23 @@ func TestCalls(t *testing.T) {
 				95   A>B ACK        tt=guess br=b5 cseq=2`,
 			events: "1 started | 1 ended",
 			calls:  []outcome{{Invite: 1, Reinvites: 2, Seen: both, Caller: "A"}},
+		},
+		{
+			name: "without the INVITE nobody knows who chose the tag",
+			script: `
+				60   B>A 180/INVITE tt=guess
+				70   A>B ACK        tt=guess`,
+			events: "1 started, 1 ringing | 1 ended",
+			calls:  []outcome{{Ringing: 60, Seen: both, Caller: "A"}},
+		},
+		{
+			name: "the callee's own packets prove nothing",
+			script: `
+				1    A>B INVITE
+				60   B>A 180/INVITE tt=t
+				70   B>A UPDATE     ft=z tt=t br=b2`,
+			events: "1 started, 1 ringing | 1 ended",
+			calls:  []outcome{{Invite: 1, Ringing: 60, Seen: both, Caller: "A"}},
 		},
 		{
 			name: "an echoed BYE in mid-call proves nothing",

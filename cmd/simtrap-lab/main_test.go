@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"simtrap/lab"
+)
+
+func run(args ...string) (string, error) {
+	var out bytes.Buffer
+	c := command(&out, io.Discard)
+	c.SetArgs(args)
+	err := c.Execute()
+	return out.String(), err
+}
+
+func TestList(t *testing.T) {
+	out, err := run("list")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) != len(lab.Scenarios()) {
+		t.Errorf("%d lines for %d scenarios", len(lines), len(lab.Scenarios()))
+	}
+	for i, s := range lab.Scenarios() {
+		if !strings.HasPrefix(lines[i], s.Name+" ") || !strings.HasSuffix(lines[i], s.Text) {
+			t.Errorf("line %q for %s", lines[i], s.Name)
+		}
+	}
+}
+
+func TestMake(t *testing.T) {
+	dir := t.TempDir()
+	file, truth := filepath.Join(dir, "a.pcap"), filepath.Join(dir, "a.json")
+	if _, err := run("make", "goip-line", "-o", file, "--truth", truth, "--seed", "3", "--duration", "1m", "--encap", "pppoe", "--view", "up"); err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.Stat(file)
+	if err != nil || st.Size() < 10_000 {
+		t.Errorf("capture: %v, %v", st, err)
+	}
+	b, err := os.ReadFile(truth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got lab.Truth
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Scenario != "goip-line" || got.Seed != 3 || got.View != "up" || got.Encap != "pppoe" || len(got.Lines) != 1 || len(got.Lines[0].Cards) != 8 {
+		t.Errorf("truth: %+v", got)
+	}
+}
+
+func TestMakeFails(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.pcap")
+	for _, args := range [][]string{
+		{"make", "no-such", "-o", file},
+		{"make", "demo"},
+		{"make", "-o", file},
+		{"make", "home-voip", "-o", file, "--view", "sideways"},
+		{"make", "home-voip", "-o", filepath.Join(dir, "none", "a.pcap")},
+	} {
+		if _, err := run(args...); err == nil {
+			t.Errorf("%v was taken", args)
+		}
+		if _, err := os.Stat(file); err == nil {
+			t.Errorf("%v left a file", args)
+		}
+	}
+}
