@@ -88,3 +88,21 @@ func TestPcapngTimes(t *testing.T) {
 		}
 	}
 }
+
+// No file makes a reader keep more interfaces than a frame can number.
+func TestPcapngInterfaces(t *testing.T) {
+	n := newNg(binary.BigEndian)
+	for range maxInterfaces {
+		n.iface(1, 0)
+	}
+	n.enhanced(maxInterfaces-1, 1, "x", 1)
+	at := int64(len(n.b))
+	n.iface(1, 0).enhanced(0, 1, "x", 1)
+	f := open(t, Options{}, write(t, t.TempDir(), "a.pcapng", n.b))
+	if got := drain(t, f); len(got) != 1 || got[0].Port != maxInterfaces-1 {
+		t.Errorf("%+v", got)
+	}
+	if d := cmp.Diff([]Damage{{File: "a.pcapng", Kind: Corrupt, Offset: at, Count: 1}}, cleaned(f.Damages())); d != "" {
+		t.Error(d)
+	}
+}

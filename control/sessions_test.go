@@ -520,3 +520,43 @@ func TestEvidenceApart(t *testing.T) {
 		t.Errorf("%d evidences, %d keys", len(all), len(keys))
 	}
 }
+
+// A gateway that repeats itself does not answer itself.
+func TestRepeatedIsNotAnswered(t *testing.T) {
+	x := newWire(t, Limits{})
+	for i := range int64(4) {
+		for c := range int64(2) {
+			text := keepalive(int(i), fmt.Sprint("g", c), imei1, imsi1, iccid1)
+			x.udp(up(uint16(20000+c)), i*30*second, text)
+			x.udp(up(uint16(20000+c)), i*30*second+3*second, text)
+		}
+	}
+	if e := x.about(gateway); e.Answered != 0 || e.Sound != 16 || !e.OneWay {
+		t.Errorf("%d answered of %d", e.Answered, e.Sound)
+	}
+}
+
+// A stream of which only the gateway's side is seen is not answered.
+func TestTCPOneSide(t *testing.T) {
+	x := newWire(t, Limits{})
+	for i := range uint32(6) {
+		at := int64(i) * 45 * second
+		x.tcp(up(33000), at, dwg(i, at, 7, 2, 0, 0))
+	}
+	if e := x.about(gateway); e.Answered != 0 || e.Sound != 5 || e.Verified != (Tally{}) {
+		t.Errorf("%+v", e)
+	}
+}
+
+// What the peer answered for is counted among itself: a card seen before in a
+// message without an answer takes nothing from it.
+func TestVerifiedTally(t *testing.T) {
+	x := newWire(t, Limits{})
+	x.udp(up(1), 0, keepalive(1, "g0", imei1, imsi1, iccid1))
+	x.udp(up(2), second, keepalive(2, "g1", imei1, imsi1, iccid1))
+	x.udp(up(2).back(), second+1e6, "reg:2;status:0;")
+	e := x.about(gateway)
+	if e.Seen != (Tally{2, 1, 1, 1}) || e.Verified != (Tally{1, 1, 1, 1}) {
+		t.Errorf("seen %+v, verified %+v", e.Seen, e.Verified)
+	}
+}

@@ -173,7 +173,7 @@ const serves = 8
 // subscriber: it grants registrations, serves many, or is farther from the tap
 // than its peer. With home prefixes nobody asks.
 func (l *Lines) farEnd(p *profile) bool {
-	if l.config.SidesKnown || len(p.control) > 0 {
+	if l.config.Homes.Known() || len(p.control) > 0 {
 		return false
 	}
 	if p.registrar {
@@ -181,23 +181,26 @@ func (l *Lines) farEnd(p *profile) bool {
 	}
 	talkers := 0
 	var first *peer
+	var most, total uint32
 	for _, x := range p.peers {
 		n := x.roles[roleTrunkPeer] + x.roles[roleRegistrar]
 		if n == 0 {
 			continue
 		}
 		talkers++
-		if first == nil || n > first.roles[roleTrunkPeer]+first.roles[roleRegistrar] || n == first.roles[roleTrunkPeer]+first.roles[roleRegistrar] && x.addr.Compare(first.addr) < 0 {
-			first = x
+		total += n
+		if n > most || n == most && x.addr.Compare(first.addr) < 0 {
+			first, most = x, n
 		}
-	}
-	if talkers >= serves {
-		return true
 	}
 	if first == nil {
 		return false
 	}
-	other := l.table[ident.Line{Addr: first.addr, Realm: p.line.Realm}]
+	// A server's customers are many; a gateway has one that outweighs the rest.
+	if talkers >= serves && 2*most <= total {
+		return true
+	}
+	other := l.table[l.config.Homes.LineOf(first.addr, p.line.Realm)]
 	return other != nil && other.sipUp > 0 && p.sipUp > 0 && p.hops >= other.hops+2
 }
 
@@ -367,7 +370,7 @@ func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 	if !p.proof {
 		unseen = append(unseen, p.wanting()...)
 	}
-	if !l.config.SidesKnown {
+	if !l.config.Homes.Known() {
 		unseen = append(unseen, "no home prefixes were given (--home): which end is the subscriber's is taken from signalling")
 	}
 	if p.unsupported > 0 {

@@ -13,9 +13,9 @@ import (
 
 // Config of Lines. Zero values mean the defaults.
 type Config struct {
-	SidesKnown bool  // home prefixes tell which end of a call is the subscriber's
-	MaxLines   int   // lines with a profile, 200,000
-	Epoch      int64 // ns after which a line's counts are opened afresh, 28 days
+	Homes    *ident.Homes // tell which end of a call is the subscriber's; may be nil
+	MaxLines int          // lines with a profile, 200,000
+	Epoch    int64        // ns after which a line's counts are opened afresh, 28 days
 }
 
 // Lines is the table of all lines and what is known of them. It is fed by one

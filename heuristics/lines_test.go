@@ -19,6 +19,15 @@ func testLines(t testing.TB, c Config) *Lines {
 	return l
 }
 
+func home(t testing.TB) *ident.Homes {
+	t.Helper()
+	h, err := ident.ParseHomes([]string{"203.0.113.0/24"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
 func addr(s string) ident.Addr {
 	a, ok := ident.ParseAddr([]byte(s))
 	if !ok {
@@ -102,7 +111,7 @@ func mobiles(p *play, n int, o callOptions) {
 }
 
 func TestTerminatingLineIsWatched(t *testing.T) {
-	p := newPlay(testLines(t, Config{SidesKnown: true}))
+	p := newPlay(testLines(t, Config{Homes: home(t)}))
 	mobiles(p, 30, callOptions{})
 	f := p.finding(t)
 	if f.Verdict < Watch {
@@ -119,7 +128,7 @@ func TestStrangersMoveNothing(t *testing.T) {
 		"answers to forged INVITEs that nobody acknowledged": {unverified: true},
 		"only the direction towards the line":                {downOnly: true},
 	} {
-		p := newPlay(testLines(t, Config{SidesKnown: true}))
+		p := newPlay(testLines(t, Config{Homes: home(t)}))
 		mobiles(p, 60, o)
 		f := p.finding(t)
 		if f.Verdict != None || f.Calls.Verified != 0 || f.Calls.DistinctCalled != 0 {
@@ -134,7 +143,7 @@ func TestStrangersMoveNothing(t *testing.T) {
 }
 
 func TestUpstreamAloneCounts(t *testing.T) {
-	p := newPlay(testLines(t, Config{SidesKnown: true}))
+	p := newPlay(testLines(t, Config{Homes: home(t)}))
 	mobiles(p, 30, callOptions{upOnly: true})
 	if f := p.finding(t); f.Calls.DistinctCalled != 30 {
 		t.Errorf("calls %+v", f.Calls)
@@ -142,7 +151,7 @@ func TestUpstreamAloneCounts(t *testing.T) {
 }
 
 func TestNoVoiceNoVerdict(t *testing.T) {
-	p := newPlay(testLines(t, Config{SidesKnown: true}))
+	p := newPlay(testLines(t, Config{Homes: home(t)}))
 	mobiles(p, 60, callOptions{noMedia: true})
 	f := p.finding(t)
 	if f.Verdict != None {
@@ -154,7 +163,7 @@ func TestNoVoiceNoVerdict(t *testing.T) {
 }
 
 func TestOwnAccountsExonerate(t *testing.T) {
-	p := newPlay(testLines(t, Config{SidesKnown: true}))
+	p := newPlay(testLines(t, Config{Homes: home(t)}))
 	for i := range 24 {
 		p.l.Registration(p.line, &sip.Registration{AccountKey: uint64(i + 1), UserKey: uint64(5000 + i), ContactKey: uint64(i + 1),
 			Client: sip.Party{Addr: p.line.Addr, Port: 5060}, Registrar: sip.Party{Addr: p.far}, Accepted: 1, Seen: sip.SeenRequest | sip.SeenResponse, First: p.now, Last: p.now})
@@ -170,7 +179,7 @@ func TestOwnAccountsExonerate(t *testing.T) {
 
 // Forged addresses cannot push out a line with evidence, and cost bounded room.
 func TestFloodKeepsEvidence(t *testing.T) {
-	l := testLines(t, Config{SidesKnown: true, MaxLines: 100})
+	l := testLines(t, Config{Homes: home(t), MaxLines: 100})
 	p := newPlay(l)
 	mobiles(p, 5, callOptions{})
 	for i := range 10_000 {
@@ -188,7 +197,7 @@ func TestFloodKeepsEvidence(t *testing.T) {
 }
 
 func TestEpochOpensFreshCounts(t *testing.T) {
-	p := newPlay(testLines(t, Config{SidesKnown: true}))
+	p := newPlay(testLines(t, Config{Homes: home(t)}))
 	mobiles(p, 30, callOptions{})
 	p.now += 29 * 24 * 60 * minute
 	p.inbound(callOptions{callee: 1, class: ident.NumberLandline})
@@ -199,7 +208,7 @@ func TestEpochOpensFreshCounts(t *testing.T) {
 
 // A verdict once reached stands, and the finding says what the score is now.
 func TestVerdictStandsForItsEpoch(t *testing.T) {
-	p := newPlay(testLines(t, Config{SidesKnown: true}))
+	p := newPlay(testLines(t, Config{Homes: home(t)}))
 	mobiles(p, 30, callOptions{})
 	if f := p.finding(t); f.Verdict < Watch {
 		t.Fatalf("verdict %v", f.Verdict)

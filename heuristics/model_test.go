@@ -161,7 +161,7 @@ func TestFamiliesAreCapped(t *testing.T) {
 func TestMarginKeepsItsPromise(t *testing.T) {
 	m := testModel(t)
 	r := rand.New(rand.NewPCG(7, 8))
-	const lines = 1500
+	const lines = 500
 	for k := range len(m.classes) - 1 {
 		cl := &m.classes[k]
 		over := 0

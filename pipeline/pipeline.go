@@ -82,7 +82,7 @@ func newRun(cfg Config) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := heuristics.NewLines(model, heuristics.Config{SidesKnown: cfg.Homes.Known()})
+	lines, err := heuristics.NewLines(model, heuristics.Config{Homes: cfg.Homes})
 	if err != nil {
 		return nil, err
 	}

@@ -41,10 +41,10 @@ func replay(file string) ([]Interval, error) {
 	return ivs, nil
 }
 
-// corpusStreams is how many streams are in truth in the public captures of
-// which a first-packet heuristic says that they may hold RTP, from reading
-// them: a sequence and a timestamp that go on in step at a packet time in use.
-// Those not listed have none.
+// corpusStreams is how many streams we confirm in the public captures of which
+// a first-packet heuristic says that they may hold RTP: a guard against change,
+// taken from what this package found and held plausible by payload type, packet
+// time and direction, not an independent truth. Those not listed have none.
 var corpusStreams = map[string]int{
 	"false_positives.pcapng":   6, // PCMA and AMR calls
 	"skinny.pcap":              6, // PCMU

@@ -52,7 +52,8 @@ type Call struct {
 
 	// CalleeKey is a keyed hash of the called number in the form that
 	// ident.Plan.Classify gives, 0 when unknown or withheld. A call to the
-	// callee's own account has that Registration's UserKey.
+	// callee's own account has that Registration's UserKey, unless To names
+	// another telephone number: then that is the called one.
 	CalleeKey   uint64
 	CallerKey   uint64
 	CalleeClass ident.NumberClass

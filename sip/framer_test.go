@@ -26,6 +26,8 @@ func TestFramer(t *testing.T) {
 	bare := "SIP/2.0 200 OK\r\ni: d\r\n\r\n"
 	folded := "SIP/2.0 200 OK\r\nl :\r\n 3\r\n\r\nxyz"
 	unix := "SIP/2.0 200 OK\nl: 2\n\nxy"
+	// The 64 KiB of aligned end with a line.
+	aligned := "SIP/2.0 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("y", 11)+"\r\n", maxMessage/16-1)
 	long := "SIP/2.0 200 OK\r\nl: 70000\r\n\r\n"
 	endless := "SIP/2.0 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("y", 97)+"\r\n", 700)
 	for _, x := range []struct {
@@ -45,6 +47,8 @@ func TestFramer(t *testing.T) {
 		{"junk between", a + "xyz: 1\r\nfoo\r\n" + b, []string{a, b}, FramerStats{Messages: 2, Resyncs: 1, Skipped: 13}},
 		{"length too large", long + a, []string{a}, FramerStats{Messages: 1, TooLong: 1, Skipped: uint64(len(long))}},
 		{"headers without end", endless + "\r\n" + a, []string{a}, FramerStats{Messages: 1, TooLong: 1, Skipped: uint64(len(endless)), KeepAlive: 1}},
+		{"headers without end, cut between lines", aligned + a, []string{a}, FramerStats{Messages: 1, TooLong: 1, Skipped: maxMessage}},
+		{"no headers", "SIP/2.0 200 OK\r\n\r\n" + a + "a b SIP/2.0\n\n" + b, []string{"SIP/2.0 200 OK\r\n\r\n", a, "a b SIP/2.0\n\n", b}, FramerStats{Messages: 4, NoLength: 2}},
 		{"negative length", "SIP/2.0 200 OK\r\nl: -4\r\n\r\n" + a, []string{"SIP/2.0 200 OK\r\nl: -4\r\n\r\n", a}, FramerStats{Messages: 2, NoLength: 1}},
 		{"long first line", strings.Repeat("x", 5000) + "\n" + a, []string{a}, FramerStats{Messages: 1, Resyncs: 1, Skipped: 5001}},
 	} {

@@ -260,12 +260,13 @@ func (t *Tracker) contactPlace(user uint64, client ident.Addr, realm ident.Realm
 }
 
 // ownAccount gives the UserKey of the account that client registered under the
-// contact user with hash user, else user itself.
-func (t *Tracker) ownAccount(user uint64, client ident.Addr, realm ident.Realm) uint64 {
-	if i, ok := t.contacts[t.contactPlace(user, client, realm)]; ok {
-		return t.regs.at(i).UserKey
+// contact user with hash user, if there is one.
+func (t *Tracker) ownAccount(user uint64, client ident.Addr, realm ident.Realm) (key uint64, ok bool) {
+	i, ok := t.contacts[t.contactPlace(user, client, realm)]
+	if !ok {
+		return 0, false
 	}
-	return user
+	return t.regs.at(i).UserKey, true
 }
 
 func (t *Tracker) accountKey(m *Message) uint64 {

@@ -186,7 +186,14 @@ func (t *Tracker) numbers(c *call, m *Message) {
 		called = m.URIUser
 	}
 	c.CalleeKey, c.CalleeClass = t.user(called)
-	c.CalleeKey = t.ownAccount(c.CalleeKey, c.Callee.Addr, c.Realm)
+	if own, ok := t.ownAccount(c.CalleeKey, c.Callee.Addr, c.Realm); ok {
+		c.CalleeKey = own
+		// A proxy writes the contact into the request-URI (RFC 3261 section
+		// 16.6); the number that was dialled then stands in To only.
+		if key, class := t.user(m.To.User); key != 0 && key != own && class != ident.NumberUnknown && class != ident.NumberInternal {
+			called, c.CalleeKey, c.CalleeClass = m.To.User, key, class
+		}
+	}
 	c.CalledUser = ident.NewNumber(called[:min(len(called), maxText)])
 	caller := m.PAI
 	if len(caller) == 0 {
