@@ -315,6 +315,7 @@ func TestRefused(t *testing.T) {
 		{"fragment header in ipv4", capture.LinkRaw, proto4(44, 17, 0, 0, 0, 0, 0, 0, 0), Ignored, NotUDPOrTCP},
 		{"extension cut", capture.LinkRaw, next6(0, 17, 0, 0, 0), Malformed, ExtensionCut},
 		{"extension too long", capture.LinkRaw, next6(60, 17, 9, 0, 0, 0, 0, 0, 0), Malformed, ExtensionBad},
+		{"extension just too long", capture.LinkRaw, next6(60, 17, 1, 0, 0, 0, 0, 0, 0), Malformed, ExtensionBad},
 		{"fragment header cut", capture.LinkRaw, next6(44, 17, 9, 0, 0, 0, 0, 0), Malformed, ExtensionCut},
 		{"authentication short", capture.LinkRaw, proto4(51, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), Malformed, ExtensionBad},
 		{"authentication long", capture.LinkRaw, proto4(51, 17, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), Malformed, ExtensionBad},
@@ -397,6 +398,7 @@ func TestWireBeyondBelief(t *testing.T) {
 // What only resembles a tunnel stays the datagram it is.
 func TestNotQuiteTunnels(t *testing.T) {
 	udp4 := ipVariants[0].build(t, UDP, transport(t, UDP, message))
+	udp6 := ipVariants[3].build(t, UDP, transport(t, UDP, message))
 	gtpu := func(h []byte) []byte { return append(h, udp4...) }
 	n := len(udp4)
 	vxlanHeader := []byte{8, 0, 0, 0, 0, 0, 42, 0}
@@ -419,6 +421,8 @@ func TestNotQuiteTunnels(t *testing.T) {
 		{"gtp extension beyond", 2152, gtpu(gtpHeader(4, []byte{0, 0, 0, 0x85, 255, 0, 0, 0}, n)), false},
 		{"gtp extension missing", 2152, gtpHeader(4, []byte{0, 0, 0, 0x85}, 0), false},
 		{"gtp options missing", 2152, gtpHeader(4, []byte{0, 0}, 0), false},
+		{"gtp ipv6", 2152, append(gtpHeader(0, nil, len(udp6)), udp6...), true},
+		{"gtp ipv6 length short", 2152, append(gtpHeader(0, nil, len(udp6)-1), udp6...), false},
 		{"gtp inner version", 2152, patch(gtpu(gtpHeader(0, nil, n)), 8, 0x55), false},
 		{"gtp inner header", 2152, patch(gtpu(gtpHeader(0, nil, n)), 8, 0x41), false},
 		{"gtp empty", 2152, gtpHeader(0, nil, 0), false},

@@ -279,7 +279,7 @@ func (d *Defrag) evict(i int32, r Reason) {
 }
 
 func (d *Defrag) expire(now int64) {
-	for d.oldest != 0 && now > d.entries[d.oldest].first && now-d.entries[d.oldest].first >= d.cfg.Hold {
+	for d.oldest != 0 && now-d.entries[d.oldest].first >= d.cfg.Hold {
 		d.evict(d.oldest, FragmentTimeout)
 	}
 }

@@ -402,6 +402,6 @@ var encapsulations = []encapsulation{
 			}
 			return serialize(t, ether(layers.EthernetTypeIPv4), outer4(17), &layers.UDP{SrcPort: 50000, DstPort: 4789},
 				&layers.VXLAN{ValidIDFlag: true, VNI: 42}, ether(layers.EthernetTypeIPv6), outer6(47),
-				&layers.GRE{Protocol: layers.EthernetTypeIPv4}, outer4(proto), gopacket.Payload(ip))
+				&layers.GRE{Protocol: layers.EthernetTypeIPv6}, outer6(proto), gopacket.Payload(ip))
 		}},
 }

@@ -38,7 +38,7 @@ func (s *Streams) check(t interface{ Fatalf(string, ...any) }) {
 			bytes := 0
 			at := h.next
 			for _, g := range h.held {
-				if int32(g.seq-at) < 0 || len(h.held) > 0 && h.held[0].seq == h.next || g.length < uint32(len(g.data)) || g.length == 0 {
+				if int32(g.seq-at) < 0 || len(h.held) > 0 && h.held[0].seq == h.next || g.length < uint32(len(g.data)) || g.length == 0 || g.length > maxWire {
 					t.Fatalf("held segments are out of order")
 				}
 				at = g.seq + g.length
@@ -155,6 +155,12 @@ func TestStreamsRules(t *testing.T) {
 		{"reset that interests", []*Packet{flags(RST, up(1, "INV"))}, nil, nil, 0},
 		{"ports used anew", []*Packet{up(1, "INV"), up(9, "z"), flags(SYN, up(5000, "")), up(5001, "INVb"), up(5005, "c")}, []string{"0:INV", "0:[5]z", "0:INVb", "0:c"}, map[Reason]uint64{SegmentHeld: 1, GapEnd: 1}, 1},
 		{"far and of no interest", []*Packet{up(1, "INV"), up(1<<30, "z"), up(4, "b")}, []string{"0:INV", "0:b"}, map[Reason]uint64{SegmentFar: 1}, 1},
+		{"far behind", []*Packet{up(1<<22, "INV"), up(1, "z"), up(1, "INVb"), up(5, "c")}, []string{"0:INV", "0:[4290772990]INVb", "0:c"},
+			map[Reason]uint64{SegmentFar: 1, StreamRestarted: 1}, 1},
+		{"far behind the end", []*Packet{up(1, "INV"), flags(FIN|ACK, up(4, "")), up(4+1<<22, "INVb"), up(8+1<<22, "c")}, []string{"0:INV", "0:[4194304]INVb", "0:c"},
+			map[Reason]uint64{StreamRestarted: 1}, 1},
+		{"end that is behind", []*Packet{up(1, "INV"), flags(FIN|ACK, up(2, "")), up(4, "b")}, []string{"0:INV", "0:b"}, nil, 1},
+		{"ports used anew close by", []*Packet{up(1, "INV"), flags(FIN|ACK, up(4, "")), flags(SYN, up(1, "")), up(2, "INVb")}, []string{"0:INV", "0:INVb"}, nil, 1},
 		{"far ahead", []*Packet{up(1, "INV"), up(6, "z"), up(4+1<<22, "INVb"), up(8+1<<22, "c")}, []string{"0:INV", "0:[2]z", "0:[4194301]INVb", "0:c"},
 			map[Reason]uint64{SegmentHeld: 1, GapEnd: 1, StreamRestarted: 1}, 1},
 		{"idle", []*Packet{up(1, "INV"), segment4(599*second, 0, 1, 1, 0, ""), segment4(600*second, 0, 1, 1, 0, "")}, []string{"0:INV"}, map[Reason]uint64{StreamIdle: 1}, 0},
@@ -191,6 +197,10 @@ func TestStreamsKeepApart(t *testing.T) {
 	}
 	if fmt.Sprint(ids) != "[1 2 3 1 2 3]" {
 		t.Fatal(ids)
+	}
+	b.Realm = 2
+	if st, _ := s.find(b, s.streams[1].hash); st != nil {
+		t.Fatal("found in another realm")
 	}
 }
 
@@ -405,6 +415,22 @@ func TestStreamsFlood(t *testing.T) {
 		}
 		if s.Counters[GapMemoryFull] < 300 || s.Counters[GapMemoryFull]+uint64(s.held/1064) != 400 {
 			t.Fatal(s.held, named(&s.Counters))
+		}
+	})
+	t.Run("a stream that ends by losing its buffer", func(t *testing.T) {
+		s := NewStreams(StreamConfig{Total: 200}, sipLike)
+		script(t, s, segment4(0, 0, 1, 1, ACK, "INV"), segment4(0, 1, 1, 9, ACK, "x"), segment4(0, 1, 1, 10, FIN|ACK, ""),
+			segment4(0, 0, 1, 5, FIN|ACK, "c"), segment4(0, 0, 1, 8, ACK, string(fill(100, 'x'))))
+		if s.Len() != 0 || s.held != 0 || s.Counters[GapMemoryFull] != 1 || s.Counters[GapEnd] != 1 {
+			t.Fatal(s.Len(), s.held, named(&s.Counters))
+		}
+	})
+	t.Run("a stream that ends by losing its buffer to another", func(t *testing.T) {
+		s := NewStreams(StreamConfig{Total: 200}, sipLike)
+		script(t, s, segment4(0, 0, 1, 1, ACK, "INV"), segment4(0, 1, 1, 9, ACK, "x"), segment4(0, 1, 1, 10, FIN|ACK, ""),
+			segment4(0, 0, 1, 5, FIN|ACK, "c"), segment4(0, 0, 2, 1, ACK, "INV"), segment4(0, 0, 2, 8, ACK, string(fill(100, 'x'))))
+		if s.Len() != 1 || s.held != 164 {
+			t.Fatal(s.Len(), s.held, named(&s.Counters))
 		}
 	})
 	t.Run("beyond all buffers at once", func(t *testing.T) {
