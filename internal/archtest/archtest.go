@@ -41,6 +41,7 @@ func arrows() map[string][]string {
 		"lab":        {},
 		"internal":   {},
 		"cmd":        {anything},
+		"cases":      {anything},
 	}
 }
 
