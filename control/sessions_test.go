@@ -72,7 +72,6 @@ type plan struct {
 	late     int64 // of the answers
 	wrong    bool  // answers carry another number
 	bad      bool  // check digits of the IMEI are wrong
-	upDown   way   // 0: the gateway's
 	copies   int   // of every packet, 1 ms apart
 }
 

@@ -60,7 +60,9 @@ func (h *Homes) LineOf(a Addr, r Realm) Line {
 		if h != nil && h.len6 > 0 && h.len6 <= 128 {
 			n = h.len6
 		}
-		a = a.mask(n)
+		if n < 128 {
+			return Line{Addr: a.mask(n), Realm: r, Bits: uint8(n)}
+		}
 	}
 	return Line{Addr: a, Realm: r}
 }

@@ -165,23 +165,36 @@ type Realm uint16
 type Line struct {
 	Addr  Addr
 	Realm Realm
+	Bits  uint8 // prefix length where the line is a prefix, 0 for a whole address
 }
 
 // Hash mixes the line with seed.
-func (l Line) Hash(seed uint64) uint64 { return l.Addr.Hash(seed + uint64(l.Realm)) }
+func (l Line) Hash(seed uint64) uint64 { return l.Addr.Hash(seed + uint64(l.Realm) + uint64(l.Bits)<<32) }
 
 // Compare orders lines by realm, then address.
 func (l Line) Compare(m Line) int {
 	if l.Realm != m.Realm {
 		return int(l.Realm) - int(m.Realm)
 	}
-	return l.Addr.Compare(m.Addr)
+	if c := l.Addr.Compare(m.Addr); c != 0 {
+		return c
+	}
+	return int(l.Bits) - int(m.Bits)
 }
 
-// String gives the address alone, or "realm-N/address" outside realm 0.
-func (l Line) String() string {
-	if l.Realm == 0 {
+// Prefix gives the address, or the prefix where the line is one
+// ("2001:db8:1:2::/64"), without the realm.
+func (l Line) Prefix() string {
+	if l.Bits == 0 {
 		return l.Addr.String()
 	}
-	return "realm-" + strconv.Itoa(int(l.Realm)) + "/" + l.Addr.String()
+	return l.Addr.String() + "/" + strconv.Itoa(int(l.Bits))
+}
+
+// String gives the prefix alone, or "realm-N/prefix" outside realm 0.
+func (l Line) String() string {
+	if l.Realm == 0 {
+		return l.Prefix()
+	}
+	return "realm-" + strconv.Itoa(int(l.Realm)) + "/" + l.Prefix()
 }

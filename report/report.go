@@ -46,9 +46,9 @@ func (o *Options) line(l ident.Line) string {
 		return l.String()
 	}
 	if name := o.Realm(l.Realm); name != "" {
-		return name + "/" + l.Addr.String()
+		return name + "/" + l.Prefix()
 	}
-	return l.Addr.String()
+	return l.Prefix()
 }
 
 func (o *Options) number(n ident.Number) string {

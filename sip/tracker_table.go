@@ -47,10 +47,9 @@ type chain struct {
 	n           int
 }
 
-const (
-	none      int32 = -1
-	slotChunk       = 64
-)
+const none int32 = -1
+
+const slotChunk = 64
 
 func newTable[T any](limit int) *table[T] {
 	t := &table[T]{limit: limit, index: make(map[uint64]int32)}
