@@ -48,7 +48,7 @@ func (j *joiner) line(a ident.Addr, r ident.Realm) (ident.Line, bool) {
 }
 
 // take works off what the shards have emitted by now.
-func (j *joiner) take(all *[shards]*shard, now int64) {
+func (j *joiner) take(all *[shards]*output, now int64) {
 	j.order = j.order[:0]
 	for i, s := range all {
 		for k := range s.records {
@@ -78,9 +78,6 @@ func (j *joiner) take(all *[shards]*shard, now int64) {
 	done = j.play(done, now)
 	j.advance(now)
 	j.intervals = append(j.intervals[:0], j.intervals[done:]...)
-	for _, s := range all {
-		s.reset()
-	}
 }
 
 // play hands on the intervals from done on whose time has come: every shard
@@ -230,8 +227,8 @@ func (j *joiner) stream(s *rtp.Stream, ended bool) {
 }
 
 // finish takes the last records and ends everything that is open.
-func (j *joiner) finish(all *[shards]*shard) {
-	j.take(all, j.now)
+func (j *joiner) finish(all *[shards]*output, now int64) {
+	j.take(all, now)
 	for i := range j.intervals {
 		j.streams.Interval(&j.intervals[i])
 	}

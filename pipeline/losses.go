@@ -18,10 +18,9 @@ func (r *run) losses() []Loss {
 		}
 	}
 	var decode packet.Counters
-	for _, f := range r.front {
-		decode.Merge(&f.decoder.Counters)
-	}
-	decode.Merge(&r.defrag.Counters)
+	// All workers see the same frames; one of them speaks for all.
+	decode.Merge(&r.workers[0].decoder.Counters)
+	decode.Merge(&r.workers[0].defrag.Counters)
 
 	var shard shardLosses
 	var framer sip.FramerStats

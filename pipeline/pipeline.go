@@ -1,10 +1,11 @@
 // Package pipeline joins sources, decoders and verdicts, once, for files and
 // taps alike.
 //
-// Frames are decoded in batches by any number of workers. What they hold is
-// spread over a fixed number of shards by the pair of addresses, so that a
-// datagram, its answer and the TCP stream around them meet in one place
-// whatever the number of workers. Shards emit records tagged with time and
+// What frames hold is spread over a fixed number of shards by the pair of
+// addresses, so that a datagram, its answer and the TCP stream around them meet
+// in one place. Every worker is given every batch, decodes all of it and keeps
+// what belongs to its own shards: decoding twice costs less than handing
+// packets over, and no worker waits for another. Shards emit records tagged with time and
 // sequence; one joiner puts them in order and does everything that crosses
 // flows or lines. So the same input gives the same findings, byte for byte.
 package pipeline
@@ -22,7 +23,6 @@ import (
 	"simtrap/heuristics"
 	"simtrap/heuristics/catalogue"
 	"simtrap/ident"
-	"simtrap/packet"
 )
 
 // Config of a run.
@@ -56,15 +56,19 @@ func Run(ctx context.Context, src capture.Source, cfg Config) (*Result, error) {
 
 type run struct {
 	cfg     Config
-	workers int
 	shards  [shards]*shard
-	front   []*front // one per worker
-	defrag  *packet.Defrag
+	workers []*worker
 	join    *joiner
 	stats   Stats
 	now     int64 // time of the newest frame
+}
 
+// epoch is some batches on their way through the stages.
+type epoch struct {
 	batches []*capture.Batch
+	now     int64 // time of its newest frame, or of an earlier one's
+	outputs [shards]*output
+	done    sync.WaitGroup
 }
 
 func newRun(cfg Config) (*run, error) {
@@ -86,155 +90,112 @@ func newRun(cfg Config) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{cfg: cfg, workers: cfg.Workers, defrag: packet.NewDefrag(packet.DefragConfig{Seed: cfg.Seed})}
+	r := &run{cfg: cfg}
 	for i := range r.shards {
 		r.shards[i] = newShard(cfg.Seed)
 	}
-	for range r.workers {
-		r.front = append(r.front, &front{realms: &r.cfg.Realms, seed: cfg.Seed})
+	for i := range min(cfg.Workers, shards) {
+		r.workers = append(r.workers, newWorker(i, min(cfg.Workers, shards), &r.cfg, &r.shards))
 	}
 	r.join = newJoiner(&r.cfg, lines)
 	return r, nil
 }
 
+// read takes the source through all stages, an epoch at a time. With several
+// workers the next epoch is read, and the one before joined, while they work.
 func (r *run) read(ctx context.Context, src capture.Source) error {
+	var before *epoch
 	for {
-		b, err := src.Next(ctx)
+		e, err := r.next(ctx, src)
+		if before != nil {
+			before.done.Wait()
+			r.collect(before)
+		}
+		r.start(e)
+		if before != nil {
+			r.settle(before)
+		}
+		before = e
 		if err == nil {
-			r.batches = append(r.batches, b)
-			if len(r.batches) < epochBatches {
-				continue
-			}
+			err = ctx.Err()
 		}
-		r.epoch()
-		switch {
-		case errors.Is(err, io.EOF):
+		if err == nil {
+			continue
+		}
+		e.done.Wait()
+		r.collect(e)
+		r.settle(e)
+		if errors.Is(err, io.EOF) {
 			return nil
-		case err != nil:
-			return err
-		case ctx.Err() != nil:
-			return ctx.Err()
 		}
+		return err
 	}
 }
 
-// epoch takes what was read through all stages.
-func (r *run) epoch() {
-	for _, b := range r.batches {
-		if n := len(b.Frames); n > 0 {
-			if r.stats.First == 0 || b.Frames[0].Time < r.stats.First {
-				r.stats.First = b.Frames[0].Time
-			}
-			r.now = max(r.now, b.Frames[n-1].Time)
-			r.stats.Frames += uint64(n)
-			for i := range b.Frames {
-				r.stats.Bytes += uint64(b.Frames[i].Len)
-			}
+// next reads the batches of one epoch.
+func (r *run) next(ctx context.Context, src capture.Source) (*epoch, error) {
+	e := &epoch{}
+	for len(e.batches) < epochBatches {
+		b, err := src.Next(ctx)
+		if err != nil {
+			e.now = r.now
+			return e, err
+		}
+		e.batches = append(e.batches, b)
+		n := len(b.Frames)
+		if n == 0 {
+			continue
+		}
+		if r.stats.Frames == 0 {
+			r.stats.First = b.Frames[0].Time
+		}
+		r.now = max(r.now, b.Frames[n-1].Time)
+		r.stats.Frames += uint64(n)
+		for i := range b.Frames {
+			r.stats.Bytes += uint64(b.Frames[i].Len)
 		}
 	}
-	if r.workers == 1 {
-		r.serial()
-	} else {
-		r.parallel()
+	e.now = r.now
+	return e, nil
+}
+
+// start sets the workers on an epoch; a single one does it at once.
+func (r *run) start(e *epoch) {
+	if len(r.workers) == 1 {
+		r.workers[0].work(e)
+		return
 	}
-	r.join.take(&r.shards, r.now)
-	for _, b := range r.batches {
+	for _, w := range r.workers {
+		e.done.Go(func() { w.work(e) })
+	}
+}
+
+// collect takes from the shards what they emitted in an epoch.
+func (r *run) collect(e *epoch) {
+	for i, s := range &r.shards {
+		e.outputs[i] = s.swap()
+	}
+}
+
+// settle joins what an epoch emitted, after which its batches are free.
+func (r *run) settle(e *epoch) {
+	r.join.take(&e.outputs, e.now)
+	for i, o := range &e.outputs {
+		r.shards[i].spare = o
+	}
+	for _, b := range e.batches {
 		b.Release()
 	}
-	r.batches = r.batches[:0]
-}
-
-// serial decodes and hands on frame by frame, without lists between.
-func (r *run) serial() {
-	f := r.front[0]
-	p := &f.packet
-	for _, b := range r.batches {
-		for i := range b.Frames {
-			kind := f.decode(b, i, p)
-			if kind == packet.Fragment {
-				if !r.reassemble(f, p) {
-					continue
-				}
-			} else if kind != packet.Datagram && kind != packet.Segment {
-				continue
-			}
-			r.shards[f.shardOf(p)].packet(p)
-		}
-	}
-	for _, s := range &r.shards {
-		s.sweep(r.now)
-	}
-}
-
-// reassemble adds a fragment and decodes on what it completed. The payload is
-// copied: it lies in the reassembler's buffer.
-func (r *run) reassemble(f *front, p *packet.Packet) bool {
-	for {
-		whole, ok := r.defrag.Add(p)
-		if !ok {
-			return false
-		}
-		switch f.decoder.Resume(whole, p) {
-		case packet.Datagram, packet.Segment:
-			p.Payload = append([]byte(nil), p.Payload...)
-			return true
-		case packet.Fragment:
-		default:
-			return false
-		}
-	}
-}
-
-// parallel does the same in phases: batches are decoded side by side into
-// lists per shard, fragments are put together by one, shards work side by side.
-func (r *run) parallel() {
-	lists := make([]*listing, len(r.batches))
-	r.each(len(r.batches), func(worker, i int) {
-		lists[i] = r.front[worker].list(r.batches[i])
-	})
-	for _, l := range lists {
-		for i := range l.fragments {
-			p := &l.fragments[i]
-			if r.reassemble(r.front[0], p) {
-				l.whole = append(l.whole, *p)
-			}
-		}
-	}
-	r.each(shards, func(_, i int) {
-		s := r.shards[i]
-		for _, l := range lists {
-			l.feed(i, r.front[0], s)
-		}
-		s.sweep(r.now)
-	})
-	for _, l := range lists {
-		l.recycle()
-	}
-}
-
-// each runs work for 0 to n-1 on all workers.
-func (r *run) each(n int, work func(worker, i int)) {
-	var wg sync.WaitGroup
-	next := make(chan int, n)
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	for w := range min(r.workers, n) {
-		wg.Go(func() {
-			for i := range next {
-				work(w, i)
-			}
-		})
-	}
-	wg.Wait()
+	e.batches = nil
 }
 
 func (r *run) finish() *Result {
-	for _, s := range &r.shards {
+	e := &epoch{now: r.now}
+	for i, s := range &r.shards {
 		s.flush()
+		e.outputs[i] = s.swap()
 	}
-	r.join.finish(&r.shards)
+	r.join.finish(&e.outputs, e.now)
 	r.stats.Last = r.now
 	return r.result()
 }

@@ -19,18 +19,23 @@ type shard struct {
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
 
-	// What the joiner takes after each epoch.
-	records   []record
-	messages  []message
-	controls  []control.Record
-	intervals []rtp.Interval
-	now       int64
-	seq       uint64 // of the packet at work
-	source    uint32
+	*output         // of this epoch
+	spare   *output // for the next one
+	now     int64
+	seq     uint64 // of the packet at work
+	source  uint32
 
 	piece     *packet.Packet // of the stream that is being framed
 	onMessage func([]byte)
 	onControl func(*control.Record)
+}
+
+// output is what a shard emits in one epoch, for the joiner.
+type output struct {
+	records   []record
+	messages  []message
+	controls  []control.Record
+	intervals []rtp.Interval
 }
 
 // shardLosses counts what shards did not hand on.
@@ -80,7 +85,7 @@ const (
 )
 
 func newShard(seed uint64) *shard {
-	s := &shard{seed: seed, control: control.New()}
+	s := &shard{seed: seed, control: control.New(), output: &output{}, spare: &output{}}
 	s.media = rtp.NewAccounting(rtp.Config{Seed: seed}, s.interval)
 	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: 1024}, s.interesting)
 	s.onMessage = s.framed
@@ -213,10 +218,11 @@ func (s *shard) flush() {
 	s.media.Flush()
 }
 
-// reset forgets what the joiner took.
-func (s *shard) reset() {
-	s.records = s.records[:0]
-	s.messages = s.messages[:0]
-	s.controls = s.controls[:0]
-	s.intervals = s.intervals[:0]
+// swap gives what was emitted and goes on with the spare, emptied.
+func (s *shard) swap() *output {
+	o := s.output
+	s.output, s.spare = s.spare, nil
+	s.records, s.messages = s.records[:0], s.messages[:0]
+	s.controls, s.intervals = s.controls[:0], s.intervals[:0]
+	return o
 }

@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"simtrap/capture"
+	"simtrap/packet"
+)
+
+// worker decodes every frame and feeds its own shards: those whose number
+// leaves its index when divided by the number of workers. Each puts fragments
+// together for itself, so that all see the same datagrams.
+type worker struct {
+	index, of int
+	seed      uint64
+	realms    *Realms
+	decoder   packet.Decoder
+	defrag    *packet.Defrag
+	shards    *[shards]*shard
+	packet    packet.Packet
+}
+
+func newWorker(index, of int, cfg *Config, all *[shards]*shard) *worker {
+	return &worker{index: index, of: of, seed: cfg.Seed, realms: &cfg.Realms, shards: all,
+		defrag: packet.NewDefrag(packet.DefragConfig{Seed: cfg.Seed})}
+}
+
+// work takes an epoch through the worker's shards.
+func (w *worker) work(e *epoch) {
+	p := &w.packet
+	for _, b := range e.batches {
+		for i := range b.Frames {
+			kind := w.decode(b, i, p)
+			whole := false
+			for kind == packet.Fragment {
+				data, ok := w.defrag.Add(p)
+				if !ok {
+					break
+				}
+				kind, whole = w.decoder.Resume(data, p), true
+			}
+			if kind != packet.Datagram && kind != packet.Segment {
+				continue
+			}
+			s := w.shardOf(p)
+			if s%w.of != w.index {
+				continue
+			}
+			if whole {
+				// It lies in the reassembler's buffer, which is used again.
+				p.Payload = append([]byte(nil), p.Payload...)
+			}
+			w.shards[s].packet(p)
+		}
+	}
+	for i := w.index; i < shards; i += w.of {
+		w.shards[i].sweep(e.now)
+	}
+}
+
+// decode fills p from frame i of b.
+func (w *worker) decode(b *capture.Batch, i int, p *packet.Packet) packet.Result {
+	f := &b.Frames[i]
+	p.Time, p.Seq, p.Source, p.TapPort, p.Realm = f.Time, b.Seq+uint64(i), b.Source, f.Port, 0
+	kind := w.decoder.Frame(f.Link, b.Data(i), f.Wire, p)
+	if len(w.realms.rules) > 0 {
+		p.Realm = w.realms.of(p)
+	}
+	return kind
+}
+
+// shardOf gives the same shard for both directions of a conversation.
+func (w *worker) shardOf(p *packet.Packet) int {
+	return int((p.Src.Hash(w.seed) ^ p.Dst.Hash(w.seed)) >> 32 % shards)
+}
