@@ -66,14 +66,23 @@ type Evidence struct {
 	// cards holds at most maxCards, by first sight. They are pointers because
 	// fmt asks no method of what is not exported, and would print what lies
 	// in place in clear.
-	cards  []*Card
-	number uint64 // of this evidence, never used again
+	cards   []*Card
+	dropped int    // cards forgotten that Sessions still counts
+	number  uint64 // of this evidence, never used again
 }
 
 // Key names the evidence by protocol, role and peer, among those of one owner.
 func (e *Evidence) Key() uint64 {
 	peer := e.Peer.As16()
 	return ident.Hash(ident.Hash(uint64(e.Role), []byte(e.Protocol)), peer[:])
+}
+
+// Reopen forgets what was counted, for a new epoch of the owner's line.
+func (e *Evidence) Reopen() {
+	e.First, e.Last, e.Sound, e.Answered, e.AnsweredFirst, e.AnsweredLast = 0, 0, 0, 0, 0, 0
+	e.Seen, e.Verified, e.Changes = Tally{}, Tally{}, 0
+	e.dropped += len(e.cards)
+	e.cards = nil
 }
 
 // Channels is how many channels were told apart.

@@ -165,7 +165,8 @@ func (s *Sessions) Record(r *Record) (sender, receiver *Evidence) {
 	mine := request{exchange: r.Exchange, time: r.Time, from: from, card: -1}
 	if r.Sound && (r.Sender == RoleGateway || r.Sender == RoleBank) {
 		e := s.evidence(r)
-		s.cards -= len(e.cards)
+		s.cards -= len(e.cards) + e.dropped
+		e.dropped = 0
 		at := e.card(r)
 		s.cards += len(e.cards)
 		if at < 0 && len(e.cards) >= maxCards {
@@ -385,5 +386,5 @@ func (s *Sessions) trim(e *Evidence) {
 
 func (s *Sessions) evicted(e *Evidence) {
 	s.stats.Evidences++
-	s.cards -= len(e.cards)
+	s.cards -= len(e.cards) + e.dropped
 }

@@ -1,8 +1,8 @@
 package heuristics
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 
@@ -28,20 +28,8 @@ const (
 const judgeEvery = 30 * second
 
 func (l *Lines) judgeIfDue(p *profile) {
-	if p.dirty && l.now-p.judged >= judgeEvery {
+	if p.dirty && p.kept && !l.closing && l.now-p.judged >= judgeEvery {
 		l.judge(p, false)
-	}
-}
-
-// settleOpen counts the calls that are still up at the end of the input.
-func (l *Lines) settleOpen(p *profile) {
-	ids := slices.Sorted(maps.Keys(p.open))
-	for _, id := range ids {
-		o := p.open[id]
-		for _, m := range o.marks {
-			l.apply(p, m)
-		}
-		o.marks = o.marks[:0]
 	}
 }
 
@@ -57,7 +45,7 @@ func (p *profile) enough() bool {
 
 // voice says whether three confirmed voice flows of different calls were sent
 // by the line.
-func (p *profile) voice() bool { return len(p.voiceCalls) >= watchFlows }
+func (p *profile) voice() bool { return max(p.voices, p.unsignalled) >= watchFlows }
 
 // judge brings the counts up to date and scores them. final settles what still
 // waits, at the end of the input.
@@ -65,7 +53,8 @@ func (l *Lines) judge(p *profile, final bool) {
 	if final {
 		l.settleOpen(p)
 	}
-	p.settleLegs(l.now, final, func(m mark) { l.apply(p, m) }, func(c int) { l.count(p, "one-leg", c) })
+	l.settleLegs(p, final)
+	l.keep(p)
 	for i := range l.signals {
 		s, at := &l.signals[i], l.place[i]
 		if s.static != nil && p.evidence.Static[at] == 0 {
@@ -73,14 +62,15 @@ func (l *Lines) judge(p *profile, final bool) {
 				p.evidence.Static[at] = int8(c + 1)
 			}
 		}
-		if s.seen != nil && !p.evidence.Sighted[at] {
+		if s.seen != nil {
+			// Read anew each time: a sighting that nobody answered may turn out
+			// to be no sighting, when the tap shows its other direction.
 			since, first, ok := s.seen(p)
-			switch {
-			case since == 0:
-			case ok:
-				p.evidence.Exposure[at], p.evidence.Sighted[at] = max(first-max(since, p.epoch), 0), true
-			default:
-				p.evidence.Exposure[at] = p.last - max(since, p.epoch)
+			since = max(since, p.epoch)
+			if p.evidence.Sighted[at] = ok; ok {
+				p.evidence.Exposure[at] = max(first-since, 0)
+			} else {
+				p.evidence.Exposure[at] = max(p.last-since, 0)
 			}
 		}
 	}
@@ -98,14 +88,17 @@ func (l *Lines) judge(p *profile, final bool) {
 // verdict applies VERDICT section 6 to the score as it stands.
 func (l *Lines) verdict(p *profile) Verdict {
 	v := None
+	if !p.proof {
+		p.oneWay, p.proofNote = false, ""
+	}
 	for _, e := range p.control {
 		proof, oneWay, reason := e.Proof()
 		switch {
 		case proof && !oneWay:
 			p.proof, p.proofNote = true, reason
 			return Case
-		case proof && !l.tap.twoWay:
-			v, p.proofNote = Review, reason
+		case proof && !p.proof && !l.tap.twoWay:
+			p.oneWay, p.proofNote = true, reason
 		}
 	}
 	if !p.enough() {
@@ -149,16 +142,22 @@ func (l *Lines) meetsCase(p *profile) bool {
 	return home >= caseFamiliesHome && nearest >= caseFamiliesNearest
 }
 
+// Closing says that the input has ended: what is told from now on is settled
+// and judged once, by Findings.
+func (l *Lines) Closing() { l.closing = true }
+
 // Findings judges every line once more, as at the end of the input or of a
-// reporting interval, and gives all of them: worst first, then by address.
-func (l *Lines) Findings(final bool) []Finding {
-	var out []Finding
+// reporting interval, and gives all of them, those of past epochs too: worst
+// first, then by address. Lines below least come without a ledger, which is
+// most of the work.
+func (l *Lines) Findings(final bool, least Verdict) []Finding {
+	out := slices.Clone(l.closed)
 	for _, p := range l.table {
 		if !p.kept || l.farEnd(p) {
 			continue
 		}
 		l.judge(p, final)
-		out = append(out, l.finding(p))
+		out = append(out, l.finding(p, p.standing() >= least))
 	}
 	slices.SortFunc(out, compareFindings)
 	return out
@@ -219,13 +218,16 @@ func compareFindings(a, b Finding) int {
 		}
 		return 1
 	}
-	return a.Line.Compare(b.Line)
+	if c := a.Line.Compare(b.Line); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.First, b.First)
 }
 
 // finding writes down what is known of a line. It changes nothing.
-func (l *Lines) finding(p *profile) Finding {
+func (l *Lines) finding(p *profile, ledger bool) Finding {
 	f := Finding{
-		Line: p.line, Verdict: p.verdict, Proof: p.proof,
+		Line: p.line, Verdict: p.standing(), Proof: p.proof,
 		Score: p.score.S, Margin: p.score.M, Nearest: p.score.Nearest,
 		PeakScore: p.peakScore, PeakMargin: p.peakMargin,
 		First: p.first, Last: p.last,
@@ -251,7 +253,9 @@ func (l *Lines) finding(p *profile) Finding {
 		}
 	}
 	f.Controllers = p.controllers()
-	f.Signals, f.Unseen = l.ledger(p)
+	if ledger {
+		f.Signals, f.Unseen = l.ledger(p)
+	}
 	return f
 }
 
@@ -385,7 +389,7 @@ func (p *profile) wanting() (out []string) {
 		return nil
 	}
 	if !p.voice() && p.firstControl() == 0 {
-		out = append(out, fmt.Sprintf("%d of 3 calls with a voice stream of the line: no verdict without them", len(p.voiceCalls)))
+		out = append(out, fmt.Sprintf("%d of 3 calls with a voice stream of the line: no verdict without them", p.voices))
 	} else if !p.enough() {
 		out = append(out, fmt.Sprintf("%d of %d calls in which both ends took part: no verdict without them", p.counted, watchCalls))
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"simtrap/control"
-	"simtrap/heuristics/catalogue"
 	"simtrap/ident"
 	"simtrap/rtp"
 	"simtrap/sip"
@@ -33,6 +32,8 @@ type Lines struct {
 	young, kept list
 	now         int64
 	tap         *tap
+	closing     bool
+	closed      []Finding // of past epochs, and of lines dropped for room
 	counters    Counters
 }
 
@@ -41,8 +42,10 @@ type Counters struct {
 	Lines        uint64 // profiles opened
 	EvictedYoung uint64 // profiles without evidence dropped for room
 	EvictedKept  uint64 // profiles with evidence dropped for room
-	CallsDropped uint64 // calls not followed: too many open on one line
+	CallsDropped uint64 // calls not counted: too many at once on one line
+	LegsDropped  uint64 // legs not kept for comparison: too many at once on one line
 	Unsupported  uint64 // calls that only one end vouches for
+	FindingsLost uint64 // findings of lines dropped or of past epochs, beyond what is kept
 }
 
 // NewLines makes an empty table. It fails when code and catalogue do not name
@@ -81,17 +84,12 @@ func (l *Lines) profile(line ident.Line, t int64) *profile {
 	l.now = max(l.now, t)
 	p := l.table[line]
 	if p == nil {
-		if len(l.table) >= l.config.MaxLines {
-			l.evict()
-		}
-		p = &profile{line: line, tap: l.tap, first: t, epoch: t, evidence: l.model.NewEvidence()}
+		l.room()
+		p = &profile{line: line, tap: l.tap, first: t, epoch: t}
 		l.table[line] = p
 		l.young.push(p)
 		l.counters.Lines++
 	} else {
-		if t-p.epoch >= l.config.Epoch {
-			l.reopen(p, t)
-		}
 		l.list(p).remove(p)
 		l.list(p).push(p)
 	}
@@ -99,12 +97,42 @@ func (l *Lines) profile(line ident.Line, t int64) *profile {
 	return p
 }
 
-// reopen starts a new epoch: fresh counts, and a verdict to be earned anew.
+// evident is profile for something that may count: when the epoch is over it
+// opens a new one first.
+func (l *Lines) evident(line ident.Line, t int64) *profile {
+	p := l.profile(line, t)
+	if t-p.epoch >= l.config.Epoch {
+		l.reopen(p, t)
+	}
+	return p
+}
+
+// reopen starts a new epoch: fresh counts, and a verdict to be earned anew. The
+// old one's finding is kept.
 func (l *Lines) reopen(p *profile, t int64) {
-	fresh := profile{line: p.line, tap: l.tap, first: p.first, epoch: t, last: p.last, evidence: l.model.NewEvidence(),
-		prev: p.prev, next: p.next, kept: p.kept, open: p.open, up: p.up, peakUp: p.up,
-		accounts: p.accounts, registrar: p.registrar, userAgent: p.userAgent, vendorKind: p.vendorKind, vendor: p.vendor, model: p.model}
-	*p = fresh
+	l.close(p)
+	for _, e := range p.control {
+		e.Reopen()
+	}
+	*p = profile{line: p.line, tap: l.tap, first: t, epoch: t, last: p.last, prev: p.prev, next: p.next, kept: p.kept,
+		open: p.open, up: p.up, peakUp: p.up, unbound: p.unbound, accounts: p.accounts, own: p.own, registrar: p.registrar, hops: p.hops,
+		control: p.control, userAgent: p.userAgent, vendorKind: p.vendorKind, vendor: p.vendor, model: p.model}
+}
+
+// close keeps the finding of a line whose profile goes, if it says anything.
+func (l *Lines) close(p *profile) {
+	if !p.kept || p.evidence == nil || l.farEnd(p) {
+		return
+	}
+	l.judge(p, true)
+	if p.standing() < Watch {
+		return
+	}
+	if len(l.closed) >= maxClosed {
+		l.counters.FindingsLost++
+		return
+	}
+	l.closed = append(l.closed, l.finding(p, true))
 }
 
 func (l *Lines) list(p *profile) *list {
@@ -114,23 +142,34 @@ func (l *Lines) list(p *profile) *list {
 	return &l.young
 }
 
+// keep notes that the line has evidence of its own.
 func (l *Lines) keep(p *profile) {
 	if !p.kept {
 		l.young.remove(p)
 		p.kept = true
 		l.kept.push(p)
 	}
+	if p.evidence == nil {
+		p.evidence = l.model.NewEvidence()
+	}
 }
 
-func (l *Lines) evict() {
-	p := l.young.oldest()
-	if p != nil {
+// room drops the least interesting line when the table is full. Lines without
+// evidence have a quarter of it, so that strangers cannot fill it.
+func (l *Lines) room() {
+	switch {
+	case l.young.n >= max(l.config.MaxLines/4, 1):
+		l.drop(l.young.oldest())
 		l.counters.EvictedYoung++
-	} else if p = l.kept.oldest(); p != nil {
+	case l.young.n+l.kept.n >= l.config.MaxLines:
+		p := l.kept.oldest()
+		l.close(p)
+		l.drop(p)
 		l.counters.EvictedKept++
-	} else {
-		return
 	}
+}
+
+func (l *Lines) drop(p *profile) {
 	l.list(p).remove(p)
 	delete(l.table, p.line)
 }
@@ -142,6 +181,7 @@ func (l *Lines) count(p *profile, id string, category int) {
 }
 
 func (l *Lines) apply(p *profile, m mark) {
+	l.keep(p)
 	l.model.Count(p.evidence, int(m.signal), int(m.category))
 	p.dirty = true
 }
@@ -153,9 +193,9 @@ func (l *Lines) ask(o *openCall, i, category int) {
 	}
 }
 
-// Packet notes one packet of signalling or control between a line and its far
-// end: which directions are visible. up is set when the line sent it.
-// ttl is the packet's time to live.
+// Packet notes one packet of signalling between a line and its far end: which
+// directions are visible. up is set when the line sent it. ttl is the packet's
+// time to live.
 func (l *Lines) Packet(line ident.Line, up bool, t int64, ttl uint8) {
 	p := l.profile(line, t)
 	if up {
@@ -182,47 +222,49 @@ func hops(ttl uint8) uint8 {
 	return 255 - ttl
 }
 
+// callKey names a call of a line: one that goes from a line to itself has two.
+func callKey(id uint64, inbound bool) uint64 {
+	k := id << 1
+	if inbound {
+		k |= 1
+	}
+	return k
+}
+
 // Call follows a call of the line. inbound is set when the line is the callee.
+// A call of which only the middle was seen is left out: who called is not known,
+// and a stranger can open any number of them.
 func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEvent) {
-	t := max(c.Last, c.Invite)
-	p := l.profile(line, t)
-	o := p.open[c.ID]
+	if c.Midway {
+		return
+	}
+	p := l.evident(line, max(c.Last, c.Invite))
+	key := callKey(c.ID, inbound)
+	o := p.open[key]
 	if o == nil {
-		if ev == sip.CallEnded && c.Cause == 0 && c.Answer == 0 {
-			return
-		}
 		if len(p.open) >= maxOpen {
-			l.counters.CallsDropped++
+			if ev == sip.CallStarted {
+				l.counters.CallsDropped++
+			}
 			return
 		}
-		o = &openCall{inbound: inbound}
+		if ev == sip.CallEnded {
+			return // dropped when it began
+		}
+		o = &openCall{id: c.ID, inbound: inbound}
 		o.marks = o.room[:0]
 		if p.open == nil {
 			p.open = make(map[uint64]*openCall)
 		}
-		p.open[c.ID] = o
+		p.open[key] = o
 		if inbound {
 			p.attemptsIn++
 		} else {
 			p.attemptsOut++
 		}
 	}
-	if c.Midway {
-		// Who called is not known; the call only takes up a channel.
-		if !o.up && ev != sip.CallEnded && c.Seen == sip.SeenRequest|sip.SeenResponse {
-			o.up = true
-			p.up++
-		}
-		if ev == sip.CallEnded {
-			delete(p.open, c.ID)
-			if o.up {
-				p.up--
-			}
-		}
-		return
-	}
 	l.tap.twoWay = l.tap.twoWay || c.Seen == sip.SeenRequest|sip.SeenResponse
-	if !o.counted && (ev == sip.CallVerified || ev == sip.CallAnswered || ev == sip.CallEnded) && supported(c, inbound) {
+	if !o.counted && (ev == sip.CallVerified || ev == sip.CallAnswered || ev == sip.CallEnded) && l.tap.supports(c, inbound) {
 		// A verified call counts once its outcome is known; one that still
 		// rings waits.
 		if c.Answer != 0 || c.Cause >= 300 || ev == sip.CallEnded {
@@ -235,25 +277,12 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 	l.judgeIfDue(p)
 }
 
-// counted adds a supported call to every signal that counts calls.
+// counted asks every signal about a supported call. What they say is in force
+// only when the call has settled.
 func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 	o.counted = true
 	l.keep(p)
-	f := &callFact{Call: c, inbound: o.inbound, others: p.up, early: o.early}
-	if p.counted == 0 {
-		p.firstCounted = c.Last
-	}
-	p.counted++
-	p.lastCounted = c.Last
-	if c.Verified {
-		p.verified++
-	}
-	if o.inbound {
-		p.inboundCounts++
-		p.saw(c.Caller.Addr, roleTrunkPeer)
-	} else {
-		p.saw(c.Callee.Addr, roleTrunkPeer)
-	}
+	f := &callFact{Call: c, inbound: o.inbound, others: p.up}
 	accepted := c.Answer != 0 || c.Ringing != 0 || c.Progress != 0
 	for i := range l.signals {
 		s := &l.signals[i]
@@ -263,6 +292,11 @@ func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 		if s.refused != nil && o.inbound && !accepted && c.Cause >= 400 {
 			l.ask(o, i, s.refused(p, f))
 		}
+	}
+	if o.inbound {
+		p.saw(c.Caller.Addr, roleTrunkPeer)
+	} else {
+		p.saw(c.Callee.Addr, roleTrunkPeer)
 	}
 	p.activate(c.Last)
 	if c.Answer != 0 {
@@ -282,38 +316,49 @@ func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 	}
 }
 
-// ended settles a call that is over.
+// ended settles a call that is over, or given up.
 func (l *Lines) ended(p *profile, o *openCall, c *sip.Call) {
-	delete(p.open, c.ID)
-	if o.inbound && !o.counted {
-		p.unsupported++
-		l.counters.Unsupported++
-	}
-	if o.counted {
-		f := &callFact{Call: c, inbound: o.inbound, early: o.early}
-		for i := range l.signals {
-			if s := &l.signals[i]; s.over != nil {
-				l.ask(o, i, s.over(p, f))
-			}
-		}
-	}
+	delete(p.open, callKey(c.ID, o.inbound))
 	if !o.counted {
+		if o.inbound {
+			p.unsupported++
+			l.counters.Unsupported++
+		}
 		return
+	}
+	f := &callFact{Call: c, inbound: o.inbound, early: o.early}
+	for i := range l.signals {
+		if s := &l.signals[i]; s.over != nil {
+			l.ask(o, i, s.over(p, f))
+		}
 	}
 	// The call waits for its onward leg, and so does all that it counts: what
 	// speaks for a box must not be in force before what speaks against it.
-	g := leg{span: span{o.answer, c.End}, until: c.Last, marks: o.marks, inbound: o.inbound && o.answer != 0 && c.End != 0}
+	g := leg{span: span{o.answer, c.End}, call: c.ID, at: c.Last, until: l.now, marks: o.marks, voice: o.voice,
+		inbound: o.inbound, answered: o.up, verified: c.Verified}
 	if o.up {
 		p.up--
-		if !o.inbound && c.End != 0 {
-			p.addOnward(g.span)
+		if !o.inbound {
+			l.onward(p, g.span)
 		}
 	}
-	if !p.addLeg(g) {
+	if len(p.legs) >= maxLegs {
 		l.counters.CallsDropped++
+		return
 	}
+	p.legs = append(p.legs, g)
 	p.activate(c.Last)
 	p.dirty = true
+}
+
+func (l *Lines) onward(p *profile, s span) {
+	if len(p.onward) >= maxLegs {
+		// From here on a missing leg shows nothing.
+		p.legsLost = true
+		l.counters.LegsDropped++
+		return
+	}
+	p.onward = append(p.onward, s)
 }
 
 func (l *Lines) agent(p *profile, s string) {
@@ -332,15 +377,24 @@ func (l *Lines) agent(p *profile, s string) {
 
 // Registration follows a registration that the line keeps up.
 func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
-	p := l.profile(line, r.Last)
-	if r.Seen&sip.SeenRequest == 0 || r.Seen&sip.SeenResponse != 0 && r.Accepted == 0 {
+	p := l.evident(line, r.Last)
+	both := sip.SeenRequest | sip.SeenResponse
+	if r.Seen == both && r.Accepted > 0 {
+		l.tap.twoWay = true
+	}
+	if r.Seen&sip.SeenRequest == 0 || r.Accepted == 0 && (r.Seen == both || l.tap.twoWay) {
 		return
 	}
 	l.keep(p)
 	a := p.accounts[r.AccountKey]
 	switch {
 	case r.Removed:
-		delete(p.accounts, r.AccountKey)
+		if a != nil {
+			delete(p.accounts, r.AccountKey)
+			if p.own[a.userKey]--; p.own[a.userKey] <= 0 {
+				delete(p.own, a.userKey)
+			}
+		}
 		return
 	case a == nil:
 		if len(p.accounts) >= maxAccounts {
@@ -348,9 +402,11 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 		}
 		if p.accounts == nil {
 			p.accounts = make(map[uint64]*account)
+			p.own = make(map[uint64]int)
 		}
 		a = &account{key: r.AccountKey, userKey: r.UserKey, account: r.Account, first: r.Last}
 		p.accounts[r.AccountKey] = a
+		p.own[r.UserKey]++
 	case r.Interval > 0:
 		if len(p.refreshes) < maxRefreshes {
 			p.refreshes = append(p.refreshes, r.Interval)
@@ -367,17 +423,30 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 	l.judgeIfDue(p)
 }
 
-// TwoWay notes that the tap shows both directions of some conversation. Then a
-// gateway's record that nobody answers is no gateway's.
+// TwoWay notes that the tap shows both directions of some conversation. Then
+// silence of one end is no blind spot, and what it would have to confirm counts
+// no more.
 func (l *Lines) TwoWay() { l.tap.twoWay = true }
+
+// OneWay says whether the tap has shown one direction only so far.
+func (l *Lines) OneWay() bool { return !l.tap.twoWay }
 
 // Registrar notes that an address grants registrations: a server.
 func (l *Lines) Registrar(line ident.Line, t int64) { l.profile(line, t).registrar = true }
 
-// Stream follows a confirmed voice stream. up is set when the line sends it,
-// ended when it is over.
+// Voice notes a confirmed stream that the line sends in one of its calls: what
+// it is worth depends on the call.
+func (l *Lines) Voice(line ident.Line, s *rtp.Stream) {
+	if p := l.table[line]; p != nil {
+		p.voiced(s)
+	}
+}
+
+// Stream follows a confirmed voice stream that has its counterpart in the other
+// direction, or comes from a tap that shows one direction only. up is set when
+// the line sends it, ended when it is over.
 func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
-	p := l.profile(line, s.End)
+	p := l.evident(line, s.End)
 	if !up {
 		if !ended {
 			p.mediaDown++
@@ -385,41 +454,36 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 		return
 	}
 	l.keep(p)
-	unbound := s.Call == 0
-	if !ended {
-		p.mediaUp++
-		p.streams++
-		if p.firstUp == 0 {
-			p.firstUp = s.Start
-		}
-		if len(p.voiceCalls) < 8 {
-			id := s.Call
-			if unbound {
-				id = ^s.ID
-			}
-			if !slices.Contains(p.voiceCalls, id) {
-				p.voiceCalls = append(p.voiceCalls, id)
-			}
-		}
-		if o := p.open[s.Call]; o != nil && (o.answer == 0 || s.Start < o.answer) {
-			o.early = true
-		}
-		if unbound && p.attemptsIn+p.attemptsOut == 0 {
-			l.count(p, "concurrency", concurrencyBin(p.openMedia))
-			p.unsignalled++
-			p.openMedia++
-			p.peakUp = max(p.peakUp, p.openMedia)
-		}
-		p.saw(s.Flow.Dst, roleMedia)
-		p.activate(s.Start)
+	if ended {
+		l.silent(p, s)
 		return
 	}
-	p.talk += s.End - s.Start
-	if unbound {
-		if p.openMedia > 0 {
-			p.openMedia--
+	p.mediaUp++
+	p.streams++
+	if p.firstUp == 0 {
+		p.firstUp = s.Start
+	}
+	if s.Call != 0 {
+		p.voiced(s)
+	} else if p.attemptsIn+p.attemptsOut == 0 && len(p.unbound) < maxOpen {
+		l.count(p, "concurrency", concurrencyBin(len(p.unbound)))
+		if p.unbound == nil {
+			p.unbound = make(map[uint64]struct{})
 		}
-		p.addOnward(span{s.Start, s.End})
+		p.unbound[s.ID] = struct{}{}
+		p.unsignalled++
+		p.peakUp = max(p.peakUp, len(p.unbound))
+	}
+	p.saw(s.Flow.Dst, roleMedia)
+	p.activate(s.Start)
+}
+
+// silent takes a stream of the line that is over.
+func (l *Lines) silent(p *profile, s *rtp.Stream) {
+	delete(p.unbound, s.ID)
+	p.talk += s.End - s.Start
+	if s.Call == 0 {
+		l.onward(p, span{s.Start, s.End})
 	}
 	if s.ClockOK && s.PPMError <= clockLimit && len(p.clocks) < maxClocks {
 		p.clocks = append(p.clocks, clock{s.PPM, s.PPMError})
@@ -429,20 +493,42 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	l.judgeIfDue(p)
 }
 
+// voiced notes that the line spoke in a call of its own.
+func (p *profile) voiced(s *rtp.Stream) {
+	for _, inbound := range [...]bool{true, false} {
+		if o := p.open[callKey(s.Call, inbound)]; o != nil {
+			o.voice = true
+			o.early = o.early || o.answer == 0 || s.Start < o.answer
+		}
+	}
+	for i := range p.legs {
+		if p.legs[i].call == s.Call {
+			p.legs[i].voice = true
+		}
+	}
+}
+
 // Control takes evidence that a gateway's own protocol gives about the line,
 // whenever it changed.
 func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
-	p := l.profile(line, t)
-	if !slices.Contains(p.control, e) {
-		if len(p.control) >= maxControl {
-			return
-		}
-		p.control = append(p.control, e)
-	}
-	if e.Sound > 0 {
-		l.keep(p)
-	}
+	p := l.evident(line, t)
 	l.tap.twoWay = l.tap.twoWay || e.Answered > 0
+	if !slices.Contains(p.control, e) {
+		p.control = append(p.control, e)
+		if len(p.control) > maxControl {
+			weakest := 0
+			for i, c := range p.control {
+				if c.Answered < p.control[weakest].Answered || c.Answered == p.control[weakest].Answered && c.Sound < p.control[weakest].Sound {
+					weakest = i
+				}
+			}
+			p.control = slices.Delete(p.control, weakest, weakest+1)
+		}
+	}
+	if !p.tap.counts(e) {
+		return
+	}
+	l.keep(p)
 	if p.firstUp == 0 {
 		p.firstUp = t
 	}
@@ -459,19 +545,18 @@ func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 	l.judgeIfDue(p)
 }
 
+// counts says whether evidence holds: the peer answered it, or cannot be seen.
+func (t *tap) counts(e *control.Evidence) bool {
+	return e.Sound > 0 && (e.Answered > 0 || e.OneWay && !t.twoWay)
+}
+
 // firstControl is when the line first sent a sound record of a gateway's
-// protocol that its peer answered, or whose peer cannot be seen; 0 for never.
+// protocol that holds; 0 for never.
 func (p *profile) firstControl() (first int64) {
 	for _, e := range p.control {
-		if e.Sound > 0 && (e.Answered > 0 || e.OneWay && !p.tap.twoWay) && (first == 0 || e.First < first) {
+		if p.tap.counts(e) && (first == 0 || e.First < first) {
 			first = e.First
 		}
 	}
 	return first
 }
-
-// Model gives the model in force.
-func (l *Lines) Model() *Model { return l.model }
-
-// Tables gives the catalogue in force.
-func (l *Lines) Tables() *catalogue.Catalogue { return l.model.cat }

@@ -95,7 +95,7 @@ func (p *play) inbound(o callOptions) {
 
 func (p *play) finding(t *testing.T) Finding {
 	t.Helper()
-	for _, f := range p.l.Findings(true) {
+	for _, f := range p.l.Findings(true, None) {
 		if f.Line == p.line {
 			return f
 		}
@@ -201,8 +201,98 @@ func TestEpochOpensFreshCounts(t *testing.T) {
 	mobiles(p, 30, callOptions{})
 	p.now += 29 * 24 * 60 * minute
 	p.inbound(callOptions{callee: 1, class: ident.NumberLandline})
-	if f := p.finding(t); f.Verdict != None || f.Calls.DistinctCalled != 1 {
-		t.Errorf("verdict %v, calls %+v in a new epoch", f.Verdict, f.Calls)
+	fs := p.l.Findings(true, None)
+	if len(fs) != 2 || fs[0].Verdict < Watch || fs[0].Calls.DistinctCalled != 30 || fs[1].Verdict != None || fs[1].Calls.DistinctCalled != 1 {
+		t.Errorf("want the old epoch's finding and a fresh one: %+v", fs)
+	}
+}
+
+// A line dropped for room leaves its finding behind.
+func TestEvictionKeepsFindings(t *testing.T) {
+	l := testLines(t, Config{Homes: home(t), MaxLines: 2})
+	first := newPlay(l)
+	mobiles(first, 30, callOptions{})
+	for i := range 3 {
+		p := newPlay(l)
+		p.id, p.now = uint64(1000*(i+1)), first.now+int64(i)*3600*second
+		p.line.Addr = addr(fmt.Sprintf("203.0.113.%d", 100+i))
+		mobiles(p, 2, callOptions{})
+	}
+	for _, f := range l.Findings(true, None) {
+		if f.Line == first.line && f.Verdict >= Watch {
+			return
+		}
+	}
+	t.Error("the finding of a line dropped for room is lost")
+}
+
+// Nobody but the two ends can make calls count on a tap that shows both
+// directions, even by sending in the line's name.
+func TestForgedAnswersCountNothing(t *testing.T) {
+	l := testLines(t, Config{Homes: home(t)})
+	l.TwoWay()
+	p := newPlay(l)
+	mobiles(p, 30, callOptions{upOnly: true})
+	if f := p.finding(t); f.Verdict != None || len(f.Signals) > 1 {
+		t.Errorf("verdict %v, %+v", f.Verdict, f.Signals)
+	}
+}
+
+// What an earlier one-way look let pass is taken back when the tap turns out to
+// show both directions.
+func TestOneWayIsProvisional(t *testing.T) {
+	l := testLines(t, Config{Homes: home(t)})
+	p := newPlay(l)
+	mobiles(p, 1, callOptions{upOnly: true})
+	l.TwoWay()
+	mobiles(p, 1, callOptions{upOnly: true})
+	if f := p.finding(t); f.Calls.Verified != 0 || len(f.Signals) > 1 {
+		t.Errorf("%+v", f.Signals)
+	}
+}
+
+// Calls that have not ended, or whose onward leg has not, do not count one-sided.
+func TestOpenCallsOfAnSBC(t *testing.T) {
+	l := testLines(t, Config{Homes: home(t)})
+	p := newPlay(l)
+	for i := range 40 {
+		at := p.now + int64(i)*2*second
+		for _, inbound := range []bool{true, false} {
+			p.id++
+			c := &sip.Call{ID: p.id, Invite: at, Progress: at + 4*second, Answer: at + 8*second, Last: at + 8*second, Verified: true, Seen: 3,
+				CalleeKey: uint64(1000 + i), CalleeClass: ident.NumberMobile, Caller: sip.Party{Addr: p.far}, Callee: sip.Party{Addr: p.line.Addr}}
+			if !inbound {
+				c.Caller, c.Callee = c.Callee, c.Caller
+			}
+			l.Call(p.line, inbound, c, sip.CallStarted)
+			l.Call(p.line, inbound, c, sip.CallVerified)
+			l.Stream(p.line, true, &rtp.Stream{ID: p.id, Call: p.id, Start: c.Answer, End: c.Answer}, false)
+		}
+	}
+	if f := p.finding(t); f.Verdict != None {
+		t.Errorf("verdict %v, S %.1f M %.1f: %+v", f.Verdict, f.Score, f.Margin, f.Signals)
+	}
+}
+
+// The eight calls of a watch are calls that count, not calls that have begun.
+func TestThreeSettledCallsAreNotEight(t *testing.T) {
+	l := testLines(t, Config{Homes: home(t)})
+	p := newPlay(l)
+	mobiles(p, 3, callOptions{})
+	p.now += 2 * minute
+	for i := range 5 {
+		p.id++
+		c := &sip.Call{ID: p.id, Invite: p.now, Progress: p.now, Answer: p.now, Last: p.now, Verified: true, Seen: 3, CalleeKey: uint64(50 + i),
+			CalleeClass: ident.NumberMobile, Caller: sip.Party{Addr: p.far}, Callee: sip.Party{Addr: p.line.Addr}}
+		l.Call(p.line, true, c, sip.CallStarted)
+		l.Call(p.line, true, c, sip.CallVerified)
+		p.now += second
+	}
+	for line, q := range l.table {
+		l.judge(q, false)
+		if q.standing() != None || q.counted != 3 {
+			t.Errorf("%v: %v after %d calls", line, q.standing(), q.counted)
+		}
 	}
 }
 
@@ -235,7 +325,7 @@ func TestFarEndIsNoLine(t *testing.T) {
 		c := &sip.Call{ID: uint64(9000 + i), Caller: sip.Party{Addr: p.far}, Callee: sip.Party{Addr: p.line.Addr}, Invite: t, Last: t, Seen: 3, Verified: true, Answer: t, CalleeKey: uint64(i)}
 		l.Call(server, false, c, sip.CallVerified)
 	}
-	for _, f := range l.Findings(true) {
+	for _, f := range l.Findings(true, None) {
 		if f.Line == server {
 			t.Errorf("the far end is judged as a line")
 		}

@@ -24,7 +24,7 @@ type profile struct {
 	hops               uint8  // least, of packets the line sent
 	firstUp            int64  // first packet that the line itself sent
 
-	open          map[uint64]*openCall // calls by sip.Call.ID
+	open          map[uint64]*openCall // by callKey
 	up            int                  // answered, supported calls now
 	peakUp        int
 	attemptsIn    int
@@ -39,15 +39,17 @@ type profile struct {
 
 	called   keySet // called numbers of inbound calls
 	accounts map[uint64]*account
+	own      map[uint64]int // accounts by user key
 	peers    map[ident.Addr]*peer
 
 	legs          []leg // ended inbound calls that wait for their onward leg
 	onward        []span
-	voiceCalls    []uint64 // first few distinct calls with a confirmed stream of the line
+	legsLost      bool // there was no room for one of them
+	voices        int  // supported calls with a confirmed stream of the line
 	streams       int
-	talk          int64 // ns of confirmed streams sent by the line
-	unsignalled   int   // voice streams of a line that shows no signalling
-	openMedia     int   // unbound confirmed streams of the line now
+	talk          int64               // ns of confirmed streams sent by the line
+	unsignalled   int                 // voice streams of a line that shows no signalling
+	unbound       map[uint64]struct{} // confirmed streams of a line that shows no signalling
 	clocks        []clock
 	userAgent     string
 	vendorKind    int
@@ -63,6 +65,7 @@ type profile struct {
 	dirty      bool
 	verdict    Verdict
 	proof      bool
+	oneWay     bool // proof, if the peer could not be seen
 	proofNote  string
 	score      Score
 	peakScore  float64
@@ -77,10 +80,12 @@ type tap struct {
 
 // openCall is a call of the line that is not over.
 type openCall struct {
+	id      uint64
 	inbound bool
 	counted bool
 	up      bool
-	early   bool // the line sent media before it answered
+	voice   bool // the line sent voice in it
+	early   bool // before it answered
 	answer  int64
 	marks   []mark
 	room    [12]mark
@@ -105,9 +110,14 @@ type peer struct {
 // did at the same times before it counts.
 type leg struct {
 	span
-	until   int64 // last message of it
-	marks   []mark
-	inbound bool // answered and inbound: it may have an onward leg
+	call     uint64
+	at       int64 // last message of it
+	until    int64 // when it was told to be over
+	marks    []mark
+	voice    bool
+	inbound  bool
+	answered bool
+	verified bool
 }
 
 type span struct{ from, to int64 }
@@ -126,6 +136,7 @@ const (
 	maxOpen      = 4096
 	maxActive    = 32
 	maxControl   = 64
+	maxClosed    = 4096 // findings of past epochs, over all lines
 )
 
 type role uint8
@@ -182,14 +193,25 @@ const (
 	minute = 60 * second
 )
 
-// supported says whether a call may count: the line itself sent packets of it,
+// supports says whether a call may count: the line itself sent packets of it,
 // and where the other direction is visible, the other end showed that it had
-// read them. A stranger who forges packets towards a line moves nothing.
-func supported(c *sip.Call, inbound bool) bool {
+// read them. A stranger who forges packets towards a line, or in its name,
+// moves nothing.
+func (t *tap) supports(c *sip.Call, inbound bool) bool {
+	line, far := sip.SeenRequest, sip.SeenResponse
 	if inbound {
-		return c.Seen&sip.SeenResponse != 0 && (c.Verified || c.Seen&sip.SeenRequest == 0)
+		line, far = far, line
 	}
-	return c.Seen&sip.SeenRequest != 0 && (c.Verified || c.Seen&sip.SeenResponse == 0)
+	return c.Seen&line != 0 && (c.Verified || c.Seen&far == 0 && !t.twoWay)
+}
+
+// standing is the verdict reached, with what holds only as long as the tap has
+// shown one direction.
+func (p *profile) standing() Verdict {
+	if p.oneWay && !p.tap.twoWay {
+		return max(p.verdict, Review)
+	}
+	return p.verdict
 }
 
 // keySet is a bounded set of hashes.

@@ -9,13 +9,16 @@ func postDialDelay() signal {
 	return signal{
 		id: "post-dial-delay",
 		// At the end of the call, since streams are told of some seconds late.
-		over: func(_ *profile, c *callFact) int {
+		over: func(p *profile, c *callFact) int {
 			ring := c.Ringing
 			if c.Progress != 0 && (ring == 0 || c.Progress < ring) {
 				ring = c.Progress
 			}
 			if !c.inbound || c.Invite == 0 || ring == 0 || c.Midway {
 				return none
+			}
+			if c.Progress == 0 && p.mediaUp == 0 {
+				return none // its early media, if any, would not be seen
 			}
 			n := 0
 			switch d := ring - c.Invite; {

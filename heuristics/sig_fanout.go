@@ -28,10 +28,8 @@ func inboundFanout() signal {
 			if !c.inbound || c.CalleeKey == 0 || c.Answer == 0 && c.Ringing == 0 && c.Progress == 0 {
 				return none
 			}
-			for _, a := range p.accounts {
-				if a.userKey == c.CalleeKey {
-					return fanOwn
-				}
+			if p.own[c.CalleeKey] > 0 {
+				return fanOwn
 			}
 			if !p.called.add(c.CalleeKey, maxCalled) {
 				return fanRepeat

@@ -1,9 +1,13 @@
 package heuristics
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // oneLeg is counted when a leg has waited long enough for its partner; see
-// profile.settleLegs.
+// settleLegs.
 func oneLeg() signal {
 	return signal{
 		id: "one-leg",
@@ -26,55 +30,78 @@ const (
 	// legSlack is how far apart the ends of two legs of one call may lie
 	// (VERDICT section 7).
 	legSlack = second
-	// legWait is how long a leg waits for its partner: streams are told to be
-	// over some 10 s after their last packet.
-	legWait = 15 * second
+	// legWait is how long a call waits for its onward leg after it was told to
+	// be over: the leg's own end may be told 32 s after it, when the answer to
+	// its BYE was not seen (RFC 3261 timer F), a stream's some 15 s.
+	legWait = 40 * second
 )
 
 // settleLegs counts the calls that have waited long enough, or all of them.
-func (p *profile) settleLegs(now int64, all bool, apply func(mark), leg func(category int)) {
+func (l *Lines) settleLegs(p *profile, all bool) {
 	kept := p.legs[:0]
-	for _, l := range p.legs {
-		if !all && now-l.until < legWait {
-			kept = append(kept, l)
+	for _, g := range p.legs {
+		if !all && l.now-g.until < legWait {
+			kept = append(kept, g)
 			continue
 		}
-		for _, m := range l.marks {
-			apply(m)
+		if g.verified || !p.tap.twoWay {
+			// The tap may have shown its other direction since.
+			l.settle(p, &g)
 		}
-		if !l.inbound {
-			continue
-		}
-		category := 0
-		for _, o := range p.onward {
-			if within(o.from, l.from) && within(o.to, l.to) {
-				category = 1
-				break
-			}
-		}
-		leg(category)
 	}
 	clear(p.legs[len(kept):])
 	p.legs = kept
-	old := 0
-	for old < len(p.onward) && now-p.onward[old].to > 2*legWait {
-		old++
-	}
-	p.onward = append(p.onward[:0], p.onward[old:]...)
+	p.onward = slices.DeleteFunc(p.onward, func(o span) bool { return o.to != 0 && l.now-o.to > 3*legWait })
 }
 
-func within(a, b int64) bool { return a-b <= legSlack && b-a <= legSlack }
+// settle puts in force what a call counts.
+func (l *Lines) settle(p *profile, g *leg) {
+	for _, m := range g.marks {
+		l.apply(p, m)
+	}
+	if p.counted == 0 {
+		p.firstCounted = g.at
+	}
+	p.counted++
+	p.lastCounted = max(p.lastCounted, g.at)
+	if g.verified {
+		p.verified++
+	}
+	if g.voice {
+		p.voices++
+	}
+	if !g.inbound {
+		return
+	}
+	p.inboundCounts++
+	if !g.answered || p.legsLost {
+		return
+	}
+	category := 0
+	for _, o := range p.onward {
+		if near(o.from, g.from) && (o.to == 0 || g.to == 0 || near(o.to, g.to)) {
+			category = 1
+			break
+		}
+	}
+	l.count(p, "one-leg", category)
+}
 
-func (p *profile) addOnward(s span) {
-	if len(p.onward) < maxLegs {
-		p.onward = append(p.onward, s)
+// settleOpen moves the calls that are still up to those that are over, with
+// their ends unknown.
+func (l *Lines) settleOpen(p *profile) {
+	for _, key := range slices.Sorted(maps.Keys(p.open)) {
+		o := p.open[key]
+		if !o.counted || len(p.legs) >= maxLegs {
+			continue
+		}
+		g := leg{span: span{o.answer, 0}, call: o.id, at: l.now, until: l.now, marks: o.marks, voice: o.voice, inbound: o.inbound, answered: o.up, verified: true}
+		p.legs = append(p.legs, g)
+		if o.up && !o.inbound {
+			l.onward(p, g.span)
+		}
+		o.counted, o.marks = false, o.marks[:0]
 	}
 }
 
-func (p *profile) addLeg(l leg) bool {
-	if len(p.legs) >= maxLegs {
-		return false
-	}
-	p.legs = append(p.legs, l)
-	return true
-}
+func near(a, b int64) bool { return a-b <= legSlack && b-a <= legSlack }

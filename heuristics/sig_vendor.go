@@ -19,7 +19,7 @@ func vendorString() signal {
 			return p.vendorKind
 		},
 		detail: func(p *profile, _ []uint32) string {
-			return fmt.Sprintf("calls itself %q", p.userAgent)
+			return fmt.Sprintf("calls itself %q", maskSerials(p.userAgent))
 		},
 		unseen: func(*profile) string { return "" },
 	}
@@ -39,4 +39,25 @@ func vendorOf(v *catalogue.Vendors, agent string) (kind int, m catalogue.Maker) 
 		}
 	}
 	return 1, m
+}
+
+// maskSerials hides what in a header value may be a serial number, a MAC or a
+// telephone number: runs of six digits or more, hexadecimal ones included.
+func maskSerials(s string) string {
+	b := []byte(s)
+	for i := 0; i < len(b); {
+		j, digits := i, 0
+		for ; j < len(b) && strings.IndexByte("0123456789abcdefABCDEF:-", b[j]) >= 0; j++ {
+			if b[j] >= '0' && b[j] <= '9' {
+				digits++
+			}
+		}
+		if digits >= 6 {
+			for k := i; k < j; k++ {
+				b[k] = '*'
+			}
+		}
+		i = max(j, i+1)
+	}
+	return string(b)
 }

@@ -23,8 +23,9 @@ type joiner struct {
 	media    *bindings
 
 	now       int64 // of the record at work
-	up, down  bool  // directions that media showed
-	tick      int64 // next time to advance the tables
+	flows     map[rtp.Flow]*flow
+	unpaired  uint64 // streams told to nobody
+	tick      int64  // next time to advance the tables
 	order     []record
 	intervals []rtp.Interval // that wait for their time
 	stats     joinStats
@@ -33,7 +34,7 @@ type joiner struct {
 type joinStats struct{ messages, calls, streams, records uint64 }
 
 func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
-	j := &joiner{homes: cfg.Homes, lines: lines, media: newBindings(), sessions: control.NewSessions(control.Limits{})}
+	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), media: newBindings(), sessions: control.NewSessions(control.Limits{})}
 	j.tracker = sip.NewTracker(sip.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j)
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed}, j)
 	return j
@@ -90,31 +91,18 @@ func (j *joiner) play(done int, now int64) int {
 			break
 		}
 		j.advance(t)
-		j.direction(iv)
 		j.streams.Interval(iv)
 	}
 	return done
-}
-
-// direction learns from media whether the tap shows both directions.
-func (j *joiner) direction(iv *rtp.Interval) {
-	if j.up && j.down || !j.homes.Known() {
-		return
-	}
-	_, src := j.line(iv.Flow.Src, iv.Flow.Realm)
-	_, dst := j.line(iv.Flow.Dst, iv.Flow.Realm)
-	j.up, j.down = j.up || src, j.down || dst
-	if j.up && j.down {
-		j.lines.TwoWay()
-	}
 }
 
 // advance moves the clock of every table, at whole seconds so that it does not
 // depend on when records come.
 func (j *joiner) advance(now int64) {
 	const step = int64(1e9)
-	if now-j.tick > 3600*step {
-		// After a silence nothing is left that a second more or less changes.
+	// The timers behind are of 32 s or of many minutes; over a longer silence
+	// they are told at its end, which changes no order among them.
+	if now-j.tick > 90*step {
 		j.turn(j.tick)
 		j.tick = now - now%step
 	}
@@ -190,16 +178,66 @@ func (j *joiner) Registration(r *sip.Registration) {
 // Request is told by the tracker; no signal of today counts other requests.
 func (j *joiner) Request(sip.Method, sip.Party, sip.Party, ident.Realm, uint16, int64) {}
 
-// StreamConfirmed is told by rtp.Streams.
+// flow is one direction of a conversation, whatever the tap port, with the
+// confirmed streams in it.
+type flow struct {
+	live    int
+	waiting []*rtp.Stream // not told yet: no counterpart seen
+}
+
+// flowOf names a flow without its tap port: the two directions of a passive tap
+// come in on different ones.
+func flowOf(s *rtp.Stream) rtp.Flow {
+	f := s.Flow
+	f.TapPort = 0
+	return f
+}
+
+// StreamConfirmed is told by rtp.Streams. A stream counts when there is one in
+// the other direction too: a stranger can send voice in anybody's name, but not
+// have it answered. A tap that shows one direction only cannot ask for that.
 func (j *joiner) StreamConfirmed(s *rtp.Stream) {
 	j.stats.streams++
 	j.bind(s)
+	key := flowOf(s)
+	f := j.flows[key]
+	if f == nil {
+		f = &flow{}
+		j.flows[key] = f
+	}
+	f.live++
+	if back := j.flows[key.Reverse()]; back != nil && back.live > 0 {
+		j.lines.TwoWay()
+		for _, w := range back.waiting {
+			j.stream(w, false)
+		}
+		back.waiting = nil
+	} else if !j.lines.OneWay() {
+		f.waiting = append(f.waiting, s)
+		// Ring-back has no counterpart, and its call says whether it counts.
+		if line, ok := j.line(s.Flow.Src, s.Flow.Realm); ok && s.Call != 0 {
+			j.lines.Voice(line, s)
+		}
+		return
+	}
 	j.stream(s, false)
 }
 
 // StreamEnded is told by rtp.Streams. A stream whose description came late is
 // bound now.
 func (j *joiner) StreamEnded(s *rtp.Stream) {
+	key := flowOf(s)
+	f := j.flows[key]
+	if f.live--; f.live == 0 {
+		delete(j.flows, key)
+	}
+	if i := slices.Index(f.waiting, s); i >= 0 {
+		f.waiting = slices.Delete(f.waiting, i, i+1)
+		if s.Call == 0 {
+			j.unpaired++
+		}
+		return
+	}
 	if s.Call == 0 {
 		j.bind(s)
 	}
@@ -233,6 +271,7 @@ func (j *joiner) finish(all *[shards]*output, now int64) {
 		j.streams.Interval(&j.intervals[i])
 	}
 	j.intervals = nil
+	j.lines.Closing()
 	j.tracker.Flush()
 	j.streams.Flush()
 }

@@ -67,7 +67,8 @@ func (r *run) losses() []Loss {
 	s := r.join.streams.Counters()
 	add("media", "streams dropped before they were confirmed: table full", s.Forgotten)
 	add("media", "streams ended early: table full", s.Evicted)
-	add("media", "media descriptions not kept: table full", r.join.media.evicted)
+	add("media", "sockets of media descriptions not kept: table full, or too many in one call", r.join.media.refused)
+	add("media", "streams without a counterpart, on a tap that shows both directions", r.join.unpaired)
 	add("control", "datagrams with a gateway's first bytes that are none of its messages", set.Refused)
 	add("control", "records that fail a check", set.Unsound)
 	add("control", "streams given up after garbage", set.GaveUp)
@@ -82,7 +83,9 @@ func (r *run) losses() []Loss {
 	l := r.join.lines.Counters()
 	add("lines", "lines dropped that only others spoke of: table full", l.EvictedYoung)
 	add("lines", "lines with evidence dropped: table full", l.EvictedKept)
-	add("lines", "calls not followed: too many open on one line", l.CallsDropped)
+	add("lines", "calls not counted: too many at once on one line", l.CallsDropped)
+	add("lines", "legs not compared: too many at once on one line", l.LegsDropped)
+	add("lines", "findings of lines dropped or of past epochs, beyond what is kept", l.FindingsLost)
 	add("lines", "inbound calls that only the far end vouches for, not counted", l.Unsupported)
 	return out
 }

@@ -30,7 +30,7 @@ type bindings struct {
 	byCall  map[uint64][]socket
 	expiry  []expiry // in order of time
 	head    int
-	evicted uint64
+	refused uint64 // sockets not bound, for want of room
 }
 
 type expiry struct {
@@ -40,6 +40,7 @@ type expiry struct {
 
 const (
 	maxBindings = 1 << 18
+	maxSockets  = 16 // of one call
 	// linger is how long a binding outlives its call: media runs on for a
 	// moment, and streams are told of up to four seconds after their start.
 	linger = int64(30e9)
@@ -74,23 +75,23 @@ func (b *bindings) side(c *sip.Call, m sip.Media, seen ident.Addr, toCaller bool
 
 func (b *bindings) bind(s socket, n binding) {
 	e := b.table[s]
-	if e == nil {
-		if len(b.table) >= maxBindings {
-			b.evicted++
-			return
-		}
-		e = new([2]binding)
-		b.table[s] = e
-	}
-	if e[0].call == n.call {
+	if e != nil && e[0].call == n.call {
 		n.from = e[0].from
 		e[0] = n
 		return
 	}
-	e[1], e[0] = e[0], n
-	if socks := b.byCall[n.call]; len(socks) < 16 {
-		b.byCall[n.call] = append(socks, s)
+	// What is not listed under its call would never be forgotten.
+	socks := b.byCall[n.call]
+	if e == nil && len(b.table) >= maxBindings || len(socks) >= maxSockets {
+		b.refused++
+		return
 	}
+	b.byCall[n.call] = append(socks, s)
+	if e == nil {
+		e = new([2]binding)
+		b.table[s] = e
+	}
+	e[1], e[0] = e[0], n
 }
 
 // ended closes the bindings of a call that is over.

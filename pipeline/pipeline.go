@@ -32,6 +32,8 @@ type Config struct {
 	Seed    uint64       // of hashes; a replay leaves it 0
 	Realms  Realms
 	Plan    *ident.Plan // numbering plan, China's when nil
+	// Ledgers says from which verdict on a finding comes with its ledger.
+	Ledgers heuristics.Verdict
 	Log     *zap.Logger // may be nil
 }
 
@@ -89,6 +91,10 @@ func newRun(cfg Config) (*run, error) {
 	lines, err := heuristics.NewLines(model, heuristics.Config{Homes: cfg.Homes})
 	if err != nil {
 		return nil, err
+	}
+	cfg.Log.Debug("catalogue loaded", zap.Int("version", cat.Version), zap.Int("signals", len(cat.Signals)), zap.String("sha256", cat.Hash))
+	if !cfg.Homes.Known() {
+		cfg.Log.Info("no home prefixes: which end of a conversation is the subscriber's is taken from signalling")
 	}
 	r := &run{cfg: cfg}
 	for i := range r.shards {

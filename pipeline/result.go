@@ -1,6 +1,10 @@
 package pipeline
 
-import "simtrap/heuristics"
+import (
+	"go.uber.org/zap"
+
+	"simtrap/heuristics"
+)
 
 // Result is what a run found.
 type Result struct {
@@ -27,11 +31,16 @@ type Loss struct {
 }
 
 func (r *run) result() *Result {
-	res := &Result{Findings: r.join.lines.Findings(true)}
+	res := &Result{Findings: r.join.lines.Findings(true, r.cfg.Ledgers)}
 	j := &r.join.stats
 	res.Stats = r.stats
 	res.Stats.Messages, res.Stats.Calls, res.Stats.Streams, res.Stats.Records = j.messages, j.calls, j.streams, j.records
 	res.Stats.Lines = r.join.lines.Counters().Lines
 	res.Losses = r.losses()
+	r.cfg.Log.Debug("input read", zap.Uint64("frames", r.stats.Frames), zap.Uint64("messages", j.messages), zap.Uint64("calls", j.calls),
+		zap.Uint64("streams", j.streams), zap.Uint64("records", j.records), zap.Int("findings", len(res.Findings)))
+	for _, l := range res.Losses {
+		r.cfg.Log.Debug("passed over", zap.String("stage", l.Stage), zap.String("reason", l.Reason), zap.Uint64("count", l.Count))
+	}
 	return res
 }

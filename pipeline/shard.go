@@ -50,7 +50,6 @@ type kind uint8
 const (
 	kindMessage kind = iota
 	kindControl
-	kindInterval
 )
 
 // record is one thing for the joiner; index says where in the shard's list.
@@ -183,6 +182,9 @@ func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 		f.sip.Push(p.Payload, s.onMessage)
 		s.framer.TooLong += f.sip.Stats.TooLong - before.TooLong
 		s.framer.Skipped += f.sip.Stats.Skipped - before.Skipped
+		return
+	}
+	if f.control.Over() {
 		return
 	}
 	if gap > 0 {

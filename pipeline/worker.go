@@ -36,6 +36,7 @@ func (w *worker) work(e *epoch) {
 					break
 				}
 				kind, whole = w.decoder.Resume(data, p), true
+				w.locate(p)
 			}
 			if kind != packet.Datagram && kind != packet.Segment {
 				continue
@@ -61,10 +62,15 @@ func (w *worker) decode(b *capture.Batch, i int, p *packet.Packet) packet.Result
 	f := &b.Frames[i]
 	p.Time, p.Seq, p.Source, p.TapPort, p.Realm = f.Time, b.Seq+uint64(i), b.Source, f.Port, 0
 	kind := w.decoder.Frame(f.Link, b.Data(i), f.Wire, p)
+	w.locate(p)
+	return kind
+}
+
+// locate sets the packet's realm, which may hang on tunnels found only now.
+func (w *worker) locate(p *packet.Packet) {
 	if len(w.realms.rules) > 0 {
 		p.Realm = w.realms.of(p)
 	}
-	return kind
 }
 
 // shardOf gives the same shard for both directions of a conversation.

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"simtrap/capture"
+	"simtrap/heuristics"
 	"simtrap/ident"
 	"simtrap/pipeline"
 	"simtrap/report"
@@ -126,6 +127,9 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 		return nil, wrong("until", fmt.Errorf("%s is not after --since %s", f.until, f.since))
 	}
 	r.config.Log = newLog(t, f.verbose)
+	if !f.all {
+		r.config.Ledgers = heuristics.Watch
+	}
 
 	var key []byte // clear text needs none
 	if f.authority == "" {

@@ -287,6 +287,9 @@ func (c *Catalogue) checkSignal(s *Signal) error {
 }
 
 func (s *Signal) checkRow(r Row) error {
+	if s.Vendor && (s.Kind != Static || r.Profile != "") {
+		return fmt.Errorf("a vendor-string table is static and knows no profiles")
+	}
 	if s.Kind == Sighting {
 		if r.A <= 0 || r.Tau <= 0 || len(r.P) > 0 {
 			return fmt.Errorf("a sighting wants a and tau above 0 and no p")

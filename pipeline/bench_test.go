@@ -1,0 +1,71 @@
+package pipeline
+
+import (
+	"bytes"
+	"runtime"
+	"testing"
+	"time"
+
+	"simtrap/capture"
+	"simtrap/lab"
+)
+
+// voice is a capture that is nearly all media.
+func voice(t testing.TB) ([]byte, int) {
+	b, truth := made(t, lab.Options{Scenario: "trunk-32", Seed: 2, Duration: 12 * time.Minute})
+	return b, truth.Packets
+}
+
+func runOnce(t testing.TB, file []byte, workers int) {
+	f, err := capture.Open([]string{"-"}, capture.Options{Stdin: bytes.NewReader(file)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), f, Config{Workers: workers}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
+
+// TestAllocations: a packet of media costs no allocation; what is left is the
+// signalling and the tables, spread over all packets.
+func TestAllocations(t *testing.T) {
+	file, packets := voice(t)
+	for _, workers := range []int{1, 2} {
+		before := mallocs()
+		runOnce(t, file, workers)
+		per := float64(mallocs()-before) / float64(packets)
+		t.Logf("%d workers: %.4f allocations a packet, %d packets", workers, per, packets)
+		if per > 0.05 {
+			t.Errorf("%d workers: %.3f allocations a packet, want at most 0.05", workers, per)
+		}
+	}
+}
+
+// BenchmarkRun takes a capture that is nearly all media through all stages.
+func BenchmarkRun(b *testing.B) {
+	file, packets := voice(b)
+	for _, c := range []struct {
+		name    string
+		workers int
+	}{{"1worker", 1}, {"2workers", 2}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(file)))
+			before, n := mallocs(), 0
+			for b.Loop() {
+				runOnce(b, file, c.workers)
+				n++
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*packets), "ns/packet")
+			b.ReportMetric(float64(mallocs()-before)/float64(n*packets), "allocs/packet")
+		})
+	}
+}
