@@ -152,8 +152,13 @@ func (l *Lines) Closing() { l.closing = true }
 // most of the work.
 func (l *Lines) Findings(final bool, least Verdict) []Finding {
 	out := slices.Clone(l.closed)
+	l.counters.FarEnds = 0
 	for _, p := range l.table {
-		if !p.kept || l.farEnd(p) {
+		if !p.kept {
+			continue
+		}
+		if l.farEnd(p) {
+			l.counters.FarEnds++
 			continue
 		}
 		l.judge(p, final)

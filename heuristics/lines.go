@@ -45,6 +45,7 @@ type Counters struct {
 	CallsDropped uint64 // calls not counted: too many at once on one line
 	LegsDropped  uint64 // legs not kept for comparison: too many at once on one line
 	Unsupported  uint64 // calls that only one end vouches for
+	FarEnds      uint64 // addresses not judged: the network's side, as far as one can guess
 	FindingsLost uint64 // findings of lines dropped or of past epochs, beyond what is kept
 }
 

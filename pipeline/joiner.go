@@ -27,7 +27,9 @@ type joiner struct {
 	unpaired  uint64 // streams told to nobody
 	tick      int64  // next time to advance the tables
 	order     []record
-	intervals []rtp.Interval // that wait for their time
+	intervals []rtp.Interval // that wait for their time, in order
+	fresh     []rtp.Interval
+	spare     []rtp.Interval // room for the next merge
 	stats     joinStats
 }
 
@@ -56,12 +58,12 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 			s.records[k].shard = uint8(i)
 		}
 		j.order = append(j.order, s.records...)
-		j.intervals = append(j.intervals, s.intervals...)
+		j.fresh = append(j.fresh, s.intervals...)
 	}
 	slices.SortFunc(j.order, func(a, b record) int {
 		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.source, b.source), cmp.Compare(a.seq, b.seq), cmp.Compare(a.shard, b.shard), cmp.Compare(a.index, b.index))
 	})
-	slices.SortFunc(j.intervals, func(a, b rtp.Interval) int { return a.Compare(&b) })
+	j.merge()
 	done := 0
 	for i := range j.order {
 		r := &j.order[i]
@@ -70,7 +72,7 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 		s := all[r.shard]
 		switch r.kind {
 		case kindMessage:
-			m := &s.messages[r.index]
+			m := s.message(int(r.index))
 			j.message(&m.packet, &m.sip)
 		case kindControl:
 			j.record(&s.controls[r.index])
@@ -78,7 +80,32 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 	}
 	done = j.play(done, now)
 	j.advance(now)
+	for ; len(j.intervals)-done > maxWaiting; done++ {
+		j.streams.Interval(&j.intervals[done])
+	}
 	j.intervals = append(j.intervals[:0], j.intervals[done:]...)
+}
+
+// maxWaiting bounds the intervals that wait. More come together only where time
+// stands still, as in captures without times; then the first of them go on.
+const maxWaiting = 1 << 17
+
+// merge puts the fresh intervals among those that wait.
+func (j *joiner) merge() {
+	if len(j.fresh) == 0 {
+		return
+	}
+	slices.SortFunc(j.fresh, func(a, b rtp.Interval) int { return a.Compare(&b) })
+	old, fresh, out := j.intervals, j.fresh, j.spare[:0]
+	for len(old) > 0 && len(fresh) > 0 {
+		if old[0].Compare(&fresh[0]) <= 0 {
+			out, old = append(out, old[0]), old[1:]
+		} else {
+			out, fresh = append(out, fresh[0]), fresh[1:]
+		}
+	}
+	out = append(append(out, old...), fresh...)
+	j.intervals, j.spare, j.fresh = out, j.intervals, j.fresh[:0]
 }
 
 // play hands on the intervals from done on whose time has come: every shard

@@ -31,6 +31,7 @@ func (r *run) losses() []Loss {
 		shard.doubled += s.lost.doubled
 		shard.unparsed += s.lost.unparsed
 		shard.truncated += s.lost.truncated
+		shard.unframed += s.lost.unframed
 		framer.TooLong += s.framer.TooLong
 		framer.Skipped += s.framer.Skipped
 		m := s.media.Counters()
@@ -54,6 +55,7 @@ func (r *run) losses() []Loss {
 	add("sip", "datagrams that begin like SIP and cannot be read", shard.unparsed)
 	add("sip", "messages cut by a snap length, read as far as they go", shard.truncated)
 	add("sip", "messages on streams above 64 KiB", framer.TooLong)
+	add("sip", "unfinished messages on streams dropped: memory full", shard.unframed)
 	add("sip", "bytes passed over in search of a start line", framer.Skipped)
 	t := r.join.tracker.Counters()
 	add("sip", "messages without a Call-ID", t.NoCallID)
@@ -81,6 +83,7 @@ func (r *run) losses() []Loss {
 	add("control", "flows dropped: table full", e.Flows)
 	add("control", "cards without room", e.Cards)
 	l := r.join.lines.Counters()
+	add("lines", "addresses taken for the network's side and not judged (--home says for sure)", l.FarEnds)
 	add("lines", "lines dropped that only others spoke of: table full", l.EvictedYoung)
 	add("lines", "lines with evidence dropped: table full", l.EvictedKept)
 	add("lines", "calls not counted: too many at once on one line", l.CallsDropped)

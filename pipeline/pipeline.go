@@ -43,7 +43,7 @@ const shards = 64
 
 // epochBatches is how many batches are decoded before their records are
 // joined. It bounds what waits; it does not depend on the number of workers.
-const epochBatches = 8
+const epochBatches = 4
 
 // Run reads the source to its end and judges what it held. On an error, a
 // cancelled context included, the result so far is given along with it.
@@ -60,6 +60,7 @@ type run struct {
 	cfg     Config
 	shards  [shards]*shard
 	workers []*worker
+	arenas  *arenas
 	join    *joiner
 	stats   Stats
 	now     int64 // time of the newest frame
@@ -70,6 +71,7 @@ type epoch struct {
 	batches []*capture.Batch
 	now     int64 // time of its newest frame, or of an earlier one's
 	outputs [shards]*output
+	twoWay  bool // the tap had shown both directions by its end
 	done    sync.WaitGroup
 }
 
@@ -96,9 +98,9 @@ func newRun(cfg Config) (*run, error) {
 	if !cfg.Homes.Known() {
 		cfg.Log.Info("no home prefixes: which end of a conversation is the subscriber's is taken from signalling")
 	}
-	r := &run{cfg: cfg}
+	r := &run{cfg: cfg, arenas: &arenas{}}
 	for i := range r.shards {
-		r.shards[i] = newShard(cfg.Seed)
+		r.shards[i] = newShard(cfg.Seed, r.arenas)
 	}
 	for i := range min(cfg.Workers, shards) {
 		r.workers = append(r.workers, newWorker(i, min(cfg.Workers, shards), &r.cfg, &r.shards))
@@ -180,13 +182,18 @@ func (r *run) start(e *epoch) {
 func (r *run) collect(e *epoch) {
 	for i, s := range &r.shards {
 		e.outputs[i] = s.swap()
+		e.twoWay = e.twoWay || s.twoWay.known
 	}
 }
 
 // settle joins what an epoch emitted, after which its batches are free.
 func (r *run) settle(e *epoch) {
+	if e.twoWay {
+		r.join.lines.TwoWay()
+	}
 	r.join.take(&e.outputs, e.now)
 	for i, o := range &e.outputs {
+		o.reset(r.arenas)
 		r.shards[i].spare = o
 	}
 	for _, b := range e.batches {

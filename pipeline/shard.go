@@ -12,12 +12,15 @@ import (
 // accounting, and the first look at what a packet says.
 type shard struct {
 	seed    uint64
+	room    *arenas
 	control *control.Set
 	media   *rtp.Accounting
 	streams *packet.Streams
 	recent  [recentSize]recent
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
+	held    int             // bytes that framers hold
+	twoWay  twoWay
 
 	*output         // of this epoch
 	spare   *output // for the next one
@@ -33,7 +36,8 @@ type shard struct {
 // output is what a shard emits in one epoch, for the joiner.
 type output struct {
 	records   []record
-	messages  []message
+	arenas    []*arena
+	messages  int // in the arenas
 	controls  []control.Record
 	intervals []rtp.Interval
 }
@@ -43,6 +47,7 @@ type shardLosses struct {
 	doubled   uint64 // the same datagram again within 50 ms
 	unparsed  uint64 // looked like SIP and could not be read
 	truncated uint64 // SIP cut by a snap length, read as far as it goes
+	unframed  uint64 // unfinished messages on streams dropped for room
 }
 
 type kind uint8
@@ -83,10 +88,10 @@ const (
 	mirrorWindow = int64(50e6)
 )
 
-func newShard(seed uint64) *shard {
-	s := &shard{seed: seed, control: control.New(), output: &output{}, spare: &output{}}
+func newShard(seed uint64, room *arenas) *shard {
+	s := &shard{seed: seed, room: room, control: control.New(), output: &output{}, spare: &output{}}
 	s.media = rtp.NewAccounting(rtp.Config{Seed: seed}, s.interval)
-	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: 1024}, s.interesting)
+	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: maxStreams, Dropped: s.dropped}, s.interesting)
 	s.onMessage = s.framed
 	s.onControl = s.controlRecord
 	return s
@@ -98,6 +103,9 @@ func (s *shard) interesting(b []byte) bool { return sip.Looks(b) || s.control.Lo
 // packet takes one datagram or segment.
 func (s *shard) packet(p *packet.Packet) {
 	s.now, s.seq, s.source = p.Time, p.Seq, p.Source
+	if !s.twoWay.known {
+		s.twoWay.packet(p, s.seed)
+	}
 	if p.Proto == packet.TCP {
 		s.streams.Feed(p, s.tcp)
 		return
@@ -135,24 +143,65 @@ func (s *shard) again(p *packet.Packet) bool {
 
 // message reads one SIP message, of which raw stays valid for the epoch.
 func (s *shard) message(p *packet.Packet, raw []byte) {
-	n := len(s.messages)
-	if n < cap(s.messages) {
-		s.messages = s.messages[:n+1]
-	} else {
-		s.messages = append(s.messages, message{})
+	n := s.messages
+	if n == len(s.arenas)*arenaSize {
+		s.arenas = append(s.arenas, s.room.get())
 	}
-	m := &s.messages[n]
+	m := s.output.message(n)
 	if err := sip.Parse(raw, &m.sip); err != nil {
-		s.messages = s.messages[:n]
 		s.lost.unparsed++
 		return
 	}
 	m.packet = *p
+	s.messages++
 	s.add(kindMessage, n)
 }
 
 func (s *shard) add(k kind, index int) {
 	s.records = append(s.records, record{time: s.now, seq: s.seq, source: s.source, kind: k, index: uint32(index)})
+}
+
+const (
+	maxStreams = 512     // TCP connections followed in one shard
+	maxHeld    = 1 << 20 // bytes of unfinished messages in one shard
+	// maxSpare is how many entries of an output are kept for the next epoch:
+	// one burst must not hold its room for ever.
+	maxSpare = 1024
+)
+
+// dropped gives back what the framers of a stream hold.
+func (s *shard) dropped(st *packet.Stream) {
+	for _, state := range st.State {
+		if f, ok := state.(*follower); ok && f.sip != nil {
+			s.held -= f.sip.Held()
+		}
+	}
+}
+
+// twoWay learns whether the tap shows both directions of conversations, of
+// whatever kind: only then is silence of one end no blind spot. It looks at
+// packets until it knows.
+type twoWay struct {
+	known bool
+	flows [256]struct {
+		hash uint64
+		ways uint8
+	}
+}
+
+func (w *twoWay) packet(p *packet.Packet, seed uint64) {
+	a := p.Src.Hash(seed) + uint64(p.SrcPort)
+	b := p.Dst.Hash(seed) + uint64(p.DstPort)
+	f := &w.flows[(a^b)>>24%256]
+	if f.hash != a^b {
+		f.hash, f.ways = a^b, 0
+	}
+	if a < b {
+		f.ways |= 1
+	} else {
+		f.ways |= 2
+	}
+	w.known = f.ways == 3
 }
 
 // follower reads one direction of a TCP connection.
@@ -178,10 +227,17 @@ func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 			f.sip.Gap()
 		}
 		s.piece = p
-		before := f.sip.Stats
+		before, held := f.sip.Stats, f.sip.Held()
 		f.sip.Push(p.Payload, s.onMessage)
+		s.held += f.sip.Held() - held
 		s.framer.TooLong += f.sip.Stats.TooLong - before.TooLong
 		s.framer.Skipped += f.sip.Stats.Skipped - before.Skipped
+		if s.held > maxHeld {
+			s.held -= f.sip.Held()
+			s.lost.unframed++
+			f.sip = &sip.Framer{}
+			f.sip.Gap()
+		}
 		return
 	}
 	if f.control.Over() {
@@ -224,7 +280,21 @@ func (s *shard) flush() {
 func (s *shard) swap() *output {
 	o := s.output
 	s.output, s.spare = s.spare, nil
-	s.records, s.messages = s.records[:0], s.messages[:0]
-	s.controls, s.intervals = s.controls[:0], s.intervals[:0]
 	return o
+}
+
+func (o *output) message(i int) *message { return &o.arenas[i/arenaSize][i%arenaSize] }
+
+// reset empties what the joiner took and gives back unusual room.
+func (o *output) reset(room *arenas) {
+	room.put(o.arenas)
+	o.arenas, o.messages = o.arenas[:0], 0
+	o.records, o.controls, o.intervals = emptied(o.records), emptied(o.controls), emptied(o.intervals)
+}
+
+func emptied[T any](list []T) []T {
+	if cap(list) > maxSpare {
+		return nil
+	}
+	return list[:0]
 }

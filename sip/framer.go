@@ -18,6 +18,9 @@ type Framer struct {
 	midline bool   // the line being received is to be dropped
 }
 
+// Held is how many bytes the Framer keeps allocated for an unfinished message.
+func (f *Framer) Held() int { return cap(f.buf) }
+
 // FramerStats counts what a Framer met.
 type FramerStats struct {
 	Messages  uint64 // handed on

@@ -1,0 +1,40 @@
+package pipeline
+
+import "sync"
+
+// arenaSize is how many messages one arena holds: some 80 KB.
+const arenaSize = 64
+
+// arena is a piece of room for messages. They are large, so that lists of them
+// must neither grow by copying nor be kept by every shard for its worst moment.
+type arena [arenaSize]message
+
+// arenas is the room of all shards.
+type arenas struct {
+	mu   sync.Mutex
+	free []*arena
+}
+
+// spareArenas is how many are kept when nobody uses them.
+const spareArenas = 64
+
+func (a *arenas) get() *arena {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n := len(a.free); n > 0 {
+		last := a.free[n-1]
+		a.free = a.free[:n-1]
+		return last
+	}
+	return new(arena)
+}
+
+func (a *arenas) put(back []*arena) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, b := range back {
+		if len(a.free) < spareArenas {
+			a.free = append(a.free, b)
+		}
+	}
+}
