@@ -21,6 +21,7 @@ const (
 	caseTime                  = 10 * minute
 	watchFlows                = 3
 	watchCalls                = 8
+	watchLapse                = 1 // nats below either threshold
 )
 
 // judgeEvery is how often, in packet time, a line whose counts changed is
@@ -40,7 +41,7 @@ func (p *profile) enough() bool {
 	if p.firstControl() != 0 {
 		return true
 	}
-	return p.voice() && max(p.counted, p.unsignalled) >= watchCalls
+	return p.voice() && max(p.accepted, p.unsignalled) >= watchCalls
 }
 
 // voice says whether three confirmed voice flows of different calls were sent
@@ -79,9 +80,12 @@ func (l *Lines) judge(p *profile, final bool) {
 	p.score = l.model.Score(p.evidence)
 	p.peakScore = max(p.peakScore, p.score.S)
 	p.peakMargin = max(p.peakMargin, p.score.M)
-	v := l.verdict(p)
-	if v > p.verdict {
+	switch v := l.verdict(p); {
+	case v > p.verdict:
 		p.verdict = v
+	case p.verdict == Watch && v == None && (p.score.M < watchMargin-watchLapse || p.score.S < watchScore-watchLapse):
+		// A margin of 0 is no promise that could stand against what came since.
+		p.verdict = None
 	}
 }
 
@@ -239,12 +243,15 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 		Device: Device{Vendor: p.vendor, Model: p.model, Channels: p.peakUp},
 		Calls: Calls{
 			Inbound: p.attemptsIn, Outbound: p.attemptsOut, Answered: p.answered, Verified: p.verified,
-			PeakConcurrent: p.peakUp, DistinctCalled: len(p.called.m), Streams: p.streams, TalkSeconds: int(p.talk / second),
+			PeakConcurrent: p.peakUp, DistinctCalled: len(p.dialled.m), Streams: p.streams, TalkSeconds: int(p.talk / second),
 		},
 	}
 	f.Links = p.links()
 	seen := make(map[Card]bool)
 	for _, e := range p.control {
+		if !p.tap.counts(e) {
+			continue // anybody may have sent it
+		}
 		f.Device.Channels = max(f.Device.Channels, e.Seen.Channels)
 		if e.Vendor != "" {
 			f.Device.Vendor = e.Vendor
@@ -379,6 +386,9 @@ func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 	if !p.proof {
 		unseen = append(unseen, p.wanting()...)
 	}
+	if !l.tap.twoWay {
+		unseen = append(unseen, "the tap has shown one direction only: nothing here was confirmed by the other end")
+	}
 	if !l.config.Homes.Known() {
 		unseen = append(unseen, "no home prefixes were given (--home): which end is the subscriber's is taken from signalling")
 	}
@@ -396,7 +406,7 @@ func (p *profile) wanting() (out []string) {
 	if !p.voice() && p.firstControl() == 0 {
 		out = append(out, fmt.Sprintf("%d of 3 calls with a voice stream of the line: no verdict without them", p.voices))
 	} else if !p.enough() {
-		out = append(out, fmt.Sprintf("%d of %d calls in which both ends took part: no verdict without them", p.counted, watchCalls))
+		out = append(out, fmt.Sprintf("%d of %d accepted calls: no verdict without them", p.accepted, watchCalls))
 	}
 	if span := p.lastCounted - p.firstCounted; p.counted < caseCalls || span < caseTime {
 		out = append(out, fmt.Sprintf("%s over %s: a case wants ten over ten minutes", plural(uint32(p.counted), "call"), duration(span)))

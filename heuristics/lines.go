@@ -258,11 +258,7 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 			p.open = make(map[uint64]*openCall)
 		}
 		p.open[key] = o
-		if inbound {
-			p.attemptsIn++
-		} else {
-			p.attemptsOut++
-		}
+		p.signalled = true
 	}
 	l.tap.twoWay = l.tap.twoWay || c.Seen == sip.SeenRequest|sip.SeenResponse
 	if !o.counted && (ev == sip.CallVerified || ev == sip.CallAnswered || ev == sip.CallEnded) && l.tap.supports(c, inbound) {
@@ -294,9 +290,15 @@ func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 			l.ask(o, i, s.refused(p, f))
 		}
 	}
+	o.accepted = accepted
 	if o.inbound {
+		p.attemptsIn++
+		if c.CalleeKey != 0 {
+			p.dialled.add(c.CalleeKey, maxCalled)
+		}
 		p.saw(c.Caller.Addr, roleTrunkPeer)
 	} else {
+		p.attemptsOut++
 		p.saw(c.Callee.Addr, roleTrunkPeer)
 	}
 	p.activate(c.Last)
@@ -336,7 +338,7 @@ func (l *Lines) ended(p *profile, o *openCall, c *sip.Call) {
 	// The call waits for its onward leg, and so does all that it counts: what
 	// speaks for a box must not be in force before what speaks against it.
 	g := leg{span: span{o.answer, c.End}, call: c.ID, at: c.Last, until: l.now, marks: o.marks, voice: o.voice,
-		inbound: o.inbound, answered: o.up, verified: c.Verified}
+		inbound: o.inbound, answered: o.up, accepted: o.accepted, verified: c.Verified}
 	if o.up {
 		p.up--
 		if !o.inbound {
@@ -466,7 +468,7 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	}
 	if s.Call != 0 {
 		p.voiced(s)
-	} else if p.attemptsIn+p.attemptsOut == 0 && len(p.unbound) < maxOpen {
+	} else if !p.signalled && len(p.unbound) < maxOpen {
 		l.count(p, "concurrency", concurrencyBin(len(p.unbound)))
 		if p.unbound == nil {
 			p.unbound = make(map[uint64]struct{})

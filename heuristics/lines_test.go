@@ -296,8 +296,9 @@ func TestThreeSettledCallsAreNotEight(t *testing.T) {
 	}
 }
 
-// A verdict once reached stands, and the finding says what the score is now.
-func TestVerdictStandsForItsEpoch(t *testing.T) {
+// A watch goes when what came since speaks against it; the finding keeps how
+// high the score once was.
+func TestWatchLapses(t *testing.T) {
 	p := newPlay(testLines(t, Config{Homes: home(t)}))
 	mobiles(p, 30, callOptions{})
 	if f := p.finding(t); f.Verdict < Watch {
@@ -307,7 +308,7 @@ func TestVerdictStandsForItsEpoch(t *testing.T) {
 		p.inbound(callOptions{callee: 7, class: ident.NumberLandline})
 	}
 	f := p.finding(t)
-	if f.Verdict < Watch || f.PeakScore <= f.Score {
+	if f.Verdict != None || f.PeakScore <= f.Score {
 		t.Errorf("verdict %v, S %.1f, highest %.1f", f.Verdict, f.Score, f.PeakScore)
 	}
 }

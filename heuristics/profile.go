@@ -27,17 +27,20 @@ type profile struct {
 	open          map[uint64]*openCall // by callKey
 	up            int                  // answered, supported calls now
 	peakUp        int
+	signalled     bool // calls were seen, of whatever worth
 	attemptsIn    int
 	attemptsOut   int
 	answered      int
 	verified      int
 	counted       int // supported calls
+	accepted      int // of these, not refused
 	firstCounted  int64
 	lastCounted   int64
 	inboundCounts int
 	unsupported   int // inbound calls that only strangers vouch for
 
 	called   keySet // called numbers of inbound calls
+	dialled  keySet // called numbers of all supported inbound calls
 	accounts map[uint64]*account
 	own      map[uint64]int // accounts by user key
 	peers    map[ident.Addr]*peer
@@ -80,15 +83,16 @@ type tap struct {
 
 // openCall is a call of the line that is not over.
 type openCall struct {
-	id      uint64
-	inbound bool
-	counted bool
-	up      bool
-	voice   bool // the line sent voice in it
-	early   bool // before it answered
-	answer  int64
-	marks   []mark
-	room    [12]mark
+	id       uint64
+	inbound  bool
+	counted  bool
+	up       bool
+	voice    bool // the line sent voice in it
+	accepted bool // it rang, or more
+	early    bool // before it answered
+	answer   int64
+	marks    []mark
+	room     [12]mark
 }
 
 // mark is one event that a call counts: place in the model and category.
@@ -117,6 +121,7 @@ type leg struct {
 	voice    bool
 	inbound  bool
 	answered bool
+	accepted bool // rang, or more
 	verified bool
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"simtrap/ident"
+	"simtrap/sip"
 )
 
 // Categories of inbound-fanout, in the order of its table.
@@ -25,7 +26,9 @@ func inboundFanout() signal {
 	return signal{
 		id: "inbound-fanout",
 		counted: func(p *profile, c *callFact) int {
-			if !c.inbound || c.CalleeKey == 0 || c.Answer == 0 && c.Ringing == 0 && c.Progress == 0 {
+			// Without the request its URI is unknown, and To may name a number
+			// of which the line's own account is the end.
+			if !c.inbound || c.CalleeKey == 0 || c.Seen&sip.SeenRequest == 0 || c.Answer == 0 && c.Ringing == 0 && c.Progress == 0 {
 				return none
 			}
 			if p.own[c.CalleeKey] > 0 {
@@ -58,7 +61,7 @@ func inboundFanout() signal {
 		},
 		unseen: func(p *profile) string {
 			if p.inboundCounts > 0 {
-				return "no called number could be read: whether the line ends strangers' calls is not known"
+				return "no request with a called number was seen: whether the line ends strangers' calls is not known"
 			}
 			return needCalls("for whom inbound calls are, which tells a terminating gateway")(p)
 		},

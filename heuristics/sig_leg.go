@@ -63,6 +63,9 @@ func (l *Lines) settle(p *profile, g *leg) {
 		p.firstCounted = g.at
 	}
 	p.counted++
+	if g.accepted {
+		p.accepted++
+	}
 	p.lastCounted = max(p.lastCounted, g.at)
 	if g.verified {
 		p.verified++
@@ -79,7 +82,7 @@ func (l *Lines) settle(p *profile, g *leg) {
 	}
 	category := 0
 	for _, o := range p.onward {
-		if near(o.from, g.from) && (o.to == 0 || g.to == 0 || near(o.to, g.to)) {
+		if o.follows(g.span) {
 			category = 1
 			break
 		}
@@ -95,13 +98,23 @@ func (l *Lines) settleOpen(p *profile) {
 		if !o.counted || len(p.legs) >= maxLegs {
 			continue
 		}
-		g := leg{span: span{o.answer, 0}, call: o.id, at: l.now, until: l.now, marks: o.marks, voice: o.voice, inbound: o.inbound, answered: o.up, verified: true}
+		g := leg{span: span{o.answer, 0}, call: o.id, at: l.now, until: l.now, marks: o.marks, voice: o.voice, inbound: o.inbound, answered: o.up, accepted: o.accepted, verified: true}
 		p.legs = append(p.legs, g)
 		if o.up && !o.inbound {
 			l.onward(p, g.span)
 		}
 		o.counted, o.marks = false, o.marks[:0]
 	}
+}
+
+// follows says whether s is the onward leg of an inbound call: they end
+// together, and it began with it or, behind a menu or an announcement, in it.
+// Where an end was not seen the beginnings must agree.
+func (s span) follows(inbound span) bool {
+	if s.to == 0 || inbound.to == 0 {
+		return near(s.from, inbound.from)
+	}
+	return near(s.to, inbound.to) && s.from >= inbound.from-legSlack && s.from < inbound.to
 }
 
 func near(a, b int64) bool { return a-b <= legSlack && b-a <= legSlack }

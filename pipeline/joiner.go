@@ -33,12 +33,15 @@ type joiner struct {
 	stats     joinStats
 }
 
+// maxStreamsJoined bounds the streams followed at once: 32,000 calls.
+const maxStreamsJoined = 1 << 16
+
 type joinStats struct{ messages, calls, streams, records uint64 }
 
 func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
 	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), media: newBindings(), sessions: control.NewSessions(control.Limits{})}
 	j.tracker = sip.NewTracker(sip.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j)
-	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed}, j)
+	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
 	return j
 }
 

@@ -39,7 +39,7 @@ type expiry struct {
 }
 
 const (
-	maxBindings = 1 << 18
+	maxBindings = 1 << 17
 	maxSockets  = 16 // of one call
 	// linger is how long a binding outlives its call: media runs on for a
 	// moment, and streams are told of up to four seconds after their start.

@@ -288,6 +288,7 @@ func (o *output) message(i int) *message { return &o.arenas[i/arenaSize][i%arena
 // reset empties what the joiner took and gives back unusual room.
 func (o *output) reset(room *arenas) {
 	room.put(o.arenas)
+	clear(o.arenas)
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals = emptied(o.records), emptied(o.controls), emptied(o.intervals)
 }
