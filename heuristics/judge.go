@@ -21,7 +21,7 @@ const (
 	caseTime                  = 10 * minute
 	watchFlows                = 3
 	watchCalls                = 8
-	watchLapse                = 1 // nats below either threshold
+	watchLapse                = 0.5 // nats below either threshold
 )
 
 // judgeEvery is how often, in packet time, a line whose counts changed is
