@@ -15,8 +15,8 @@ import (
 // LinkType is a LINKTYPE_ value of the tcpdump.org registry.
 type LinkType uint16
 
-// The link types that package packet decodes. A reader passes every other one
-// on as it stands; the decoder counts it.
+// The link types that package packet decodes. Frames of every other one are
+// passed on as they stand and told as Undecoded.
 const (
 	LinkNull      LinkType = 0   // BSD loopback, address family in host order
 	LinkEthernet  LinkType = 1   // IEEE 802.3
@@ -29,6 +29,15 @@ const (
 	LinkIPv6      LinkType = 229
 	LinkLinuxSLL2 LinkType = 276 // Linux cooked v2
 )
+
+// Decoded tells whether package packet decodes l.
+func (l LinkType) Decoded() bool {
+	switch l {
+	case LinkNull, LinkEthernet, LinkRawOld, LinkRawOpen, LinkRaw, LinkLoop, LinkLinuxSLL, LinkIPv4, LinkIPv6, LinkLinuxSLL2:
+		return true
+	}
+	return false
+}
 
 // Frame is one captured frame of a Batch. Time is nanoseconds since the Unix
 // epoch, UTC, never negative and never less than the time of the frame before
@@ -103,6 +112,10 @@ const (
 	Truncated                 // frames cut by a snap length
 	Backwards                 // time ran backwards or was out of line
 	Skipped                   // a packet or a section was passed over
+	Undecoded                 // frames have a link type that package packet does not decode
+	Timeless                  // frames have no time, or times that nothing can be made of
+
+	kinds = iota + 1
 )
 
 // Damage is one kind of thing that was wrong with one input, with the place of

@@ -22,13 +22,18 @@ const (
 	noClock = int64(365 * 24 * time.Hour)
 )
 
+// noTime is the raw time of a frame that has none.
+const noTime = int64(-1)
+
 // A clock makes the times of one file monotone. A frame slightly earlier than
 // the one before is given its time. One that is far off, by more than forward
 // or backward, waits for the next frame: if that one agrees, the file's clock
 // was really set (backwards: an offset is added from then on, so that durations
 // stay true), else the single frame is given the time of the one before. Every
 // case in which time did not simply go on is noted as Backwards; silence
-// is none.
+// is none. Frames without a time of their own are noted as Timeless: captures
+// that keep none have 0 there, which only the first frame of times that count
+// from the begin of the capture has rightly.
 type clock struct {
 	last   int64 // time of the last settled frame
 	offset int64 // added to raw times since the clock was set back
@@ -38,7 +43,10 @@ type clock struct {
 	started bool
 	young   bool   // only one frame is settled, and nothing has confirmed it
 	first   *Batch // holds that one, at index 0
-	firstAt int64
+	zero    bool   // the first frame has the time 0, and no second one came
+
+	start   int64 // time of the first frame
+	startAt int64 // where in the file it is
 
 	pend     *Batch // its last frame waits for the next frame
 	pendI    int
@@ -51,16 +59,31 @@ func newClock() clock { return clock{odd: true} }
 
 // settle gives the time of the frame that is about to be appended to r.cur,
 // whose record begins at off in the block. The caller handles the plain case,
-// 0 <= raw+offset-last <= forward while odd is false, by itself.
+// 0 <= raw+offset-last <= forward while odd is false, by itself; noTime is never
+// one.
 func (c *clock) settle(r *reader, raw int64, off int) int64 {
-	defer func() { c.odd = c.young || c.pend != nil }()
+	// Behind a time of 0 another 0 would look plain.
+	defer func() { c.odd = c.young || c.pend != nil || c.last == c.offset }()
 	at := r.base + int64(off)
 	if !c.started {
+		c.zero = raw == 0
+		if raw == noTime {
+			r.timeless(at)
+			raw = 0
+		}
 		c.started, c.young = true, true
-		c.first, c.firstAt = r.cur, at
+		c.first, c.start, c.startAt = r.cur, raw, at
 		c.last = raw
 		return raw
 	}
+	if raw == noTime || raw == 0 {
+		if c.zero {
+			r.timeless(c.startAt)
+		}
+		r.timeless(at)
+		raw = c.now()
+	}
+	c.zero = false
 	t := raw + c.offset
 	if c.pend != nil {
 		ahead := c.pendTime > c.last
@@ -97,7 +120,8 @@ func (c *clock) adopt(r *reader) {
 	case c.young && (p < c.last || c.last < noClock):
 		// It was the first frame that was off.
 		c.first.Frames[0].Time = p
-		r.note(Backwards, c.firstAt, "the first frame's time is far from all others; it is given the time of the second")
+		c.start = p
+		r.note(Backwards, c.startAt, "the first frame's time is far from all others; it is given the time of the second")
 		c.last = p
 	case p > c.last:
 		c.last = p
@@ -135,11 +159,8 @@ func (c *clock) waits(b *Batch) bool { return c.young || c.pend == b }
 
 // now is the raw time for a frame that has none: that of the frame before.
 func (c *clock) now() int64 {
-	switch {
-	case c.pend != nil:
+	if c.pend != nil {
 		return c.pendTime - c.offset
-	case c.started:
-		return max(c.last-c.offset, 0)
 	}
-	return 0
+	return max(c.last-c.offset, 0)
 }

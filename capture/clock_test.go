@@ -14,7 +14,8 @@ func TestClock(t *testing.T) {
 		abs   bool
 		want  []int64
 		count uint64
-		at    int // which record is the first that is told
+		at    int  // which record is the first that is told
+		kind  Kind // Backwards unless it says otherwise
 	}{
 		{name: "one", in: []int64{0}, want: []int64{0}},
 		{name: "in order", in: []int64{0, 1, 1, h}, want: []int64{0, 1, 1, h}},
@@ -36,10 +37,18 @@ func TestClock(t *testing.T) {
 		{name: "second one far ahead", in: []int64{0, 900 * h, 1, 2}, want: []int64{0, 0, 1, 2}, count: 1, at: 1},
 		{name: "first one zero", abs: true, in: []int64{0, t0, t0 + 1}, want: []int64{t0, t0, t0 + 1}, count: 1, at: 0},
 		{name: "first of two zero", abs: true, in: []int64{0, t0}, want: []int64{t0, t0}, count: 1, at: 0},
-		{name: "all zero", abs: true, in: []int64{0, 0, 0}, want: []int64{0, 0, 0}},
-		{name: "zeros between", abs: true, in: []int64{t0, t0 + 1, 0, 0, t0 + 2, 0, 0, 0, t0 + 3, t0 + 4}, want: []int64{t0, t0 + 1, t0 + 1, t0 + 1, t0 + 2, t0 + 2, t0 + 2, t0 + 2, t0 + 3, t0 + 4}, count: 4, at: 2},
+		{name: "all zero", abs: true, in: []int64{0, 0, 0}, want: []int64{0, 0, 0}, count: 3, at: 0, kind: Timeless},
+		{name: "from zero on", abs: true, in: []int64{0, 5, 9 * s}, want: []int64{0, 5, 9 * s}},
+		{name: "one zero", abs: true, in: []int64{0}, want: []int64{0}},
+		{name: "zeros, then times", abs: true, in: []int64{0, 0, t0, t0 + 1}, want: []int64{0, 0, t0, t0 + 1}, count: 2, at: 0, kind: Timeless},
+		{name: "a zero last", abs: true, in: []int64{t0, t0 + 1, 0}, want: []int64{t0, t0 + 1, t0 + 1}, count: 1, at: 2, kind: Timeless},
+		{name: "zero beside small times", abs: true, in: []int64{0, 5, 0, 6}, want: []int64{0, 5, 5, 6}, count: 1, at: 2, kind: Timeless},
+		{name: "a burst of today", in: make([]int64, crowdFrames-1), want: make([]int64, crowdFrames-1)},
+		{name: "all at one instant", in: make([]int64, crowdFrames), want: make([]int64, crowdFrames), count: crowdFrames, at: 0, kind: Timeless},
+		{name: "all at one instant of 1970", abs: true, in: []int64{7, 7}, want: []int64{7, 7}, count: 2, at: 0, kind: Timeless},
+		{name: "zeros between", abs: true, in: []int64{t0, t0 + 1, 0, 0, t0 + 2, 0, 0, 0, t0 + 3, t0 + 4}, want: []int64{t0, t0 + 1, t0 + 1, t0 + 1, t0 + 2, t0 + 2, t0 + 2, t0 + 2, t0 + 3, t0 + 4}, count: 5, at: 2, kind: Timeless},
 		{
-			name: "the largest times", abs: true, in: []int64{4294967295 * s, 4294967295 * s, 0, 1, 4294967295 * s, 2, 3}, count: 2, at: 2,
+			name: "the largest times", abs: true, in: []int64{4294967295 * s, 4294967295 * s, 1, 2, 4294967295 * s, 3, 4}, count: 2, at: 2,
 			want: []int64{4294967295 * s, 4294967295 * s, 4294967295 * s, 4294967295*s + 1, 4294967295*s + 1, 4294967295*s + 2, 4294967295*s + 3},
 		},
 		{name: "falling", in: []int64{90 * s, 80 * s, 70 * s, 60 * s}, want: []int64{90 * s, 90 * s, 90 * s, 90 * s}, count: 3, at: 1},
@@ -61,7 +70,7 @@ func TestClock(t *testing.T) {
 			}
 			var damages []Damage
 			if c.count > 0 {
-				damages = []Damage{{File: "a.pcap", Kind: Backwards, Count: c.count, Offset: int64(24 + 17*c.at)}}
+				damages = []Damage{{File: "a.pcap", Kind: max(c.kind, Backwards), Count: c.count, Offset: int64(24 + 17*c.at)}}
 			}
 			if d := cmp.Diff(damages, cleaned(f.Damages())); d != "" {
 				t.Error(d)

@@ -29,6 +29,12 @@ func (e *InputError) Unwrap() error { return e.Err }
 type FormatError struct {
 	Name  string // as the user named it
 	Found string // what it is, and how to turn it into a capture if that is known
+	Cut   bool   // it may be one: packed data that ends before anything of it could be unpacked
+}
+
+// damage tells of a file of which nothing is left as of any other that is cut.
+func (e *FormatError) damage() Damage {
+	return Damage{File: e.Name, Kind: Cut, Detail: e.Found, Count: 1}
 }
 
 // Error gives what was found and what was expected, in one line.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -13,9 +14,9 @@ import (
 )
 
 const (
-	// maxOverlap bounds how many files may cover the same time, since all of
+	// MaxOverlap bounds how many files may cover the same time, since all of
 	// them are read at once.
-	maxOverlap = 2048
+	MaxOverlap = 2048
 	// activeBytes is what the blocks of files read at once should take.
 	activeBytes = 16 << 20
 	// peekSize is the block for reading a first time.
@@ -26,11 +27,11 @@ const (
 )
 
 // Options says what to read. Since and Until are nanoseconds since the Unix
-// epoch; frames outside [Since, Until) are dropped and counted. 0 is no limit.
+// epoch; frames outside [Since, Until) are dropped and counted. Nil is no limit.
 type Options struct {
 	Stdin io.Reader // what "-" reads
-	Since int64
-	Until int64
+	Since *int64
+	Until *int64
 }
 
 // Counters tells what became of the input.
@@ -50,7 +51,9 @@ type Counters struct {
 // one goroutine; batches may be released by any; the other methods may be
 // called at any time by any.
 type Files struct {
-	opt   Options
+	stdin io.Reader
+	since int64 // the least number for no limit
+	until int64 // the greatest number for no limit
 	pool  *pool
 	tools unpackers
 	total int64
@@ -92,12 +95,12 @@ func Open(paths []string, opt Options) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Files{opt: opt, pool: newPool()}
-	if opt.Since == 0 {
-		f.opt.Since = math.MinInt64
+	f := &Files{stdin: opt.Stdin, since: math.MinInt64, until: math.MaxInt64, pool: newPool()}
+	if opt.Since != nil {
+		f.since = *opt.Since
 	}
-	if opt.Until == 0 {
-		f.opt.Until = math.MaxInt64
+	if opt.Until != nil {
+		f.until = *opt.Until
 	}
 	if err := f.peekAll(ins); err != nil {
 		return nil, err
@@ -129,7 +132,7 @@ func (f *Files) peekAll(ins []*input) error {
 			case in.folder != "":
 				f.count.FilesSkipped++
 				continue
-			case in.name == stdinName && f.opt.Stdin == nil:
+			case in.name == stdinName && f.stdin == nil:
 				return &InputError{Name: stdinName, Problem: "there is no standard input", Remedy: "name a file"}
 			}
 			in.first = math.MinInt64
@@ -141,6 +144,11 @@ func (f *Files) peekAll(ins []*input) error {
 		switch {
 		case err == nil:
 			usable[in.folder] = true
+			f.inputs = append(f.inputs, in)
+		case isFormat && format.Cut && (in.folder == "" || isCaptureName(in.name)):
+			usable[in.folder] = true
+			in.first = math.MaxInt64
+			in.damages = []Damage{format.damage()}
 			f.inputs = append(f.inputs, in)
 		case in.folder == "" || !isFormat && isCaptureName(in.name) || outOfFiles(err):
 			return err
@@ -180,7 +188,7 @@ func (f *Files) peek(in *input) error {
 // open begins to read an input with blocks of the size given, or less if the
 // file is smaller.
 func (f *Files) open(in *input, size int, into *atomic.Int64) (*reader, error) {
-	var r io.Reader = f.opt.Stdin
+	r := f.stdin
 	var closer io.Closer
 	if in.name != stdinName {
 		file, err := os.Open(in.name)
@@ -195,7 +203,7 @@ func (f *Files) open(in *input, size int, into *atomic.Int64) (*reader, error) {
 		if src.pack == "" {
 			return nil, inputError(in.name, err)
 		}
-		return nil, &FormatError{Name: in.name, Found: src.unreadable(err)}
+		return nil, src.unreadable(in.name, err)
 	}
 	if src.pack == "" && !in.once {
 		for size > minBlock && int64(size/2) > in.size {
@@ -282,7 +290,7 @@ func (f *Files) advance(ctx context.Context) error {
 	for len(f.waiting) > 0 && (len(f.heap) == 0 || f.waiting[0].first <= f.heap[0].head) {
 		in := f.waiting[0]
 		f.waiting = f.waiting[1:]
-		if in.first >= f.opt.Until || len(in.damages) > 0 {
+		if in.first >= f.until || len(in.damages) > 0 {
 			f.leave(in)
 			continue
 		}
@@ -306,8 +314,12 @@ func (f *Files) leave(in *input) {
 // start opens an input and puts it on the heap.
 func (f *Files) start(ctx context.Context, in *input) error {
 	n := len(f.heap) + 1
-	if n > maxOverlap {
-		return &InputError{Name: in.name, Problem: "more than 2048 files cover this time", Remedy: "merge them first (mergecap)"}
+	if n > MaxOverlap {
+		return &InputError{
+			Name:    in.name,
+			Problem: fmt.Sprintf("more than %d files cover the time at which it begins", MaxOverlap),
+			Remedy:  "merge files that cover the same time first (mergecap), or name fewer",
+		}
 	}
 	size := blockSize
 	for size > minBlock && size*n > activeBytes {
@@ -315,18 +327,24 @@ func (f *Files) start(ctx context.Context, in *input) error {
 	}
 	rd, err := f.open(in, size, &f.done)
 	if err != nil {
-		if in.once || outOfFiles(err) {
+		format, isFormat := errors.AsType[*FormatError](err)
+		cut := isFormat && format.Cut
+		if in.once && !cut || outOfFiles(err) {
 			return err
 		}
-		// It could be read a moment ago. What it holds now is lost, the rest
-		// is not.
+		damage := Damage{File: in.name, Kind: Cut, Detail: "could not be opened again: " + err.Error(), Count: 1}
+		if in.once {
+			damage = format.damage()
+		}
+		// Unless it is a pipe it could be read a moment ago. What it holds now
+		// is lost, the rest is not.
 		f.mu.Lock()
-		in.damages = []Damage{{File: in.name, Kind: Cut, Detail: "could not be opened again: " + err.Error(), Count: 1}}
+		in.damages = []Damage{damage}
 		f.mu.Unlock()
 		f.done.Add(in.size)
 		return nil
 	}
-	rd.since, rd.until = f.opt.Since, f.opt.Until
+	rd.since, rd.until = f.since, f.until
 	a := &active{in: in, rd: rd}
 	ok, err := f.load(ctx, a)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -45,13 +46,14 @@ func TestMergeOrder(t *testing.T) {
 			}
 		}
 		slices.SortStableFunc(want, func(a, b rec) int { return int(a.Time - b.Time) })
-		since, until := int64(0), int64(0)
+		var opt Options
 		if rapid.Bool().Draw(rt, "limits") {
-			since = t0 + rapid.Int64Range(0, 60).Draw(rt, "since")*second
-			until = since + rapid.Int64Range(0, 60).Draw(rt, "until")*second
+			since := t0 + rapid.Int64Range(0, 60).Draw(rt, "since")*second
+			until := since + rapid.Int64Range(0, 60).Draw(rt, "until")*second
+			opt.Since, opt.Until = &since, &until
 			want = slices.DeleteFunc(want, func(r rec) bool { return r.Time < since || r.Time >= until })
 		}
-		f, err := Open([]string{sub}, Options{Since: since, Until: until})
+		f, err := Open([]string{sub}, opt)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -194,7 +196,7 @@ func TestOverlap(t *testing.T) {
 		t.Errorf("%d bytes for %d files at once", n, files)
 	}
 
-	for i := files; i <= maxOverlap; i++ {
+	for i := files; i <= MaxOverlap; i++ {
 		write(t, dir, fmt.Sprintf("%04d.pcap", i), plain.file(rec{Time: t0, Data: "x"}, rec{Time: t0 + 90*second, Data: "x"}))
 	}
 	f = open(t, Options{}, dir)
@@ -205,7 +207,7 @@ func TestOverlap(t *testing.T) {
 			b.Release()
 		}
 	}
-	if e, ok := errors.AsType[*InputError](err); !ok || e.Remedy == "" {
+	if e, ok := errors.AsType[*InputError](err); !ok || !strings.Contains(e.Error(), "2048") || !strings.Contains(e.Remedy, "mergecap") {
 		t.Error(err)
 	}
 }
@@ -255,7 +257,7 @@ func TestSinceUntil(t *testing.T) {
 		}
 		write(t, dir, fmt.Sprintf("%d.pcap", i), plain.file(recs...))
 	}
-	f := open(t, Options{Since: t0 + 25*second, Until: t0 + 42*second}, dir)
+	f := open(t, Options{Since: new(t0 + 25*second), Until: new(t0 + 42*second)}, dir)
 	got := times(drain(t, f))
 	if len(got) != 17 || got[0] != t0+25*second || got[16] != t0+41*second {
 		t.Error(got)
@@ -266,8 +268,14 @@ func TestSinceUntil(t *testing.T) {
 	if read, total := f.Progress(); read != total {
 		t.Errorf("progress %d of %d", read, total)
 	}
-	f = open(t, Options{Until: t0}, dir)
-	if got := drain(t, f); got != nil || f.Counters().FilesOutside != 10 {
+	for _, until := range []int64{t0, 0} {
+		f = open(t, Options{Until: &until}, dir)
+		if got := drain(t, f); got != nil || f.Counters().FilesOutside != 10 {
+			t.Error(until, got)
+		}
+	}
+	f = open(t, Options{Since: new(int64(0))}, dir)
+	if got := drain(t, f); len(got) != 100 {
 		t.Error(got)
 	}
 }
@@ -279,7 +287,7 @@ func TestUntilStops(t *testing.T) {
 		b = plain.record(b, rec{Time: t0 + int64(i)*milli, Data: "0123456789012345678901234567890123456789"})
 	}
 	in := bytes.NewReader(b)
-	f := open(t, Options{Stdin: in, Until: t0 + second}, "-")
+	f := open(t, Options{Stdin: in, Until: new(t0 + second)}, "-")
 	if got := drain(t, f); len(got) != 1000 {
 		t.Error(len(got))
 	}

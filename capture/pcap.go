@@ -15,6 +15,7 @@ type pcap struct {
 	head  int   // length of a record header
 	unit  int64 // nanoseconds of one unit of the fraction
 	link  LinkType
+	what  uint32 // the link type as the file has it
 }
 
 // Magic numbers, as read in little-endian order. "Modified" is the variant of
@@ -57,7 +58,8 @@ func newPcap(head []byte) (*pcap, string) {
 	}
 	// Above the link type: whether a frame check sequence follows, and its
 	// length. Decoders go by the lengths in the packet, so it does not matter.
-	p.link = narrowLink(order.Uint32(head[20:]) & 0x03ffffff)
+	p.what = order.Uint32(head[20:]) & 0x03ffffff
+	p.link = narrowLink(p.what)
 	return p, ""
 }
 
@@ -74,6 +76,7 @@ func (p *pcap) parse(r *reader) {
 	data := b.Block[:r.n]
 	frames := b.Frames
 	off := r.off
+	before := len(frames)
 	for len(data)-off >= p.head {
 		h := data[off : off+16 : off+16]
 		sec, frac := p.order.Uint32(h), p.order.Uint32(h[4:])
@@ -102,5 +105,8 @@ func (p *pcap) parse(r *reader) {
 		off = end
 	}
 	b.Frames = frames
+	if n := len(frames) - before; n > 0 && !p.link.Decoded() {
+		r.undecoded(int(frames[before].Off)-p.head, uint64(n), p.what)
+	}
 	r.off = off
 }

@@ -56,6 +56,33 @@ func TestPcapLinkTypes(t *testing.T) {
 	}
 }
 
+// Frames of a link type that nothing decodes are passed on, and told once with
+// their number, by the number that the file has.
+func TestPcapUndecoded(t *testing.T) {
+	for number, want := range map[uint32]uint64{1: 0, 276: 0, 250: 5000, 0x02240000: 5000} {
+		k := plain
+		k.link = number
+		b := k.header()
+		for i := range 5000 {
+			b = k.record(b, rec{Time: t0 + int64(i)*milli, Data: strings.Repeat("x", 200)})
+		}
+		f := open(t, Options{}, write(t, t.TempDir(), "a.pcap", b))
+		if got := drain(t, f); len(got) != 5000 {
+			t.Errorf("%d: %d frames", number, len(got))
+		}
+		ds := f.Damages()
+		if want == 0 && len(ds) == 0 {
+			continue
+		}
+		if d := cmp.Diff([]Damage{{File: "a.pcap", Kind: Undecoded, Offset: 24, Count: want}}, cleaned(ds)); d != "" {
+			t.Errorf("%d: %s", number, d)
+		}
+		if text := fmt.Sprintf("link type %d is not decoded; ", number); len(ds) == 1 && !strings.HasPrefix(ds[0].Detail, text) {
+			t.Errorf("%d: %s", number, ds[0].Detail)
+		}
+	}
+}
+
 // Whatever the size of the blocks, the frames are the same, also when a record
 // does not fit in a block.
 func TestBlockSizes(t *testing.T) {

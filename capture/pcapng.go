@@ -39,6 +39,7 @@ type pcapng struct {
 // ticks * 10^9 / 2^shift where mul is 0; base seconds are added.
 type iface struct {
 	link  LinkType
+	dark  bool // nothing decodes its frames
 	shift uint8
 	snap  uint32 // 0: no limit
 	mul   uint64
@@ -179,8 +180,9 @@ func sectionOrder(h []byte) (endian, bool) {
 // the same places, but for the width of the interface number.
 func (p *pcapng) packet(r *reader, port uint32, body []byte) {
 	n, wire := p.order.Uint32(body[12:]), p.order.Uint32(body[16:])
-	if n > maxFrame || int(n) > len(body)-20 {
-		r.corrupt(r.off, fmt.Sprintf("a packet of %d bytes in a block with room for %d; the rest of the file is lost", n, len(body)-20))
+	if room := min(len(body)-20, maxFrame); int64(n) > int64(room) {
+		// The block is sound, so the next one is where it should be.
+		r.note(Skipped, r.base+int64(r.off), fmt.Sprintf("a packet of %d bytes in a block with room for %d is passed over", n, room))
 		return
 	}
 	if int(port) >= len(p.ifaces) {
@@ -205,10 +207,10 @@ func (p *pcapng) simple(r *reader, body []byte) {
 		n = min(n, i.snap)
 	}
 	if n > maxFrame {
-		r.corrupt(r.off, fmt.Sprintf("a packet of %d bytes, at most %d are possible; the rest of the file is lost", n, maxFrame))
+		r.note(Skipped, r.base+int64(r.off), fmt.Sprintf("a packet of %d bytes is passed over, at most %d are possible", n, maxFrame))
 		return
 	}
-	p.deliver(r, i, 0, r.clk.now(), 12, n, wire)
+	p.deliver(r, i, 0, noTime, 12, n, wire)
 }
 
 // deliver appends a frame that begins start bytes behind r.off.
@@ -222,6 +224,9 @@ func (p *pcapng) deliver(r *reader, i *iface, port uint16, raw int64, start int,
 	if wire != n {
 		wire = r.snapped(n, wire, r.off)
 	}
+	if i.dark {
+		r.undecoded(r.off, 1, uint32(i.link))
+	}
 	r.cur.Frames = append(r.cur.Frames, Frame{
 		Time: t, Off: uint32(r.off + start), Len: n, Wire: wire, Link: i.link, Port: port,
 	})
@@ -231,6 +236,7 @@ func (p *pcapng) deliver(r *reader, i *iface, port uint16, raw int64, start int,
 // make no sense end the list and change nothing.
 func newIface(order endian, body []byte) iface {
 	i := iface{link: LinkType(order.Uint16(body)), snap: order.Uint32(body[4:])}
+	i.dark = !i.link.Decoded()
 	i.resolution(6)
 	const (
 		optEnd        = 0
@@ -274,7 +280,8 @@ func (i *iface) resolution(v uint8) {
 	}
 }
 
-// time gives ticks as nanoseconds since the epoch, from 0 to maxTime.
+// time gives ticks as nanoseconds since the epoch, from 0 to maxTime, and noTime
+// where they would lie beyond.
 func (i *iface) time(ticks uint64) int64 {
 	var hi, lo uint64
 	if i.mul == 0 {
@@ -288,13 +295,12 @@ func (i *iface) time(ticks uint64) int64 {
 	} else {
 		hi, lo = bits.Mul64(ticks/i.div, i.mul)
 	}
-	if hi != 0 || lo > uint64(maxTime) {
-		lo = uint64(maxTime)
+	if hi != 0 || lo > uint64(maxTime) || i.base > maxTime/1e9 || i.base < -maxTime/1e9 {
+		return noTime
 	}
-	ns := int64(lo)
-	if i.base == 0 {
-		return ns
+	ns := int64(lo) + i.base*1e9
+	if ns < 0 || ns > maxTime {
+		return noTime
 	}
-	base := max(min(i.base, maxTime/1e9), -maxTime/1e9) * 1e9
-	return max(min(ns+base, maxTime), 0)
+	return ns
 }

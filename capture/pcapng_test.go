@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/binary"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,7 +41,7 @@ func TestPcapngSections(t *testing.T) {
 		t.Error(d)
 	}
 	ds := f.Damages()
-	if len(ds) != 1 || ds[0].Kind != Truncated || ds[0].Count != 2 {
+	if len(ds) != 2 || ds[0].Kind != Truncated || ds[0].Count != 2 || ds[1].Kind != Timeless || ds[1].Count != 2 {
 		t.Error(ds)
 	}
 }
@@ -70,19 +71,21 @@ func TestPcapngTimes(t *testing.T) {
 			{"2^-0", o.option(9, 0x80), 7, 7e9},
 			{"offset", offset(1000), 5, 1000*second + 5000},
 			{"offset back", offset(-3), 5_000_000, 2 * second},
-			{"before the epoch", offset(-10), 5, 0},
-			{"offset too far", offset(math.MaxInt64), math.MaxUint64, maxTime},
-			{"offset too far back", offset(math.MinInt64), 5, 0},
-			{"ticks too many", nil, math.MaxUint64, maxTime},
-			{"seconds too many", o.option(9, 0), math.MaxUint64, maxTime},
-			{"binary seconds too many", o.option(9, 0x80), math.MaxUint64, maxTime},
+			{"before the epoch", offset(-10), 5, noTime},
+			{"offset too far", offset(math.MaxInt64), 5, noTime},
+			{"offset just too far", offset(maxTime / 1e9), 999_999_999_999, noTime},
+			{"offset far", offset(maxTime / 1e9), 5, maxTime/1e9*1e9 + 5000},
+			{"offset too far back", offset(math.MinInt64), 5, noTime},
+			{"ticks too many", nil, math.MaxUint64, noTime},
+			{"seconds too many", o.option(9, 0), math.MaxUint64, noTime},
+			{"binary seconds too many", o.option(9, 0x80), math.MaxUint64, noTime},
 			{"end of options", append(o.option(0), o.option(9, 9)...), 5, 5000},
 			{"option without end", append(o.option(9, 9), order.AppendUint32(nil, 0xffffffff)...), 5, 5},
 			{"option of no length", append(o.option(9), o.option(14)...), 5, 5000},
 		} {
 			i := newIface(endian(order == byteOrder(binary.BigEndian)), append([]byte{0, 1, 0, 0, 0, 0, 0, 0}, c.opts...))
 			got := i.time(c.ticks)
-			if near := got >= c.want-1e9 && got > maxTime-1e10; got != c.want && !(c.want == maxTime && near) {
+			if got != c.want {
 				t.Errorf("%v %s: %d, want %d", order, c.name, got, c.want)
 			}
 		}
@@ -103,6 +106,111 @@ func TestPcapngInterfaces(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	if d := cmp.Diff([]Damage{{File: "a.pcapng", Kind: Corrupt, Offset: at, Count: 1}}, cleaned(f.Damages())); d != "" {
+		t.Error(d)
+	}
+}
+
+// Frames without usable times are told, however the file came to have none.
+func TestPcapngTimeless(t *testing.T) {
+	us := uint64(t0 / 1000)
+	start := newNg(binary.LittleEndian)
+	offset := func(s int64) []byte { return start.option(14, start.order.AppendUint64(nil, uint64(s))...) }
+	for _, c := range []struct {
+		name  string
+		opts  []byte
+		write func(*ng, int)
+		all   bool // all frames are at one instant
+	}{
+		{"simple packets", nil, func(n *ng, i int) { n.simple("x", 1) }, true},
+		{"no ticks", nil, func(n *ng, i int) { n.enhanced(0, 0, "x", 1) }, true},
+		{"resolution of seconds", start.option(9, 0), func(n *ng, i int) { n.enhanced(0, us+uint64(i), "x", 1) }, true},
+		{"resolution of attoseconds", start.option(9, 18), func(n *ng, i int) { n.enhanced(0, us+uint64(i), "x", 1) }, true},
+		{"resolution of nothing", start.option(9, 127), func(n *ng, i int) { n.enhanced(0, us+uint64(i), "x", 1) }, true},
+		{"offset too far", offset(1 << 62), func(n *ng, i int) { n.enhanced(0, us+uint64(i), "x", 1) }, true},
+		{"offset too far back", offset(-1 << 62), func(n *ng, i int) { n.enhanced(0, us+uint64(i), "x", 1) }, true},
+		{"true times", nil, func(n *ng, i int) { n.enhanced(0, us+uint64(i), "x", 1) }, false},
+	} {
+		n := newNg(binary.LittleEndian)
+		n.iface(1, 0, c.opts...)
+		at := int64(len(n.b))
+		for i := range 5 {
+			c.write(n, i)
+		}
+		f := open(t, Options{}, write(t, t.TempDir(), "a.pcapng", n.b))
+		got := drain(t, f)
+		if len(got) != 5 || (got[0].Time == got[4].Time) != c.all {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+		var want []Damage
+		if c.all {
+			want = []Damage{{File: "a.pcapng", Kind: Timeless, Offset: at, Count: 5}}
+		}
+		if d := cmp.Diff(want, cleaned(f.Damages())); d != "" {
+			t.Errorf("%s: %s", c.name, d)
+		}
+	}
+}
+
+// A packet without a time beside others is taken to have come with the one
+// before, also while that waits for the next.
+func TestPcapngSomeTimeless(t *testing.T) {
+	us := uint64(t0 / 1000)
+	n := newNg(binary.LittleEndian)
+	n.iface(1, 0)
+	n.enhanced(0, us, "a", 1).enhanced(0, us+1, "b", 1)
+	at := int64(len(n.b))
+	n.simple("c", 1).enhanced(0, us+9_000_000_000, "d", 1).simple("e", 1).enhanced(0, us+9_000_000_001, "f", 1)
+	f := open(t, Options{}, write(t, t.TempDir(), "a.pcapng", n.b))
+	late := t0 + 9000*second
+	if d := cmp.Diff([]int64{t0, t0 + 1000, t0 + 1000, late, late, late + 1000}, times(drain(t, f))); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]Damage{{File: "a.pcapng", Kind: Timeless, Offset: at, Count: 2}}, cleaned(f.Damages())); d != "" {
+		t.Error(d)
+	}
+}
+
+// A packet whose captured length is wrong in a block that is whole costs that
+// packet.
+func TestPcapngBadPacket(t *testing.T) {
+	for name, spoil := range map[string]func(n *ng){
+		"enhanced": func(n *ng) { n.block(blockEnhanced, append(le32(0, 0, 3, 500, 500), "x..."...)) },
+		"obsolete": func(n *ng) { n.block(blockPacket, append(le32(0, 0, 3, 0xffffffff, 0xffffffff), "x..."...)) },
+		"simple":   func(n *ng) { n.simple(string(make([]byte, maxFrame+1)), 1e9) },
+		"room":     func(n *ng) { n.block(blockEnhanced, append(le32(0, 0, 3, maxFrame+1, 0), make([]byte, maxFrame+1)...)) },
+	} {
+		n := newNg(binary.LittleEndian)
+		n.iface(1, 0).enhanced(0, 1, "one", 3)
+		at := int64(len(n.b))
+		spoil(n)
+		n.enhanced(0, 2, "two", 3)
+		spoil(n)
+		n.enhanced(0, 3, "three", 5)
+		f := open(t, Options{}, write(t, t.TempDir(), "a.pcapng", n.b))
+		want := []rec{{1000, "one", 3, 1, 0}, {2000, "two", 3, 1, 0}, {3000, "three", 5, 1, 0}}
+		if d := cmp.Diff(want, drain(t, f)); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+		if d := cmp.Diff([]Damage{{File: "a.pcapng", Kind: Skipped, Offset: at, Count: 2}}, cleaned(f.Damages())); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+}
+
+// Frames that nothing decodes are told by interface, and passed on.
+func TestPcapngUndecoded(t *testing.T) {
+	n := newNg(binary.LittleEndian)
+	n.iface(1, 0).iface(220, 0).enhanced(0, 1, "net", 3)
+	at := int64(len(n.b))
+	n.enhanced(1, 2, "usb", 3).enhanced(0, 3, "net", 3).enhanced(1, 4, "usb", 3)
+	f := open(t, Options{}, write(t, t.TempDir(), "a.pcapng", n.b))
+	if got := drain(t, f); len(got) != 4 {
+		t.Error(got)
+	}
+	if d := cmp.Diff([]Damage{{File: "a.pcapng", Kind: Undecoded, Offset: at, Count: 2}}, cleaned(f.Damages())); d != "" {
+		t.Error(d)
+	}
+	if d := f.Damages()[0].Detail; !strings.HasPrefix(d, "link type 220 is not decoded; ") {
 		t.Error(d)
 	}
 }

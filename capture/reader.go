@@ -28,7 +28,8 @@ type reader struct {
 	stopped bool     // no sense can be made of what follows
 	end     bool     // nothing more will be parsed
 
-	damage  [Skipped + 1]Damage
+	frames  uint64 // of all batches that were queued
+	damage  [kinds]Damage
 	stepped bool
 	outside uint64 // frames dropped for their time
 }
@@ -56,15 +57,15 @@ func newReader(name string, src *stream, p *pool, size int) (*reader, error) {
 		r.close()
 		return r, nil
 	}
+	bad := &FormatError{Name: name, Found: found}
 	if src.pack != "" {
-		if r.n == 0 && err != nil && !errors.Is(err, io.EOF) {
-			found = src.unreadable(err)
-		} else {
-			found = fmt.Sprintf("%s, packed with %s", found, src.pack)
+		bad.Found = fmt.Sprintf("%s, packed with %s", found, src.pack)
+		if r.n < 4 && err != nil && !errors.Is(err, io.EOF) {
+			bad = src.unreadable(name, err)
 		}
 	}
 	r.close()
-	return nil, &FormatError{Name: name, Found: found}
+	return nil, bad
 }
 
 // fill reads until the block is full.
@@ -113,6 +114,7 @@ func (r *reader) advance(err error) {
 			r.queue(r.cur)
 			r.cur = nil
 		}
+		r.crowd()
 		r.finish()
 		return
 	}
@@ -146,7 +148,26 @@ func (r *reader) roll() {
 	r.cur, r.n, r.off = next, len(tail), 0
 }
 
+// crowdFrames is how many frames may share one instant before that is told.
+const crowdFrames = 16
+
+// crowd tells at the end of a file whether its times are of no use although each
+// looks like one: more than two frames a nanosecond on average come over no
+// wire. Real clocks give bursts one time, so a few frames of today are believed.
+func (r *reader) crowd() {
+	few := uint64(crowdFrames)
+	if r.clk.start < noClock {
+		few = 2
+	}
+	told := r.damage[Timeless].Count > 0 || r.damage[Backwards].Count > 0
+	if told || r.frames < few || uint64(r.clk.last-r.clk.start) >= r.frames/2 {
+		return
+	}
+	r.noteMany(Timeless, r.clk.startAt, r.frames, "all frames are at one instant: the times in the file are of no use; the capture must be taken again or its times mended")
+}
+
 func (r *reader) queue(b *Batch) {
+	r.frames += uint64(len(b.Frames))
 	b.Block = b.Block[:r.n]
 	b.room = b.Frames
 	r.ready = append(r.ready, b)
@@ -212,11 +233,26 @@ func (r *reader) close() {
 }
 
 // note counts one damage; the first of its kind keeps its place and detail.
-func (r *reader) note(kind Kind, at int64, detail string) {
+func (r *reader) note(kind Kind, at int64, detail string) { r.noteMany(kind, at, 1, detail) }
+
+// noteMany counts one damage n times, n being 1 or more.
+func (r *reader) noteMany(kind Kind, at int64, n uint64, detail string) {
 	d := &r.damage[kind]
-	if d.Count++; d.Count == 1 {
-		*d = Damage{File: r.name, Offset: at, Kind: kind, Detail: detail, Count: 1}
+	if d.Count += n; d.Count == n {
+		*d = Damage{File: r.name, Offset: at, Kind: kind, Detail: detail, Count: n}
 	}
+}
+
+// timeless tells of a frame without a time.
+func (r *reader) timeless(at int64) {
+	r.note(Timeless, at, "frames without a time, taken to have come with the one before")
+}
+
+// undecoded tells of n frames of a link type that nothing decodes, the first of
+// them at off. number is what the file says, which may be no LinkType.
+func (r *reader) undecoded(off int, n uint64, number uint32) {
+	const detail = "link type %d is not decoded; decoded are Ethernet (1), raw IP (12, 14, 101, 228, 229), Linux cooked (113, 276) and BSD loopback (0, 108)"
+	r.noteMany(Undecoded, r.base+int64(off), n, fmt.Sprintf(detail, number))
 }
 
 // step notes that the clock was set back, and says so even if lesser disorder

@@ -154,13 +154,14 @@ func (s *stream) explain(err error) (Kind, string) {
 	return Corrupt, fmt.Sprintf("damaged %s data (%s)", s.pack, err)
 }
 
-// unreadable says what a packed file is of which nothing could be unpacked.
-func (s *stream) unreadable(err error) string {
-	kind, what := s.explain(err)
-	if kind == Cut {
-		return s.pack + " data that ends before anything could be unpacked"
+// unreadable says what a packed file is of which too little could be unpacked to
+// tell what it holds.
+func (s *stream) unreadable(name string, err error) *FormatError {
+	e := &FormatError{Name: name, Cut: errors.Is(err, io.ErrUnexpectedEOF)}
+	if _, e.Found = s.explain(err); e.Cut {
+		e.Found = s.pack + " data that is cut short before anything could be unpacked"
 	}
-	return what
+	return e
 }
 
 // prefixed gives head, then what r gives.

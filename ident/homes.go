@@ -1,6 +1,7 @@
 package ident
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -18,29 +19,48 @@ type Homes struct {
 }
 
 // ParseHomes reads prefixes ("203.0.113.0/24"), single addresses, or lists of
-// them separated by commas. len6 is the prefix length of an IPv6 line, 64 when
-// zero.
+// them separated by commas. IPv4 may be written in IPv6 (::ffff:203.0.113.0/120,
+// RFC 4291 section 2.5.5.2). An empty text and a zone (fe80::1%eth0) are errors:
+// whoever gave an empty one meant to give some. len6 is the prefix length of an
+// IPv6 line, 64 when zero.
 func ParseHomes(lists []string, len6 int) (*Homes, error) {
 	h := &Homes{len6: len6}
 	for _, list := range lists {
 		for _, s := range strings.Split(list, ",") {
-			s = strings.TrimSpace(s)
-			if s == "" {
-				continue
-			}
-			p, err := netip.ParsePrefix(s)
+			p, err := parseHome(strings.TrimSpace(s))
 			if err != nil {
-				a, aerr := netip.ParseAddr(s)
-				if aerr != nil {
-					return nil, fmt.Errorf("home prefix %q: want an address or a prefix such as 203.0.113.0/24", s)
-				}
-				p = netip.PrefixFrom(a, a.BitLen())
+				return nil, fmt.Errorf("home prefix %q: %w", s, err)
 			}
-			h.table.Insert(p.Masked())
+			h.table.Insert(p)
 			h.loaded = true
 		}
 	}
 	return h, nil
+}
+
+func parseHome(s string) (netip.Prefix, error) {
+	if s == "" {
+		return netip.Prefix{}, errors.New("an empty text names no address")
+	}
+	address, _, _ := strings.Cut(s, "/")
+	if strings.Contains(address, "%") {
+		return netip.Prefix{}, errors.New("a zone is known to one host alone: want the address without %")
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return netip.Prefix{}, errors.New("want an address or a prefix such as 203.0.113.0/24")
+		}
+		p = netip.PrefixFrom(a, a.BitLen())
+	}
+	if a := p.Addr(); a.Is4In6() {
+		if p.Bits() < 96 {
+			return netip.Prefix{}, errors.New("IPv4 within IPv6 has a prefix length of 96 or more")
+		}
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), nil
 }
 
 // Known says whether any prefix was given.

@@ -169,7 +169,9 @@ type Line struct {
 }
 
 // Hash mixes the line with seed.
-func (l Line) Hash(seed uint64) uint64 { return l.Addr.Hash(seed + uint64(l.Realm) + uint64(l.Bits)<<32) }
+func (l Line) Hash(seed uint64) uint64 {
+	return l.Addr.Hash(seed + uint64(l.Realm) + uint64(l.Bits)<<32)
+}
 
 // Compare orders lines by realm, then address.
 func (l Line) Compare(m Line) int {

@@ -554,7 +554,7 @@ func TestReasons(t *testing.T) {
 		}
 		seen[s] = r
 	}
-	for r, want := range map[Reason]bool{NotARP: false, NotUDPOrTCP: false, LinkCut: true, TooManyHeaders: true,
+	for r, want := range map[Reason]bool{UnknownLink: true, NotARP: false, NotUDPOrTCP: false, LinkCut: true, TooManyHeaders: true,
 		FragmentEmpty: true, GapEnd: true, IPLengthZero: false, StreamIdle: false} {
 		if r.Loss() != want {
 			t.Errorf("%q is a loss: %v", r, !want)
@@ -565,5 +565,18 @@ func TestReasons(t *testing.T) {
 	a.Merge(&b)
 	if a[NotARP] != 3 || a[StreamIdle] != 3 {
 		t.Error(named(&a))
+	}
+}
+
+// What a reader calls decoded is what is decoded here.
+func TestLinkTypes(t *testing.T) {
+	for n := range 1 << 16 {
+		var d Decoder
+		var p Packet
+		link := capture.LinkType(n)
+		d.Frame(link, nil, 0, &p)
+		if known := d.Counters[UnknownLink] == 0; known != link.Decoded() {
+			t.Errorf("link type %d: decoded %v, said to be %v", n, known, link.Decoded())
+		}
 	}
 }

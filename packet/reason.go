@@ -100,7 +100,7 @@ func (c *Counters) Merge(o *Counters) {
 
 // Loss says whether r means that something on the wire was not understood or
 // not handed on although it might have mattered.
-func (r Reason) Loss() bool { return r >= firstMalformed && r < firstNoted }
+func (r Reason) Loss() bool { return r == UnknownLink || r >= firstMalformed && r < firstNoted }
 
 // String names r as a closing summary prints it.
 func (r Reason) String() string {

@@ -95,7 +95,7 @@ func TestParseWhen(t *testing.T) {
 			t.Errorf("parseWhen(%q) = %v, %v; want %v", in, got, err, want.UnixNano())
 		}
 	}
-	for _, in := range []string{" ", "10:00", "2026-13-01", "23.11.2026", "0001-01-01", "2262-12-31", "2026-11-23T10:00:00+25:00"} {
+	for _, in := range []string{"", " ", "10:00", "2026-13-01", "23.11.2026", "0001-01-01", "2262-12-31", "2026-11-23T10:00:00+25:00"} {
 		if got, err := parseWhen(in); err == nil {
 			t.Errorf("parseWhen(%q) = %v, want an error", in, got)
 		}

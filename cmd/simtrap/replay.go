@@ -35,13 +35,16 @@ func newReplay(t terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay [flags] FILE|FOLDER|-...",
 		Short: "Read capture files and print the verdict on each line",
-		Long: `replay reads capture files (pcap or pcapng, plain or packed with gzip or zstd),
+		Long: fmt.Sprintf(`replay reads capture files (pcap or pcapng, plain or packed with gzip or zstd),
 folders of them, or standard input (-), merged by time, and prints every subscriber
 line that looks like a multi-SIM gateway, the surest first, with the reasons.
 
-Exit status: 0 when every input was read to its end; 3 when an input was damaged or
-cut short and what could be read was reported; 1 for anything that prevented the
-work; 2 for wrong usage.`,
+At most %d files may cover the same time, since those are read at once; merge some of
+them first (mergecap) where there are more. Files that follow each other have no limit.
+
+Exit status: 0 when every input was read to its end; 3 when an input was damaged,
+cut short, without times or of a link type that is not decoded, and what could be read
+was reported; 1 for anything that prevented the work; 2 for wrong usage.`, capture.MaxOverlap),
 		Example: `  simtrap replay capture.pcap
   simtrap replay --home 203.0.113.0/24,2001:db8::/32 --json captures/ > findings.jsonl
   zstdcat big.pcap.zst | simtrap replay --since "2026-11-23 10:00" -`,
@@ -100,6 +103,9 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 	if r.config.Realms, err = pipeline.ParseRealms(f.realms); err != nil {
 		return nil, wrong("realm", err)
 	}
+	if f.numbering == "" {
+		return nil, wrong("numbering", errors.New("an empty text names no plan: want cn or generic"))
+	}
 	if r.config.Plan, err = ident.ParsePlan(f.numbering); err != nil {
 		return nil, wrong("numbering", err)
 	}
@@ -117,13 +123,23 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 		return nil, wrong("key", errors.New("an empty text names no file"))
 	}
 	r.capture.Stdin = interruptible(cmd.Context(), t.in)
-	if r.capture.Since, err = parseWhen(f.since); err != nil {
-		return nil, wrong("since", err)
+	limit := func(flag, text string) (*int64, error) {
+		if !cmd.Flags().Changed(flag) {
+			return nil, nil
+		}
+		at, err := parseWhen(text)
+		if err != nil {
+			return nil, wrong(flag, err)
+		}
+		return &at, nil
 	}
-	if r.capture.Until, err = parseWhen(f.until); err != nil {
-		return nil, wrong("until", err)
+	if r.capture.Since, err = limit("since", f.since); err != nil {
+		return nil, err
 	}
-	if f.since != "" && f.until != "" && r.capture.Since >= r.capture.Until {
+	if r.capture.Until, err = limit("until", f.until); err != nil {
+		return nil, err
+	}
+	if since, until := r.capture.Since, r.capture.Until; since != nil && until != nil && *since >= *until {
 		return nil, wrong("until", fmt.Errorf("%s is not after --since %s", f.until, f.since))
 	}
 	r.config.Log = newLog(t, f.verbose)
@@ -229,7 +245,10 @@ func (r *replay) write(result *pipeline.Result, files *capture.Files) error {
 			err = report.WriteSummary(out, summary, r.report)
 		}
 	}
-	if err = errors.Join(err, out.Flush()); err != nil {
+	if err == nil { // else Flush would say the same again
+		err = out.Flush()
+	}
+	if err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	if r.flags.json && !r.flags.quiet {

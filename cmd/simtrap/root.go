@@ -7,10 +7,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"simtrap/report"
@@ -115,9 +117,31 @@ lines are multi-SIM gateways, and why. It observes and reports; it sends nothing
 	root.SetOut(t.out)
 	root.SetErr(t.err)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, plainFlagError(err)} })
 	root.AddCommand(newReplay(t), newSignals(t), newVersion(t), newDocs(root))
 	return root
+}
+
+// plainFlagError says what a flag wants where the flag's parser tells of its own
+// functions.
+func plainFlagError(err error) error {
+	bad, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return err
+	}
+	want := "a value of another kind"
+	switch bad.GetFlag().Value.Type() {
+	case "int":
+		want = "a whole number"
+	case "uint64":
+		want = "a whole number above 0"
+	case "bool":
+		want = "true or false"
+	}
+	if errors.Is(err, strconv.ErrRange) {
+		want = "a number of fewer digits"
+	}
+	return fmt.Errorf("--%s %s: want %s", bad.GetFlag().Name, bad.GetValue(), want)
 }
 
 // noArgs refuses arguments.

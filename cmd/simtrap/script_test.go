@@ -6,12 +6,14 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -30,6 +32,10 @@ func TestScript(t *testing.T) {
 			if name == "root" {
 				return os.Geteuid() == 0, nil
 			}
+			if name == "full" {
+				_, err := os.Stat("/dev/full")
+				return err == nil, nil
+			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -42,28 +48,96 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// captureCommand writes a capture of one call: capture FILE [gzip] [cut=N],
-// where N bytes are taken off the end of the file.
+// captureCommand writes a capture of one call: capture FILE [CHANGE...]. The
+// changes are made in their order: gzip and zstd pack it, cut=N takes N bytes
+// off its end, keep=N leaves N bytes, link=N says that it has another link type,
+// timeless sets all times to 0, simple makes it a pcapng file of simple packets,
+// spoiled a pcapng file with two captured lengths that are wrong.
 func captureCommand(ts *testscript.TestScript, neg bool, args []string) {
 	data := callCapture()
-	cut := 0
+	number := func(text string) int {
+		n, err := strconv.Atoi(text)
+		ts.Check(err)
+		return n
+	}
 	for _, a := range args[1:] {
-		switch {
-		case a == "gzip":
+		name, value, _ := strings.Cut(a, "=")
+		switch name {
+		case "gzip":
 			var b bytes.Buffer
 			w := gzip.NewWriter(&b)
 			w.Write(data)
 			ts.Check(w.Close())
 			data = b.Bytes()
-		case strings.HasPrefix(a, "cut="):
-			n, err := strconv.Atoi(a[len("cut="):])
+		case "zstd":
+			w, err := zstd.NewWriter(nil)
 			ts.Check(err)
-			cut = n
+			data = w.EncodeAll(data, nil)
+			ts.Check(w.Close())
+		case "cut":
+			data = data[:len(data)-number(value)]
+		case "keep":
+			data = data[:number(value)]
+		case "link":
+			binary.LittleEndian.PutUint32(data[20:], uint32(number(value)))
+		case "timeless":
+			for r := range records(data) {
+				clear(r[:8])
+			}
+		case "simple", "spoiled":
+			data = asPcapng(data, name == "simple")
 		default:
 			ts.Fatalf("capture: %q?", a)
 		}
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data[:len(data)-cut], 0o666))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o666))
+}
+
+// records gives the records of a pcap file, each with its header.
+func records(file []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for rest := file[24:]; len(rest) > 0; {
+			n := 16 + int(binary.LittleEndian.Uint32(rest[8:]))
+			if !yield(rest[:n]) {
+				return
+			}
+			rest = rest[n:]
+		}
+	}
+}
+
+// asPcapng turns a pcap file of raw IP into pcapng: of simple packet blocks,
+// which have no time, or of enhanced ones of which the third and the fifth say
+// that more was captured than they hold.
+func asPcapng(file []byte, simple bool) []byte {
+	var out []byte
+	block := func(kind uint32, fields []uint32, data []byte) {
+		n := uint32(12 + 4*len(fields) + (len(data)+3)&^3)
+		for _, v := range append([]uint32{kind, n}, fields...) {
+			out = binary.LittleEndian.AppendUint32(out, v)
+		}
+		out = append(append(out, data...), make([]byte, -len(data)&3)...)
+		out = binary.LittleEndian.AppendUint32(out, n)
+	}
+	block(0x0a0d0d0a, []uint32{0x1a2b3c4d, 1, 0xffffffff, 0xffffffff}, nil)
+	block(1, []uint32{101, 0}, nil)
+	i := 0
+	for r := range records(file) {
+		i++
+		data := r[16:]
+		n := uint32(len(data))
+		if simple {
+			block(3, []uint32{n}, data)
+			continue
+		}
+		at := uint64(binary.LittleEndian.Uint32(r))*1e6 + uint64(binary.LittleEndian.Uint32(r[4:]))
+		captured := n
+		if i == 3 || i == 5 {
+			captured = n + 100
+		}
+		block(6, []uint32{0, uint32(at >> 32), uint32(at), captured, n}, data)
+	}
+	return out
 }
 
 // statusCommand runs a command and checks its exit status: status N COMMAND...

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -33,7 +32,10 @@ func newSignals(t terminal) *cobra.Command {
 			} else {
 				writeSignals(out, c)
 			}
-			return errors.Join(err, out.Flush())
+			if err == nil { // else Flush would say the same again
+				err = out.Flush()
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per signal")

@@ -1,16 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
 // parseWhen reads a point in time as nanoseconds since the Unix epoch; what
-// names no zone is UTC, and a date alone is its first moment. An empty text is
-// 0, no limit.
+// names no zone is UTC, and a date alone is its first moment.
 func parseWhen(s string) (int64, error) {
-	if s == "" {
-		return 0, nil
+	if strings.TrimSpace(s) == "" {
+		return 0, errors.New("an empty text is no time; leave the flag out for no limit")
 	}
 	for _, layout := range []string{
 		time.RFC3339Nano, "2006-01-02", "2006-01-02 15:04", "2006-01-02 15:04:05.999999999",
