@@ -24,7 +24,7 @@ const (
 type Call struct {
 	ID             uint64 // unique within a Tracker, in order of appearance
 	Realm          ident.Realm
-	Caller, Callee Party
+	Caller, Callee Party // of the INVITE; inside the dialog either may use others
 	TCP            bool
 
 	Invite, Trying, Ringing, Progress, Answer, Ack, End int64
@@ -42,7 +42,8 @@ type Call struct {
 	EndedBy Side   // who sent the BYE or CANCEL
 	Seen    Seen
 	// Verified says that the caller proved to have read the callee's answers:
-	// it sent an ACK, PRACK or BYE with the To tag that the callee chose. A
+	// it sent an ACK, PRACK or BYE with the To tag that the callee chose, from
+	// its own or, where a proxy keeps out of the dialog, from another address. A
 	// stranger forging the caller's address cannot.
 	Verified bool
 	// Midway says that the call was open before the first message seen. Who

@@ -33,6 +33,7 @@ type Counters struct {
 	CallsStarted, CallsEnded uint64
 	CallsGivenUp             uint64 // ended for want of messages: no answer, or idle
 	CallsEvicted             uint64 // ended for want of room
+	DialogsCrowded           uint64 // dialogs on more calls than are looked for beyond the INVITE's addresses
 	RegistrationsEvicted     uint64
 	RequestsEvicted          uint64 // waiting requests dropped for want of room, not reported
 }
@@ -60,6 +61,10 @@ type Tracker struct {
 	calls    *table[call]
 	regs     *table[registration]
 	requests *table[request]
+	// dialogs finds the calls that have a dialog by Call-ID and both tags, and
+	// pairs the last call under a Call-ID between two addresses.
+	dialogs map[uint64]hops
+	pairs   map[uint64]int32
 	// contacts finds the registration whose Contact has a user of its own.
 	contacts map[uint64]int32
 	names    map[uint64]string
@@ -81,6 +86,8 @@ func NewTracker(cfg Config, h Handler) *Tracker {
 		calls:    newTable[call](cfg.Calls),
 		regs:     newTable[registration](cfg.Registrations),
 		requests: newTable[request](cfg.Requests),
+		dialogs:  make(map[uint64]hops),
+		pairs:    make(map[uint64]int32),
 		contacts: make(map[uint64]int32),
 		names:    make(map[uint64]string),
 	}
@@ -178,8 +185,12 @@ func (t *Tracker) exchange(p *packet.Packet, m *Message) uint64 {
 	if a.Compare(b) > 0 {
 		a, b = b, a
 	}
-	h := ident.Hash(t.cfg.Seed+uint64(p.Realm), m.CallID)
-	return b.Hash(a.Hash(h))
+	return b.Hash(a.Hash(t.callID(p, m)))
+}
+
+// callID is a keyed hash of the Call-ID.
+func (t *Tracker) callID(p *packet.Packet, m *Message) uint64 {
+	return ident.Hash(t.cfg.Seed+uint64(p.Realm), m.CallID)
 }
 
 // sequence extends a hash by CSeq and method.

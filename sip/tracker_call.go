@@ -2,6 +2,7 @@ package sip
 
 import (
 	"math"
+	"slices"
 
 	"simtrap/ident"
 	"simtrap/packet"
@@ -31,10 +32,14 @@ type call struct {
 	inside    uint32 // of the caller's last INVITE inside the dialog, 0 none
 	invited   bool   // an INVITE that asks for a new dialog was seen
 	cancelled bool
-	guessed   bool   // the caller sent a To tag the callee was not seen to choose
 	final     uint16 // status of the challenge
+	id        uint64 // keyed hash of Call-ID and realm
+	pair      uint64 // its place in Tracker.pairs
 	callerTag uint64
-	tags      [4]uint64 // To tags that the callee chose
+	tags      [4]uint64 // To tags of the callee
+	proofs    uint8     // which of tags the callee chose, by bit
+	crowded   bool      // guesses from elsewhere cannot be noted, so nothing is a proof
+	guesses   filter    // To tags that the caller used and the callee had not chosen
 	branches  [4]uint64 // of INVITEs under way: a proxy may fork two to one address
 	forks     uint8     // how many of branches are set
 	ntags     uint8
@@ -49,88 +54,44 @@ type sighting struct {
 	t    int64
 }
 
-// reversed marks the key of a call between the same two addresses with the same
-// Call-ID in the other direction: a request that spirals back.
-const reversed = 0x9e3779b97f4a7c15
-
 // call takes a message that belongs to a call.
 func (t *Tracker) call(p *packet.Packet, m *Message) {
-	i, key := t.findCall(p, m)
-	if i != none && t.startsAnew(i, p, m) {
-		t.giveUp(i)
-		i = none
+	found := t.findCalls(p, m)
+	if found.n == 1 && t.startsAnew(found.calls[0], p, m) {
+		t.giveUp(found.calls[0])
+		found.n = 0
 	}
-	if i == none {
+	if found.n == 0 {
 		if !opens(m) {
 			t.count.Strays++
 			return
 		}
-		i = t.startCall(key, p, m)
+		found.add(t.startCall(p, m))
 	}
-	t.followCall(i, p, m)
+	for _, i := range found.calls[:found.n] {
+		t.followCall(i, p, m)
+	}
 }
 
 // inCall takes a message of a method that may belong to a call or not; false
 // says that it does not.
 func (t *Tracker) inCall(p *packet.Packet, m *Message) bool {
-	i, _ := t.findCall(p, m)
-	if i == none || t.calls.at(i).phase == phaseOver {
-		return false
-	}
-	t.followCall(i, p, m)
-	return true
-}
-
-// findCall gives the call that m belongs to, or none and the key for a new one.
-func (t *Tracker) findCall(p *packet.Packet, m *Message) (int32, uint64) {
-	key := t.exchange(p, m)
-	i := t.calls.find(key)
-	if i != none && t.calls.at(i).spirals(t, p, m) {
-		key ^= reversed
-		return t.calls.find(key), key
-	}
-	if i == none {
-		// The first of a pair may be over and gone.
-		if j := t.calls.find(key ^ reversed); j != none && !t.calls.at(j).spirals(t, p, m) {
-			return j, key ^ reversed
+	found, taken := t.findCalls(p, m), false
+	for _, i := range found.calls[:found.n] {
+		if t.calls.at(i).phase != phaseOver {
+			t.followCall(i, p, m)
+			taken = true
 		}
 	}
-	return i, key
+	return taken
 }
 
-// spirals says whether m belongs to a dialog that the callee of c began.
-func (c *call) spirals(t *Tracker, p *packet.Packet, m *Message) bool {
-	if c.callerTag == 0 || c.Caller.Addr == c.Callee.Addr || c.Midway {
-		return false
-	}
-	requester, other := p.Src, p.Dst
-	if m.Status != 0 {
-		requester, other = other, requester
-	}
-	from := t.text(m.From.Tag)
-	switch {
-	case from == c.callerTag:
-		return requester != c.Caller.Addr
-	case len(m.To.Tag) > 0 && t.text(m.To.Tag) == c.callerTag:
-		return other != c.Caller.Addr
-	case m.Method == INVITE && m.Status == 0 && len(m.To.Tag) == 0:
-		return requester != c.Caller.Addr
-	}
-	return false
-}
-
-// startsAnew says whether m is a new attempt under the Call-ID of call i: another
-// dialog, or the same caller again after the first came to its end.
+// startsAnew says whether m is a new attempt under the Call-ID and From tag of
+// call i: the same caller again after the first came to its end.
 func (t *Tracker) startsAnew(i int32, p *packet.Packet, m *Message) bool {
 	c := t.calls.at(i)
 	if m.Method != INVITE || m.Status != 0 || len(m.To.Tag) > 0 || p.Src != c.Caller.Addr || c.Midway {
 		return false
-	}
-	if c.phase == phaseChallenged && m.CSeq > c.cseq {
-		return false // some change their tag together with the credentials
-	}
-	if from := t.text(m.From.Tag); c.callerTag != 0 && from != c.callerTag {
-		return true
 	}
 	return m.CSeq > c.cseq && c.phase != phaseOpen && c.phase != phaseChallenged
 }
@@ -150,15 +111,20 @@ func opens(m *Message) bool {
 	return false
 }
 
-func (t *Tracker) startCall(key uint64, p *packet.Packet, m *Message) int32 {
+func (t *Tracker) startCall(p *packet.Packet, m *Message) int32 {
 	if v := t.calls.victim(); v != none {
 		if t.calls.at(v).phase != phaseOver {
 			t.count.CallsEvicted++
 		}
 		t.giveUp(v)
 	}
-	i := t.calls.add(key, gradeWeak, t.now+t.cfg.NoAnswer)
+	id, from := t.callID(p, m), t.text(m.From.Tag)
+	requester, other := ends(p, m)
+	i := t.calls.add(place(id, requester, other, from), gradeWeak, t.now+t.cfg.NoAnswer)
 	c := t.calls.at(i)
+	c.id, c.callerTag = id, from
+	c.pair = t.exchange(p, m)
+	t.pairs[c.pair] = i
 	t.count.CallsStarted++
 	c.ID = t.count.CallsStarted
 	c.Realm = p.Realm
@@ -169,10 +135,11 @@ func (t *Tracker) startCall(key uint64, p *packet.Packet, m *Message) int32 {
 	if m.Status != 0 {
 		c.Caller, c.Callee = c.Callee, c.Caller
 	}
-	c.callerTag = t.text(m.From.Tag)
+	c.crowded = !t.list(i, c.atCallee())
 	if m.Status == 0 && len(m.To.Tag) > 0 {
 		c.Midway = true
 		c.phase = phaseAnswered
+		t.keepTag(i, t.text(m.To.Tag), 0)
 	}
 	t.numbers(c, m)
 	c.tell(CallStarted)
@@ -230,7 +197,7 @@ func (t *Tracker) followCall(i int32, p *packet.Packet, m *Message) {
 		t.verify(c, m, sender)
 		t.requestInCall(c, m, sender, repeat)
 	} else {
-		t.responseInCall(c, m, sender)
+		t.responseInCall(i, m, sender)
 	}
 	c.media(m, sender)
 	t.report(i)
@@ -238,17 +205,20 @@ func (t *Tracker) followCall(i int32, p *packet.Packet, m *Message) {
 
 // side tells which side sent m.
 func (c *call) side(t *Tracker, p *packet.Packet, m *Message) Side {
-	byCaller := p.Src == c.Caller.Addr
-	if c.Caller.Addr == c.Callee.Addr {
-		// Both ends on one host: tags, then ports, tell them apart.
-		switch from := t.text(m.From.Tag); {
-		case c.callerTag != 0 && from == c.callerTag:
-			byCaller = m.Status == 0
-		case c.callerTag != 0 && t.text(m.To.Tag) == c.callerTag:
-			byCaller = m.Status != 0
-		default:
-			byCaller = p.SrcPort == c.Caller.Port
-		}
+	switch {
+	case c.Caller.Addr == c.Callee.Addr: // both ends on one host
+	case p.Src == c.Caller.Addr && p.Dst == c.Callee.Addr:
+		return SideCaller
+	case p.Src == c.Callee.Addr && p.Dst == c.Caller.Addr:
+		return SideCallee
+	}
+	// Addresses do not tell them apart, or one is not of the INVITE: tags do,
+	// then ports.
+	byCaller := p.SrcPort == c.Caller.Port
+	if c.callerTag != 0 && t.text(m.From.Tag) == c.callerTag {
+		byCaller = m.Status == 0
+	} else if c.callerTag != 0 && t.text(m.To.Tag) == c.callerTag {
+		byCaller = m.Status != 0
 	}
 	if byCaller {
 		return SideCaller
@@ -336,32 +306,32 @@ func (t *Tracker) verify(c *call, m *Message, sender Side) {
 		return
 	}
 	tag := t.text(m.To.Tag)
-	for _, chosen := range c.tags[:c.ntags] {
-		if chosen == tag {
-			c.Verified = true
-			c.tell(CallVerified)
-			return
-		}
-	}
-	c.guessed = true
-}
-
-// chosen keeps a To tag of the callee.
-func (t *Tracker) chosen(c *call, m *Message) {
-	tag := t.text(m.To.Tag)
-	if tag == 0 || !c.invited || c.guessed || tag == c.callerTag {
+	if k := c.tag(tag); k >= 0 && c.proofs&(1<<k) != 0 {
+		c.Verified = true
+		c.tell(CallVerified)
 		return
 	}
-	for _, known := range c.tags[:c.ntags] {
-		if known == tag {
-			return
-		}
+	c.guesses.add(tag)
+}
+
+// chosen keeps the To tag of a response of the callee's to the INVITE.
+func (t *Tracker) chosen(i int32, m *Message) {
+	c, tag := t.calls.at(i), t.text(m.To.Tag)
+	if tag == 0 || tag == c.callerTag {
+		return
 	}
-	if int(c.ntags) < len(c.tags) {
-		c.tags[c.ntags] = tag
-		c.ntags++
-	} else if m.Status >= 200 {
-		c.tags[len(c.tags)-1] = tag // of many forks, the one that answers
+	if !c.invited {
+		t.keepTag(i, tag, m.Status) // who used it first was out of sight
+		return
+	}
+	// The branch must be that of an INVITE without a tag. The answer to one with
+	// a made-up tag, sent from another address but with a Via that names the
+	// caller's, comes here too, and only echoes.
+	if !c.asked(t.text(m.Branch)) {
+		return
+	}
+	if k := t.keepTag(i, tag, m.Status); k >= 0 && !c.crowded && !c.guesses.has(tag) {
+		c.proofs |= 1 << k
 	}
 }
 
@@ -415,13 +385,10 @@ func (t *Tracker) invite(c *call, m *Message) {
 	}
 	if m.CSeq > c.cseq {
 		c.retried(m)
-		c.callerTag = t.text(m.From.Tag)
 	}
 	branch := t.text(m.Branch)
-	for _, b := range c.branches[:c.forks] {
-		if b == branch {
-			return
-		}
+	if c.asked(branch) {
+		return
 	}
 	if branch != 0 && int(c.forks) < len(c.branches) {
 		c.branches[c.forks] = branch
@@ -480,6 +447,11 @@ func (t *Tracker) ack(c *call, m *Message, sender Side) {
 	}
 }
 
+// asked says whether an INVITE with branch is under way.
+func (c *call) asked(branch uint64) bool {
+	return slices.Contains(c.branches[:c.forks], branch)
+}
+
 // drop takes branch from those under way and says whether it was one.
 func (c *call) drop(branch uint64) bool {
 	for k, b := range c.branches[:c.forks] {
@@ -499,55 +471,69 @@ func (c *call) answered(now int64, status uint16) {
 	c.tell(CallAnswered)
 }
 
-func (t *Tracker) responseInCall(c *call, m *Message, sender Side) {
+func (t *Tracker) responseInCall(i int32, m *Message, sender Side) {
+	c := t.calls.at(i)
 	switch m.Method {
 	case INVITE:
 		opening := m.CSeq == c.cseq || m.CSeq > c.cseq && m.CSeq != c.inside && c.Answer == 0
 		if sender == SideCallee && !c.Midway && opening {
-			t.inviteAnswered(c, m)
-		} else if m.Status == 481 {
-			c.gone(t.now) // a re-INVITE found no dialog (RFC 3261 section 12.2.1.2)
-		}
-	case UPDATE:
-		if m.Status == 481 {
-			c.gone(t.now)
+			t.inviteAnswered(i, m)
+			return
 		}
 	case CANCEL:
 		if sender == SideCallee && m.Status/100 == 2 && c.phase == phaseOpen && !c.cancelled {
 			c.cancel(t.now)
 		}
+		return
 	case BYE:
-		if m.Status < 200 || m.Status == 401 || m.Status == 407 {
-			return
-		}
-		switch c.phase {
-		case phaseOpen, phaseCancelling, phaseAnswered:
-			// The BYE itself went the way that is out of sight.
-			c.End, c.EndedBy = t.now, other(sender)
-			c.tell(CallEnded)
-		case phaseClosing:
-			c.tell(CallEnded)
-		}
+		t.byeAnswered(c, m, sender)
+		return
+	}
+	if m.Status == 481 && c.ends481(m.Method) && c.phase == phaseAnswered && c.fits(t, m) {
+		c.End = t.now
+		c.tell(CallEnded)
 	}
 }
 
-// gone ends an answered call of which one side knows nothing any more.
-func (c *call) gone(now int64) {
-	if c.phase == phaseAnswered {
-		c.End = now
-		c.phase, c.since = phaseClosing, now
+// ends481 says whether a 481 to a request of method means that the callee or
+// caller knows nothing of the call any more (RFC 3261 section 12.2.1.2). To
+// SUBSCRIBE and NOTIFY it ends a subscription only (RFC 5057 section 5.1), and
+// to PRACK it may say that the answer came first, so that it counts only where
+// nothing else is known of the call.
+func (c *call) ends481(method Method) bool {
+	switch method {
+	case SUBSCRIBE, NOTIFY:
+		return false
+	case PRACK:
+		return c.Midway
+	}
+	return true
+}
+
+func (t *Tracker) byeAnswered(c *call, m *Message, sender Side) {
+	if m.Status < 200 || m.Status == 401 || m.Status == 407 {
+		return
+	}
+	switch c.phase {
+	case phaseOpen, phaseCancelling, phaseAnswered:
+		// The BYE itself went the way that is out of sight.
+		c.End, c.EndedBy = t.now, other(sender)
+		c.tell(CallEnded)
+	case phaseClosing:
+		c.tell(CallEnded)
 	}
 }
 
 // inviteAnswered takes a response to the INVITE that opens the call.
-func (t *Tracker) inviteAnswered(c *call, m *Message) {
+func (t *Tracker) inviteAnswered(i int32, m *Message) {
+	c := t.calls.at(i)
 	if m.CSeq > c.cseq {
 		if c.phase != phaseOpen && c.phase != phaseChallenged {
 			return
 		}
 		c.retried(m) // the next INVITE was out of sight
 	}
-	t.chosen(c, m)
+	t.chosen(i, m)
 	switch {
 	case m.Status < 200:
 		if c.phase != phaseOpen && c.phase != phaseCancelling {
@@ -657,5 +643,6 @@ func (t *Tracker) giveUp(i int32) {
 		t.count.CallsEnded++
 		t.h.Call(&c.Call, CallEnded)
 	}
+	t.unlist(i)
 	t.calls.remove(i)
 }

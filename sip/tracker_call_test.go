@@ -560,9 +560,12 @@ func TestCalls(t *testing.T) {
 			script: `
 				1    A>B INVITE
 				60   B>A 180/INVITE tt=t
-				70   B>A UPDATE     ft=z tt=t br=b2`,
-			events: "1 started, 1 ringing | 1 ended",
-			calls:  []outcome{{Invite: 1, Ringing: 60, Seen: both, Caller: "A"}},
+				70   B>A UPDATE     tt=t br=b2`,
+			events: "1 started, 1 ringing, 2 started | 1 ended, 2 ended",
+			calls: []outcome{
+				{Invite: 1, Ringing: 60, Seen: both, Caller: "A"},
+				{Seen: SeenRequest, Midway: true, Caller: "B"},
+			},
 		},
 		{
 			name: "an echoed BYE in mid-call proves nothing",
@@ -604,7 +607,7 @@ func TestCalls(t *testing.T) {
 // checkEmpty fails if a flushed Tracker holds anything but shared names.
 func checkEmpty(t failer, tr *Tracker) {
 	t.Helper()
-	if n := tr.calls.len() + tr.regs.len() + tr.requests.len() + len(tr.contacts); n != 0 {
+	if n := tr.calls.len() + tr.regs.len() + tr.requests.len() + len(tr.contacts) + len(tr.dialogs) + len(tr.pairs); n != 0 {
 		t.Errorf("%d entries left after Flush", n)
 	}
 	if c := tr.Counters(); c.CallsStarted != c.CallsEnded {

@@ -108,6 +108,14 @@ func (t *table[T]) add(key uint64, level uint8, due int64) int32 {
 	return i
 }
 
+// rekey gives entry i another key, which the caller has seen to be new.
+func (t *table[T]) rekey(i int32, key uint64) {
+	s := t.slots[i]
+	delete(t.index, s.key)
+	s.key = key
+	t.index[key] = i
+}
+
 // remove gives up entry i.
 func (t *table[T]) remove(i int32) {
 	s := t.slots[i]

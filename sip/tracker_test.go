@@ -198,25 +198,33 @@ func dialog(t *rapid.T, k int) []string {
 	if rapid.Bool().Draw(t, "rings") {
 		out = append(out, back+" 183/INVITE sdp=10.0.0.2:5000 "+cseq+id+tag)
 	}
-	bye := []string{ends + " BYE cseq=9 br=b9 " + id + tag, back + " 200/BYE cseq=9 br=b9 " + id + tag}
+	ack := ends + " ACK "
+	if rapid.Bool().Draw(t, "bypassed") {
+		// A proxy keeps out of the dialog: one end is at another address.
+		away := rapid.SampledFrom([]string{from + ">D", "D>" + to}).Draw(t, "away")
+		ends = away
+		from, to, _ = strings.Cut(ends, ">")
+	}
+	far := to + ">" + from
+	bye := []string{ends + " BYE cseq=9 br=b9 " + id + tag, far + " 200/BYE cseq=9 br=b9 " + id + tag}
 	switch rapid.IntRange(0, 4).Draw(t, "outcome") {
 	case 0:
-		out = append(out, back+" 486/INVITE "+cseq+id+tag, ends+" ACK "+cseq+id+tag)
+		out = append(out, back+" 486/INVITE "+cseq+id+tag, ack+cseq+id+tag)
 	case 1:
-		out = append(out, ends+" CANCEL "+cseq+id, back+" 200/CANCEL "+cseq+id+tag, back+" 487/INVITE "+cseq+id+tag, ends+" ACK "+cseq+id+tag)
+		out = append(out, strings.Replace(ack, "ACK", "CANCEL", 1)+cseq+id, back+" 200/CANCEL "+cseq+id+tag, back+" 487/INVITE "+cseq+id+tag, ack+cseq+id+tag)
 	case 2:
 		out = append(out, back+" 200/INVITE "+cseq+id+tag, ends+" ACK "+cseq[:7]+"br=b3 "+id+tag)
-		out = append(out, ends+" INVITE cseq=3 br=b4 sdp=10.0.0.1:4002 "+id+tag, back+" 200/INVITE cseq=3 br=b4 "+id+tag, ends+" ACK cseq=3 br=b5 "+id+tag)
+		out = append(out, ends+" INVITE cseq=3 br=b4 sdp=10.0.0.1:4002 "+id+tag, far+" 200/INVITE cseq=3 br=b4 "+id+tag, ends+" ACK cseq=3 br=b5 "+id+tag)
 		out = append(out, bye...)
 	case 3:
 		out = append(out, back+" 200/INVITE "+cseq+id+tag, ends+" ACK "+cseq[:7]+"br=b3 "+id+tag)
 		rev := fmt.Sprintf("id=c%d ft=%s tt=f%d br=y", k, tag, k)
-		out = append(out, back+" BYE "+rev, ends+" 200/BYE "+rev)
+		out = append(out, far+" BYE "+rev, ends+" 200/BYE "+rev)
 	case 4: // never answered
 	}
 	if rapid.Bool().Draw(t, "others") {
-		out = append(out, fmt.Sprintf("%s REGISTER to=u%d contact=v%d@10.0.0.5:5060 id=r%d", ends, k, k, k), fmt.Sprintf("%s 200/REGISTER to=u%d contact=v%d@10.0.0.5:5060 id=r%d", back, k, k, k))
-		out = append(out, fmt.Sprintf("%s OPTIONS id=o%d", ends, k), fmt.Sprintf("%s 200/OPTIONS id=o%d tt=t", back, k))
+		out = append(out, fmt.Sprintf("%s REGISTER to=u%d contact=v%d@10.0.0.5:5060 id=r%d", ends, k, k, k), fmt.Sprintf("%s 200/REGISTER to=u%d contact=v%d@10.0.0.5:5060 id=r%d", far, k, k, k))
+		out = append(out, fmt.Sprintf("%s OPTIONS id=o%d", ends, k), fmt.Sprintf("%s 200/OPTIONS id=o%d tt=t", far, k))
 	}
 	return out
 }
@@ -263,6 +271,9 @@ func TestTrackerInvariants(t *testing.T) {
 			if tr.calls.len() > limit || tr.regs.len() > limit || tr.requests.len() > limit {
 				rt.Fatal("a table outgrew its limit")
 			}
+			if len(tr.pairs) > tr.calls.len() || len(tr.dialogs) > 5*tr.calls.len() {
+				rt.Fatal("dialogs outlive calls")
+			}
 			if len(tr.contacts) > tr.regs.len() {
 				rt.Fatal("contacts outlive registrations")
 			}
@@ -286,31 +297,48 @@ func TestTrackerInvariants(t *testing.T) {
 	})
 }
 
-// tagWitness knows, without any state of calls, which address sent a request with a
-// To tag that its peer had put into a response to it before.
+// tagWitness knows, without any state of calls, which address was told a To tag
+// before it was used between the two, so that a request with it, from there or to
+// who told it, proves that the tag was read.
 type tagWitness struct {
-	told   map[string]bool // by receiver, sender, Call-ID, tag: false when the receiver used it first
+	told   map[string]told // by Call-ID and tag
+	used   map[string]bool // by Call-ID, tag and pair of addresses
 	proved map[ident.Addr]bool
 }
 
-func newTagWitness() *tagWitness { return &tagWitness{map[string]bool{}, map[ident.Addr]bool{}} }
+type told struct {
+	reader, writer ident.Addr
+	guessed        bool // used before it was told
+}
+
+// pairOf is the two addresses of s in either order.
+func pairOf(s scripted) [2]ident.Addr {
+	a, b := s.packet.Src, s.packet.Dst
+	if a.Compare(b) > 0 {
+		a, b = b, a
+	}
+	return [2]ident.Addr{a, b}
+}
+
+func newTagWitness() *tagWitness {
+	return &tagWitness{map[string]told{}, map[string]bool{}, map[ident.Addr]bool{}}
+}
 
 func (o *tagWitness) see(s scripted) {
 	var m Message
 	if Parse([]byte(s.text), &m) != nil || len(m.To.Tag) == 0 {
 		return
 	}
-	reader, writer := s.packet.Src, s.packet.Dst
-	if m.Status != 0 {
-		reader, writer = writer, reader
-	}
-	k := fmt.Sprint(reader, writer, string(m.CallID), string(m.To.Tag))
-	told, known := o.told[k]
+	k := fmt.Sprint(string(m.CallID), " ", string(m.To.Tag))
+	w, known := o.told[k]
+	used := fmt.Sprint(k, pairOf(s))
 	switch {
+	case !known && m.Status != 0:
+		o.told[k] = told{reader: s.packet.Dst, writer: s.packet.Src, guessed: o.used[used]}
 	case !known:
-		o.told[k] = m.Status != 0
-	case told && m.Status == 0:
-		o.proved[reader] = true
+		o.used[used] = true
+	case m.Status == 0 && !w.guessed && (s.packet.Src == w.reader || s.packet.Dst == w.writer):
+		o.proved[w.reader] = true
 	}
 }
 
@@ -336,7 +364,7 @@ func FuzzTracker(f *testing.F) {
 		tr := NewTracker(Config{Calls: 3, Registrations: 2, Requests: 2, Seed: seed}, r)
 		rng := rand.New(rand.NewPCG(seed, 0))
 		now := at(0)
-		a, b := hosts("A"), hosts("B")
+		a, b, c := hosts("A"), hosts("B"), hosts("C")
 		for _, piece := range strings.Split(string(data), "\x00") {
 			var m Message
 			if Parse([]byte(piece), &m) != nil {
@@ -347,8 +375,14 @@ func FuzzTracker(f *testing.F) {
 			if (m.Status != 0) != (rng.IntN(10) == 0) {
 				p.Src, p.Dst = p.Dst, p.Src
 			}
+			switch rng.IntN(8) {
+			case 0:
+				p.Src = c.Addr
+			case 1:
+				p.Dst = c.Addr
+			}
 			tr.Message(&p, &m)
-			if tr.calls.len() > 3 || tr.regs.len() > 2 || tr.requests.len() > 2 {
+			if tr.calls.len() > 3 || tr.regs.len() > 2 || tr.requests.len() > 2 || len(tr.pairs) > 3 || len(tr.dialogs) > 15 {
 				t.Fatal("a table outgrew its limit")
 			}
 		}
