@@ -54,9 +54,14 @@ type Evidence struct {
 	Answered    int   // of these, those the peer answered, or on TCP, sent while the peer spoke too
 	// AnsweredFirst and AnsweredLast are the times of the answered ones.
 	AnsweredFirst, AnsweredLast int64
+	// Answers is over how many messages of the peer that came: on UDP those
+	// that answered or were answered, on TCP all sound ones on the owner's
+	// connections. Reflections and copies of frames are not counted.
+	Answers int
 
-	// OneWay says that nothing of the protocol was seen from the peer. Whether
-	// the tap could have seen it is for the caller to know.
+	// OneWay says that nothing of the protocol was seen from the peer on the
+	// flows that the owner spoke on. Whether the tap could have seen it is for
+	// the caller to know.
 	OneWay bool
 
 	Seen     Tally // of all cards and channels
@@ -68,6 +73,7 @@ type Evidence struct {
 	// in place in clear.
 	cards   []*Card
 	dropped int    // cards forgotten that Sessions still counts
+	opened  uint64 // how often Reopen was called
 	number  uint64 // of this evidence, never used again
 }
 
@@ -79,10 +85,11 @@ func (e *Evidence) Key() uint64 {
 
 // Reopen forgets what was counted, for a new epoch of the owner's line.
 func (e *Evidence) Reopen() {
-	e.First, e.Last, e.Sound, e.Answered, e.AnsweredFirst, e.AnsweredLast = 0, 0, 0, 0, 0, 0
+	e.First, e.Last, e.Sound, e.Answered, e.AnsweredFirst, e.AnsweredLast, e.Answers = 0, 0, 0, 0, 0, 0, 0
 	e.Seen, e.Verified, e.Changes = Tally{}, Tally{}, 0
 	e.dropped += len(e.cards)
 	e.cards = nil
+	e.opened++ // answers to what came before are the old epoch's
 }
 
 // Channels is how many channels were told apart.

@@ -294,10 +294,10 @@ func goipEvent(b []byte) *Record {
 		r.Kind, r.Reply = Answer, true
 		r.Exchange = exchange("GSM", n)
 		r.Digest = ident.Hash(2, b[:len(b)-len(t.b)])
-		r.Sound = goipModule(t, r)
-		if !r.Sound {
+		if !bytes.HasPrefix(t.b, []byte("get_gsm_num:")) {
 			return nil
 		}
+		r.Sound = goipModule(t, r)
 		return r
 	}
 	if string(verb) == "AT" {

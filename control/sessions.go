@@ -11,6 +11,10 @@ import (
 const (
 	answerWithin = int64(10_000_000_000) // a request waits this long for its answer
 	copyWithin   = int64(50_000_000)     // the same message again within this is a copy of the frame
+	// echoWithin is how long an echo may take. It is less than the period of
+	// every keepalive: where each is the same as the one before and the server
+	// gives it back, a forged one that came first is forgotten by the next.
+	echoWithin = int64(10_000_000_000)
 )
 
 const (
@@ -28,7 +32,7 @@ type Limits struct {
 // SessionStats counts what Sessions lost or left aside, by reason.
 type SessionStats struct {
 	Copies    uint64 // messages seen again within 50 ms
-	Reflected uint64 // records on flows where both ends speak as gateways, or as banks
+	Reflected uint64 // records that the other end sent first, or may have
 	Unplaced  uint64 // records of a sender whose role is not known (yet)
 	Strayed   uint64 // records on flows not known that are a server's or not sound
 	Unmatched uint64 // answers without a request
@@ -44,9 +48,20 @@ type SessionStats struct {
 //
 // Evidence is about who sends as a gateway or bank, never about who is sent to:
 // a stranger who sends forged keepalives to a home speaks about the address he
-// forged. What counts towards proof is answered by the peer; and on a flow
-// where both ends speak as gateways, as when a service of a home sends back
-// whatever it is sent, nothing counts any more.
+// forged. What counts towards proof is answered by the peer.
+//
+// A service of a home that sends back whatever it is sent speaks like a gateway
+// too. So a record that the other end sent on the same flow up to 10 s before
+// is a reflection: it says nothing about its sender and is no request; only the
+// protocol's own echo, of records that both ends send, answers the other end.
+// All else on the flow goes on counting: on UDP anyone can forge what seems to
+// come from the other end. Where so much was sent that some of it had to be
+// forgotten, what may be a reflection is taken for one. On TCP, where forging
+// takes a connection, both ends must have kept to roles that go together.
+//
+// Of an echo whose first half did not pass the tap, or passed it in a form that
+// is not read, nothing can be known: it looks like a gateway. See Set.UDP for
+// one way to hide it that is barred.
 type Sessions struct {
 	limits Limits
 	// Evidence that a peer has answered for lives in a table of its own, so
@@ -55,6 +70,7 @@ type Sessions struct {
 	flows       *recency[flowKey, *flow]
 	cards       int // in all evidences
 	next        uint64
+	forgot      int64 // time of the latest record on a flow evicted
 	stats       SessionStats
 }
 
@@ -78,18 +94,21 @@ type flowKey struct {
 type end uint8
 
 type flow struct {
-	roles     [2]uint8 // bits 1<<Role that each end has shown by sound records
-	spoke     [2]bool
-	reflected bool
-	pending   []request
-	recent    [maxRecent]message
-	at        int // next place in recent
+	roles   [2]uint8 // bits 1<<Role that each end's sound records tell, without what was inferred
+	spoke   [2]bool
+	said    [2]said
+	unsure  int64 // until when the end that speaks may be repeating what was forgotten
+	last    int64 // time of the latest record
+	pending []request
+	recent  [maxRecent]message
+	at      int // next place in recent
 }
 
 type request struct {
 	exchange uint64
 	time     int64
 	evidence uint64 // number of the evidence it counted for, 0 none
+	opened   uint64 // how often that had been opened again
 	card     int32  // its card's place there, or -1
 	from     end
 }
@@ -105,6 +124,7 @@ func NewSessions(l Limits) *Sessions {
 	l = Limits{cmp.Or(l.Evidences, 65536), cmp.Or(l.Flows, 32768), cmp.Or(l.Cards, 131072)}
 	return &Sessions{
 		limits: l,
+		forgot: -1 << 62,
 		fresh:  newRecency[evidenceKey, *Evidence](max(l.Evidences-l.Evidences/4, 1)),
 		firm:   newRecency[evidenceKey, *Evidence](max(l.Evidences/4, 1)),
 		flows:  newRecency[flowKey, *flow](l.Flows),
@@ -123,38 +143,56 @@ func (s *Sessions) Record(r *Record) (sender, receiver *Evidence) {
 	key, from := flowOf(r)
 	f, known := s.flows.get(key)
 	if !known {
-		if !r.Sound || r.Sender == RoleServer {
+		// A record that is not sound opens a flow all the same if its echo may
+		// be sound, such as one that a snap length cut.
+		if r.Sender == RoleServer || !r.Sound && (r.Reply || r.Kind == Command) {
 			s.stats.Strayed++
 			return nil, nil
 		}
 		f = &flow{}
-		if _, full := s.flows.put(key, f); full {
+		if out, full := s.flows.put(key, f); full {
 			s.stats.Flows++
+			s.forgot = max(s.forgot, out.last)
 		}
+		f.unsure = s.forgot + echoWithin
 	}
+	f.last = max(f.last, r.Time)
 	again := f.copied(r, from)
 	if again == copied {
 		s.stats.Copies++
 		return nil, nil
 	}
-	q, matched := f.match(r, from)
-	if matched && r.Sender == RoleUnknown && r.Sound {
-		// The requester comes first. Were it not for this, a service that
-		// sends back what it is sent could be made to look like a gateway.
-		r.Sender = RoleServer
+	reflected := r.Time <= f.unsure || f.said[1-from].has(r.Digest, r.Time)
+	if !reflected {
+		f.said[from].add(r.Digest, r.Time)
 	}
-	f.place(r, from)
+	// What both ends say is answered by the same.
+	both := r.Sender == RoleUnknown
+	var q request
+	matched := false
+	if r.Reply && !reflected || both {
+		q, matched = f.match(r, from)
+	}
+	if both && r.Sound && (matched || reflected) {
+		r.Sender = RoleServer // the requester comes first
+	}
+	if r.Sender == RoleUnknown {
+		r.Sender = f.infer(from)
+	} else if r.Sound && !both && (r.TCP || !reflected) {
+		f.roles[from] |= 1 << r.Sender
+	}
 	f.spoke[from] = true
-	// The other end's evidence is seen both ways as soon as this end speaks.
-	receiver = s.heard(r)
-	if f.reflected {
-		s.stats.Reflected++
-		return nil, receiver
+	if f.spoke[1-from] {
+		receiver = s.heard(r, again == anew && r.TCP && !reflected)
 	}
 	if matched && q.evidence != 0 {
 		if e := s.answered(r, q); e != nil {
 			receiver = e
 		}
+	}
+	if reflected {
+		s.stats.Reflected++
+		return nil, receiver
 	}
 	switch {
 	case r.Sender == RoleUnknown:
@@ -172,22 +210,28 @@ func (s *Sessions) Record(r *Record) (sender, receiver *Evidence) {
 		if at < 0 && len(e.cards) >= maxCards {
 			s.stats.Cards++
 		}
+		if e.Sound == 0 {
+			e.First, e.Last = r.Time, r.Time
+		}
 		if again == anew {
 			e.Sound++
 		}
 		e.First, e.Last = min(e.First, r.Time), max(e.Last, r.Time)
 		e.PeerPort, e.TCP, e.Vendor = r.DstPort, r.TCP, r.Vendor
 		e.OneWay = e.OneWay && !f.spoke[1-from]
-		mine.evidence, mine.card = e.number, int32(at)
+		mine.evidence, mine.opened, mine.card = e.number, e.opened, int32(at)
 		// On TCP it takes both ends to get as far as both speaking; on UDP only
 		// an answer shows that both take part: the peer's to this record, or
 		// this one to the peer's.
 		if r.TCP {
 			mine.evidence = 0
 		}
-		if r.TCP && f.spoke[1-from] || !r.TCP && matched {
+		if r.TCP && f.paired(r.Sender, from) || !r.TCP && matched {
 			mine.evidence = 0
 			s.confirm(e, r.Time, at, again == anew)
+			if !r.TCP && again == anew {
+				e.Answers++
+			}
 		}
 		s.trim(e)
 		sender = e
@@ -245,28 +289,35 @@ func (f *flow) copied(r *Record, from end) sighting {
 	return anew
 }
 
-// place works out the sender's role and notes what the flow shows of roles.
-func (f *flow) place(r *Record, from end) {
+// infer gives the role of one end where its record tells none, by what was told
+// on the flow before; RoleUnknown if nothing was.
+func (f *flow) infer(from end) Role {
 	const gateway, bank, server = 1 << RoleGateway, 1 << RoleBank, 1 << RoleServer
-	if r.Sender == RoleUnknown {
-		own, other := f.roles[from], f.roles[1-from]
-		switch {
-		case own&gateway != 0:
-			r.Sender = RoleGateway
-		case own&(bank|server) != 0:
-			r.Sender = RoleServer
-		case other&gateway != 0:
-			r.Sender = RoleServer
-		case other&(bank|server) != 0:
-			r.Sender = RoleGateway
-		}
+	own, other := f.roles[from], f.roles[1-from]
+	switch {
+	case own&gateway != 0:
+		return RoleGateway
+	case own&(bank|server) != 0:
+		return RoleServer
+	case other&(bank|server) != 0:
+		return RoleGateway
+	case other&gateway != 0:
+		return RoleServer
 	}
-	if r.Sound {
-		f.roles[from] |= 1 << r.Sender
+	return RoleUnknown
+}
+
+// paired says whether the ends of a TCP connection have shown roles that go
+// together, and neither end the other's. An echo has shown all that its other
+// end has before it repeats anything that came later, however late it is and
+// wherever the pieces of its stream are cut.
+func (f *flow) paired(role Role, from end) bool {
+	const gateway, bank, server = 1 << RoleGateway, 1 << RoleBank, 1 << RoleServer
+	mine, peers := uint8(gateway), uint8(bank|server)
+	if role == RoleBank {
+		mine, peers = bank|server, gateway
 	}
-	if f.roles[0]&f.roles[1]&(gateway|bank) != 0 {
-		f.reflected = true
-	}
+	return f.roles[1-from]&peers != 0 && f.roles[from]&peers == 0 && f.roles[1-from]&mine == 0
 }
 
 // match finds the request of the other end that r answers, and takes it away.
@@ -327,12 +378,21 @@ func (s *Sessions) about(r *Record, role Role) *Evidence {
 	return s.find(evidenceKey{r.Dst, r.Src, r.Realm, r.Protocol, role})
 }
 
-// heard notes that the peer of r's receiver speaks, and gives the evidence that
-// this changed.
-func (s *Sessions) heard(r *Record) (changed *Evidence) {
+// heard notes that the peer of r's receiver speaks on a flow of theirs, and
+// gives the evidence that this changed. counts says that the record is one to
+// be counted among what the peer says.
+func (s *Sessions) heard(r *Record, counts bool) (changed *Evidence) {
 	for _, role := range [...]Role{RoleGateway, RoleBank} {
-		if e := s.about(r, role); e != nil && e.OneWay {
+		e := s.about(r, role)
+		if e == nil {
+			continue
+		}
+		if e.OneWay {
 			e.OneWay = false
+			changed = e
+		}
+		if counts && r.Sound {
+			e.Answers++
 			changed = e
 		}
 	}
@@ -342,8 +402,9 @@ func (s *Sessions) heard(r *Record) (changed *Evidence) {
 // answered credits the request q with the answer r.
 func (s *Sessions) answered(r *Record, q request) *Evidence {
 	for _, role := range [...]Role{RoleGateway, RoleBank} {
-		if e := s.about(r, role); e != nil && e.number == q.evidence {
+		if e := s.about(r, role); e != nil && e.number == q.evidence && e.opened == q.opened {
 			s.confirm(e, q.time, int(q.card), true)
+			e.Answers++
 			return e
 		}
 	}

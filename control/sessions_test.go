@@ -416,7 +416,7 @@ func TestBounds(t *testing.T) {
 	for i := range uint32(5000) {
 		w := up(20000)
 		w.src = ident.AddrFrom4(binary.BigEndian.AppendUint32(nil, 0x0a000000+i))
-		x.udp(w, 70*second+int64(i)*1e6, keepalive(1, "g", imei1, imsi1, iccid1))
+		x.udp(w, 70*second+int64(i)*second, keepalive(1, "g", imei1, imsi1, iccid1))
 	}
 	s := x.sessions
 	if n := s.fresh.len() + s.firm.len(); n > 40 || s.flows.len() > 50 || len(s.fresh.entries) > 40 || len(s.flows.entries) > 50 {
@@ -430,7 +430,7 @@ func TestBounds(t *testing.T) {
 	}
 	// One sender with ever new cards.
 	for i := range 5000 {
-		x.udp(up(1), 80*second+int64(i)*60e6, keepalive(i, fmt.Sprint("c", i), imei1, imsi1, iccid1))
+		x.udp(up(1), 6000*second+int64(i)*60e6, keepalive(i, fmt.Sprint("c", i), imei1, imsi1, iccid1))
 	}
 	if e := x.about(gateway); len(e.cards) != maxCards || s.cards < maxCards || s.Stats().Cards == 0 {
 		t.Errorf("%d cards, %d in all, %+v", len(e.cards), s.cards, s.Stats())
@@ -439,7 +439,7 @@ func TestBounds(t *testing.T) {
 	for i := range uint32(300) {
 		w := up(1)
 		w.src = ident.AddrFrom4(binary.BigEndian.AppendUint32(nil, 0x0b000000+i%7))
-		x.udp(w, 400*second+int64(i)*60e6, keepalive(int(i), fmt.Sprint("c", i), imei1, imsi1, iccid1))
+		x.udp(w, 6400*second+int64(i)*60e6, keepalive(int(i), fmt.Sprint("c", i), imei1, imsi1, iccid1))
 	}
 	total := 0
 	for _, e := range s.All() {
@@ -453,7 +453,7 @@ func TestBounds(t *testing.T) {
 	}
 	// Requests without answers.
 	for i := range 200 {
-		x.udp(up(2), 500*second+int64(i)*60e6, keepalive(i, "c", imei1, imsi1, iccid1))
+		x.udp(up(2), 6500*second+int64(i)*60e6, keepalive(i, "c", imei1, imsi1, iccid1))
 	}
 	if s.Stats().Forgotten == 0 {
 		t.Errorf("%+v", s.Stats())

@@ -127,9 +127,19 @@ func (s *Set) Looks(payload []byte) bool {
 	return false
 }
 
+// maxSound is the longest payload of UDP that a sound record comes of: with its
+// header of 8 bytes it fits 64 fragments of 8 bytes, the least that a datagram
+// may be cut into and the most that are put together again.
+const maxSound = 64*8 - 8
+
 // UDP reads one datagram and says whether it is a message of one of the
 // protocols; if so emit is called for each record in it, before UDP returns.
 // The record is the callee's to keep.
+//
+// Nothing in a datagram of more than 512 bytes, its header included, is Sound.
+// A longer one can be sent in more fragments than are put together again, so
+// that it is not seen on its way to a service that sends it back, and seen on
+// the way back. Keepalives of real gateways are of about 330 bytes.
 func (s *Set) UDP(p *packet.Packet, emit func(*Record)) bool {
 	b := p.Payload
 	if len(b) < 4 || b[0] == 0 || !s.Looks(b) {
@@ -146,7 +156,7 @@ func (s *Set) UDP(p *packet.Packet, emit func(*Record)) bool {
 		return false
 	}
 	// What a snap length cut off was not checked.
-	r.Sound = r.Sound && !p.Cut()
+	r.Sound = r.Sound && !p.Cut() && len(b) <= maxSound
 	s.emit(p, r, emit)
 	return true
 }

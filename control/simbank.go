@@ -13,7 +13,8 @@ import (
 //	0  u32  0x43215678 (78 56 21 43 on the wire)
 //	4  u32  line, bank number * 100 + slot
 //	8  u16  command
-//	10 u16  type: 2 from a gateway, 1 from the card's side, by most commands
+//	10 u16  type: 2 from a gateway and in the server's echoes of it, 1 from
+//	        the card's side, by most commands; 0 or 1 in the server's "ready"
 //
 // and no length: a datagram ends where it ends, a frame on a stream by what its
 // command carries, or at the next header. Most messages carry a number and an
@@ -57,21 +58,24 @@ func simbankFrame(b []byte) *Record {
 	r := &Record{
 		Protocol: GoIPSIMBank, Vendor: "DBL/HYBERTONE", Channel: line,
 		Kind: Event, Exchange: exchange("login", uint64(line)),
-		Digest: ident.Hash(uint64(len(b)), b[:min(len(b), simbankHeader+4)]),
+		// Without the length, to be that of a frame which is cut off as well.
+		Digest: ident.Hash(4, b[:min(len(b), simbankHeader+4)]),
 	}
 	token := len(body) == simbankToken && sum(body[4:])
 	own := token && binary.LittleEndian.Uint32(body) == line
 	switch command {
 	case simbankLogin:
 		// Both ends say it: the server gives a login back as it came, and
-		// keepalives look the same.
-		r.Kind, r.Sound = Login, own && kind == 2
+		// keepalives look the same. Of type 1 it is the server's for certain.
+		r.Kind, r.Sound = Login, own && kind != 0
+		r.served(kind)
 	case simbankAlive:
-		r.Kind, r.Sound = Keepalive, own && kind == 2
+		r.Kind, r.Sound = Keepalive, own && kind != 0
+		r.served(kind)
 	case simbankAccept:
 		r.Kind, r.Sender, r.Reply, r.Sound = Answer, RoleServer, true, len(body) == 0 && kind == 1
 	case simbankReady:
-		r.Kind, r.Sender, r.Reply, r.Sound = Answer, RoleServer, true, len(body) == 0 && kind == 0
+		r.Kind, r.Sender, r.Reply, r.Sound = Answer, RoleServer, true, len(body) == 0 && kind < 2
 	case simbankReset:
 		r.Kind, r.Sender, r.Sound = Command, RoleGateway, token && kind == 2
 		r.Exchange = exchange("reset", uint64(line))
@@ -101,6 +105,13 @@ func simbankFrame(b []byte) *Record {
 		r.Kind, r.Sender, r.Reply, r.Exchange = Answer, RoleServer, true, exchange("status", uint64(line))
 	}
 	return r
+}
+
+// served marks what both ends say as the server's answer if its type tells.
+func (r *Record) served(kind uint16) {
+	if kind == 1 {
+		r.Sender, r.Reply = RoleServer, true
+	}
 }
 
 // card takes an identity out of the answer to a READ BINARY: EF IMSI is nine

@@ -63,6 +63,7 @@ func (r *run) losses() []Loss {
 	add("sip", "calls dropped: table full", t.CallsEvicted)
 	add("sip", "registrations dropped: table full", t.RegistrationsEvicted)
 	add("sip", "requests dropped: table full", t.RequestsEvicted)
+	add("sip", "dialogs not followed to other addresses: too many with the same tags", t.DialogsCrowded)
 	add("media", "first packets of flows displaced before the second: table full", media.StartsForgotten)
 	add("media", "flows displaced: table full", media.Evicted)
 	add("media", "packets whose header was cut by a snap length", media.Cut)

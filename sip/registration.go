@@ -167,9 +167,8 @@ func (t *Tracker) refreshed(i int32, sent int64) {
 		r.Interval = sent - r.Last
 	}
 	r.Last = max(r.Last, sent)
-	// A Contact whose user is not that of the account is what requests to the
-	// client will be addressed to.
-	if r.user != 0 && r.user != r.UserKey {
+	// The user of Contact is what requests to the client will be addressed to.
+	if r.user != 0 {
 		place := t.contactPlace(r.user, r.Client.Addr, r.Realm)
 		if place != r.contact {
 			t.leaveContacts(i)
