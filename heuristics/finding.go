@@ -64,7 +64,7 @@ type Card struct {
 
 // Calls counts what the line's calls were.
 type Calls struct {
-	Inbound, Outbound int // attempts, seen from the line
+	Inbound, Outbound int // attempts, seen from the line, of whatever worth
 	Answered          int
 	Verified          int // both ends shown to have taken part
 	PeakConcurrent    int

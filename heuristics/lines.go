@@ -258,7 +258,11 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 			p.open = make(map[uint64]*openCall)
 		}
 		p.open[key] = o
-		p.signalled = true
+		if inbound {
+			p.attemptsIn++
+		} else {
+			p.attemptsOut++
+		}
 	}
 	l.tap.twoWay = l.tap.twoWay || c.Seen == sip.SeenRequest|sip.SeenResponse
 	if !o.counted && (ev == sip.CallVerified || ev == sip.CallAnswered || ev == sip.CallEnded) && l.tap.supports(c, inbound) {
@@ -292,13 +296,11 @@ func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 	}
 	o.accepted = accepted
 	if o.inbound {
-		p.attemptsIn++
 		if c.CalleeKey != 0 {
 			p.dialled.add(c.CalleeKey, maxCalled)
 		}
 		p.saw(c.Caller.Addr, roleTrunkPeer)
 	} else {
-		p.attemptsOut++
 		p.saw(c.Callee.Addr, roleTrunkPeer)
 	}
 	p.activate(c.Last)
@@ -468,7 +470,7 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	}
 	if s.Call != 0 {
 		p.voiced(s)
-	} else if !p.signalled && len(p.unbound) < maxOpen {
+	} else if p.attemptsIn+p.attemptsOut == 0 && len(p.unbound) < maxOpen {
 		l.count(p, "concurrency", concurrencyBin(len(p.unbound)))
 		if p.unbound == nil {
 			p.unbound = make(map[uint64]struct{})

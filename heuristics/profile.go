@@ -27,7 +27,6 @@ type profile struct {
 	open          map[uint64]*openCall // by callKey
 	up            int                  // answered, supported calls now
 	peakUp        int
-	signalled     bool // calls were seen, of whatever worth
 	attemptsIn    int
 	attemptsOut   int
 	answered      int

@@ -23,7 +23,7 @@ func inboundShare() signal {
 func needCalls(what string) func(*profile) string {
 	return func(p *profile) string {
 		switch {
-		case !p.signalled:
+		case p.attemptsIn+p.attemptsOut == 0:
 			return "no call signalling: " + what + " is not known"
 		case p.sipUp == 0:
 			return "only signalling towards the line: nothing that the line itself said about " + what

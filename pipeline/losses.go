@@ -78,7 +78,7 @@ func (r *run) losses() []Loss {
 	add("control", "bytes passed over between messages", set.Garbage)
 	e := r.join.sessions.Stats()
 	add("control", "exact copies within 50 ms", e.Copies)
-	add("control", "records of flows where both ends speak as gateways", e.Reflected)
+	add("control", "records that the other end of the flow sent first, or may have", e.Reflected)
 	add("control", "answers without a request", e.Unmatched)
 	add("control", "evidence dropped: table full", e.Evidences)
 	add("control", "flows dropped: table full", e.Flows)
