@@ -23,6 +23,9 @@ import (
 // service, so nothing may reach review. Files with any telephony in them are
 // listed with -v; what reaches watch is listed with its ledger.
 func TestCorpusReplay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector; the full tests run it")
+	}
 	root := os.Getenv("SIMTRAP_CORPUS")
 	if root == "" {
 		root = filepath.Join("..", "..", "shared", "corpus")

@@ -66,6 +66,9 @@ func seeds(t *testing.T, n int) int {
 // TestViews shows every scenario in part. No lookalike may rise above what it
 // may get, nor above what the full view gave; and what is not seen is said.
 func TestViews(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector; the full tests run it")
+	}
 	for seed := 1; seed <= seeds(t, 1); seed++ {
 		for _, sc := range lab.Scenarios() {
 			t.Run(fmt.Sprintf("%s/%d", sc.Name, seed), func(t *testing.T) {
@@ -144,6 +147,9 @@ func says(f *finding, any []string) bool {
 // TestFramedHome: whatever a stranger throws at a household, its line stays
 // below watch.
 func TestFramedHome(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector; the full tests run it")
+	}
 	for seed := 1; seed <= seeds(t, 5); seed++ {
 		for _, given := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%d/home=%v", seed, given), func(t *testing.T) {

@@ -67,11 +67,13 @@ func (l *Lines) judge(p *profile, final bool) {
 			// Read anew each time: a sighting that nobody answered may turn out
 			// to be no sighting, when the tap shows its other direction.
 			since, first, ok := s.seen(p)
-			since = max(since, p.epoch)
-			if p.evidence.Sighted[at] = ok; ok {
-				p.evidence.Exposure[at] = max(first-since, 0)
-			} else {
-				p.evidence.Exposure[at] = max(p.last-since, 0)
+			looked := p.last
+			if ok {
+				looked = first
+			}
+			p.evidence.Sighted[at], p.evidence.Exposure[at] = ok, 0
+			if since != 0 {
+				p.evidence.Exposure[at] = max(looked-max(since, p.epoch), 0)
 			}
 		}
 	}
