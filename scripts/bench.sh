@@ -26,4 +26,4 @@ if command -v ndpiReader >/dev/null; then set -- "$@" "ndpiReader -q: ndpiReader
 if command -v tshark >/dev/null; then set -- "$@" "tshark -q -z rtp,streams: tshark -n -q -z rtp,streams -r $cap"; else echo "tshark is not installed (apt-get install tshark): not compared"; fi
 go run ./internal/timing -packets "$packets" -runs "$runs" "$@"
 echo "== hot paths"
-go test -run '^$' -bench . -benchmem -count 3 ./sip ./packet ./rtp ./capture ./control ./heuristics ./pipeline | grep -E '^(Benchmark|pkg|cpu)'
+go test -run '^$' -bench . -benchmem -count 1 ./sip ./packet ./rtp ./capture ./control ./heuristics ./pipeline | grep -E '^(Benchmark|pkg|cpu)'
