@@ -94,6 +94,18 @@ func TestScoreOfTypicalLines(t *testing.T) {
 		{"scanned PBX that rang", map[string][]int{
 			"inbound-share": {30, 0}, "inbound-fanout": {0, 10, 0, 0, 5, 5, 10}, "post-dial-delay": {30, 0, 0, 0, 0, 0}, "channels-full": {30, 0, 200}, "control-record": {1800, 0},
 		}, false},
+		{"inbound call centre with a menu", map[string][]int{
+			"inbound-share": {169, 0}, "inbound-fanout": {0, 166, 0, 0, 3, 0, 0}, "post-dial-delay": {0, 169, 0, 0, 0, 0},
+			"concurrency": {10, 20, 40, 60, 39, 0}, "channels-full": {169, 0, 0}, "one-leg": {169, 0}, "clocks": {0}, "control-record": {1800, 0},
+		}, false},
+		{"bridging platform that announces and calls on", map[string][]int{
+			"inbound-share": {150, 150}, "inbound-fanout": {0, 5, 145, 0, 0, 0, 0}, "post-dial-delay": {0, 150, 0, 0, 0, 0},
+			"concurrency": {20, 30, 60, 120, 70, 0}, "channels-full": {150, 0, 0}, "one-leg": {2, 148}, "clocks": {0}, "control-record": {1800, 0},
+		}, false},
+		{"PBX with a block of mobile numbers and a menu", map[string][]int{
+			"inbound-share": {114, 89}, "inbound-fanout": {0, 74, 40, 0, 0, 0, 0}, "post-dial-delay": {0, 114, 0, 0, 0, 0},
+			"concurrency": {40, 50, 60, 40, 13, 0}, "channels-full": {114, 0, 3}, "one-leg": {110, 4}, "clocks": {0}, "control-record": {1800, 0},
+		}, false},
 		{"hacked PBX, calls through", map[string][]int{
 			"inbound-share": {50, 50}, "inbound-fanout": {0, 8, 0, 0, 0, 42, 0}, "concurrency": {2, 5, 20, 20, 3, 0}, "one-leg": {5, 44}, "clocks": {0},
 		}, false},

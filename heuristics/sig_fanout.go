@@ -63,7 +63,7 @@ func inboundFanout() signal {
 			if p.inboundCounts > 0 {
 				return "no request with a called number was seen: whether the line ends strangers' calls is not known"
 			}
-			return needCalls("for whom inbound calls are, which tells a terminating gateway")(p)
+			return needCalls("whether the line ends strangers' calls")(p)
 		},
 	}
 }

@@ -28,6 +28,9 @@ func needCalls(what string) func(*profile) string {
 		case p.sipUp == 0:
 			return "only signalling towards the line: nothing that the line itself said about " + what
 		}
+		if p.counted > 0 {
+			return "no inbound call in which both ends took part: " + what + " is not known"
+		}
 		return "no call in which both ends took part: " + what + " is not known"
 	}
 }

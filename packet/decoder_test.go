@@ -172,7 +172,7 @@ func TestFragmentedInEveryEncapsulation(t *testing.T) {
 	payload := bytes.Repeat(message, 8)
 	eachFrame(t, func(t *testing.T, e encapsulation, v ipVariant, proto uint8) {
 		if v.split == nil {
-			t.Skip("not fragmented in this form")
+			return // a form without fragments
 		}
 		fragments := v.split(t, proto, transport(t, proto, payload), 4242, 8, 64, 160)
 		for _, order := range [][]int{{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 3, 0, 2}} {

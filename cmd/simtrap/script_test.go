@@ -29,9 +29,6 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "root" {
-				return os.Geteuid() == 0, nil
-			}
 			if name == "full" {
 				_, err := os.Stat("/dev/full")
 				return err == nil, nil
