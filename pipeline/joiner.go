@@ -21,6 +21,7 @@ type joiner struct {
 	streams  *rtp.Streams
 	sessions *control.Sessions
 	media    *bindings
+	observe  Observer // may be nil
 
 	now       int64 // of the record at work
 	flows     map[rtp.Flow]*flow
@@ -39,7 +40,7 @@ const maxStreamsJoined = 1 << 16
 type joinStats struct{ messages, calls, streams, records uint64 }
 
 func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
-	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), media: newBindings(), sessions: control.NewSessions(control.Limits{})}
+	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), media: newBindings(), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe}
 	j.tracker = sip.NewTracker(sip.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j)
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
 	return j
@@ -84,7 +85,7 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 	done = j.play(done, now)
 	j.advance(now)
 	for ; len(j.intervals)-done > maxWaiting; done++ {
-		j.streams.Interval(&j.intervals[done])
+		j.interval(&j.intervals[done])
 	}
 	j.intervals = append(j.intervals[:0], j.intervals[done:]...)
 }
@@ -121,9 +122,16 @@ func (j *joiner) play(done int, now int64) int {
 			break
 		}
 		j.advance(t)
-		j.streams.Interval(iv)
+		j.interval(iv)
 	}
 	return done
+}
+
+func (j *joiner) interval(iv *rtp.Interval) {
+	if j.observe != nil {
+		j.observe.Interval(iv)
+	}
+	j.streams.Interval(iv)
 }
 
 // advance moves the clock of every table, at whole seconds so that it does not
@@ -154,6 +162,9 @@ func (j *joiner) turn(t int64) {
 
 func (j *joiner) message(p *packet.Packet, m *sip.Message) {
 	j.stats.messages++
+	if j.observe != nil {
+		j.observe.Message(p, m)
+	}
 	if line, ok := j.line(p.Src, p.Realm); ok {
 		j.lines.Packet(line, true, p.Time, p.TTL)
 	}
@@ -165,6 +176,9 @@ func (j *joiner) message(p *packet.Packet, m *sip.Message) {
 
 func (j *joiner) record(r *control.Record) {
 	j.stats.records++
+	if j.observe != nil {
+		j.observe.Record(r)
+	}
 	sender, receiver := j.sessions.Record(r)
 	for _, e := range [...]*control.Evidence{sender, receiver} {
 		if e == nil {
@@ -187,6 +201,9 @@ func (j *joiner) Call(c *sip.Call, ev sip.CallEvent) {
 	case sip.CallEnded:
 		j.media.ended(c, j.now)
 	}
+	if j.observe != nil {
+		j.observe.Call(c, ev)
+	}
 	if line, ok := j.line(c.Callee.Addr, c.Realm); ok {
 		j.lines.Call(line, true, c, ev)
 	}
@@ -197,6 +214,9 @@ func (j *joiner) Call(c *sip.Call, ev sip.CallEvent) {
 
 // Registration is told by the tracker.
 func (j *joiner) Registration(r *sip.Registration) {
+	if j.observe != nil {
+		j.observe.Registration(r)
+	}
 	if line, ok := j.line(r.Client.Addr, r.Realm); ok {
 		j.lines.Registration(line, r)
 	}
@@ -205,8 +225,18 @@ func (j *joiner) Registration(r *sip.Registration) {
 	}
 }
 
-// Request is told by the tracker; no signal of today counts other requests.
-func (j *joiner) Request(sip.Method, sip.Party, sip.Party, ident.Realm, uint16, int64) {}
+// Request is told by the tracker.
+func (j *joiner) Request(q *sip.Request) {
+	if j.observe != nil {
+		j.observe.Request(q)
+	}
+	if line, ok := j.line(q.From.Addr, q.Realm); ok {
+		j.lines.Request(line, true, q)
+	}
+	if line, ok := j.line(q.To.Addr, q.Realm); ok {
+		j.lines.Request(line, false, q)
+	}
+}
 
 // flow is one direction of a conversation, whatever the tap port, with the
 // confirmed streams in it.
@@ -229,6 +259,9 @@ func flowOf(s *rtp.Stream) rtp.Flow {
 func (j *joiner) StreamConfirmed(s *rtp.Stream) {
 	j.stats.streams++
 	j.bind(s)
+	if j.observe != nil {
+		j.observe.Stream(s, false)
+	}
 	key := flowOf(s)
 	f := j.flows[key]
 	if f == nil {
@@ -256,6 +289,12 @@ func (j *joiner) StreamConfirmed(s *rtp.Stream) {
 // StreamEnded is told by rtp.Streams. A stream whose description came late is
 // bound now.
 func (j *joiner) StreamEnded(s *rtp.Stream) {
+	if s.Call == 0 {
+		j.bind(s)
+	}
+	if j.observe != nil {
+		j.observe.Stream(s, true)
+	}
 	key := flowOf(s)
 	f := j.flows[key]
 	if f.live--; f.live == 0 {
@@ -267,9 +306,6 @@ func (j *joiner) StreamEnded(s *rtp.Stream) {
 			j.unpaired++
 		}
 		return
-	}
-	if s.Call == 0 {
-		j.bind(s)
 	}
 	j.stream(s, true)
 }
@@ -298,7 +334,7 @@ func (j *joiner) stream(s *rtp.Stream, ended bool) {
 func (j *joiner) finish(all *[shards]*output, now int64) {
 	j.take(all, now)
 	for i := range j.intervals {
-		j.streams.Interval(&j.intervals[i])
+		j.interval(&j.intervals[i])
 	}
 	j.intervals = nil
 	j.lines.Closing()

@@ -35,6 +35,7 @@ type Config struct {
 	// Ledgers says from which verdict on a finding comes with its ledger.
 	Ledgers heuristics.Verdict
 	Log     *zap.Logger // may be nil
+	Observe Observer    // may be nil
 }
 
 // shards is fixed, so that tables are cut the same way whatever the number of

@@ -71,6 +71,10 @@ type Call struct {
 	Retransmits uint16 // same request or response again, 50 ms or more apart
 	Reinvites   uint16
 	Refers      uint16
+	Holds       uint16 // descriptions that put the other end on hold (RFC 3264 section 8.4)
+	Forks       uint8  // dialogs beyond the first that the INVITE opened (RFC 3261 section 13.2.2.4)
+	Timer       uint32 // Session-Expires, seconds (RFC 4028); 0 when not asked for
+	Content     Content
 }
 
 // Side is one side of a call.
@@ -128,9 +132,53 @@ type Handler interface {
 	// responses are never visible, sent), of every refusal, and of a removal.
 	Registration(*Registration)
 	// Request is told of every request outside calls and registrations that a
-	// final response answered or that nobody answered: MESSAGE, SUBSCRIBE,
-	// NOTIFY, OPTIONS. status is 0 when no response was seen within 32 s; a
-	// challenge (401, 407) is a final response. t is when the request was seen,
-	// or the response where the request was not.
-	Request(m Method, from, to Party, realm ident.Realm, status uint16, t int64)
+	// final response answered or that nobody answered within 32 s.
+	Request(*Request)
 }
+
+// Request is one request outside calls and registrations: MESSAGE, SUBSCRIBE,
+// NOTIFY, PUBLISH, OPTIONS and the like.
+type Request struct {
+	Method   Method
+	From, To Party // as on the wire
+	Realm    ident.Realm
+	// Status is the final response's, a challenge (401, 407) included; 0 when
+	// none was seen within 32 s.
+	Status uint16
+	Time   int64 // when the request was seen, or the response where the request was not
+	Seen   Seen
+	// Package is the event package of SUBSCRIBE, NOTIFY and PUBLISH.
+	Package EventPackage
+	// Content is what the body is, by Content-Type; bodies are not read.
+	Content Content
+	// TargetKey and TargetClass tell whom a MESSAGE is for, as Call.CalleeKey
+	// and CalleeClass do for a call.
+	TargetKey   uint64
+	TargetClass ident.NumberClass
+}
+
+// EventPackage is what a subscription is about (RFC 6665 section 4).
+type EventPackage uint8
+
+const (
+	PackageNone      EventPackage = iota
+	PackageOther                  // one that is not among these
+	PackageDialog                 // busy lamps (RFC 4235)
+	PackageSummary                // message waiting (RFC 3842)
+	PackagePresence               // RFC 3856, and presence.winfo
+	PackageReg                    // registrations (RFC 3680)
+	PackageRefer                  // progress of a transfer (RFC 3515)
+	PackageKeepalive              // "keep-alive" of Linksys and Cisco adapters
+)
+
+// Content is the kind of a body.
+type Content uint8
+
+const (
+	ContentNone    Content = iota
+	ContentOther           // one that is not among these
+	ContentSDP             // application/sdp
+	ContentText            // text/plain and relatives: a short message
+	ContentMANSCDP         // Application/MANSCDP+xml: camera platforms (GB/T 28181)
+	ContentDTMF            // application/dtmf-relay, application/dtmf
+)

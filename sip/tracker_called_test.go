@@ -13,9 +13,9 @@ type lastCall struct {
 	reg  Registration
 }
 
-func (l *lastCall) Call(c *Call, _ CallEvent)                                { l.call = *c }
-func (l *lastCall) Registration(r *Registration)                             { l.reg = *r }
-func (l *lastCall) Request(Method, Party, Party, ident.Realm, uint16, int64) {}
+func (l *lastCall) Call(c *Call, _ CallEvent)    { l.call = *c }
+func (l *lastCall) Registration(r *Registration) { l.reg = *r }
+func (l *lastCall) Request(*Request)             {}
 
 // The number behind an account: a proxy writes the contact into the
 // request-URI, and what was dialled stands in To.

@@ -41,13 +41,17 @@ func (t *Tracker) request(p *packet.Packet, m *Message) {
 	}
 	q.done = true
 	t.requests.touch(i, gradeDone, t.now+linger)
-	t.h.Request(q.method, q.from, q.to, q.realm, m.Status, q.t)
+	q.tell(t.h, m.Status)
 }
 
 func (t *Tracker) requestExpired(i int32) {
 	q := *t.requests.at(i)
 	t.requests.remove(i)
 	if !q.done {
-		t.h.Request(q.method, q.from, q.to, q.realm, 0, q.t)
+		q.tell(t.h, 0)
 	}
+}
+
+func (q *request) tell(h Handler, status uint16) {
+	h.Request(&Request{Method: q.method, From: q.from, To: q.to, Realm: q.realm, Status: status, Time: q.t})
 }

@@ -196,9 +196,9 @@ func (r *recorder) Registration(g *Registration) {
 	r.regs = append(r.regs, *g)
 }
 
-func (r *recorder) Request(m Method, from, to Party, _ ident.Realm, status uint16, at int64) {
-	b := from.Addr.As16()
-	r.events = append(r.events, fmt.Sprintf("request %d from %c status %d at %d", m, b[15], status, at/1e6-scriptStart))
+func (r *recorder) Request(q *Request) {
+	b := q.From.Addr.As16()
+	r.events = append(r.events, fmt.Sprintf("request %d from %c status %d at %d", q.Method, b[15], q.Status, q.Time/1e6-scriptStart))
 }
 
 // play parses a script and lets a Tracker follow it.

@@ -396,9 +396,9 @@ func FuzzTracker(f *testing.F) {
 
 type deaf struct{}
 
-func (deaf) Call(*Call, CallEvent)                                    {}
-func (deaf) Registration(*Registration)                               {}
-func (deaf) Request(Method, Party, Party, ident.Realm, uint16, int64) {}
+func (deaf) Call(*Call, CallEvent)      {}
+func (deaf) Registration(*Registration) {}
+func (deaf) Request(*Request)           {}
 
 // BenchmarkTracker measures parsing and tracking of whole calls of eight
 // messages, with new Call-IDs and numbers for each.
