@@ -187,7 +187,6 @@ func (ss *Streams) Describe(id uint64, d *Description) bool {
 	kept := *d
 	kept.N = min(max(kept.N, 0), len(kept.Formats))
 	s.desc = &kept
-	s.Secure = d.Secure
 	if f := s.format(s.PT); f != nil && f.Rate != 0 {
 		s.Rate = min(f.Rate, 1e6)
 	}
@@ -441,9 +440,7 @@ func (s *entry) total() {
 			s.Noise += d.packets
 		}
 	}
-	if s.desc == nil {
-		s.Secure = s.tagged > 0
-	}
+	s.Secure = s.desc != nil && s.desc.Secure || s.tagged > 0
 }
 
 // tag looks whether packets are ten bytes longer than the frames that their

@@ -281,7 +281,19 @@ func (t *Tracker) traits(c *call, m *Message, sender Side) {
 
 // media keeps offer and answer: what the sender wants to receive.
 func (c *call) media(m *Message, sender Side) {
-	if !m.SDP.Present || m.SDP.N <= 0 {
+	if !m.SDP.Present {
+		return
+	}
+	if fax := &c.Fax[0]; m.SDP.Image.Port != 0 {
+		if sender == SideCallee {
+			fax = &c.Fax[1]
+		}
+		if *fax != m.SDP.Image {
+			*fax = m.SDP.Image
+			c.tell(CallMedia)
+		}
+	}
+	if m.SDP.N <= 0 {
 		return
 	}
 	told := &m.SDP.Audio[0]
@@ -292,7 +304,7 @@ func (c *call) media(m *Message, sender Side) {
 	if sender == SideCallee {
 		kept = &c.CalleeMedia
 	}
-	if kept.Addr != told.Addr || kept.Port != told.Port {
+	if kept.Addr != told.Addr || kept.Port != told.Port || kept.ICE != told.ICE {
 		c.tell(CallMedia)
 	}
 	*kept = *told
