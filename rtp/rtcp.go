@@ -50,7 +50,7 @@ type VoiceMetrics struct {
 type RTCPResult uint8
 
 const (
-	RTCPNone      RTCPResult = iota // not RTCP
+	RTCPNone      RTCPResult = iota // not RTCP, whatever its first bytes
 	RTCPRead                        // a compound packet, read
 	RTCPReduced                     // does not begin with a report (RFC 5506): not read
 	RTCPEncrypted                   // SRTCP (RFC 3711 section 3.4): nothing in it can be read
@@ -75,22 +75,31 @@ func LooksRTCP(b []byte) bool {
 // ReadRTCP reads b, the captured bytes of a payload of length bytes, into r. r
 // is filled only where RTCPRead is given; its Time and Flow are left alone.
 func ReadRTCP(b []byte, length uint32, r *RTCP) RTCPResult {
-	switch {
-	case !LooksRTCP(b):
+	if !LooksRTCP(b) {
 		return RTCPNone
-	case uint32(len(b)) < length:
-		return RTCPCut // where it ends tells what it is
+	}
+	first := 4 + 4*uint32(binary.BigEndian.Uint16(b[2:]))
+	if first > length {
+		return RTCPNone // random bytes begin so as well
+	}
+	report := b[1] == rtcpSR || b[1] == rtcpRR
+	if uint32(len(b)) < length {
+		if report {
+			return RTCPCut // where it ends tells what it is
+		}
+		return RTCPNone
 	}
 	b = b[:length]
 	end, ok := compound(b)
-	if !ok {
-		if encrypted(b) {
-			return RTCPEncrypted
-		}
-		return RTCPBroken
-	}
-	if b[1] != rtcpSR && b[1] != rtcpRR {
+	switch {
+	case ok && !report:
 		return RTCPReduced
+	case !report:
+		return RTCPNone
+	case !ok && encrypted(b):
+		return RTCPEncrypted
+	case !ok:
+		return RTCPBroken
 	}
 	out := RTCP{Time: r.Time, Flow: r.Flow, SSRC: binary.BigEndian.Uint32(b[4:])}
 	for b = b[:end]; len(b) > 0; {
@@ -133,9 +142,6 @@ func compound(b []byte) (int, bool) {
 // packet's index, which counts from nothing, then a tag of 10 or 4 bytes; or
 // with AES-GCM (RFC 7714) a tag of 16 bytes and then the word.
 func encrypted(b []byte) bool {
-	if 4+4*int(binary.BigEndian.Uint16(b[2:])) > len(b)-4 {
-		return false
-	}
 	for _, back := range [...]int{14, 8, 4} {
 		if at := len(b) - back; at >= 8 && b[at] == 0x80 {
 			return true
