@@ -149,7 +149,7 @@ func TestFields(t *testing.T) {
 			},
 			want: []Interval{{
 				Epoch: t0, First: ms(20), Last: ms(100), Start: Sample{ms(20), 160}, Least: Sample{ms(58), 480},
-				MaxGap: 22e6, SSRC: 7, Rate: 8000, Step: 160, Jitter: 29, Bytes: 5 * 172, Packets: 5, Source: 5, InStep: 4, Timed: 4,
+				MaxGap: 22e6, SSRC: 7, Rate: 8000, Step: 160, Jitter: 31, Bytes: 5 * 172, Packets: 5, Source: 5, InStep: 4, Timed: 4,
 				Sizes: [2]uint16{172}, SizeCounts: [2]uint16{5}, Gaps: [8]uint16{3: 4, 4: 1},
 			}},
 		},

@@ -80,7 +80,7 @@ type Interval struct {
 	SSRC   uint32 // of the source in force
 	Rate   uint32 // clock rate of its payload type by the table, Hz, 0 unknown
 	Step   uint32 // timestamp step in force, 0 unknown
-	Jitter uint32 // RFC 3550 section 6.4.1, 1/16 timestamp unit
+	Jitter uint32 // RFC 3550 section 6.4.1, largest in the record, 1/16 timestamp unit
 	Bytes  uint32 // UDP payload of all packets
 	Lost   uint32 // sequence numbers passed over
 

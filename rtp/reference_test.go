@@ -253,6 +253,9 @@ func (r *reference) packet(p *packet.Packet) {
 				anew = true
 			} else {
 				s.jitter = s.jitter + d - (s.jitter+8)/16
+				if uint32(s.jitter) > iv.Jitter {
+					iv.Jitter = uint32(s.jitter)
+				}
 			}
 		}
 	}
@@ -319,7 +322,7 @@ func (r *reference) close(f *refFlow) {
 	if iv.Packets > 0 {
 		iv.PT = 255
 		if iv.Source > 0 {
-			iv.SSRC, iv.Step, iv.Jitter = f.src.ssrc, f.src.step, uint32(f.src.jitter)
+			iv.SSRC, iv.Step = f.src.ssrc, f.src.step
 			if f.src.pt >= 0 {
 				iv.PT = uint8(f.src.pt)
 				iv.Rate = r.types[iv.PT].Rate

@@ -223,6 +223,7 @@ func (s *source) main(iv *Interval, at place, t int64, h *header, rate int64) {
 					whole = false
 				} else {
 					s.jitter += uint32(off) - (s.jitter+8)>>4
+					iv.Jitter = max(iv.Jitter, s.jitter)
 				}
 			}
 		}
