@@ -75,6 +75,9 @@ func LooksRTCP(b []byte) bool {
 // ReadRTCP reads b, the captured bytes of a payload of length bytes, into r. r
 // is filled only where RTCPRead is given; its Time and Flow are left alone.
 func ReadRTCP(b []byte, length uint32, r *RTCP) RTCPResult {
+	if uint32(len(b)) > length {
+		b = b[:length]
+	}
 	if !LooksRTCP(b) {
 		return RTCPNone
 	}
@@ -89,7 +92,6 @@ func ReadRTCP(b []byte, length uint32, r *RTCP) RTCPResult {
 		}
 		return RTCPNone
 	}
-	b = b[:length]
 	end, ok := compound(b)
 	switch {
 	case ok && !report:

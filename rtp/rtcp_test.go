@@ -132,7 +132,7 @@ func FuzzReadRTCP(f *testing.F) {
 			}
 			return
 		}
-		if r.N > len(r.Blocks) || r.NByes > len(r.Byes) || uint32(len(b)) < length {
+		if r.N > len(r.Blocks) || r.NByes > len(r.Byes) || uint32(len(b)) < length || length < 8 {
 			t.Fatalf("%+v", r)
 		}
 		// What pion reads as a compound is told alike.
