@@ -233,24 +233,25 @@ func (b *bindings) advance(now int64) {
 func (b *bindings) find(s *rtp.Stream) (e, other *binding, fromCaller, ok bool) {
 	f := &s.Flow
 	dst, src := b.table[socket{f.Dst, f.DstPort, f.Realm}], b.table[socket{f.Src, f.SrcPort, f.Realm}]
-	if e, other = best(dst, src, s.Start, s.Fax); e != nil {
+	if e, other = best(dst, src, s); e != nil {
 		return e, other, !e.toCaller, true
 	}
-	if e, other = best(src, dst, s.Start, s.Fax); e != nil {
+	if e, other = best(src, dst, s); e != nil {
 		return e, other, e.toCaller, true
 	}
 	return nil, nil, false, false
 }
 
-// best chooses among the calls at a socket for media that began at t. across are
-// those at the stream's other end: a call that names both ends comes first, then
-// one that was up at that time, then one that told the socket over one that it
-// was learned for, then the one told last.
-func best(list, across []binding, t int64, fax bool) (first, second *binding) {
+// best chooses among the calls at a socket for a stream. across are those at its
+// other end: a call that names both ends comes first, then one that was up when
+// the stream began, then one that told the socket over one that it was learned
+// for, then the one told last. A call may be told of long after its media began,
+// where the capture began in the middle of it.
+func best(list, across []binding, s *rtp.Stream) (first, second *binding) {
 	top := -1
 	for i := range list {
 		e := &list[i]
-		if t < e.from-slack || e.until != 0 && t > e.until+slack || fax && !e.fax {
+		if s.End < e.from-slack || e.until != 0 && s.Start > e.until+slack || s.Fax && !e.fax {
 			continue
 		}
 		rank := 0
@@ -259,7 +260,7 @@ func best(list, across []binding, t int64, fax bool) (first, second *binding) {
 				rank |= 4
 			}
 		}
-		if t >= e.from && (e.until == 0 || t <= e.until) {
+		if s.Start >= e.from && (e.until == 0 || s.Start <= e.until) {
 			rank |= 2
 		}
 		if !e.learned {
