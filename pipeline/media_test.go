@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"simtrap/capture"
 	"simtrap/control"
 	"simtrap/ident"
+	"simtrap/lab"
 	"simtrap/packet"
 	"simtrap/rtp"
 	"simtrap/sip"
@@ -557,5 +559,60 @@ func TestHandedOn(t *testing.T) {
 	s.Start, s.End = 5e9, 6e9
 	if e, other, _, _ = m.find(&s); e == nil || e.call != 1 || other != nil {
 		t.Errorf("with one call up: %+v, %+v", e, other)
+	}
+}
+
+// TestMediaVariety follows the lab's media of every kind through all stages.
+func TestMediaVariety(t *testing.T) {
+	file, truth := made(t, lab.Options{Scenario: "media-variety", Seed: 4, Duration: 10 * time.Minute})
+	var text string
+	for _, workers := range []int{1, 3} {
+		w := &watcher{}
+		r, err := Run(t.Context(), opened(t, file), Config{Workers: workers, Observe: w})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n struct{ streams, bound, secure, fax, noisy, keyed, switched, named, byes, trips, rated int }
+		calls := map[uint64]bool{}
+		for _, s := range w.ended {
+			count := func(k *int, ok bool) {
+				if ok {
+					*k++
+				}
+			}
+			n.streams++
+			count(&n.bound, s.Call != 0)
+			count(&n.secure, s.Secure)
+			count(&n.fax, s.Fax)
+			count(&n.noisy, s.Noise > 0)
+			count(&n.keyed, s.Keys > 0)
+			count(&n.switched, s.Switches == 1)
+			count(&n.named, !s.CNAME.IsZero())
+			count(&n.byes, s.Bye)
+			count(&n.trips, s.Far.Trip > 0)
+			count(&n.rated, s.MOS > 3.5 && s.MOS <= 4.5)
+			if s.Switches > 1 || s.Far.Trip > 400e6 || s.Restarts > 0 || s.Late > 0 {
+				t.Errorf("%+v", s)
+			}
+			if s.Secure && !s.CNAME.IsZero() {
+				t.Error("a name out of SRTCP")
+			}
+			calls[s.Call] = true
+		}
+		sound := n.streams - n.fax
+		if n.bound != n.streams || len(calls) < truth.Lines[0].Calls.Answered || n.rated != sound ||
+			n.secure < 4 || n.fax < 2 || n.noisy < 8 || n.keyed < 8 || n.switched < 4 || n.named < sound/2 || n.byes < sound/2 || n.trips < sound/2 {
+			t.Errorf("%+v, %d calls of %d", n, len(calls), truth.Lines[0].Calls.Answered)
+		}
+		for _, l := range r.Losses {
+			if l.Stage == "media" && !strings.Contains(l.Reason, "encrypted") {
+				t.Errorf("%d %s", l.Count, l.Reason)
+			}
+		}
+		got := fmt.Sprintf("%+v", w.ended)
+		if text != "" && got != text {
+			t.Error("the streams depend on the number of workers")
+		}
+		text = got
 	}
 }
