@@ -132,7 +132,7 @@ func (s *shard) packet(p *packet.Packet) {
 		if !s.again(p) {
 			s.control.UDP(p, s.onControl)
 		}
-	case rtp.LooksRTCP(p.Payload):
+	case rtp.LooksRTCP(p.Payload, p.Length):
 		s.report(p)
 	}
 }
