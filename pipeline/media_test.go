@@ -91,16 +91,13 @@ func (d *dialog) say(ms float64, back bool, first, sdp string) {
 		from, to = to, from
 	}
 	status, method, response := strings.Cut(first, " ")
-	start := fmt.Sprintf("%s %s SIP/2.0", status, method)
-	switch {
-	case !response:
+	start := "SIP/2.0 " + status + " X"
+	if !response {
 		method = first
 		start = fmt.Sprintf("%s sip:13912345678@%s SIP/2.0", method, to)
 		if method != "ACK" {
 			d.cseq++
 		}
-	default:
-		start = "SIP/2.0 " + status + " X"
 	}
 	fromTag, toTag := "tag=a", ";tag=b"
 	if first == "INVITE" && d.cseq == 1 || status == "100" {
@@ -614,5 +611,33 @@ func TestMediaVariety(t *testing.T) {
 			t.Error("the streams depend on the number of workers")
 		}
 		text = got
+	}
+}
+
+// TestWithoutCounterpart: sound in one direction only, on a tap that shows both.
+// Its call vouches for it, however late that is told; without one it counts for
+// nothing.
+func TestWithoutCounterpart(t *testing.T) {
+	const reason = "streams without a counterpart, on a tap that shows both directions"
+	for _, told := range []bool{true, false} {
+		var s scene
+		d := s.dialog("d1", a+":5060", b+":5060")
+		d.cseq = 5
+		s.voice(a+":4000", b+":6000", 7, 0, 20000)
+		d.say(9000, false, "OPTIONS", "")
+		d.say(9010, true, "200 OPTIONS", "")
+		if told {
+			d.again(15000, false, body(a+":4000"), body(b+":6000"))
+		}
+		w, r := s.run(t, 1)
+		n := uint64(0)
+		for _, l := range r.Losses {
+			if l.Reason == reason {
+				n = l.Count
+			}
+		}
+		if len(w.ended) != 1 || (w.ended[0].Call != 0) != told || (n == 0) != told {
+			t.Errorf("told %v: %v, %d without a counterpart", told, w.lines, n)
+		}
 	}
 }
