@@ -641,3 +641,77 @@ func TestWithoutCounterpart(t *testing.T) {
 		}
 	}
 }
+
+// FuzzBindings drives the table with calls and streams out of a stranger's
+// bytes: its counts stay true, its bounds hold, and in the end nothing is left.
+func FuzzBindings(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 10, 20, 30, 40, 50, 60, 70, 80})
+	f.Add([]byte{5, 1, 1, 9, 1, 1, 2, 1, 1, 3, 200, 1, 4, 1, 255})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 3000 {
+			return
+		}
+		m := newBindings()
+		calls := map[uint64]bool{}
+		now := int64(1e9)
+		at := func(x byte) ident.Addr { return ident.AddrFrom4([]byte{192, 168 + x&1, 0, x >> 4}) }
+		for i := 0; i+2 < len(b); i += 3 {
+			op, x, y := b[i], b[i+1], b[i+2]
+			now += int64(op>>3) * 1e8
+			c := sip.Call{ID: uint64(x%16) + 1}
+			c.Caller.Addr, c.Callee.Addr = at(y), at(y+16)
+			s := rtp.Stream{Flow: rtp.Flow{Src: at(y), SrcPort: uint16(x % 4), Dst: at(x), DstPort: uint16(y % 4)}, Start: now - int64(x)*1e8, End: now, Fax: y&1 == 0}
+			switch op % 5 {
+			case 0, 1:
+				c.CallerMedia = sip.Media{Addr: at(x), Port: uint16(y % 4), N: int(y % 13)}
+				c.CalleeMedia = sip.Media{Addr: at(y), Port: uint16(op % 4), NICE: 1, ICE: [3]sip.Socket{{Addr: at(op), Port: 1}}}
+				if y&4 != 0 {
+					c.Fax[y&1] = sip.Socket{Addr: at(op), Port: uint16(x % 4)}
+				}
+				m.call(&c, now, nil)
+				calls[c.ID] = true
+			case 2:
+				m.ended(&c, now)
+			case 3:
+				if e, other, fromCaller, ok := m.find(&s); ok {
+					if s.Fax && !e.fax || other != nil && other.call == e.call {
+						t.Fatalf("%+v, %+v", e, other)
+					}
+					e.description()
+					m.learn(&s, e, fromCaller)
+				}
+			case 4:
+				m.advance(now)
+			}
+			faxes := 0
+			for s, list := range m.table {
+				if len(list) == 0 || len(list) > maxCandidates {
+					t.Fatalf("%d calls at %v", len(list), s)
+				}
+				for _, e := range list {
+					if e.fax {
+						faxes++
+					}
+					if m.byCall[e.call] == nil {
+						t.Fatal("a binding of a call that is forgotten")
+					}
+				}
+			}
+			if faxes != m.faxes {
+				t.Fatalf("%d sockets of fax, counted %d", faxes, m.faxes)
+			}
+			for _, k := range m.byCall {
+				if len(k.sockets) > maxSockets {
+					t.Fatalf("%d sockets of a call", len(k.sockets))
+				}
+			}
+		}
+		for id := range calls {
+			m.ended(&sip.Call{ID: id}, now)
+		}
+		m.advance(now + linger)
+		if len(m.table) != 0 || len(m.byCall) != 0 || m.faxes != 0 {
+			t.Fatal("something is left")
+		}
+	})
+}
