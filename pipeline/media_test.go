@@ -569,7 +569,7 @@ func TestMediaVariety(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var n struct{ streams, bound, secure, fax, noisy, keyed, switched, named, byes, trips, rated int }
+		var n struct{ streams, bound, secure, fax, noisy, keyed, switched, named, byes, trips, told, rated int }
 		calls := map[uint64]bool{}
 		for _, s := range w.ended {
 			count := func(k *int, ok bool) {
@@ -587,6 +587,7 @@ func TestMediaVariety(t *testing.T) {
 			count(&n.named, !s.CNAME.IsZero())
 			count(&n.byes, s.Bye)
 			count(&n.trips, s.Far.Trip > 0)
+			count(&n.told, s.Far.R == 85 && s.Far.MOS == 4.1)
 			count(&n.rated, s.MOS > 3.5 && s.MOS <= 4.5)
 			if s.Switches > 1 || s.Far.Trip > 400e6 || s.Restarts > 0 || s.Late > 0 {
 				t.Errorf("%+v", s)
@@ -598,7 +599,7 @@ func TestMediaVariety(t *testing.T) {
 		}
 		sound := n.streams - n.fax
 		if n.bound != n.streams || len(calls) < truth.Lines[0].Calls.Answered || n.rated != sound ||
-			n.secure < 4 || n.fax < 2 || n.noisy < 8 || n.keyed < 8 || n.switched < 4 || n.named < sound/2 || n.byes < sound/2 || n.trips < sound/2 {
+			n.secure < 4 || n.fax < 2 || n.noisy < 8 || n.keyed < 8 || n.switched < 4 || n.named < sound/2 || n.byes < sound/2 || n.trips < sound/2 || n.told < 8 {
 			t.Errorf("%+v, %d calls of %d", n, len(calls), truth.Lines[0].Calls.Answered)
 		}
 		for _, l := range r.Losses {
