@@ -192,7 +192,7 @@ func outer6(proto uint8) *layers.IPv6 {
 	return &layers.IPv6{Version: 6, HopLimit: 9, NextHeader: layers.IPProtocol(proto), SrcIP: outer6Src, DstIP: outer6Dst}
 }
 
-func ppp(v6 bool) []byte {
+func pppProtocol(v6 bool) []byte {
 	if v6 {
 		return []byte{0, 0x57}
 	}
@@ -261,17 +261,17 @@ var encapsulations = []encapsulation{
 		}},
 	{name: "pppoe", link: capture.LinkEthernet, access: Access{Session: 0x1234},
 		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
-			body := append(ppp(v6), ip...)
+			body := append(pppProtocol(v6), ip...)
 			return serialize(t, ether(layers.EthernetTypePPPoESession), gopacket.Payload(pppoeSession(len(body))), gopacket.Payload(body))
 		}},
 	{name: "pppoe compressed", link: capture.LinkEthernet, access: Access{Session: 0x1234},
 		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
-			body := append(ppp(v6)[1:], ip...)
+			body := append(pppProtocol(v6)[1:], ip...)
 			return serialize(t, ether(layers.EthernetTypePPPoESession), gopacket.Payload(pppoeSession(len(body))), gopacket.Payload(body))
 		}},
 	{name: "qinq pppoe", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100, 200}, Session: 0x1234},
 		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
-			body := append(ppp(v6), ip...)
+			body := append(pppProtocol(v6), ip...)
 			return serialize(t, ether(layers.EthernetTypeQinQ), &layers.Dot1Q{VLANIdentifier: 100, Type: layers.EthernetTypeDot1Q},
 				&layers.Dot1Q{VLANIdentifier: 200, Type: layers.EthernetTypePPPoESession},
 				gopacket.Payload(pppoeSession(len(body))), gopacket.Payload(body))

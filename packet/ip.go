@@ -33,6 +33,10 @@ func ipLayer(proto uint8, v6 bool) layer {
 		return layerIPv6InIP
 	case 47:
 		return layerGRE
+	case 97:
+		return layerEtherIP
+	case 115:
+		return layerL2TP
 	case 137:
 		return layerMPLS
 	case 1, 58:
@@ -184,4 +188,80 @@ func innerIP(b []byte, n int) bool {
 		return len(b) >= 40 && 40+int(binary.BigEndian.Uint16(b[4:])) <= n
 	}
 	return false
+}
+
+// soundIP is innerIP where nothing around it vouches for it either: the lengths
+// must agree to the byte, but for the padding of a short Ethernet frame, and IPv4's
+// header checksum, which no network card leaves to a later hop, must be right.
+func soundIP(b []byte, n int, padded bool) bool {
+	if !innerIP(b, n) {
+		return false
+	}
+	if b[0]>>4 == 4 {
+		h, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+		return fits(total, n, padded) && len(b) >= h && checksum(b[:h]) == 0xffff
+	}
+	if !fits(40+int(binary.BigEndian.Uint16(b[4:])), n, padded) || b[8] == 0xff {
+		return false // no packet comes from a multicast address
+	}
+	switch b[6] {
+	case 0, 4, 6, 17, 41, 43, 44, 47, 50, 51, 58, 59, 60, 115, 132, 135:
+		return true
+	}
+	return false
+}
+
+// minPayload is what an Ethernet frame holds at least, filled up with padding.
+const minPayload = 46
+
+func fits(total, n int, padded bool) bool {
+	return total == n || padded && total < n && n <= minPayload
+}
+
+// checksum is the ones' complement sum of b (RFC 1071), which is of even length.
+func checksum(b []byte) uint16 {
+	sum := uint32(0)
+	for ; len(b) >= 2; b = b[2:] {
+		sum += uint32(binary.BigEndian.Uint16(b))
+	}
+	sum = sum&0xffff + sum>>16
+	return uint16(sum + sum>>16)
+}
+
+// soundEthernet gives where a sound IP header begins in the Ethernet frame b,
+// behind VLAN tags and PPPoE, negative when there is none.
+func soundEthernet(b []byte, n int) int {
+	at := 12
+	for range 4 {
+		if len(b) < at+2 {
+			return -1
+		}
+		t := binary.BigEndian.Uint16(b[at:])
+		at += 2
+		switch {
+		case isVLAN(t):
+			at += 2
+			continue
+		case t == typePPPoE:
+			if len(b) < at+8 || b[at] != 0x11 || b[at+1] != 0 {
+				return -1
+			}
+			length := int(binary.BigEndian.Uint16(b[at+4:]))
+			at += 6
+			if length > n-at {
+				return -1
+			}
+			b, n = b[:min(len(b), at+length)], at+length
+			size := pppIP(b[at:], n-at)
+			if size < 0 || !soundIP(b[at+size:], n-at-size, false) {
+				return -1
+			}
+			return at + size
+		case (t == typeIPv4 && len(b) > at && b[at]>>4 == 4 || t == typeIPv6 && len(b) > at && b[at]>>4 == 6) &&
+			soundIP(b[at:], n-at, true):
+			return at
+		}
+		return -1
+	}
+	return -1
 }
