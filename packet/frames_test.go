@@ -46,7 +46,33 @@ func serialize(t testing.TB, ls ...gopacket.SerializableLayer) []byte {
 	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true}, ls...); err != nil {
 		t.Fatal(err)
 	}
+	at := 0
+	for _, l := range ls {
+		if ip, ok := l.(*layers.IPv4); ok {
+			sumIPv4(b.Bytes()[at:])
+			at += 4 * int(ip.IHL)
+			continue
+		}
+		at += map[gopacket.LayerType]int{
+			layers.LayerTypeEthernet: 14, layers.LayerTypeDot1Q: 4, layers.LayerTypeIPv6: 40, layers.LayerTypeUDP: 8,
+			layers.LayerTypeVXLAN: 8, layers.LayerTypeGTPv1U: 8, layers.LayerTypeMPLS: 4,
+		}[l.LayerType()]
+		if p, ok := l.(gopacket.Payload); ok {
+			at += len(p)
+		}
+	}
 	return b.Bytes()
+}
+
+// sumIPv4 writes the checksum of the IPv4 header that b begins with.
+func sumIPv4(b []byte) {
+	b[10], b[11] = 0, 0
+	sum := 0
+	for i := 0; i < 4*int(b[0]&15); i += 2 {
+		sum += int(b[i])<<8 | int(b[i+1])
+	}
+	sum = sum&0xffff + sum>>16
+	binary.BigEndian.PutUint16(b[10:], ^uint16(sum+sum>>16))
 }
 
 // transport builds a UDP datagram or a TCP segment with payload.

@@ -2,8 +2,8 @@ package packet
 
 import "encoding/binary"
 
-// Ports that tunnels are sent to (IANA). What comes back from one goes to the
-// same port of the other end, but for L2TP and Teredo, whose clients send from any.
+// Ports that tunnels are sent to (IANA). What comes back goes to the same port
+// of the other end, but for those whose clients send from any port.
 const (
 	portL2TP     = 1701
 	portGTPU     = 2152
@@ -54,6 +54,8 @@ func (d *Decoder) udp(b []byte, n int, p *Packet) (layer, []byte, int) {
 		switch p.SrcPort {
 		case portL2TP:
 			l, b, n = l2tp(b, n, p)
+		case portGTPU:
+			l, b, n = gtp(b, n, p)
 		case portTeredo:
 			l, b, n = teredo(b, n, p)
 		default:

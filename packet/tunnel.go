@@ -174,12 +174,14 @@ func gtp(b []byte, n int, p *Packet) (layer, []byte, int) {
 }
 
 // vxlan reads a VXLAN header (RFC 7348 section 5), also with a group policy
-// identifier. Reserved bits must be zero, or it remains a datagram.
+// identifier. Where reserved bits are not zero, as some vendors' are not, the
+// frame inside must lead to a sound IP header, or it remains a datagram.
 func vxlan(b []byte, n int, p *Packet) (layer, []byte, int) {
-	if len(b) < 8+14 || b[0]&^0x80 != 0x08 || b[7] != 0 {
+	if len(b) < 8+14 || b[0]&0x08 == 0 {
 		return layerDatagram, nil, 0
 	}
-	if policy := b[0]&0x80 != 0; !policy && (b[1]|b[2]|b[3]) != 0 {
+	policy := b[0]&0x80 != 0
+	if (b[0]&^0x88 != 0 || b[7] != 0 || !policy && (b[1]|b[2]|b[3]) != 0) && soundEthernet(b[8:], n-8) < 0 {
 		return layerDatagram, nil, 0
 	}
 	p.enterTunnel()
