@@ -116,13 +116,13 @@ func (l *line) device(name string) *node {
 		ttl: 63, df: l.rng.IntN(2) == 0, ipid: uint16(l.rng.Uint32()),
 		ppm: drawPPM(l.rng),
 	}
-	switch {
-	case l.s.shape.teredo && l.hosts == 1:
-		n.lan = n.addr
-	case l.s.shape.v6:
+	if l.s.shape.v6 {
 		n.addr = v6addr(uint64FromHi(l.addr), 0x0210<<48|l.rng.Uint64()&0xffffffffffff)
+		if l.s.shape.teredo && l.hosts == 1 {
+			n.addr = l.addr
+		}
 		n.lan = n.addr
-	default:
+	} else {
 		n.lan = netip.AddrFrom4([4]byte{192, 168, byte(l.access.mac[2] & 3), byte(9 + l.hosts)})
 	}
 	return n

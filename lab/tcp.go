@@ -68,9 +68,8 @@ func (c *conn) transmit(t int64, from int, data []byte) {
 	}
 	me, you := &c.side[from], &c.side[1-from]
 	t = max(t, me.ready)
-	room := min(mss, c.s.shape.mtu-60-len(me.f.ext))
 	for len(data) > 0 {
-		n := min(len(data), room)
+		n := min(len(data), mss) // where that is too much, a router on the way cuts it up
 		seq, chunk := me.sent, data[:n]
 		me.sent += uint32(n)
 		flags := byte(tcpACK)
