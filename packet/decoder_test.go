@@ -556,7 +556,7 @@ func FuzzFrame(f *testing.F) {
 			f.Add(uint16(e.link), uint32(len(frame)+10), frame)
 		}
 	}
-	links := []capture.LinkType{0, 1, 12, 14, 101, 108, 113, 228, 229, 276}
+	links := []capture.LinkType{0, 1, 9, 12, 14, 50, 51, 101, 104, 108, 113, 166, 204, 228, 229, 276}
 	f.Fuzz(func(t *testing.T, link uint16, wire uint32, data []byte) {
 		// The given link first, then all others: most mutations of the
 		// number would be link types that are not decoded.

@@ -191,17 +191,17 @@ func innerIP(b []byte, n int) bool {
 }
 
 // soundIP is innerIP where nothing around it vouches for it either: the lengths
-// must agree to the byte, but for the padding of a short Ethernet frame, and IPv4's
-// header checksum, which no network card leaves to a later hop, must be right.
-func soundIP(b []byte, n int, padded bool) bool {
+// must agree to the byte, but that up to room bytes may have padding in them, and
+// IPv4's header checksum, which no network card leaves to a later hop, must be right.
+func soundIP(b []byte, n, room int) bool {
 	if !innerIP(b, n) {
 		return false
 	}
 	if b[0]>>4 == 4 {
 		h, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
-		return fits(total, n, padded) && len(b) >= h && checksum(b[:h]) == 0xffff
+		return fits(total, n, room) && len(b) >= h && checksum(b[:h]) == 0xffff
 	}
-	if !fits(40+int(binary.BigEndian.Uint16(b[4:])), n, padded) || b[8] == 0xff {
+	if !fits(40+int(binary.BigEndian.Uint16(b[4:])), n, room) || b[8] == 0xff {
 		return false // no packet comes from a multicast address
 	}
 	switch b[6] {
@@ -214,9 +214,7 @@ func soundIP(b []byte, n int, padded bool) bool {
 // minPayload is what an Ethernet frame holds at least, filled up with padding.
 const minPayload = 46
 
-func fits(total, n int, padded bool) bool {
-	return total == n || padded && total < n && n <= minPayload
-}
+func fits(total, n, room int) bool { return total == n || total < n && n <= room }
 
 // checksum is the ones' complement sum of b (RFC 1071), which is of even length.
 func checksum(b []byte) uint16 {
@@ -229,8 +227,9 @@ func checksum(b []byte) uint16 {
 }
 
 // soundEthernet gives where a sound IP header begins in the Ethernet frame b,
-// behind VLAN tags and PPPoE, negative when there is none.
-func soundEthernet(b []byte, n int) int {
+// behind VLAN tags and PPPoE, negative when there is none. Up to room bytes may be
+// padding.
+func soundEthernet(b []byte, n, room int) int {
 	at := 12
 	for range 4 {
 		if len(b) < at+2 {
@@ -253,12 +252,12 @@ func soundEthernet(b []byte, n int) int {
 			}
 			b, n = b[:min(len(b), at+length)], at+length
 			size := pppIP(b[at:], n-at)
-			if size < 0 || !soundIP(b[at+size:], n-at-size, false) {
+			if size < 0 || !soundIP(b[at+size:], n-at-size, 0) {
 				return -1
 			}
 			return at + size
 		case (t == typeIPv4 && len(b) > at && b[at]>>4 == 4 || t == typeIPv6 && len(b) > at && b[at]>>4 == 6) &&
-			soundIP(b[at:], n-at, true):
+			soundIP(b[at:], n-at, room):
 			return at
 		}
 		return -1

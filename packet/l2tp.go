@@ -89,13 +89,13 @@ func session(b []byte, n int, p *Packet, no layer) (layer, []byte, int) {
 
 // carried says what b is, when it leads to a sound IP header, and where that is.
 func carried(b []byte, n int) (l layer, ip int) {
-	if ip := soundEthernet(b, n); ip >= 0 {
+	if ip := soundEthernet(b, n, minPayload); ip >= 0 {
 		return layerEthernet, ip
 	}
-	if ip := pppIP(b, n); ip >= 0 && soundIP(b[ip:], n-ip, false) {
+	if ip := pppIP(b, n); ip >= 0 && soundIP(b[ip:], n-ip, 0) {
 		return layerPPP, ip
 	}
-	if soundIP(b, n, false) {
+	if soundIP(b, n, 0) {
 		return layerRaw, 0
 	}
 	return 0, -1

@@ -180,10 +180,10 @@ func mpls(b []byte, n int) (layer, []byte, int) {
 		}
 		bottom = b[2]&1 != 0
 	}
-	if innerIP(b, n) && soundEthernet(b, n) < 0 { // a MAC address may look like IP
+	if innerIP(b, n) && soundEthernet(b, n, maxWire) < 0 { // a MAC address may look like IP
 		return raw(b, n)
 	}
-	if len(b) > 4 && b[0]>>4 == 0 && readable(b[4:]) && soundEthernet(b, n) < 0 {
+	if len(b) > 4 && b[0]>>4 == 0 && readable(b[4:]) && soundEthernet(b, n, maxWire) < 0 {
 		return layerEthernet, b[4:], n - 4
 	}
 	if readable(b) {

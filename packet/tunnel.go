@@ -181,7 +181,7 @@ func vxlan(b []byte, n int, p *Packet) (layer, []byte, int) {
 		return layerDatagram, nil, 0
 	}
 	policy := b[0]&0x80 != 0
-	if (b[0]&^0x88 != 0 || b[7] != 0 || !policy && (b[1]|b[2]|b[3]) != 0) && soundEthernet(b[8:], n-8) < 0 {
+	if (b[0]&^0x88 != 0 || b[7] != 0 || !policy && (b[1]|b[2]|b[3]) != 0) && soundEthernet(b[8:], n-8, minPayload) < 0 {
 		return layerDatagram, nil, 0
 	}
 	p.enterTunnel()
