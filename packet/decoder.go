@@ -55,6 +55,7 @@ const (
 	layerIPv6
 	layerIPv4InIP
 	layerIPv6InIP
+	layerEthernetInIP
 	layerExtension
 	layerFragment6
 	layerAuth4
@@ -174,6 +175,9 @@ func (d *Decoder) walk(l layer, b []byte, n, used int, p *Packet) Result {
 		case layerIPv6InIP:
 			p.enterTunnel()
 			l, b, n = d.ipv6(b, n, p)
+		case layerEthernetInIP:
+			p.enterTunnel()
+			l, b, n = ethernet(b, n, p)
 		case layerIPv4:
 			l, b, n = d.ipv4(b, n, p)
 		case layerIPv6:

@@ -498,6 +498,17 @@ var encapsulations = []encapsulation{
 	{name: "erspan 3 ip with platform", link: capture.LinkEthernet, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
 		return append([]byte{0x10, 0, 0x22, 0xeb, 0, 0, 0, 9, 0x20, 100, 0, 1, 1, 2, 3, 4, 0, 0, 8, 1, 0x0c, 1, 2, 3, 4, 5, 6, 7}, ip...)
 	})},
+	{name: "segment routing ethernet", link: capture.LinkEthernet, access: through6(1), wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		return serialize(t, ether(layers.EthernetTypeIPv6), outer6(43), gopacket.Payload{143, 2, 4, 0, 0, 0, 0, 0}, gopacket.Payload(inner6Dst),
+			gopacket.Payload(innerFrame(ip, v6)))
+	}},
+	{name: "segment routing ip", link: capture.LinkEthernet, access: through6(1), wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		next := byte(4)
+		if v6 {
+			next = 41
+		}
+		return serialize(t, ether(layers.EthernetTypeIPv6), outer6(43), gopacket.Payload{next, 2, 4, 0, 0, 0, 0, 0}, gopacket.Payload(inner6Dst), gopacket.Payload(ip))
+	}},
 	{name: "etherip", link: capture.LinkEthernet, access: through4(1), wrap: overIP(97, func(ip []byte, v6 bool) []byte {
 		return append([]byte{0x30, 0}, innerFrame(ip, v6)...)
 	})},

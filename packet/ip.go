@@ -39,6 +39,8 @@ func ipLayer(proto uint8, v6 bool) layer {
 		return layerL2TP
 	case 137:
 		return layerMPLS
+	case 143: // RFC 8986, behind segment routing
+		return layerEthernetInIP
 	case 1, 58:
 		return layerReason + layer(NotICMP)
 	case 2:

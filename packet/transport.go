@@ -36,6 +36,9 @@ func (d *Decoder) udp(b []byte, n int, p *Packet) (layer, []byte, int) {
 	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	b, n = b[8:], n-8
 	p.Payload, p.Length = b, uint32(n)
+	if min(p.SrcPort, p.DstPort) > portGeneve { // the last of them; most media is here
+		return layerDatagram, nil, 0
+	}
 	var l layer
 	switch p.DstPort {
 	case portL2TP:
