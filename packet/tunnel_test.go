@@ -183,3 +183,40 @@ func TestBrokenTunnelsAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+// Whatever comes to a tunnel's port is the datagram it is, or something inside.
+func FuzzTunnelPort(f *testing.F) {
+	udp4 := ipVariants[0].build(f, UDP, transport(f, UDP, message))
+	udp6 := patch(ipVariants[3].build(f, UDP, transport(f, UDP, message)), 8, 0x20, 1, 0, 0)
+	for _, head := range [][]byte{
+		nil, {0x34, 255, 0, 67, 0, 0, 0, 1, 0, 0, 0, 0x85, 1, 0, 9, 0}, {0, 3, 0, 0, 0, 0, 0, 7}, {0, 3, 0, 0, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8, 0x40, 0, 0, 1},
+		{0, 0, 1, 2, 3, 4, 5, 6}, {0, 1, 2, 1, 9, 9, 9, 1, 2, 3, 4, 5, 6, 7, 8, 0}, {0x0c, 0, 0, 1, 0, 1, 2, 0}, {0x0c, 0, 0, 2, 0, 1, 2, 0},
+		{2, 0, 8, 0, 0, 1, 2, 0, 1, 3, 1, 1, 1, 2, 3, 4}, {2, 2, 0, 5, 0, 6, 0, 1, 9, 0x21}, {0x4b, 2, 0, 200, 0, 5, 0, 6, 0, 1, 0, 2, 0, 1, 9, 0xff, 3, 0, 0x57},
+	} {
+		f.Add(bytes.Join([][]byte{head, udp4}, nil), uint16(0))
+		f.Add(bytes.Join([][]byte{head, udp6}, nil), uint16(9))
+		f.Add(bytes.Join([][]byte{head, innerFrame(udp4, false)}, nil), uint16(0))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte, cut uint16) {
+		payload = payload[:min(len(payload), 2000)]
+		for _, port := range []int{portL2TP, portGTPU, portTeredo, portVXLAN, portVXLANGPE, portGeneve} {
+			n := 28 + len(payload)
+			frame := append([]byte{0x45, 0, byte(n >> 8), byte(n), 0, 0, 0, 0, 9, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
+				byte(port >> 8), byte(port), byte(port >> 8), byte(port), byte((n - 20) >> 8), byte(n - 20), 0, 0}, payload...)
+			data := frame[:max(0, len(frame)-int(cut))]
+			var d Decoder
+			p := dirty()
+			r := d.Frame(capture.LinkIPv4, data, uint32(n), &p)
+			checkFrame(t, r, &p, data, uint32(n))
+			if len(data) >= 28 && p.Access.Tunnel == 0 {
+				if r != Datagram || int(p.Length) != len(payload) || !bytes.Equal(p.Payload, data[28:]) || d.Counters[NotTunnel] != 1 {
+					t.Fatalf("%v, length %d, counted %v", r, p.Length, named(&d.Counters))
+				}
+			}
+			if r == Fragment {
+				whole := append([]byte(nil), p.Frag.Data...)
+				checkFrame(t, d.Resume(whole, &p), &p, whole, 0)
+			}
+		}
+	})
+}
