@@ -42,8 +42,8 @@ var links = map[string]uint16{
 // between the link and the inner IP packet, modifiers.
 func Encaps() []string {
 	return []string{"ethernet", "raw", "sll", "sll2", "null", "ppp", "ppp-hdlc", "ppp-ether", "ppp-dir", "ppp-pppd", "chdlc",
-		"vlan", "qinq", "qinq-9100", "qinq-9200", "pbb", "snap", "pppoe", "vlan-pppoe", "mpls", "mpls-eth", "mpls-cw",
-		"gre", "gre-options", "gre-eth", "pptp", "erspan1", "erspan2", "erspan3", "erspan3-platform", "ipip", "etherip",
+		"vlan", "qinq", "qinq-9100", "qinq-9200", "vntag", "pbb", "snap", "pppoe", "vlan-pppoe", "mpls", "mpls-eth", "mpls-cw",
+		"mpls-udp", "gre", "gre-options", "gre-eth", "gre-udp", "pptp", "erspan1", "erspan2", "erspan3", "erspan3-platform", "ipip", "etherip",
 		"gtpu", "gtpu-ext", "vxlan", "vxlan-gpe", "geneve", "geneve-options", "l2tpv2", "l2tpv2-options",
 		"l2tpv3", "l2tpv3-cookie", "l2tpv3-ip", "teredo",
 		"ipv6", "outer6", "ah", "atomic", "fragments", "outer-fragments", "sip-tcp"}
@@ -412,6 +412,10 @@ func (b *builder) wrap(name string) {
 	case "qinq", "qinq-9100", "qinq-9200":
 		b.vlan(map[string]uint16{"qinq": 0x88a8, "qinq-9100": 0x9100, "qinq-9200": 0x9200}[name], a.svlan)
 		b.vlan(etVLAN, a.cvlan)
+	case "vntag":
+		b.tag(0x8926)
+		b.add32(a.vni & 0x3fff << 16)
+		b.next(byType, 2)
 	case "pbb":
 		b.vlan(0x88a8, a.svlan)
 		b.tag(0x88e7)
@@ -443,8 +447,17 @@ func (b *builder) wrap(name string) {
 			b.add(0, 0)
 			b.count(2)
 		}
+	case "mpls-udp":
+		b.udp(6635, 6635)
+		b.add32(a.labels[dir]<<12 | 0x100 | 60)
+		b.how = byNothing
 	case "gre":
 		b.gre(0, 0)
+	case "gre-udp":
+		b.udp(4754, 4754)
+		b.add16(0x2000)
+		b.next(byIPType, 2)
+		b.add32(a.vni)
 	case "gre-options":
 		b.gre(0xb000, 0)
 	case "gre-eth":

@@ -128,6 +128,18 @@ func strip(t *testing.T, shape encap, b []byte) []byte {
 		case "qinq", "qinq-9100", "qinq-9200":
 			must(et == map[string]int{"qinq": 0x88a8, "qinq-9100": 0x9100, "qinq-9200": 0x9200}[w] && u16(2) == 0x8100, "tags")
 			et, b = u16(6), b[8:]
+		case "vntag":
+			must(et == 0x8926 && u16(0) != 0, "interface tag")
+			et, b = u16(4), b[6:]
+		case "mpls-udp":
+			udp(6635)
+			must(b[2]&1 == 1 && b[3] == 60, "label")
+			b = b[4:]
+			guess()
+		case "gre-udp":
+			udp(4754)
+			must(u16(0) == 0x2000, "flags")
+			et, b = u16(2), b[8:]
 		case "pbb":
 			must(et == 0x88a8 && u16(2) == 0x88e7, "backbone tag")
 			b = b[8:]

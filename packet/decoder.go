@@ -56,6 +56,7 @@ const (
 	layerIPv4InIP
 	layerIPv6InIP
 	layerEthernetInIP
+	layerMPLSInIP
 	layerExtension
 	layerFragment6
 	layerAuth4
@@ -178,6 +179,9 @@ func (d *Decoder) walk(l layer, b []byte, n, used int, p *Packet) Result {
 		case layerEthernetInIP:
 			p.enterTunnel()
 			l, b, n = ethernet(b, n, p)
+		case layerMPLSInIP:
+			p.enterTunnel()
+			l, b, n = mpls(b, n)
 		case layerIPv4:
 			l, b, n = d.ipv4(b, n, p)
 		case layerIPv6:

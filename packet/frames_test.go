@@ -376,7 +376,7 @@ var encapsulations = []encapsulation{
 			}
 			return serialize(t, ether(layers.EthernetTypeIPv6), outer6(proto), gopacket.Payload(ip))
 		}},
-	{name: "mpls in ipv4", link: capture.LinkEthernet,
+	{name: "mpls in ipv4", link: capture.LinkEthernet, access: through4(1),
 		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
 			return serialize(t, ether(layers.EthernetTypeIPv4), outer4(137), label(true), gopacket.Payload(ip))
 		}},
@@ -433,6 +433,11 @@ var encapsulations = []encapsulation{
 	{name: "qinq 9200", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100, 200}},
 		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
 			return serialize(t, ether(0x9200), &layers.Dot1Q{VLANIdentifier: 100, Type: 0x9100},
+				&layers.Dot1Q{VLANIdentifier: 200, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "virtual interface tag", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100, 200}},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeDot1Q), &layers.Dot1Q{VLANIdentifier: 100, Type: 0x8926}, gopacket.Payload{0, 1, 0, 2, 0x81, 0},
 				&layers.Dot1Q{VLANIdentifier: 200, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
 		}},
 	{name: "backbone", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100, 200}},
@@ -516,6 +521,18 @@ var encapsulations = []encapsulation{
 		wrap: overUDP(2152, 1024, func(ip []byte, v6 bool) []byte { return append(gtpHeader(0, nil, len(ip)), ip...) })},
 	{name: "vxlan reserved bits", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(1, 4789, func(ip []byte, v6 bool) []byte {
 		return append([]byte{8, 8, 0x7f, 0x7f, 0, 1, 2, 0}, innerFrame(ip, v6)...)
+	})},
+	{name: "gre wccp", link: capture.LinkEthernet, only: 4, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0, 0, 0x88, 0x3e, 0, 1, 2, 3}, ip...)
+	})},
+	{name: "gre wccp 1", link: capture.LinkEthernet, only: 4, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0, 0, 0x88, 0x3e}, ip...)
+	})},
+	{name: "gre over udp", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(60000, 4754, func(ip []byte, v6 bool) []byte {
+		return append(append(typed([]byte{0xb0, 0}, v6), 1, 2, 0, 0, 0, 0, 0, 9, 0, 0, 0, 8), ip...)
+	})},
+	{name: "mpls over udp", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(60000, 6635, func(ip []byte, v6 bool) []byte {
+		return append([]byte{1, 2, 0x30, 9, 1, 2, 0x31, 9}, ip...)
 	})},
 	{name: "vxlan gpe ip", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(1, 4790, func(ip []byte, v6 bool) []byte {
 		return append([]byte{0x0c, 0, 0, ip[0]>>4/2 - 1, 0, 1, 2, 0}, ip...) // 1 for version 4, 2 for version 6

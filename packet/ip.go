@@ -38,7 +38,7 @@ func ipLayer(proto uint8, v6 bool) layer {
 	case 115:
 		return layerL2TP
 	case 137:
-		return layerMPLS
+		return layerMPLSInIP
 	case 143: // RFC 8986, behind segment routing
 		return layerEthernetInIP
 	case 1, 58:
@@ -190,6 +190,14 @@ func innerIP(b []byte, n int) bool {
 		return len(b) >= 40 && 40+int(binary.BigEndian.Uint16(b[4:])) <= n
 	}
 	return false
+}
+
+// ipVersion gives the layer of the header that innerIP found in b.
+func ipVersion(b []byte) layer {
+	if b[0]>>4 == 4 {
+		return layerIPv4
+	}
+	return layerIPv6
 }
 
 // soundIP is innerIP where nothing around it vouches for it either: the lengths

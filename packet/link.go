@@ -18,6 +18,7 @@ const (
 	typeProvider  = 0x88a8 // IEEE 802.1ad
 	typeMACsec    = 0x88e5
 	typeBackbone  = 0x88e7 // IEEE 802.1ah
+	typeVNTag     = 0x8926 // Cisco's tag of virtual interfaces
 	typeOldQinQ   = 0x9100 // and the next, before IEEE 802.1ad
 	typeOlderQinQ = 0x9200
 
@@ -77,17 +78,23 @@ func isVLAN(t uint16) bool {
 	return t == typeVLAN || t == typeProvider || t == typeOldQinQ || t == typeOlderQinQ
 }
 
+// isTag says whether t announces a tag, which ends with another type.
+func isTag(t uint16) bool { return isVLAN(t) || t == typeVNTag }
+
 // tagged takes EtherType t, whose payload begins at b[at], and goes on behind
-// the VLAN tags that t may announce.
+// the tags that t may announce.
 func tagged(t uint16, b []byte, n, at int, p *Packet) (layer, []byte, int) {
-	for tags := 0; isVLAN(t); tags++ {
+	for tags := 0; isTag(t); tags++ {
 		if tags == maxHeaders {
 			return stop(TooManyHeaders)
+		}
+		if t == typeVNTag {
+			at += 2 // its four bytes are no VLAN
 		}
 		if len(b) < at+4 {
 			return stop(VLANCut)
 		}
-		if id := binary.BigEndian.Uint16(b[at:]) & 0xfff; id != 0 { // 0 is a priority tag
+		if id := binary.BigEndian.Uint16(b[at:]) & 0xfff; id != 0 && t != typeVNTag { // 0 is a priority tag
 			if v := &p.Access.VLAN; v[0] == 0 {
 				v[0] = id
 			} else if v[1] == 0 {
@@ -201,5 +208,5 @@ func readable(b []byte) bool {
 		return false
 	}
 	t := binary.BigEndian.Uint16(b[12:])
-	return etherLayer(t) < layerDatagram || isVLAN(t)
+	return etherLayer(t) < layerDatagram || isTag(t)
 }

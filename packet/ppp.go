@@ -51,15 +51,8 @@ func pppIP(b []byte, n int) int {
 	if size == 0 || !innerIP(b[size:], n-size) {
 		return -1
 	}
-	switch b[size] >> 4 {
-	case 4:
-		if protocol == pppIPv4 {
-			return size
-		}
-	case 6:
-		if protocol == pppIPv6 {
-			return size
-		}
+	if ipVersion(b[size:]) == layerIPv4 && protocol == pppIPv4 || ipVersion(b[size:]) == layerIPv6 && protocol == pppIPv6 {
+		return size
 	}
 	return -1
 }

@@ -8,9 +8,11 @@ const (
 	portL2TP     = 1701
 	portGTPU     = 2152
 	portTeredo   = 3544
+	portGRE      = 4754
 	portVXLAN    = 4789
 	portVXLANGPE = 4790
 	portGeneve   = 6081
+	portMPLS     = 6635
 )
 
 // udp reads a UDP header (RFC 768), and what it carries when it is a tunnel.
@@ -36,7 +38,7 @@ func (d *Decoder) udp(b []byte, n int, p *Packet) (layer, []byte, int) {
 	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	b, n = b[8:], n-8
 	p.Payload, p.Length = b, uint32(n)
-	if min(p.SrcPort, p.DstPort) > portGeneve { // the last of them; most media is here
+	if min(p.SrcPort, p.DstPort) > portMPLS { // the last of them; most media is here
 		return layerDatagram, nil, 0
 	}
 	var l layer
@@ -47,12 +49,16 @@ func (d *Decoder) udp(b []byte, n int, p *Packet) (layer, []byte, int) {
 		l, b, n = gtp(b, n, p)
 	case portTeredo:
 		l, b, n = teredo(b, n, p)
+	case portGRE:
+		l, b, n = greUDP(b, n, p)
 	case portVXLAN:
 		l, b, n = vxlan(b, n, p)
 	case portVXLANGPE:
 		l, b, n = vxlanGPE(b, n, p)
 	case portGeneve:
 		l, b, n = geneve(b, n, p)
+	case portMPLS:
+		l, b, n = mplsUDP(b, n, p)
 	default:
 		switch p.SrcPort {
 		case portL2TP:

@@ -2,10 +2,11 @@ package packet
 
 import "encoding/binary"
 
-// EtherTypes of ERSPAN in GRE.
+// EtherTypes in GRE alone.
 const (
 	typeERSPAN  = 0x88be // type I and II
 	typeERSPAN3 = 0x22eb
+	typeWCCP    = 0x883e // web traffic on the way to a cache
 )
 
 // gre reads a GRE header of version 0 (RFC 2784, RFC 2890), and goes to version
@@ -46,6 +47,10 @@ func (d *Decoder) gre(b []byte, n int, p *Packet) (layer, []byte, int) {
 		}
 	case typePPP:
 		l = layerPPP
+	case typeWCCP: // version 2 has a header of four bytes, version 1 none
+		if l = layerIPv4; len(b) >= 4 && b[0]>>4 != 4 {
+			b, n = b[4:], n-4
+		}
 	case typeIPv4, typeIPv6, typeMPLS, typeMPLSMulti:
 		l = etherLayer(t)
 	default:
@@ -53,6 +58,40 @@ func (d *Decoder) gre(b []byte, n int, p *Packet) (layer, []byte, int) {
 	}
 	p.enterTunnel()
 	return l, b, n
+}
+
+// greUDP reads a GRE header over UDP (RFC 8086), with IP inside.
+func greUDP(b []byte, n int, p *Packet) (layer, []byte, int) {
+	if len(b) < 4 || b[0]&^0xb0|b[1] != 0 {
+		return layerDatagram, nil, 0
+	}
+	h := 4
+	for _, bit := range [...]byte{0x80, 0x20, 0x10} { // checksum, key, sequence
+		if b[0]&bit != 0 {
+			h += 4
+		}
+	}
+	t := binary.BigEndian.Uint16(b[2:])
+	if len(b) < h || !innerIP(b[h:], n-h) || etherLayer(t) != ipVersion(b[h:]) {
+		return layerDatagram, nil, 0
+	}
+	p.enterTunnel()
+	return etherLayer(t), b[h:], n - h
+}
+
+// mplsUDP reads a label stack over UDP (RFC 7510), with IP inside.
+func mplsUDP(b []byte, n int, p *Packet) (layer, []byte, int) {
+	for at := 0; at < 4*maxHeaders && len(b) >= at+4; at += 4 {
+		if b[at+2]&1 == 0 {
+			continue
+		}
+		if at += 4; !innerIP(b[at:], n-at) {
+			break
+		}
+		p.enterTunnel()
+		return layerRaw, b[at:], n - at
+	}
+	return layerDatagram, nil, 0
 }
 
 // pptp reads GRE of version 1 (RFC 2637 section 4.1): the key is the payload's
@@ -198,7 +237,7 @@ func vxlanGPE(b []byte, n int, p *Packet) (layer, []byte, int) {
 	b, n = b[8:], n-8
 	l := layerRaw
 	switch {
-	case next == 1 && innerIP(b, n) && b[0]>>4 == 4, next == 2 && innerIP(b, n) && b[0]>>4 == 6:
+	case next == 1 && innerIP(b, n) && ipVersion(b) == layerIPv4, next == 2 && innerIP(b, n) && ipVersion(b) == layerIPv6:
 	case next == 3 && len(b) >= 14:
 		l = layerEthernet
 	case next == 5 && len(b) >= 4:
@@ -229,7 +268,7 @@ func geneve(b []byte, n int, p *Packet) (layer, []byte, int) {
 	b, n = b[h:], n-h
 	l := layerRaw
 	switch {
-	case t == typeIPv4 && innerIP(b, n) && b[0]>>4 == 4, t == typeIPv6 && innerIP(b, n) && b[0]>>4 == 6:
+	case (t == typeIPv4 || t == typeIPv6) && innerIP(b, n) && etherLayer(t) == ipVersion(b):
 	case t == typeEthernet && len(b) >= 14:
 		l = layerEthernet
 	case (t == typeMPLS || t == typeMPLSMulti) && len(b) >= 4:
@@ -255,7 +294,7 @@ func teredo(b []byte, n int, p *Packet) (layer, []byte, int) {
 	if len(b) >= 8 && b[0] == 0 && b[1] == 0 { // origin
 		b, n = b[8:], n-8
 	}
-	if !innerIP(b, n) || b[0]>>4 != 6 || !teredoEnds(b[8:24], b[24:40]) {
+	if !innerIP(b, n) || ipVersion(b) != layerIPv6 || !teredoEnds(b[8:24], b[24:40]) {
 		return layerDatagram, nil, 0
 	}
 	p.enterTunnel()

@@ -88,6 +88,23 @@ func TestBrokenTunnels(t *testing.T) {
 		{"gpe mpls cut", 4790, patch(gpe, 3, 5)[:8+3], false},
 		{"gpe short", 4790, gpe[:7], false},
 
+		{"gre", 4754, join([]byte{0x20, 0, 8, 0, 0, 0, 0, 9}, udp4), true},
+		{"gre reserved", 4754, join([]byte{0x28, 0, 8, 0, 0, 0, 0, 9}, udp4), false},
+		{"gre version", 4754, join([]byte{0x20, 1, 8, 0, 0, 0, 0, 9}, udp4), false},
+		{"gre source routes", 4754, join([]byte{0x40, 0, 8, 0}, udp4), false},
+		{"gre of another version of ip", 4754, join([]byte{0, 0, 0x86, 0xdd}, udp4), false},
+		{"gre ethernet", 4754, join([]byte{0, 0, 0x65, 0x58}, innerFrame(udp4, false)), false},
+		{"gre ip length", 4754, join([]byte{0, 0, 8, 0}, patch(udp4, 2, 9)), false},
+		{"gre cut", 4754, []byte{0xb0, 0, 8, 0, 0, 0, 0, 9}, false},
+		{"gre short", 4754, []byte{0, 0, 8}, false},
+
+		{"mpls", 6635, join([]byte{0, 0, 0, 9, 0, 0, 1, 9}, udp4), true},
+		{"mpls without bottom", 6635, join(make([]byte, 80), udp4), false},
+		{"mpls too high", 6635, join(make([]byte, 64), []byte{0, 0, 1, 9}, udp4), false},
+		{"mpls no ip", 6635, join([]byte{0, 0, 1, 9}, patch(udp4, 0, 0x55)), false},
+		{"mpls ip length", 6635, join([]byte{0, 0, 1, 9}, patch(udp4, 2, 9)), false},
+		{"mpls short", 6635, []byte{0, 0, 1}, false},
+
 		{"geneve", 6081, geneve, true},
 		{"geneve critical", 6081, patch(geneve, 1, 0x40), true},
 		{"geneve control", 6081, patch(geneve, 1, 0x80), false},
@@ -174,7 +191,7 @@ func TestSessionOfTwoMinds(t *testing.T) {
 
 // What a tunnel decoder does not take costs nothing and changes nothing.
 func TestBrokenTunnelsAllocateNothing(t *testing.T) {
-	for _, port := range []layers.UDPPort{1701, 2152, 3544, 4789, 4790, 6081} {
+	for _, port := range []layers.UDPPort{1701, 2152, 3544, 4754, 4789, 4790, 6081, 6635} {
 		frame := serialize(t, outer4(UDP), &layers.UDP{SrcPort: port, DstPort: port}, gopacket.Payload(bytes.Repeat([]byte{0, 3, 0, 0}, 30)))
 		var d Decoder
 		var p Packet
@@ -199,7 +216,7 @@ func FuzzTunnelPort(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, payload []byte, cut uint16) {
 		payload = payload[:min(len(payload), 2000)]
-		for _, port := range []int{portL2TP, portGTPU, portTeredo, portVXLAN, portVXLANGPE, portGeneve} {
+		for _, port := range []int{portL2TP, portGTPU, portTeredo, portGRE, portVXLAN, portVXLANGPE, portGeneve, portMPLS} {
 			n := 28 + len(payload)
 			frame := append([]byte{0x45, 0, byte(n >> 8), byte(n), 0, 0, 0, 0, 9, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
 				byte(port >> 8), byte(port), byte(port >> 8), byte(port), byte((n - 20) >> 8), byte(n - 20), 0, 0}, payload...)
