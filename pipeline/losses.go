@@ -73,6 +73,7 @@ func (r *run) losses() []Loss {
 	t := r.join.tracker.Counters()
 	add("sip", "messages without a Call-ID", t.NoCallID)
 	add("sip", "messages inside calls of which nothing else was seen", t.Strays)
+	add("sip", "goodbyes with tags of no dialog of their call", t.WrongTags)
 	add("sip", "calls dropped: table full", t.CallsEvicted)
 	add("sip", "registrations dropped: table full", t.RegistrationsEvicted)
 	add("sip", "requests dropped: table full", t.RequestsEvicted)
