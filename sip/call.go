@@ -68,8 +68,7 @@ type Call struct {
 	UserAgent                [2]string // of caller and callee, at most 64 bytes
 	CalleeShape, CallerShape uint64    // header shape of their messages
 
-	// Video and Fax: both ends' descriptions agreed to it at some time.
-	Video, Fax bool
+	Video bool // both ends' descriptions agreed to it at some time
 
 	Retransmits uint16 // same request or response again, 50 ms or more apart
 	Reinvites   uint16

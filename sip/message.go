@@ -86,7 +86,6 @@ type SDP struct {
 	Audio      [2]Media // the first two m=audio lines
 	N          int      // how many of Audio are set
 	Video      bool     // an m=video line that is not refused
-	Image      bool     // an m=image line that is not refused: fax (ITU-T T.38 annex D)
 	ICE        bool     // addresses are told by candidates (RFC 8445), so that those of c= and m= may be void
 }
 

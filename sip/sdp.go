@@ -197,13 +197,11 @@ func (s *sdpScan) startMedia(b []byte) {
 	}
 }
 
-// notAudio notes m=video and m=image, unless their port is 0.
+// notAudio notes m=video, unless its port is 0.
 func (s *sdpScan) notAudio(b []byte) {
 	kind, rest := field(b)
-	is5 := len(kind) == 5
 	port, _, _ := number(rest, 65535)
-	s.sdp.Video = s.sdp.Video || is5 && port != 0 && fold(kind, "video")
-	s.sdp.Image = s.sdp.Image || is5 && port != 0 && fold(kind, "image")
+	s.sdp.Video = s.sdp.Video || port != 0 && is(kind, "video")
 }
 
 // secure says whether proto is RTP/SAVP (RFC 3711), RTP/SAVPF (RFC 5124) or one

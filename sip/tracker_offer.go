@@ -8,7 +8,6 @@ type offers struct {
 	known   [2]bool   // it has described its media
 	held    [2]bool   // its last description puts the other end on hold
 	video   [2]bool   // its last description has a video line
-	image   [2]bool   // and a fax line
 	offered [2]uint32 // CSeq of its last request with a description
 	bare    [2]uint32 // and of its last one without: the response brings the offer
 	undo    *[2]undo  // nil until one changes what was agreed
@@ -56,9 +55,8 @@ func (c *call) describe(m *Message, sender Side) {
 		}
 		o.offered[k] = m.CSeq
 	}
-	o.video[k], o.image[k] = m.SDP.Video, m.SDP.Image
+	o.video[k] = m.SDP.Video
 	c.Video = c.Video || o.video[0] && o.video[1]
-	c.Fax = c.Fax || o.image[0] && o.image[1]
 	if m.SDP.N <= 0 {
 		return
 	}

@@ -71,6 +71,9 @@ func TestHolds(t *testing.T) {
 		{"the media moves", `
 			2000 A>B INVITE     tt=t br=b3 cseq=2 sdp=10.0.0.1:4002
 			2010 B>A 200/INVITE tt=t br=b3 cseq=2 sdp=10.0.0.2:5000`, 0, 4002},
+		{"the first of two lines is refused", `
+			2000 A>B INVITE     tt=t br=b3 cseq=2 sdp=10.0.0.1:0 more=m=audio_4100_RTP/SAVP_8|m=application_9_x
+			2010 B>A 200/INVITE tt=t br=b3 cseq=2 sdp=10.0.0.2:5000`, 0, 4100},
 		{"a refused offer moves nothing", `
 			2000 A>B UPDATE     tt=t br=b3 cseq=2 sdp=10.0.0.1:4002
 			2010 B>A 504/UPDATE tt=t br=b3 cseq=2`, 0, 4000},
@@ -127,8 +130,8 @@ func TestCallContentAndTimer(t *testing.T) {
 		200  A>B INFO        cseq=3 br=b3 tt=t type=application/dtmf-relay body=Signal=1
 		210  A>B MESSAGE     cseq=4 br=b4 tt=t type=text/plain body=x`)
 	tr.Flush()
-	if c := r.calls[1]; c.Timer != 900 || c.Content != ContentSDP || c.Video || c.Fax {
-		t.Errorf("timer %d, content %d, video %v, fax %v", c.Timer, c.Content, c.Video, c.Fax)
+	if c := r.calls[1]; c.Timer != 900 || c.Content != ContentSDP || c.Video {
+		t.Errorf("timer %d, content %d, video %v", c.Timer, c.Content, c.Video)
 	}
 	if len(r.asked) != 0 {
 		t.Errorf("%d requests told of inside a call", len(r.asked))
@@ -140,15 +143,16 @@ func TestCallContentAndTimer(t *testing.T) {
 		200  A>B INVITE     tt=t br=b3 cseq=2 sdp=10.0.0.1:0 more=m=image_4004_udptl_t38
 		210  B>A 200/INVITE tt=t br=b3 cseq=2 sdp=10.0.0.2:0 more=m=image_5004_udptl_t38`)
 	tr.Flush()
-	if c := r.calls[1]; c.Content != ContentOther || !c.Video || !c.Fax {
-		t.Errorf("content %d, video %v, fax %v", c.Content, c.Video, c.Fax)
+	// The change to fax is no end of the voice that was told.
+	if c := r.calls[1]; c.Content != ContentOther || !c.Video {
+		t.Errorf("content %d, video %v", c.Content, c.Video)
 	}
 	r, tr = play(t, Config{}, `
-		1    A>B INVITE     sdp=10.0.0.1:4000 more=m=video_4002_RTP/AVP_96|m=image_4004_udptl_t38
-		100  B>A 200/INVITE tt=t sdp=10.0.0.2:5000 more=m=video_0_RTP/AVP_96|m=image_0_udptl_t38`)
+		1    A>B INVITE     sdp=10.0.0.1:4000 more=m=video_4002_RTP/AVP_96
+		100  B>A 200/INVITE tt=t sdp=10.0.0.2:5000 more=m=video_0_RTP/AVP_96`)
 	tr.Flush()
-	if c := r.calls[1]; c.Video || c.Fax {
-		t.Error("video or fax that was refused")
+	if c := r.calls[1]; c.Video {
+		t.Error("video that was refused")
 	}
 	r, tr = play(t, Config{}, `
 		1    A>B INVITE     uri=34020000001320000001 type=APPLICATION/SDP body=v=0|o=34020000002000000001_0_0_IN_IP4_10.0.0.1|s=Play|c=IN_IP4_10.0.0.1|t=0_0|m=video_6000_RTP/AVP_96|y=0100000001
