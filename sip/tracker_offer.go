@@ -14,7 +14,7 @@ type offers struct {
 }
 
 // undo is how things stood before an offer inside the dialog, for the case that
-// the other end refuses it (RFC 3261 section 14.1).
+// the other end refuses it (RFC 3261 section 14.1), or knows no such dialog.
 type undo struct {
 	cseq  uint32 // of the request with the offer, 0 none
 	held  bool
@@ -47,7 +47,7 @@ func (c *call) describe(m *Message, sender Side) {
 	inside := c.Answer != 0 || c.Midway
 	offer := changes && m.Status == 0 || m.Status != 0 && o.bare[1-k] == m.CSeq && o.offered[1-k] != m.CSeq
 	if changes && m.Status == 0 {
-		if inside && len(m.To.Tag) > 0 && (o.undo == nil || o.undo[k].cseq != m.CSeq) {
+		if len(m.To.Tag) > 0 && (o.undo == nil || o.undo[k].cseq != m.CSeq) {
 			if o.undo == nil {
 				o.undo = new([2]undo)
 			}

@@ -71,6 +71,10 @@ func TestHolds(t *testing.T) {
 		{"the media moves", `
 			2000 A>B INVITE     tt=t br=b3 cseq=2 sdp=10.0.0.1:4002
 			2010 B>A 200/INVITE tt=t br=b3 cseq=2 sdp=10.0.0.2:5000`, 0, 4002},
+		{"an offer under a made-up tag", `
+			2000 A>B INVITE     tt=x br=b3 cseq=2 sdp=10.9.9.9:4002
+			2010 B>A 481/INVITE tt=x br=b3 cseq=2
+			2020 A>B ACK        tt=x br=b3 cseq=2`, 0, 4000},
 		{"the first of two lines is refused", `
 			2000 A>B INVITE     tt=t br=b3 cseq=2 sdp=10.0.0.1:0 more=m=audio_4100_RTP/SAVP_8|m=application_9_x
 			2010 B>A 200/INVITE tt=t br=b3 cseq=2 sdp=10.0.0.2:5000`, 0, 4100},
