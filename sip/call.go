@@ -78,8 +78,12 @@ type Call struct {
 	Replaces uint64
 	Refers   uint16
 	Holds    uint16 // descriptions that put the other end on hold (RFC 3264 section 8.4)
-	Forks    uint8  // dialogs beyond the first that the INVITE opened (RFC 3261 section 13.2.2.4)
-	Timer    uint32 // Session-Expires, seconds (RFC 4028); 0 when not asked for
+	// HoldsBy and RefersBy say how many of them the caller and the callee sent:
+	// what one end does to its people says nothing of the other.
+	HoldsBy, RefersBy [2]uint16
+
+	Forks uint8  // dialogs
+	Timer uint32 // Session-Expires, seconds (RFC 4028); 0 when not asked for
 	// Content is the kind of the first body that INVITE or its answer brought.
 	// It is ContentMANSCDP as soon as a description is that of a camera.
 	Content Content

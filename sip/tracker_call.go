@@ -413,7 +413,8 @@ func (t *Tracker) requestInCall(c *call, m *Message, sender Side, repeat bool) {
 		}
 	case REFER:
 		if !repeat {
-			c.Refers = increased(c.Refers)
+			k := sender - SideCaller
+			c.Refers, c.RefersBy[k] = increased(c.Refers), increased(c.RefersBy[k])
 		}
 	}
 }

@@ -67,7 +67,7 @@ func (c *call) describe(m *Message, sender Side) {
 	if offer {
 		held := told.holds(m.SDP.ICE)
 		if held && !o.held[k] && o.known[k] && inside {
-			c.Holds = increased(c.Holds)
+			c.Holds, c.HoldsBy[k] = increased(c.Holds), increased(c.HoldsBy[k])
 			if m.Status == 0 && o.undo != nil && o.undo[k].cseq == m.CSeq {
 				o.undo[k].hold = true
 			}
@@ -102,8 +102,9 @@ func (c *call) refused(m *Message, offerer Side) {
 	if u.cseq != m.CSeq || u.cseq == 0 {
 		return
 	}
-	if u.hold && c.Holds > 0 {
+	if k := offerer - SideCaller; u.hold && c.HoldsBy[k] > 0 && c.Holds > 0 {
 		c.Holds--
+		c.HoldsBy[k]--
 	}
 	c.offers.held[offerer-SideCaller] = u.held
 	c.keepMedia(&u.media, offerer)

@@ -175,6 +175,9 @@ func TestCallShapes(t *testing.T) {
 				end = x.End/1e6 - scriptStart
 			}
 			got = append(got, fmt.Sprintf("%d %s %d %d end=%d", x.Cause, [...]string{"none", "caller", "callee"}[x.EndedBy], x.Replaces, x.Refers, end))
+			if x.RefersBy != [2]uint16{x.Refers} {
+				t.Errorf("%s: %d transfers by each side; only the caller asked", c.name, x.RefersBy)
+			}
 		}
 		if d := cmp.Diff(c.want, strings.Join(got, "; ")); d != "" {
 			t.Errorf("%s: -want +got\n%s", c.name, d)
