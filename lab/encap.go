@@ -21,6 +21,7 @@ type encap struct {
 	mtu    int // of the inner IP packet
 	outer  int // of the outermost IP packet, 0 for any
 	sipTCP bool
+	sipWS  bool // over WebSocket
 }
 
 // EtherTypes (IANA IEEE 802 numbers).
@@ -46,7 +47,7 @@ func Encaps() []string {
 		"mpls-udp", "gre", "gre-options", "gre-eth", "gre-udp", "pptp", "erspan1", "erspan2", "erspan3", "erspan3-platform", "ipip", "etherip",
 		"gtpu", "gtpu-ext", "vxlan", "vxlan-gpe", "geneve", "geneve-options", "l2tpv2", "l2tpv2-options",
 		"l2tpv3", "l2tpv3-cookie", "l2tpv3-ip", "teredo",
-		"ipv6", "outer6", "ah", "atomic", "fragments", "outer-fragments", "sip-tcp"}
+		"ipv6", "outer6", "ah", "atomic", "fragments", "outer-fragments", "sip-tcp", "sip-ws"}
 }
 
 func parseEncap(s string) (encap, error) {
@@ -71,6 +72,8 @@ func parseEncap(s string) (encap, error) {
 			e.outer = 576
 		case part == "sip-tcp":
 			e.sipTCP = true
+		case part == "sip-ws":
+			e.sipTCP, e.sipWS = true, true
 		case part == "vlan-pppoe":
 			e.wraps = append(e.wraps, "vlan", "pppoe")
 		case slices.Contains(Encaps(), part):

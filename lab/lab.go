@@ -23,7 +23,8 @@ type Options struct {
 	// type (Ethernet unless one is named); what comes between it and the inner
 	// IP packet, outermost first; and modifiers: ipv6 (inside), outer6 (tunnels
 	// over IPv6), ah, atomic, fragments (576-byte MTU), outer-fragments (the
-	// same of a tunnel's packets), sip-tcp (all SIP over TCP).
+	// same of a tunnel's packets), sip-tcp (all SIP over TCP),
+	// sip-ws (all SIP over WebSocket).
 	// "vlan+pppoe+ipv6+fragments" is four.
 	Encap   string
 	View    string // "" or "both", up, down, media, sip, midcall

@@ -258,6 +258,8 @@ func TestEncaps(t *testing.T) {
 		"ah+fragments", "ah+ipv6", "ah+ipv6+fragments", "atomic+ipv6+fragments", "gtpu+ah+sip-tcp"}
 	for _, e := range Encaps() {
 		switch e {
+		case "sip-ws":
+			continue // frames hide messages from datagram.sip; TestWebSocket opens them
 		case "outer6", "outer-fragments":
 			e += "+gre"
 		case "atomic":
