@@ -53,6 +53,8 @@ type profile struct {
 	unsignalled   int                 // voice streams of a line that shows no signalling
 	unbound       map[uint64]struct{} // confirmed streams of a line that shows no signalling
 	clocks        []clock
+	cnames        map[ident.CNAME]int // streams of the line that bore it
+	named         int                 // streams that bore any
 	userAgent     string
 	vendorKind    int
 	vendor, model string
@@ -136,6 +138,7 @@ const (
 	maxPeers     = 64
 	maxLegs      = 4096
 	maxClocks    = 64
+	maxNames     = 16 // CNAMEs
 	maxRefreshes = 64
 	maxOpen      = 4096
 	maxActive    = 32

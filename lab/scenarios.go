@@ -42,6 +42,7 @@ func Scenarios() []Scenario {
 		{"hacked-pbx", "office exchange over which a thief calls premium numbers", false, 30 * m, hackedPBX},
 		{"mobile-dialler", "cheap-calls app on a phone, account abroad", false, 60 * m, diallerApp},
 		{"conference", "voice chat and game server at home", false, 20 * m, conference},
+		{"media-variety", "phones of every kind of media: RTCP both ways, SRTP, fax, comfort noise, other codecs in mid-call, late offers, media proxies elsewhere", false, 20 * m, mediaVariety},
 	}
 }
 
