@@ -74,7 +74,7 @@ func TestLookalikes(t *testing.T) {
 				})
 			}
 			for _, size := range []int{1, 7, len(text)} {
-				st := New().NewStream()
+				st := New().NewStream(nil)
 				for i := 0; i < len(text); i += size {
 					st.Push(up(1).tcp().packet(0, []byte(text[i:min(i+size, len(text))])), none)
 				}
@@ -88,7 +88,7 @@ func TestRandom(t *testing.T) {
 	set := New()
 	none := func(r *Record) { t.Errorf("%+v", r) }
 	b := make([]byte, 1500)
-	st := set.NewStream()
+	st := set.NewStream(nil)
 	for range 20000 {
 		n := r.IntN(len(b))
 		for i := range n {
@@ -100,7 +100,7 @@ func TestRandom(t *testing.T) {
 		}
 		set.UDP(up(1).packet(0, b[:n]), none)
 		if st.Over() {
-			st = set.NewStream()
+			st = set.NewStream(nil)
 		}
 		st.Push(up(1).tcp().packet(0, b[:n]), none)
 	}

@@ -172,8 +172,13 @@ const (
 // dropped gives back what the framers of a stream hold.
 func (s *shard) dropped(st *packet.Stream) {
 	for _, state := range st.State {
-		if f, ok := state.(*follower); ok && f.sip != nil {
+		f, ok := state.(*follower)
+		switch {
+		case !ok:
+		case f.sip != nil:
 			s.held -= f.sip.Held()
+		default:
+			f.control.Close()
 		}
 	}
 }
@@ -215,10 +220,15 @@ func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 	f, _ := st.State[st.Dir].(*follower)
 	if f == nil {
 		f = &follower{}
-		if other, _ := st.State[1-st.Dir].(*follower); sip.Looks(p.Payload) || other != nil && other.sip != nil {
+		other, _ := st.State[1-st.Dir].(*follower)
+		if sip.Looks(p.Payload) || other != nil && other.sip != nil {
 			f.sip = &sip.Framer{}
 		} else {
-			f.control = s.control.NewStream()
+			var peer *control.Stream
+			if other != nil {
+				peer = other.control
+			}
+			f.control = s.control.NewStream(peer)
 		}
 		st.State[st.Dir] = f
 	}
@@ -240,10 +250,7 @@ func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 		}
 		return
 	}
-	if f.control.Over() {
-		return
-	}
-	if gap > 0 {
+	if gap > 0 && !f.control.Over() {
 		f.control.Gap()
 	}
 	f.control.Push(p, s.onControl)
