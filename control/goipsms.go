@@ -505,6 +505,8 @@ func goipWords(b []byte) *Record {
 			answer()
 		} else if _, ok = t.number(); !ok || !t.literal(" ") || !dialled(t.b) || len(t.b) == 0 {
 			return nil
+		} else if isNumber(t.b) {
+			r.Recipient = ident.NewNumber(t.b)
 		}
 	case "OK", "WAIT":
 		answer()

@@ -55,6 +55,12 @@ func readers() []reader {
 		goipSMS(),
 		goipSIMBank(),
 		dinstarAPI(),
+		dblDDNS(),
+		dblTime(),
+		dblNames(),
+		dblTunnel(),
+		dblMail(),
+		dblEcho(),
 	}
 }
 
@@ -74,7 +80,8 @@ type Set struct {
 	readers []reader
 	// first lists by first byte what may begin so.
 	first [256][]opening
-	held  int // bytes that streams hold
+	only  []opening // one for each reader, that begins with anything
+	held  int       // bytes that streams hold
 }
 
 // opening is one way a message may begin.
@@ -103,6 +110,7 @@ func New() *Set {
 	s := &Set{readers: readers()}
 	for i := range s.readers {
 		r := &s.readers[i]
+		s.only = append(s.only, opening{reader: uint8(i)})
 		for _, t := range r.starts {
 			o := opening{text: t, reader: uint8(i), looks: r.looks}
 			for j := range min(len(t), 4) {

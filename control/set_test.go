@@ -138,12 +138,12 @@ func TestLooks(t *testing.T) {
 func TestProtocols(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range Protocols() {
-		if p.Name == "" || p.Doc == "" || p.Vendor == "" || p.Server == "" || p.Source == "" || p.Confidence == "" || seen[p.Name] {
+		if p.Name == "" || p.Doc == "" || p.Vendor == "" || p.Source == "" || p.Confidence == "" || seen[p.Name] {
 			t.Errorf("%+v", p)
 		}
 		seen[p.Name] = true
 	}
-	for _, name := range []string{GoIPSMS, GoIPSIMBank, DinstarAPI} {
+	for _, name := range []string{GoIPSMS, GoIPSIMBank, DinstarAPI, DBLDDNS, DBLTime, DBLNames, DBLTunnel, DBLMail, DBLEcho} {
 		if !seen[name] {
 			t.Errorf("%s is not listed", name)
 		}

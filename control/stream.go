@@ -9,6 +9,9 @@ const (
 	maxHeldAll = 256 << 10
 	// maxGarbage is how much may pass without a message before a Stream gives up.
 	maxGarbage = 4096
+	// endOfStream, as a number of bytes to pass over, says that nothing more of a
+	// stream is of interest.
+	endOfStream = 1 << 40
 	// maxWaiting is how many marks wait for the other end to speak.
 	maxWaiting = 4
 )
@@ -175,9 +178,13 @@ func (st *Stream) drain(last bool, now int64, emit func(*Record)) {
 func (st *Stream) step(b []byte, last bool, now int64, emit func(*Record)) (done, want int) {
 	wait := 0
 	tried := uint64(0)
-	for i := range st.set.first[b[0]] {
-		n := int(st.set.first[b[0]][i].reader)
-		if tried>>n&1 == 1 || st.found != 0 && st.found != n+1 {
+	list := st.set.first[b[0]]
+	if st.found != 0 {
+		list = st.set.only[st.found-1 : st.found]
+	}
+	for i := range list {
+		n := int(list[i].reader)
+		if tried>>n&1 == 1 {
 			continue
 		}
 		tried |= 1 << n
@@ -233,12 +240,11 @@ func (st *Stream) waste(n int) {
 // begins says whether a message may begin with b, of which one byte may be
 // there or many.
 func (st *Stream) begins(b []byte) bool {
+	if st.found != 0 {
+		return st.reader(st.found - 1).begins(b)
+	}
 	for i := range st.set.first[b[0]] {
-		n := int(st.set.first[b[0]][i].reader)
-		if st.found != 0 && st.found != n+1 {
-			continue
-		}
-		if r := st.reader(n); r != nil && r.begins(b) {
+		if r := st.reader(int(st.set.first[b[0]][i].reader)); r != nil && r.begins(b) {
 			return true
 		}
 	}
