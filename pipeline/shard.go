@@ -17,6 +17,7 @@ type shard struct {
 	media   *rtp.Accounting
 	streams *packet.Streams
 	recent  [recentSize]recent
+	hidden  sip.HiddenTable
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
 	held    int             // bytes that framers hold
@@ -39,6 +40,7 @@ type output struct {
 	arenas    []*arena
 	messages  int // in the arenas
 	controls  []control.Record
+	hiddens   []sip.Hidden
 	intervals []rtp.Interval
 }
 
@@ -55,6 +57,7 @@ type kind uint8
 const (
 	kindMessage kind = iota
 	kindControl
+	kindHidden
 )
 
 // record is one thing for the joiner; index says where in the shard's list.
@@ -125,6 +128,12 @@ func (s *shard) packet(p *packet.Packet) {
 	case s.control.Looks(p.Payload):
 		if !s.again(p) {
 			s.control.UDP(p, s.onControl)
+		}
+	default:
+		var h sip.Hidden
+		if s.hidden.Datagram(p, &h) {
+			s.hiddens = append(s.hiddens, h)
+			s.add(kindHidden, len(s.hiddens)-1)
 		}
 	}
 }
@@ -291,6 +300,7 @@ func (o *output) reset(room *arenas) {
 	clear(o.arenas)
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals = emptied(o.records), emptied(o.controls), emptied(o.intervals)
+	o.hiddens = emptied(o.hiddens)
 }
 
 func emptied[T any](list []T) []T {
