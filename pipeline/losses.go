@@ -27,6 +27,7 @@ func (r *run) losses() []Loss {
 	var socket sip.WebSocketStats
 	var media rtp.Counters
 	var set control.Stats
+	var hidden sip.HiddenCounters
 	for _, s := range r.shards {
 		decode.Merge(&s.streams.Counters)
 		shard.doubled += s.lost.doubled
@@ -57,6 +58,8 @@ func (r *run) losses() []Loss {
 		set.GaveUp += c.GaveUp
 		set.Garbage += c.Garbage
 		set.Unsound += c.Unsound
+		hidden.Evicted += s.hidden.Counters.Evicted
+		hidden.Crowded += s.hidden.Counters.Crowded
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -83,6 +86,7 @@ func (r *run) losses() []Loss {
 	add("sip", "registrations dropped: table full", t.RegistrationsEvicted)
 	add("sip", "requests dropped: table full", t.RequestsEvicted)
 	add("sip", "dialogs not followed to other addresses: too many with the same tags", t.DialogsCrowded)
+	add("sip", "flows not examined for scrambled SIP: too many at once", hidden.Evicted+hidden.Crowded)
 	add("media", "first packets of flows displaced before the second: table full", media.StartsForgotten)
 	add("media", "flows displaced: table full", media.Evicted)
 	add("media", "packets whose header was cut by a snap length", media.Cut)

@@ -19,6 +19,7 @@ type shard struct {
 	media   *rtp.Accounting
 	streams *packet.Streams
 	recent  [recentSize]recent
+	hidden  sip.HiddenTable
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
 	socket  sip.WebSocketStats
@@ -44,6 +45,7 @@ type output struct {
 	arenas    []*arena
 	messages  int // in the arenas
 	controls  []control.Record
+	hiddens   []sip.Hidden
 	intervals []rtp.Interval
 	reports   []rtp.RTCP
 }
@@ -65,6 +67,7 @@ const (
 	kindMessage kind = iota
 	kindControl
 	kindRTCP
+	kindHidden
 )
 
 // record is one thing for the joiner; index says where in the shard's list.
@@ -140,8 +143,15 @@ func (s *shard) packet(p *packet.Packet) {
 		if !s.again(p) {
 			s.control.UDP(p, s.onControl)
 		}
-	case rtp.LooksRTCP(p.Payload):
-		s.report(p)
+	default:
+		// Scrambled SIP may begin like anything, like RTCP too.
+		var h sip.Hidden
+		if s.hidden.Datagram(p, &h) {
+			s.hiddens = append(s.hiddens, h)
+			s.add(kindHidden, len(s.hiddens)-1)
+		} else if rtp.LooksRTCP(p.Payload) {
+			s.report(p)
+		}
 	}
 }
 
@@ -421,6 +431,7 @@ func (o *output) reset(room *arenas) {
 	clear(o.arenas)
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals, o.reports = emptied(o.records), emptied(o.controls), emptied(o.intervals), emptied(o.reports)
+	o.hiddens = emptied(o.hiddens)
 }
 
 func emptied[T any](list []T) []T {
