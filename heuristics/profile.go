@@ -65,6 +65,10 @@ type profile struct {
 
 	control []*control.Evidence // in order of first sight
 
+	firstHidden   int64  // SIP under a keystream
+	hiddenTargets keySet // of its calls to the line
+	hiddenCalls   int
+
 	judged     int64 // ns of the last judgement
 	dirty      bool
 	verdict    Verdict

@@ -85,6 +85,8 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 			j.record(&s.controls[r.index])
 		case kindRTCP:
 			j.streams.RTCP(&s.reports[r.index])
+		case kindHidden:
+			j.hidden(&s.hiddens[r.index])
 		}
 	}
 	done = j.play(done, now)
@@ -192,6 +194,17 @@ func (j *joiner) record(r *control.Record) {
 		if line, ok := j.line(e.Owner, e.Realm); ok {
 			j.lines.Control(line, e, r.Time)
 		}
+	}
+}
+
+// hidden takes what was found of SIP under a keystream.
+func (j *joiner) hidden(h *sip.Hidden) {
+	j.lines.TwoWay() // both ends spoke, or it would not have been found
+	if line, ok := j.line(h.Callee.Addr, h.Realm); ok {
+		j.lines.Hidden(line, true, h)
+	}
+	if line, ok := j.line(h.Caller.Addr, h.Realm); ok {
+		j.lines.Hidden(line, false, h)
 	}
 }
 

@@ -154,11 +154,15 @@ func (s *sdpScan) connection(b []byte) {
 // startMedia reads m=audio <port>[/<count>] <proto> <format>...
 func (s *sdpScan) startMedia(b []byte) {
 	s.media, s.other, s.image = nil, true, false
-	if fold(b, "image") {
+	switch {
+	case fold(b, "image"):
 		s.startImage(b[len("image"):])
 		return
+	case !fold(b, "audio"):
+		s.notAudio(b)
+		return
 	}
-	if !fold(b, "audio") || s.sdp.N == len(s.sdp.Audio) {
+	if s.sdp.N == len(s.sdp.Audio) {
 		return
 	}
 	if b = b[len("audio"):]; len(b) == 0 {
@@ -202,6 +206,13 @@ func (s *sdpScan) startMedia(b []byte) {
 			s.media.N++
 		}
 	}
+}
+
+// notAudio notes m=video, unless its port is 0.
+func (s *sdpScan) notAudio(b []byte) {
+	kind, rest := field(b)
+	port, _, _ := number(rest, 65535)
+	s.sdp.Video = s.sdp.Video || port != 0 && is(kind, "video")
 }
 
 // startImage reads m=image <port> udptl t38 (RFC 7345 section 4, T.38 annex D).
@@ -299,13 +310,21 @@ func (s *sdpScan) attribute(b []byte) {
 		case is(b, "sendonly"):
 			s.turn(at, SendOnly)
 		}
-	case 'c':
-		if fold(b, "candidate:") {
-			s.candidate(b[len("candidate:"):])
-		}
 	case 'i':
 		if is(b, "inactive") {
 			s.turn(at, Inactive)
+		} else if fold(b, "ice-ufrag:") {
+			s.sdp.ICE = true
+		}
+	case 'c':
+		if fold(b, "crypto:") {
+			at.Secure = true
+		} else if fold(b, "candidate:") {
+			s.candidate(b[len("candidate:"):])
+		}
+	case 'f':
+		if b[1]|0x20 == 'i' && fold(b, "fingerprint:") {
+			at.Secure = true
 		}
 	}
 }
@@ -373,6 +392,7 @@ func (s *sdpScan) finish() {
 		if a.Ptime == 0 {
 			a.Ptime = s.session.Ptime
 		}
+		a.Secure = a.Secure || s.session.Secure
 	}
 }
 
