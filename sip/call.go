@@ -65,6 +65,7 @@ type Call struct {
 	// expect to receive.
 	// Addresses are as told, so they may be private ones behind a NAT.
 	CallerMedia, CalleeMedia Media
+	Fax                      [2]Socket // where caller and callee want T.38, as last told
 	UserAgent                [2]string // of caller and callee, at most 64 bytes
 	CalleeShape, CallerShape uint64    // header shape of their messages
 

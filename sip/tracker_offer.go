@@ -55,6 +55,10 @@ func (c *call) describe(m *Message, sender Side) {
 		}
 		o.offered[k] = m.CSeq
 	}
+	if m.SDP.Image.Port != 0 && c.Fax[k] != m.SDP.Image {
+		c.Fax[k] = m.SDP.Image
+		c.tell(CallMedia)
+	}
 	o.video[k] = m.SDP.Video
 	c.Video = c.Video || o.video[0] && o.video[1]
 	if m.SDP.N <= 0 {
@@ -87,7 +91,7 @@ func (c *call) keepMedia(told *Media, s Side) {
 		// go, and the end listens where it did.
 		next.Addr = kept.Addr
 	}
-	if kept.Addr != next.Addr || kept.Port != next.Port || kept.Secure != next.Secure || kept.Formats != next.Formats {
+	if kept.Addr != next.Addr || kept.Port != next.Port || kept.Secure != next.Secure || kept.ICE != next.ICE || kept.Formats != next.Formats {
 		c.tell(CallMedia)
 	}
 	*kept = next
