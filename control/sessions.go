@@ -146,7 +146,9 @@ func (s *Sessions) Record(r *Record) (sender, receiver *Evidence) {
 	if !known {
 		// A record that is not sound opens a flow all the same if its echo may
 		// be sound, such as one that a snap length cut.
-		if r.Sender == RoleServer || !r.Sound && (r.Reply || r.Kind == Command) {
+		// A server's request over TCP opens one where the server speaks first.
+		asks := r.TCP && r.Sound && r.Kind == Command
+		if r.Sender == RoleServer && !asks || !r.Sound && (r.Reply || r.Kind == Command) {
 			s.stats.Strayed++
 			return nil, nil
 		}
@@ -186,7 +188,7 @@ func (s *Sessions) Record(r *Record) (sender, receiver *Evidence) {
 	if f.spoke[1-from] {
 		receiver = s.heard(r, again == anew && r.TCP && !reflected)
 	}
-	if matched && q.evidence != 0 {
+	if matched && q.evidence != 0 && (!r.TCP || r.Whole && r.Sound && f.paired(RoleGateway, q.from)) {
 		if e := s.answered(r, q); e != nil {
 			receiver = e
 		}
@@ -241,8 +243,9 @@ func (s *Sessions) Record(r *Record) (sender, receiver *Evidence) {
 		mine.evidence, mine.opened, mine.card = e.number, e.opened, int32(at)
 		// On TCP it takes both ends to get as far as both speaking; on UDP only
 		// an answer shows that both take part: the peer's to this record, or
-		// this one to the peer's.
-		if r.TCP {
+		// this one to the peer's. On a connection for one exchange the answer
+		// shows that both have got there.
+		if r.TCP && !r.Whole {
 			mine.evidence = 0
 		}
 		if r.TCP && f.paired(r.Sender, from) || !r.TCP && matched {
@@ -427,7 +430,11 @@ func (s *Sessions) answered(r *Record, q request) *Evidence {
 				return e
 			}
 			s.confirm(e, q.time, int(q.card), true)
-			e.Answers++
+			if r.TCP {
+				e.verifyAll(q.time) // heard has counted the answer
+			} else {
+				e.Answers++
+			}
 			return e
 		}
 	}
