@@ -45,6 +45,7 @@ func (r *run) losses() []Loss {
 		set.GaveUp += c.GaveUp
 		set.Garbage += c.Garbage
 		set.Unsound += c.Unsound
+		set.Doubtful += c.Doubtful
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -74,6 +75,7 @@ func (r *run) losses() []Loss {
 	add("media", "streams without a counterpart, on a tap that shows both directions", r.join.unpaired)
 	add("control", "datagrams with a gateway's first bytes that are none of its messages", set.Refused)
 	add("control", "records that fail a check", set.Unsound)
+	add("control", "marks on connections that were not read from their beginning", set.Doubtful)
 	add("control", "streams given up after garbage", set.GaveUp)
 	add("control", "bytes passed over between messages", set.Garbage)
 	e := r.join.sessions.Stats()

@@ -21,6 +21,7 @@ type shard struct {
 	framer  sip.FramerStats // of all streams
 	held    int             // bytes that framers hold
 	twoWay  twoWay
+	origins origins
 
 	*output         // of this epoch
 	spare   *output // for the next one
@@ -107,6 +108,9 @@ func (s *shard) packet(p *packet.Packet) {
 		s.twoWay.packet(p, s.seed)
 	}
 	if p.Proto == packet.TCP {
+		if p.Flags&packet.SYN != 0 {
+			s.origins.handshake(p, s.seed)
+		}
 		s.streams.Feed(p, s.tcp)
 		return
 	}
@@ -122,10 +126,29 @@ func (s *shard) packet(p *packet.Packet) {
 			}
 			s.message(p, p.Payload)
 		}
+	case sip.LooksBase64(p.Payload):
+		if !s.again(p) {
+			s.disguised(p)
+		}
 	case s.control.Looks(p.Payload):
 		if !s.again(p) {
 			s.control.UDP(p, s.onControl)
 		}
+	}
+}
+
+// disguised takes a datagram that may be SIP in Base64. It is read like any
+// other message, and marked.
+func (s *shard) disguised(p *packet.Packet) {
+	raw, ok := sip.DecodeBase64(nil, p.Payload)
+	if !ok {
+		s.lost.unparsed++
+		return
+	}
+	m := s.message(p, raw)
+	// One mark for a registration or call, and one for its answer, are enough.
+	if m != nil && (m.Method == sip.REGISTER || m.Method == sip.INVITE) && (m.Status == 0 || m.Status >= 200) {
+		s.control.Base64SIP(p, m.Status != 0, ident.Hash(uint64(m.CSeq), m.CallID), s.onControl)
 	}
 }
 
@@ -141,8 +164,9 @@ func (s *shard) again(p *packet.Packet) bool {
 	return false
 }
 
-// message reads one SIP message, of which raw stays valid for the epoch.
-func (s *shard) message(p *packet.Packet, raw []byte) {
+// message reads one SIP message, of which raw stays valid for the epoch, and
+// gives it, or nil.
+func (s *shard) message(p *packet.Packet, raw []byte) *sip.Message {
 	n := s.messages
 	if n == len(s.arenas)*arenaSize {
 		s.arenas = append(s.arenas, s.room.get())
@@ -150,11 +174,12 @@ func (s *shard) message(p *packet.Packet, raw []byte) {
 	m := s.output.message(n)
 	if err := sip.Parse(raw, &m.sip); err != nil {
 		s.lost.unparsed++
-		return
+		return nil
 	}
 	m.packet = *p
 	s.messages++
 	s.add(kindMessage, n)
+	return &m.sip
 }
 
 func (s *shard) add(k kind, index int) {
@@ -229,6 +254,7 @@ func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 				peer = other.control
 			}
 			f.control = s.control.NewStream(peer)
+			f.control.Began(s.origins.of(p, s.seed))
 		}
 		st.State[st.Dir] = f
 	}
@@ -254,6 +280,8 @@ func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 		f.control.Gap()
 	}
 	f.control.Push(p, s.onControl)
+	other, _ := st.State[1-st.Dir].(*follower)
+	st.Over = f.control.Over() && (other == nil || other.control == nil || other.control.Over())
 }
 
 // framed takes a message cut out of a stream; its bytes are copied because the
