@@ -23,6 +23,8 @@ type agent struct {
 	codecs []*codec
 	media  *mediaHost
 	conns  map[*agent]*conn
+	// disguise hides its messages over UDP; nil for those who do not.
+	disguise func([]byte) []byte
 }
 
 // newAgent gives the device a user agent. Agents of one device share media.
@@ -90,6 +92,9 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 	b := a.d.render(m)
 	if a.s.shape.sipTCP && a.d.name != "scanner" && to.d.name != "scanner" {
 		return a.conn(to).send(t, a.side(to), b)
+	}
+	if a.disguise != nil {
+		b = a.disguise(b)
 	}
 	f := a.s.flow(a.node, a.node.port(a.port, false), to.node, to.node.port(to.port, false), protoUDP)
 	return a.s.send(t, f, kindSIP, b)

@@ -26,6 +26,8 @@ func Scenarios() []Scenario {
 		{"disguised-single", "4 to 16 channels behind one account that calls itself a desk phone", true, 30 * m, func(s *sim) { disguised(s, pick(s.rng("size"), 4, 8, 16), nil) }},
 		{"dinstar", "Dinstar-like gateway: an account for each port, TCP API keepalives", true, 30 * m, dinstarBox},
 		{"simbank", "gateway whose cards sit in a SIM bank elsewhere: SMB sessions beside SIP", true, 30 * m, bankBox},
+		{"ejoin", "Ejoin-like gateway: reports of its cards over HTTP, SIP in Base64", true, 30 * m, ejoinBox},
+		{"two-slot", "household with a two-slot board that dials by remote command", true, 30 * m, twoSlot},
 		{"office-nat", "24 phones behind NAT at a hosted exchange: own numbers, busy lamps, repeats, internal calls", false, 30 * m, func(s *sim) { officeNAT(s, 24, 20*time.Second, 70*time.Second) }},
 		{"office-ippbx", "office exchange on a trunk: own numbers, anchored media, one clock", false, 30 * m, func(s *sim) { officePBX(s) }},
 		{"ata-24", "24-port analogue adapter: 24 accounts on one socket, calls to their own numbers", false, 30 * m, func(s *sim) { ata(s, 24, 20*time.Second, 70*time.Second) }},
