@@ -160,15 +160,22 @@ func (s *Set) Looks(payload []byte) bool {
 	}
 	word := binary.LittleEndian.Uint32(payload)
 	for i := range list {
-		if t := &list[i]; word&t.mask == t.word && t.fits(payload) {
+		if list[i].fits(payload, word) {
 			return true
 		}
 	}
 	return false
 }
 
-func (t *opening) fits(b []byte) bool {
-	return len(b) >= len(t.text) && string(b[:len(t.text)]) == t.text && (t.looks == nil || t.looks(b))
+// fits says whether b, whose first four bytes word is, begins so.
+func (t *opening) fits(b []byte, word uint32) bool {
+	if word&t.mask != t.word {
+		return false
+	}
+	if n := len(t.text); n > 4 && (len(b) < n || string(b[4:n]) != t.text[4:]) {
+		return false
+	}
+	return t.looks == nil || t.looks(b)
 }
 
 // maxSound is the longest payload of UDP that a sound record comes of: with its
@@ -198,10 +205,11 @@ func (s *Set) read(p *packet.Packet, emit func(*Record)) bool {
 		r.Sound = r.Sound && !p.Cut() && len(b) <= maxSound
 		s.emit(p, r, emit)
 	}
+	word := binary.LittleEndian.Uint32(b)
 	for i := range s.first[b[0]] {
 		t := &s.first[b[0]][i]
 		r := &s.readers[t.reader]
-		if r.datagram == nil || tried>>t.reader&1 == 1 || !t.fits(b) {
+		if r.datagram == nil || tried>>t.reader&1 == 1 || !t.fits(b, word) {
 			continue
 		}
 		tried |= 1 << t.reader
