@@ -57,7 +57,9 @@ type SessionStats struct {
 // All else on the flow goes on counting: on UDP anyone can forge what seems to
 // come from the other end. Where so much was sent that some of it had to be
 // forgotten, what may be a reflection is taken for one. On TCP, where forging
-// takes a connection, both ends must have kept to roles that go together.
+// takes a connection, both ends must have kept to roles that go together; where
+// a connection is for one exchange (Record.Whole), they have done so with the
+// answer.
 //
 // Of an echo whose first half did not pass the tap, or passed it in a form that
 // is not read, nothing can be known: it looks like a gateway. See Set.UDP for
