@@ -27,6 +27,8 @@ func Scenarios() []Scenario {
 		{"dinstar", "Dinstar-like gateway: an account for each port, TCP API keepalives", true, 30 * m, dinstarBox},
 		{"goip-hidden", "gateway whose SIP is scrambled with a fixed keystream, nothing else readable", true, 30 * m, hiddenBox},
 		{"simbank", "gateway whose cards sit in a SIM bank elsewhere: SMB sessions beside SIP", true, 30 * m, bankBox},
+		{"ejoin", "Ejoin-like gateway: reports of its cards over HTTP, SIP in Base64", true, 30 * m, ejoinBox},
+		{"two-slot", "household with a two-slot board that dials by remote command", true, 30 * m, twoSlot},
 		{"office-nat", "24 phones behind NAT at a hosted exchange: own numbers, busy lamps, repeats, internal calls", false, 30 * m, func(s *sim) { officeNAT(s, 24, 20*time.Second, 70*time.Second) }},
 		{"office-ippbx", "office exchange on a trunk: own numbers, anchored media, one clock", false, 30 * m, func(s *sim) { officePBX(s) }},
 		{"ata-24", "24-port analogue adapter: 24 accounts on one socket, calls to their own numbers", false, 30 * m, func(s *sim) { ata(s, 24, 20*time.Second, 70*time.Second) }},

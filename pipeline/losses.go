@@ -60,6 +60,7 @@ func (r *run) losses() []Loss {
 		set.Unsound += c.Unsound
 		hidden.Evicted += s.hidden.Counters.Evicted
 		hidden.Crowded += s.hidden.Counters.Crowded
+		set.Doubtful += c.Doubtful
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -104,6 +105,7 @@ func (r *run) losses() []Loss {
 	add("media", "streams without a counterpart, on a tap that shows both directions", r.join.unpaired)
 	add("control", "datagrams with a gateway's first bytes that are none of its messages", set.Refused)
 	add("control", "records that fail a check", set.Unsound)
+	add("control", "marks on connections that were not read from their beginning", set.Doubtful)
 	add("control", "streams given up after garbage", set.GaveUp)
 	add("control", "bytes passed over between messages", set.Garbage)
 	e := r.join.sessions.Stats()

@@ -425,7 +425,7 @@ func reportOf(ssrc uint32, name string) []byte {
 	return append(append(b, 0x81, 202, 0, byte(len(c)/4)), c...)
 }
 
-func TestReports(t *testing.T) {
+func TestReceiverReports(t *testing.T) {
 	var s scene
 	d := s.dialog("d1", a+":5060", b+":5060")
 	d.up(0, body(a+":4000"), body(b+":6000"))
