@@ -15,6 +15,7 @@ type Config struct {
 	Homes    *ident.Homes // tell which end of a call is the subscriber's; may be nil
 	MaxLines int          // lines with a profile, 200,000
 	Epoch    int64        // ns after which a line's counts are opened afresh, 28 days
+	Places   Places       // tells where controllers are; nil when no list was given
 }
 
 // Lines is the table of all lines and what is known of them. It is fed by one
