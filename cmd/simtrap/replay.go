@@ -30,7 +30,7 @@ type replayFlags struct {
 	workers                   int
 	oneIn                     uint64
 	numbering                 string
-	places, geo               []string
+	places, geo, sessions     []string
 	country                   string
 }
 
@@ -72,6 +72,7 @@ was reported; 1 for anything that prevented the work; 2 for wrong usage.`, captu
 	s.BoolVar(&f.all, "all", false, "print the lines below watch as well")
 	s.StringArrayVar(&f.homes, "home", nil, "addresses of subscribers: `PREFIX,...`; may be repeated")
 	s.StringArrayVar(&f.realms, "realm", nil, "spaces of inner addresses: `NAME[=SELECTOR]`, such as realm-a=vlan:100-199; may be repeated")
+	s.StringArrayVar(&f.sessions, "sessions", nil, "who had which address when: a `FILE` of CSV (start,end,address[,realm][,subscriber]), FreeRADIUS detail, or a capture of RADIUS accounting; may be repeated")
 	s.StringVar(&f.since, "since", "", "leave out frames before `TIME` (2026-11-23, \"2026-11-23 10:00\", RFC 3339; UTC unless it says otherwise)")
 	s.StringVar(&f.until, "until", "", "leave out frames at `TIME` and after")
 	s.StringVar(&f.numbering, "numbering", "cn", "numbering plan of the country, its `CC` in two letters (cn, th, gh ...), or generic")
@@ -176,7 +177,7 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 	return r, nil
 }
 
-// where opens what tells where controllers are.
+// where opens what tells where controllers are, and who had which address.
 func (f *replayFlags) where(r *replay, wrong func(string, error) error, given bool) (err error) {
 	home := r.config.Plan.Region()
 	if given {
@@ -187,7 +188,7 @@ func (f *replayFlags) where(r *replay, wrong func(string, error) error, given bo
 	for _, x := range []struct {
 		flag  string
 		names []string
-	}{{"places", f.places}, {"geo", f.geo}} {
+	}{{"places", f.places}, {"geo", f.geo}, {"sessions", f.sessions}} {
 		if slices.Contains(x.names, "") {
 			return wrong(x.flag, errors.New("an empty text names no file"))
 		}
@@ -195,7 +196,13 @@ func (f *replayFlags) where(r *replay, wrong func(string, error) error, given bo
 	if r.places, err = places.Open(f.places, f.geo, home); r.places != nil {
 		r.config.Places = r.places // a nil pointer would be no nil interface
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if r.config.Sessions, err = pipeline.OpenSessions(f.sessions); err != nil {
+		return fmt.Errorf("sessions: %w", err)
+	}
+	return nil
 }
 
 // newLog writes warnings, or everything, to standard error.
@@ -222,6 +229,7 @@ func numberClass(plan *ident.Plan) func(ident.Number) string {
 
 // run reads the inputs and writes what was found.
 func (r *replay) run(ctx context.Context, paths []string) error {
+	defer r.config.Sessions.Close()
 	files, err := capture.Open(paths, r.capture)
 	if err != nil {
 		return err
@@ -250,6 +258,9 @@ func (r *replay) run(ctx context.Context, paths []string) error {
 		return errors.New("interrupted; what was read until then is reported")
 	case err != nil:
 		return err
+	case r.config.Sessions.Err() != nil:
+		r.t.say(fmt.Sprintf("sessions: %v", r.config.Sessions.Err()))
+		return statusError(statusDamaged)
 	case len(files.Damages()) > 0:
 		return statusError(statusDamaged)
 	}
