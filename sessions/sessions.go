@@ -50,7 +50,6 @@ type Counters struct {
 type Feed struct {
 	queues   []*queue
 	counters Counters
-	last     int64
 	errs     []error
 }
 
