@@ -38,7 +38,8 @@ type Finding struct {
 	Signals       []Row
 	Unseen        []string // what was not visible, and what it would have decided
 	Links         Links
-	First, Last   int64 // ns since the Unix epoch
+	First, Last   int64            // ns since the Unix epoch
+	Subscriber    ident.Subscriber // who had the line then, zero unless a feed of sessions names one
 }
 
 // Device is what the box appears to be.

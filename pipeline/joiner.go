@@ -9,6 +9,7 @@ import (
 	"simtrap/ident"
 	"simtrap/packet"
 	"simtrap/rtp"
+	"simtrap/sessions"
 	"simtrap/sip"
 )
 
@@ -34,6 +35,10 @@ type joiner struct {
 	fresh     []rtp.Interval
 	spare     []rtp.Interval // room for the next merge
 	stats     joinStats
+
+	feed      *sessions.Feed // may be nil
+	realms    *Realms
+	realmless uint64 // sessions of realms that there are none of
 }
 
 // maxStreamsJoined bounds the streams followed at once: 32,000 calls.
@@ -42,7 +47,7 @@ const maxStreamsJoined = 1 << 16
 type joinStats struct{ messages, calls, streams, records uint64 }
 
 func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
-	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), unbound: make(map[socket][]*rtp.Stream), media: newBindings(), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe}
+	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), unbound: make(map[socket][]*rtp.Stream), media: newBindings(), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe, feed: cfg.Sessions, realms: &cfg.Realms}
 	j.tracker = sip.NewTracker(sip.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j)
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
 	j.streams.Fax = j.media.fax
@@ -157,6 +162,7 @@ func (j *joiner) advance(now int64) {
 	for ; j.tick <= now; j.tick += step {
 		j.turn(j.tick)
 	}
+	j.tenancies(now)
 	j.now = max(j.now, now)
 }
 
@@ -164,6 +170,7 @@ func (j *joiner) turn(t int64) {
 	if t <= 0 {
 		return
 	}
+	j.tenancies(t)
 	j.now = max(j.now, t)
 	j.tracker.Advance(t)
 	j.streams.Advance(t - intervalLag)
@@ -188,6 +195,13 @@ func (j *joiner) record(r *control.Record) {
 	j.stats.records++
 	if j.observe != nil {
 		j.observe.Record(r)
+	}
+	if j.feed != nil {
+		for _, a := range [...]ident.Addr{r.Src, r.Dst} {
+			if line, ok := j.line(a, r.Realm); ok {
+				j.lines.HandOver(line, r.Time)
+			}
+		}
 	}
 	sender, receiver := j.sessions.Record(r)
 	for _, e := range [...]*control.Evidence{sender, receiver} {

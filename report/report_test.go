@@ -465,7 +465,7 @@ func TestEveryFieldIsWritten(t *testing.T) {
 	plain := string(AppendJSON(nil, &base, options("")))
 	for i := range reflect.TypeFor[heuristics.Finding]().NumField() {
 		f, full := base, box()
-		full.Declared = true
+		full.Declared, full.Subscriber = true, ident.NewSubscriber([]byte("who"))
 		reflect.ValueOf(&f).Elem().Field(i).Set(reflect.ValueOf(&full).Elem().Field(i))
 		name := reflect.TypeFor[heuristics.Finding]().Field(i).Name
 		inText := name == "PeakScore" || name == "PeakMargin"
