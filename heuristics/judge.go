@@ -57,7 +57,8 @@ func (l *Lines) judge(p *profile, final bool) {
 	l.settleLegs(p, final)
 	l.keep(p)
 	for i := range l.signals {
-		s, at := &l.signals[i], l.place[i]
+		s := &l.signals[i]
+		at := l.model.signals[l.place[i]].first
 		if s.static != nil && p.evidence.Static[at] == 0 {
 			if c := s.static(p, l.now); c >= 0 {
 				p.evidence.Static[at] = int8(c + 1)
