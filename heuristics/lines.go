@@ -15,6 +15,7 @@ type Config struct {
 	Homes    *ident.Homes // tell which end of a call is the subscriber's; may be nil
 	MaxLines int          // lines with a profile, 200,000
 	Epoch    int64        // ns after which a line's counts are opened afresh, 28 days
+	Tenancy  Tenancies    // since when lines are in the hands they are in; may be nil
 }
 
 // Lines is the table of all lines and what is known of them. It is fed by one
@@ -58,7 +59,7 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 	if c.Epoch == 0 {
 		c.Epoch = 28 * 24 * 60 * minute
 	}
-	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile), tap: &tap{}}
+	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile), tap: &tap{tenancy: c.Tenancy}}
 	for i, s := range l.signals {
 		at := m.index(s.id)
 		if at < 0 {
@@ -152,6 +153,7 @@ func (l *Lines) keep(p *profile) {
 	}
 	if p.evidence == nil {
 		p.evidence = l.model.NewEvidence()
+		p.traits = &traits{}
 	}
 }
 
@@ -283,8 +285,11 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 	o.counted = true
 	l.keep(p)
-	f := &callFact{Call: c, inbound: o.inbound, others: p.up}
 	accepted := c.Answer != 0 || c.Ringing != 0 || c.Progress != 0
+	f := &callFact{Call: c, inbound: o.inbound, others: p.up, callee: none}
+	if o.inbound && accepted {
+		f.callee = p.callee(c)
+	}
 	for i := range l.signals {
 		s := &l.signals[i]
 		if s.counted != nil {
@@ -295,6 +300,7 @@ func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 		}
 	}
 	o.accepted = accepted
+	p.traits.called(p, c, o.inbound)
 	if o.inbound {
 		if c.CalleeKey != 0 {
 			p.dialled.add(c.CalleeKey, maxCalled)
@@ -308,6 +314,7 @@ func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 		p.answered++
 		o.up = true
 		o.answer = c.Answer
+		p.traits.busy(c.Invite, p.up == 0)
 		p.up++
 		p.peakUp = max(p.peakUp, p.up)
 	}
@@ -342,7 +349,9 @@ func (l *Lines) ended(p *profile, o *openCall, c *sip.Call) {
 	g := leg{span: span{o.answer, c.End}, call: c.ID, at: c.Last, until: l.now, marks: o.marks, voice: o.voice,
 		inbound: o.inbound, answered: o.up, accepted: o.accepted, verified: c.Verified}
 	if o.up {
-		p.up--
+		if p.up--; p.up == 0 {
+			p.traits.idle = c.Last
+		}
 		if !o.inbound {
 			l.onward(p, g.span)
 		}
@@ -395,6 +404,7 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 	switch {
 	case r.Removed:
 		if a != nil {
+			p.traits.leaves(r.AccountKey, r.Last)
 			delete(p.accounts, r.AccountKey)
 			if p.own[a.userKey]--; p.own[a.userKey] <= 0 {
 				delete(p.own, a.userKey)
@@ -412,11 +422,13 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 		a = &account{key: r.AccountKey, userKey: r.UserKey, account: r.Account, first: r.Last}
 		p.accounts[r.AccountKey] = a
 		p.own[r.UserKey]++
+		p.returned(r.AccountKey, r.Last)
 	case r.Interval > 0:
 		if len(p.refreshes) < maxRefreshes {
 			p.refreshes = append(p.refreshes, r.Interval)
 		}
 	}
+	p.refreshed(a, r.Last)
 	a.last = r.Last
 	a.socket = r.ContactKey<<16 ^ uint64(r.Client.Port)
 	p.saw(r.Registrar.Addr, roleRegistrar)
@@ -455,6 +467,9 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	if !up {
 		if !ended {
 			p.mediaDown++
+		} else if p.kept {
+			l.keep(p)
+			p.traits.spoken(s)
 		}
 		return
 	}
@@ -486,6 +501,7 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 // silent takes a stream of the line that is over.
 func (l *Lines) silent(p *profile, s *rtp.Stream) {
 	delete(p.unbound, s.ID)
+	p.traits.spoken(s)
 	p.talk += s.End - s.Start
 	if s.Call == 0 {
 		l.onward(p, span{s.Start, s.End})
@@ -544,6 +560,12 @@ func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 		p.saw(e.Peer, roleSIMBank)
 	default:
 		p.saw(e.Peer, roleManagement)
+	}
+	if p.traits.carded == 0 && e.Seen.Channels > 0 && e.Seen.IMSIs > 0 {
+		p.traits.carded = t
+	}
+	if p.traits.rotation == 0 && e.Changes > 0 {
+		p.traits.rotation = t
 	}
 	p.activate(t)
 	p.dirty = true

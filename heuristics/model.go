@@ -34,8 +34,8 @@ type compiled struct {
 // component is one mixed-in table of a class's profile.
 type component struct {
 	logW  float64
-	alpha []rising // urn: concentration times probability
-	sum   rising   // of alpha
+	alpha []rising  // urn: concentration times probability
+	sum   rising    // of alpha
 	logP  []float64 // static
 	a     float64   // sighting
 	tau   float64   // sighting, seconds

@@ -15,6 +15,7 @@ type profile struct {
 	first      int64
 	last       int64
 	evidence   *Evidence
+	traits     *traits  // there when evidence is
 	prev, next *profile // in the table's order of interest
 	kept       bool     // has evidence of its own, see Lines.evict
 
@@ -77,7 +78,9 @@ type profile struct {
 
 // tap is what all lines share: what the tap has shown of itself.
 type tap struct {
-	twoWay bool // both directions of some conversation
+	twoWay  bool      // both directions of some conversation
+	web     int64     // when ordinary traffic of anybody was first seen
+	tenancy Tenancies // may be nil
 }
 
 // openCall is a call of the line that is not over.
@@ -91,7 +94,7 @@ type openCall struct {
 	early    bool // before it answered
 	answer   int64
 	marks    []mark
-	room     [12]mark
+	room     [20]mark
 }
 
 // mark is one event that a call counts: place in the model and category.
@@ -102,6 +105,7 @@ type account struct {
 	account      ident.Account
 	socket       uint64
 	first, last  int64
+	usual        int64 // least time between refreshes
 }
 
 type peer struct {

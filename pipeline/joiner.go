@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"simtrap/control"
@@ -31,6 +32,7 @@ type joiner struct {
 	intervals []rtp.Interval // that wait for their time, in order
 	fresh     []rtp.Interval
 	spare     []rtp.Interval // room for the next merge
+	metered   households
 	stats     joinStats
 }
 
@@ -68,6 +70,7 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.source, b.source), cmp.Compare(a.seq, b.seq), cmp.Compare(a.shard, b.shard), cmp.Compare(a.index, b.index))
 	})
 	j.merge()
+	j.metered.add(all)
 	done := 0
 	for i := range j.order {
 		r := &j.order[i]
@@ -158,6 +161,7 @@ func (j *joiner) turn(t int64) {
 	j.tracker.Advance(t)
 	j.streams.Advance(t - intervalLag)
 	j.media.advance(t)
+	j.metered.play(j.lines, t)
 }
 
 func (j *joiner) message(p *packet.Packet, m *sip.Message) {
@@ -337,6 +341,7 @@ func (j *joiner) finish(all *[shards]*output, now int64) {
 		j.interval(&j.intervals[i])
 	}
 	j.intervals = nil
+	j.metered.play(j.lines, math.MaxInt64)
 	j.lines.Closing()
 	j.tracker.Flush()
 	j.streams.Flush()

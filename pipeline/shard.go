@@ -21,6 +21,7 @@ type shard struct {
 	framer  sip.FramerStats // of all streams
 	held    int             // bytes that framers hold
 	twoWay  twoWay
+	meter   meter
 
 	*output         // of this epoch
 	spare   *output // for the next one
@@ -40,6 +41,7 @@ type output struct {
 	messages  int // in the arenas
 	controls  []control.Record
 	intervals []rtp.Interval
+	metered   []metered
 }
 
 // shardLosses counts what shards did not hand on.
@@ -88,10 +90,12 @@ const (
 	mirrorWindow = int64(50e6)
 )
 
-func newShard(seed uint64, room *arenas) *shard {
+func newShard(seed uint64, room *arenas, homes *ident.Homes) *shard {
 	s := &shard{seed: seed, room: room, control: control.New(), output: &output{}, spare: &output{}}
 	s.media = rtp.NewAccounting(rtp.Config{Seed: seed}, s.interval)
 	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: maxStreams, Dropped: s.dropped}, s.interesting)
+	s.meter.homes, s.meter.seed = homes, seed
+	s.meter.emit = func(e *metered) { s.output.metered = append(s.output.metered, *e) }
 	s.onMessage = s.framed
 	s.onControl = s.controlRecord
 	return s
@@ -106,6 +110,7 @@ func (s *shard) packet(p *packet.Packet) {
 	if !s.twoWay.known {
 		s.twoWay.packet(p, s.seed)
 	}
+	s.meter.packet(p)
 	if p.Proto == packet.TCP {
 		s.streams.Feed(p, s.tcp)
 		return
@@ -269,11 +274,13 @@ func (s *shard) interval(iv *rtp.Interval) {
 func (s *shard) sweep(now int64) {
 	s.now = max(s.now, now)
 	s.media.Sweep(now)
+	s.meter.sweep(now)
 }
 
 func (s *shard) flush() {
 	s.streams.Flush(&packet.Packet{Time: s.now, Seq: s.seq, Source: s.source}, s.tcp)
 	s.media.Flush()
+	s.meter.flush()
 }
 
 // swap gives what was emitted and goes on with the spare, emptied.
@@ -291,6 +298,7 @@ func (o *output) reset(room *arenas) {
 	clear(o.arenas)
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals = emptied(o.records), emptied(o.controls), emptied(o.intervals)
+	o.metered = emptied(o.metered)
 }
 
 func emptied[T any](list []T) []T {
