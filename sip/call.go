@@ -68,13 +68,18 @@ type Call struct {
 	UserAgent                [2]string // of caller and callee, at most 64 bytes
 	CalleeShape, CallerShape uint64    // header shape of their messages
 
+	// Video and Fax: both ends' descriptions agreed to it at some time.
+	Video, Fax bool
+
 	Retransmits uint16 // same request or response again, 50 ms or more apart
 	Reinvites   uint16
 	Refers      uint16
 	Holds       uint16 // descriptions that put the other end on hold (RFC 3264 section 8.4)
 	Forks       uint8  // dialogs beyond the first that the INVITE opened (RFC 3261 section 13.2.2.4)
 	Timer       uint32 // Session-Expires, seconds (RFC 4028); 0 when not asked for
-	Content     Content
+	// Content is the kind of the first body that INVITE or its answer brought.
+	// It is ContentMANSCDP as soon as a description is that of a camera.
+	Content Content
 }
 
 // Side is one side of a call.
@@ -91,7 +96,7 @@ type CallEvent uint8
 
 const (
 	CallStarted  CallEvent = iota + 1 // first message seen; what it says is set
-	CallMedia                         // an SDP brought or changed an address
+	CallMedia                         // an SDP brought or changed an address, a format or encryption
 	CallRinging                       // 180, or 183
 	CallAnswered                      // 2xx to INVITE
 	CallVerified                      // Verified has become true

@@ -147,7 +147,11 @@ func (s *sdpScan) connection(b []byte) {
 // startMedia reads m=audio <port>[/<count>] <proto> <format>...
 func (s *sdpScan) startMedia(b []byte) {
 	s.media, s.other = nil, true
-	if !fold(b, "audio") || s.sdp.N == len(s.sdp.Audio) {
+	if !fold(b, "audio") {
+		s.notAudio(b)
+		return
+	}
+	if s.sdp.N == len(s.sdp.Audio) {
 		return
 	}
 	if b = b[len("audio"):]; len(b) == 0 {
@@ -191,6 +195,15 @@ func (s *sdpScan) startMedia(b []byte) {
 			s.media.N++
 		}
 	}
+}
+
+// notAudio notes m=video and m=image, unless their port is 0.
+func (s *sdpScan) notAudio(b []byte) {
+	kind, rest := field(b)
+	is5 := len(kind) == 5
+	port, _, _ := number(rest, 65535)
+	s.sdp.Video = s.sdp.Video || is5 && port != 0 && fold(kind, "video")
+	s.sdp.Image = s.sdp.Image || is5 && port != 0 && fold(kind, "image")
 }
 
 // secure says whether proto is RTP/SAVP (RFC 3711), RTP/SAVPF (RFC 5124) or one
@@ -240,6 +253,16 @@ func (s *sdpScan) attribute(b []byte) {
 	case 'i':
 		if is(b, "inactive") {
 			s.turn(at, Inactive)
+		} else if fold(b, "ice-ufrag:") {
+			s.sdp.ICE = true
+		}
+	case 'c':
+		if fold(b, "crypto:") {
+			at.Secure = true
+		}
+	case 'f':
+		if b[1]|0x20 == 'i' && fold(b, "fingerprint:") {
+			at.Secure = true
 		}
 	}
 }
@@ -302,6 +325,7 @@ func (s *sdpScan) finish() {
 		if a.Ptime == 0 {
 			a.Ptime = s.session.Ptime
 		}
+		a.Secure = a.Secure || s.session.Secure
 	}
 }
 

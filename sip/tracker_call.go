@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"math"
 	"slices"
 
@@ -43,6 +44,8 @@ type call struct {
 	branches  [4]uint64 // of INVITEs under way: a proxy may fork two to one address
 	forks     uint8     // how many of branches are set
 	ntags     uint8
+	opened    uint8 // which of tags opened a dialog, by bit
+	offers    offers
 	recent    [6]sighting
 	oldest    uint8 // of recent, the next to be overwritten
 	event     uint8 // events of the message at hand, by bit
@@ -148,25 +151,56 @@ func (t *Tracker) startCall(p *packet.Packet, m *Message) int32 {
 
 // numbers sets who calls whom.
 func (t *Tracker) numbers(c *call, m *Message) {
-	called := m.To.User
-	if m.Status == 0 && !c.Midway && len(m.URIUser) > 0 {
-		called = m.URIUser
-	}
-	c.CalleeKey, c.CalleeClass = t.user(called)
-	if own, ok := t.ownAccount(c.CalleeKey, c.Callee.Addr, c.Realm); ok {
-		c.CalleeKey = own
-		// A proxy writes the contact into the request-URI (RFC 3261 section
-		// 16.6); the number that was dialled then stands in To only.
-		if key, class := t.user(m.To.User); key != 0 && key != own && class != ident.NumberUnknown && class != ident.NumberInternal {
-			called, c.CalleeKey, c.CalleeClass = m.To.User, key, class
-		}
-	}
+	var called []byte
+	called, c.CalleeKey, c.CalleeClass = t.called(m, c.Callee.Addr, c.Realm)
 	c.CalledUser = ident.NewNumber(called[:min(len(called), maxText)])
 	caller := m.PAI
 	if len(caller) == 0 {
 		caller = m.From.User
 	}
 	c.CallerKey, c.CallerClass = t.user(caller)
+}
+
+// called tells whom m is for, which went to callee or came from there: the user
+// part that names it, with its key and class.
+func (t *Tracker) called(m *Message, callee ident.Addr, realm ident.Realm) (user []byte, key uint64, class ident.NumberClass) {
+	user = m.To.User
+	// Inside a dialog the request-URI is the other end's contact.
+	if m.Status == 0 && len(m.To.Tag) == 0 && len(m.URIUser) > 0 {
+		user = beforeStar(m.URIUser)
+	}
+	key, class = t.user(user)
+	own, ok := t.ownAccount(key, callee, realm)
+	if !ok {
+		return user, key, class
+	}
+	// A proxy writes the contact into the request-URI (RFC 3261 section
+	// 16.6); the number that was dialled then stands in To only.
+	if k, c := t.user(m.To.User); k != 0 && k != own && c != ident.NumberUnknown && c != ident.NumberInternal {
+		return m.To.User, k, c
+	}
+	return user, own, class
+}
+
+// beforeStar gives CALLED of "CALLED*CALLING", as gateways by DBL write a
+// request-URI to tell the caller's number. A few digits before a star are a
+// technical prefix.
+func beforeStar(user []byte) []byte {
+	n := bytes.IndexByte(user, '*')
+	if n < 7 {
+		return user
+	}
+	for _, half := range [...][]byte{user[:n], user[n+1:]} {
+		if half = bytes.TrimPrefix(half, []byte("+")); len(half) < 3 {
+			return user
+		}
+		for _, c := range half {
+			if !isDigit(c) {
+				return user
+			}
+		}
+	}
+	return user[:n]
 }
 
 // followCall lets call i take message m.
@@ -199,7 +233,7 @@ func (t *Tracker) followCall(i int32, p *packet.Packet, m *Message) {
 	} else {
 		t.responseInCall(i, m, sender)
 	}
-	c.media(m, sender)
+	c.describe(m, sender)
 	t.report(i)
 }
 
@@ -277,25 +311,19 @@ func (t *Tracker) traits(c *call, m *Message, sender Side) {
 	if *shape == 0 {
 		*shape = m.Shape
 	}
-}
-
-// media keeps offer and answer: what the sender wants to receive.
-func (c *call) media(m *Message, sender Side) {
-	if !m.SDP.Present || m.SDP.N <= 0 {
+	switch m.Method {
+	case INVITE, ACK, UPDATE, PRACK:
+	default:
 		return
 	}
-	told := &m.SDP.Audio[0]
-	if told.Port == 0 && m.SDP.N > 1 && m.SDP.Audio[1].Port != 0 {
-		told = &m.SDP.Audio[1]
+	if m.SessionExpires != 0 && m.Status < 300 {
+		c.Timer = m.SessionExpires
 	}
-	kept := &c.CallerMedia
-	if sender == SideCallee {
-		kept = &c.CalleeMedia
+	if c.Content != ContentMANSCDP && m.Status < 300 {
+		if k := m.Kind(); c.Content == ContentNone || k == ContentMANSCDP {
+			c.Content = k
+		}
 	}
-	if kept.Addr != told.Addr || kept.Port != told.Port {
-		c.tell(CallMedia)
-	}
-	*kept = *told
 }
 
 // verify looks for the proof that the caller read what the callee answered: a To
@@ -330,8 +358,18 @@ func (t *Tracker) chosen(i int32, m *Message) {
 	if !c.asked(t.text(m.Branch)) {
 		return
 	}
-	if k := t.keepTag(i, tag, m.Status); k >= 0 && !c.crowded && !c.guesses.has(tag) {
+	k := t.keepTag(i, tag, m.Status)
+	if k < 0 {
+		return
+	}
+	if !c.crowded && !c.guesses.has(tag) {
 		c.proofs |= 1 << k
+	}
+	if m.Status < 300 && c.opened&(1<<k) == 0 {
+		if c.opened != 0 && c.Forks < math.MaxUint8 {
+			c.Forks++
+		}
+		c.opened |= 1 << k
 	}
 }
 
@@ -402,6 +440,7 @@ func (c *call) retried(m *Message) {
 	c.phase = phaseOpen
 	c.forks = 0
 	c.final = 0
+	c.opened = 0
 	c.cancelled, c.EndedBy = false, SideNone
 }
 

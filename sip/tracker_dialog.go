@@ -189,6 +189,7 @@ func (t *Tracker) keepTag(i int32, tag uint64, status uint16) int {
 		k = len(c.tags) - 1 // of many forks, the one that answers
 		t.unlistDialog(i, c.tags[k])
 		c.proofs &^= 1 << k
+		c.opened &^= 1 << k
 	default:
 		return -1
 	}
