@@ -16,6 +16,7 @@ type encap struct {
 	v6     bool
 	mtu    int // of the inner IP packet
 	sipTCP bool
+	sipWS  bool // over WebSocket
 }
 
 func parseEncap(s string) (encap, error) {
@@ -31,6 +32,8 @@ func parseEncap(s string) (encap, error) {
 			e.mtu = 576
 		case "sip-tcp":
 			e.sipTCP = true
+		case "sip-ws":
+			e.sipTCP, e.sipWS = true, true
 		default:
 			return e, fmt.Errorf("unknown encapsulation %q: want one of %s", part, strings.Join(Encaps(), ", "))
 		}
@@ -41,7 +44,7 @@ func parseEncap(s string) (encap, error) {
 // Encaps gives the names that Options.Encap knows.
 func Encaps() []string {
 	return []string{"ethernet", "vlan", "qinq", "pppoe", "vlan-pppoe", "mpls", "gre", "gtpu", "vxlan",
-		"raw", "sll", "sll2", "null", "ipv6", "fragments", "sip-tcp"}
+		"raw", "sll", "sll2", "null", "ipv6", "fragments", "sip-tcp", "sip-ws"}
 }
 
 // linkType is the number of the file's link type (tcpdump.org/linktypes.html).

@@ -22,7 +22,7 @@ type Options struct {
 	// Encap is how frames are wrapped: "" or "ethernet", vlan, qinq, pppoe,
 	// vlan-pppoe, mpls, gre, gtpu, vxlan, raw, sll, sll2, null; and modifiers,
 	// alone or joined by "+": ipv6, fragments (576-byte MTU), sip-tcp (all SIP
-	// over TCP). "pppoe+ipv6+fragments" is all three.
+	// over TCP), sip-ws (all SIP over WebSocket). "pppoe+ipv6+fragments" is all three.
 	Encap   string
 	View    string // "" or "both", up, down, media, sip, midcall
 	Format  string // "" or "pcap", nano (pcap, nanoseconds), pcapng

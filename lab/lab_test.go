@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -250,6 +251,8 @@ func TestRTP(t *testing.T) {
 
 func TestEncaps(t *testing.T) {
 	wraps := append(Encaps(), "pppoe+ipv6", "gtpu+ipv6", "vxlan+fragments", "ipv6+fragments", "null+ipv6", "sll2+ipv6", "qinq+ipv6", "ipv6+sip-tcp", "sip-tcp+fragments")
+	// Frames hide messages from datagram.sip; TestWebSocket opens them.
+	wraps = slices.DeleteFunc(wraps, func(e string) bool { return e == "sip-ws" })
 	plain := makeAndRead(t, Options{Scenario: "goip-line", Seed: 9, Duration: 90 * time.Second})
 	for _, e := range wraps {
 		t.Run(e, func(t *testing.T) {

@@ -8,6 +8,7 @@ type conn struct {
 	kind kind
 	side [2]tcpSide // client, server
 	open bool
+	ws   bool // the handshake of WebSocket was sent
 }
 
 type tcpSide struct {

@@ -24,6 +24,7 @@ func (r *run) losses() []Loss {
 
 	var shard shardLosses
 	var framer sip.FramerStats
+	var socket sip.WebSocketStats
 	var media rtp.Counters
 	var set control.Stats
 	for _, s := range r.shards {
@@ -34,6 +35,12 @@ func (r *run) losses() []Loss {
 		shard.unframed += s.lost.unframed
 		framer.TooLong += s.framer.TooLong
 		framer.Skipped += s.framer.Skipped
+		shard.trailing += s.lost.trailing
+		socket.Compressed += s.socket.Compressed
+		socket.Other += s.socket.Other
+		socket.TooLong += s.socket.TooLong
+		socket.Broken += s.socket.Broken
+		socket.Skipped += s.socket.Skipped
 		m := s.media.Counters()
 		media.Backwards += m.Backwards
 		media.Cut += m.Cut
@@ -57,6 +64,12 @@ func (r *run) losses() []Loss {
 	add("sip", "messages on streams above 64 KiB", framer.TooLong)
 	add("sip", "unfinished messages on streams dropped: memory full", shard.unframed)
 	add("sip", "bytes passed over in search of a start line", framer.Skipped)
+	add("sip", "datagrams with more behind the message than it says, not read", shard.trailing)
+	add("sip", "compressed WebSocket messages, not read", socket.Compressed)
+	add("sip", "WebSocket messages that are no SIP", socket.Other)
+	add("sip", "WebSocket messages above 64 KiB", socket.TooLong)
+	add("sip", "WebSocket messages without their beginning or their end", socket.Broken)
+	add("sip", "bytes passed over in search of a WebSocket frame", socket.Skipped)
 	t := r.join.tracker.Counters()
 	add("sip", "messages without a Call-ID", t.NoCallID)
 	add("sip", "messages inside calls of which nothing else was seen", t.Strays)

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"bytes"
+
 	"simtrap/control"
 	"simtrap/ident"
 	"simtrap/packet"
@@ -19,7 +21,8 @@ type shard struct {
 	recent  [recentSize]recent
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
-	held    int             // bytes that framers hold
+	socket  sip.WebSocketStats
+	held    int // bytes that framers hold
 	twoWay  twoWay
 	meter   meter
 
@@ -50,6 +53,7 @@ type shardLosses struct {
 	unparsed  uint64 // looked like SIP and could not be read
 	truncated uint64 // SIP cut by a snap length, read as far as it goes
 	unframed  uint64 // unfinished messages on streams dropped for room
+	trailing  uint64 // datagrams with more in them than the message
 }
 
 type kind uint8
@@ -102,7 +106,9 @@ func newShard(seed uint64, room *arenas, homes *ident.Homes) *shard {
 }
 
 // interesting says whether a TCP connection that begins so is worth following.
-func (s *shard) interesting(b []byte) bool { return sip.Looks(b) || s.control.Looks(b) }
+func (s *shard) interesting(b []byte) bool {
+	return sip.Looks(b) || sip.LooksWebSocket(b) || s.control.Looks(b)
+}
 
 // packet takes one datagram or segment.
 func (s *shard) packet(p *packet.Packet) {
@@ -125,7 +131,9 @@ func (s *shard) packet(p *packet.Packet) {
 			if p.Cut() {
 				s.lost.truncated++
 			}
-			s.message(p, p.Payload)
+			if rest := s.message(p, p.Payload); len(bytes.Trim(rest, "\r\n \x00")) > 0 {
+				s.lost.trailing++
+			}
 		}
 	case s.control.Looks(p.Payload):
 		if !s.again(p) {
@@ -146,8 +154,9 @@ func (s *shard) again(p *packet.Packet) bool {
 	return false
 }
 
-// message reads one SIP message, of which raw stays valid for the epoch.
-func (s *shard) message(p *packet.Packet, raw []byte) {
+// message reads one SIP message, of which raw stays valid for the epoch, and
+// gives what is behind it.
+func (s *shard) message(p *packet.Packet, raw []byte) (rest []byte) {
 	n := s.messages
 	if n == len(s.arenas)*arenaSize {
 		s.arenas = append(s.arenas, s.room.get())
@@ -155,11 +164,13 @@ func (s *shard) message(p *packet.Packet, raw []byte) {
 	m := s.output.message(n)
 	if err := sip.Parse(raw, &m.sip); err != nil {
 		s.lost.unparsed++
-		return
+		return nil
 	}
 	m.packet = *p
 	s.messages++
 	s.add(kindMessage, n)
+	// Raw is a view of raw behind its leading line ends.
+	return raw[cap(raw)-cap(m.sip.Raw)+len(m.sip.Raw):]
 }
 
 func (s *shard) add(k kind, index int) {
@@ -177,8 +188,8 @@ const (
 // dropped gives back what the framers of a stream hold.
 func (s *shard) dropped(st *packet.Stream) {
 	for _, state := range st.State {
-		if f, ok := state.(*follower); ok && f.sip != nil {
-			s.held -= f.sip.Held()
+		if f, ok := state.(*follower); ok {
+			s.held -= f.sipHeld()
 		}
 	}
 }
@@ -212,37 +223,30 @@ func (w *twoWay) packet(p *packet.Packet, seed uint64) {
 // follower reads one direction of a TCP connection.
 type follower struct {
 	sip     *sip.Framer
+	socket  *sip.WebSocket
 	control *control.Stream
+}
+
+// sipHeld is how many bytes of an unfinished SIP message are held.
+func (f *follower) sipHeld() int {
+	switch {
+	case f.sip != nil:
+		return f.sip.Held()
+	case f.socket != nil:
+		return f.socket.Held()
+	}
+	return 0
 }
 
 // tcp takes one in-order piece of a stream.
 func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 	f, _ := st.State[st.Dir].(*follower)
 	if f == nil {
-		f = &follower{}
-		if other, _ := st.State[1-st.Dir].(*follower); sip.Looks(p.Payload) || other != nil && other.sip != nil {
-			f.sip = &sip.Framer{}
-		} else {
-			f.control = s.control.NewStream()
-		}
+		f = s.follow(st, p)
 		st.State[st.Dir] = f
 	}
-	if f.sip != nil {
-		if gap > 0 {
-			f.sip.Gap()
-		}
-		s.piece = p
-		before, held := f.sip.Stats, f.sip.Held()
-		f.sip.Push(p.Payload, s.onMessage)
-		s.held += f.sip.Held() - held
-		s.framer.TooLong += f.sip.Stats.TooLong - before.TooLong
-		s.framer.Skipped += f.sip.Stats.Skipped - before.Skipped
-		if s.held > maxHeld {
-			s.held -= f.sip.Held()
-			s.lost.unframed++
-			f.sip = &sip.Framer{}
-			f.sip.Gap()
-		}
+	if f.control == nil {
+		s.signalling(f, p, gap)
 		return
 	}
 	if f.control.Over() {
@@ -252,6 +256,59 @@ func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 		f.control.Gap()
 	}
 	f.control.Push(p, s.onControl)
+}
+
+// follow gives a follower for what one direction of a connection begins with, and
+// for what the other direction is.
+func (s *shard) follow(st *packet.Stream, p *packet.Packet) *follower {
+	other, _ := st.State[1-st.Dir].(*follower)
+	switch {
+	case other != nil && other.socket != nil || sip.LooksWebSocket(p.Payload):
+		return &follower{socket: &sip.WebSocket{}}
+	case other != nil && other.sip != nil || sip.Looks(p.Payload):
+		return &follower{sip: &sip.Framer{}}
+	}
+	return &follower{control: s.control.NewStream()}
+}
+
+// signalling takes a piece of SIP, plain or over WebSocket.
+func (s *shard) signalling(f *follower, p *packet.Packet, gap uint32) {
+	s.piece = p
+	s.held -= f.sipHeld()
+	if f.sip != nil {
+		before := f.sip.Stats
+		if gap > 0 {
+			f.sip.Gap()
+		}
+		f.sip.Push(p.Payload, s.onMessage)
+		now := &f.sip.Stats
+		s.framer.NoLength += now.NoLength - before.NoLength
+		s.framer.TooLong += now.TooLong - before.TooLong
+		s.framer.Skipped += now.Skipped - before.Skipped
+	} else {
+		before := f.socket.Stats
+		if gap > 0 {
+			f.socket.Gap()
+		}
+		f.socket.Push(p.Payload, s.onMessage)
+		now := &f.socket.Stats
+		s.socket.Compressed += now.Compressed - before.Compressed
+		s.socket.Other += now.Other - before.Other
+		s.socket.TooLong += now.TooLong - before.TooLong
+		s.socket.Broken += now.Broken - before.Broken
+		s.socket.Skipped += now.Skipped - before.Skipped
+	}
+	if s.held += f.sipHeld(); s.held > maxHeld {
+		s.held -= f.sipHeld()
+		s.lost.unframed++
+		if f.sip != nil {
+			f.sip = &sip.Framer{}
+			f.sip.Gap()
+		} else {
+			f.socket = &sip.WebSocket{}
+			f.socket.Gap()
+		}
+	}
 }
 
 // framed takes a message cut out of a stream; its bytes are copied because the
