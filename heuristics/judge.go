@@ -38,7 +38,7 @@ func (l *Lines) judgeIfDue(p *profile) {
 // (its bound is e^0): after three calls to new mobiles every gateway that ends
 // calls of others stands above it for a while, licensed ones as well.
 func (p *profile) enough() bool {
-	if p.firstControl() != 0 {
+	if p.firstControl() != 0 || p.traits != nil && p.traits.textsSeen >= watchCalls {
 		return true
 	}
 	return p.voice() && max(p.accepted, p.unsignalled) >= watchCalls

@@ -422,7 +422,7 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 		a = &account{key: r.AccountKey, userKey: r.UserKey, account: r.Account, first: r.Last}
 		p.accounts[r.AccountKey] = a
 		p.own[r.UserKey]++
-		p.returned(r.AccountKey, r.Last)
+		p.returned(a, r.Last)
 	case r.Interval > 0:
 		if len(p.refreshes) < maxRefreshes {
 			p.refreshes = append(p.refreshes, r.Interval)

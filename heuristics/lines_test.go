@@ -93,7 +93,7 @@ func (p *play) inbound(o callOptions) {
 	p.now = t + 80*second
 }
 
-func (p *play) finding(t *testing.T) Finding {
+func (p *play) finding(t testing.TB) Finding {
 	t.Helper()
 	for _, f := range p.l.Findings(true, None) {
 		if f.Line == p.line {

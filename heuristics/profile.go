@@ -106,6 +106,7 @@ type account struct {
 	socket       uint64
 	first, last  int64
 	usual        int64 // least time between refreshes
+	steady       int64 // since when it was never away
 }
 
 type peer struct {

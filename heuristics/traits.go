@@ -80,33 +80,49 @@ func (t *traits) called(p *profile, c *sip.Call, inbound bool) {
 }
 
 // refreshed follows one account's refreshes: whether it stays away while others
-// of the line do not. at is when it was refreshed last before now.
+// of the line do not.
 func (p *profile) refreshed(a *account, now int64) {
 	t := p.traits
 	gap := now - a.last
-	if a.last == 0 || gap < 5*second {
+	if a.last == 0 {
+		a.steady = now
 		return
 	}
-	if len(p.accounts) >= outageAccounts && a.usual != 0 && a.usual <= outageRefresh {
-		if t.outageSince == 0 {
-			t.outageSince = now
-		} else if late := gap - a.usual; late >= max(outageLeast, a.usual/2) && late <= outageMost && p.others(a, a.last+a.usual) >= 2 && t.outage == 0 {
-			t.outage = now
+	if gap < 5*second {
+		return
+	}
+	if a.usual != 0 && gap-a.usual >= max(outageLeast, a.usual/2) {
+		if len(p.accounts) >= outageAccounts && a.usual <= outageRefresh && gap-a.usual <= outageMost && p.steady(a, a.last, a.last+a.usual) >= 2 {
+			t.away(a.last, now)
 		}
+		a.steady = now
+	}
+	if t.outageSince == 0 && len(p.accounts) >= outageAccounts && a.usual != 0 && a.usual <= outageRefresh {
+		t.outageSince = now
 	}
 	if a.usual == 0 || gap < a.usual {
 		a.usual = gap
 	}
 }
 
-// others counts accounts but a that were refreshed after t.
-func (p *profile) others(a *account, t int64) (n int) {
+// steady counts accounts but a that were never away since a time before from
+// and were refreshed after to.
+func (p *profile) steady(a *account, from, to int64) (n int) {
 	for _, o := range p.accounts {
-		if o != a && o.last > t {
+		if o != a && o.steady <= from && o.last > to {
 			n++
 		}
 	}
 	return n
+}
+
+func (t *traits) away(from, now int64) {
+	if t.outage == 0 {
+		t.outage = now
+	}
+	if t.outageSince == 0 {
+		t.outageSince = from
+	}
 }
 
 // leaves notes that an account was taken away, and returned that it is back.
@@ -119,19 +135,15 @@ func (t *traits) leaves(key uint64, now int64) {
 	}
 }
 
-func (p *profile) returned(key uint64, now int64) {
+func (p *profile) returned(a *account, now int64) {
 	t := p.traits
-	since, ok := t.left[key]
+	since, ok := t.left[a.key]
 	if !ok {
 		return
 	}
-	delete(t.left, key)
-	away := now - since
-	if away >= outageLeast && away <= outageMost && len(p.accounts) >= outageAccounts && p.others(nil, since) >= 2 && t.outage == 0 {
-		t.outage = now
-		if t.outageSince == 0 {
-			t.outageSince = since
-		}
+	delete(t.left, a.key)
+	if gone := now - since; gone >= outageLeast && gone <= outageMost && len(p.accounts) >= outageAccounts && p.steady(a, since, since) >= 2 {
+		t.away(since, now)
 	}
 }
 
