@@ -94,11 +94,11 @@ const (
 	mirrorWindow = int64(50e6)
 )
 
-func newShard(seed uint64, room *arenas, homes *ident.Homes) *shard {
+func newShard(seed uint64, room *arenas) *shard {
 	s := &shard{seed: seed, room: room, control: control.New(), output: &output{}, spare: &output{}}
 	s.media = rtp.NewAccounting(rtp.Config{Seed: seed}, s.interval)
 	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: maxStreams, Dropped: s.dropped}, s.interesting)
-	s.meter.homes, s.meter.seed = homes, seed
+	s.meter.seed = seed
 	s.meter.emit = func(e *metered) { s.output.metered = append(s.output.metered, *e) }
 	s.onMessage = s.framed
 	s.onControl = s.controlRecord
