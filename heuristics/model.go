@@ -46,6 +46,8 @@ type scored struct {
 	logW     float64
 	profiles []float64 // log weights
 	eps      []float64 // per family
+	taken    []float64 // log of eps
+	left     []float64 // log of 1-eps
 }
 
 // Evidence is what a line's signals have counted: nothing but counts, so that
@@ -109,6 +111,8 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 		for _, f := range m.families {
 			e := cat.Epsilon.Of(k.Name, f)
 			s.eps = append(s.eps, e)
+			s.taken = append(s.taken, math.Log(e))
+			s.left = append(s.left, math.Log1p(-e))
 			c -= math.Log1p(-e)
 		}
 		m.c = max(m.c, c)
@@ -339,11 +343,12 @@ func (m *Model) score(e *Evidence, skip without) Score {
 	}
 	population := math.Inf(-1)
 	q := [maxFamilies]float64{}
+	own, pooled := math.Log(0.95), math.Log(0.05)
 	for b := range m.boxes {
 		qb := 0.0
 		for f := range m.families {
 			if seen[f] {
-				q[f] = logAdd(math.Log(0.95)+logp[b][0][f], math.Log(0.05)+pool[f])
+				q[f] = logAdd(own+logp[b][0][f], pooled+pool[f])
 				qb += q[f]
 			}
 		}
@@ -355,7 +360,7 @@ func (m *Model) score(e *Evidence, skip without) Score {
 				l := w
 				for f := range m.families {
 					if seen[f] {
-						l += logAdd(math.Log1p(-cl.eps[f])+logp[nb+k][z][f], math.Log(cl.eps[f])+q[f])
+						l += logAdd(cl.left[f]+logp[nb+k][z][f], cl.taken[f]+q[f])
 					}
 				}
 				p = logAdd(p, l)

@@ -248,3 +248,24 @@ func BenchmarkScore(b *testing.B) {
 		m.Score(e)
 	}
 }
+
+// BenchmarkScoreOfEverything is a score in which every signal has something to
+// say.
+func BenchmarkScoreOfEverything(b *testing.B) {
+	m := testModel(b)
+	e := m.NewEvidence()
+	for i := range e.Urns {
+		e.Urns[i] = uint32(i % 30)
+	}
+	for i := range e.Static {
+		e.Static[i] = 1
+	}
+	for i := range e.Exposure {
+		e.Exposure[i] = 1800 * second
+	}
+	b.ReportAllocs()
+	b.ReportMetric(float64(len(m.signals)), "signals")
+	for b.Loop() {
+		m.Score(e)
+	}
+}
