@@ -16,6 +16,7 @@ import (
 // in the middle of calls, lines are dropped for room, accounts come and go.
 func TestLinesSurviveAnyOrder(t *testing.T) {
 	for seed := range uint64(40) {
+		// Without home prefixes some of these lines are taken for servers.
 		r := rand.New(rand.NewPCG(seed, 99))
 		l := testLines(t, Config{MaxLines: 8, Epoch: 3600 * second, Tenancy: tenancy{1e18, true}})
 		now := int64(1e18)
@@ -93,5 +94,22 @@ func TestCallOverTheEndOfAnEpoch(t *testing.T) {
 	fs := p.l.Findings(true, None)
 	if len(fs) != 2 || fs[0].Verdict < Watch || fs[1].Verdict != None {
 		t.Errorf("%d findings: %+v", len(fs), fs)
+	}
+}
+
+// The network's side is not judged at the end of an epoch; its calls go on too.
+func TestServerOverTheEndOfAnEpoch(t *testing.T) {
+	p := newPlay(testLines(t, Config{}))
+	p.l.Registrar(p.line, p.now)
+	c := &sip.Call{ID: 1, Invite: p.now, Answer: p.now, Last: p.now, Verified: true, Seen: 3, Caller: sip.Party{Addr: p.far}, Callee: sip.Party{Addr: p.line.Addr}}
+	p.l.Call(p.line, true, c, sip.CallStarted)
+	p.l.Call(p.line, true, c, sip.CallVerified)
+	c.Last += 29 * 24 * 60 * minute
+	p.l.Packet(p.line, true, c.Last, 60)
+	p.l.Call(p.line, true, c, sip.CallEnded)
+	for _, f := range p.l.Findings(true, None) {
+		if f.Line == p.line {
+			t.Error("a server has a finding")
+		}
 	}
 }
