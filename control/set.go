@@ -12,6 +12,8 @@ const (
 	GoIPSMS     = "goip-sms"
 	GoIPSIMBank = "goip-simbank"
 	DinstarAPI  = "dinstar-api"
+	RSPRO       = "rspro"
+	GSMAMI      = "gsm-ami"
 )
 
 // Protocol describes one control protocol.
