@@ -72,6 +72,7 @@ func signals() []signal {
 		reregisterClock(),
 		roundTheClock(),
 		sipStack(),
+		softswitchPeer(),
 		subscriptions(),
 		vendorString(),
 	}

@@ -1,6 +1,7 @@
 package heuristics
 
 import (
+	"simtrap/control"
 	"simtrap/ident"
 	"simtrap/rtp"
 	"simtrap/sip"
@@ -16,6 +17,9 @@ type traits struct {
 	blocks keySet    // called numbers without their last two digits
 	shapes [2]keySet // header shapes of what it answers calls with: 180, 183
 
+	signed     int // supported calls whose far end names its software
+	switched   int // of these, a switch of note
+	switchName string
 	// Pauses between calls of a line that holds one call at a time.
 	idle   int64 // since when no call is up, 0 while one is
 	pauses []int64
@@ -54,6 +58,17 @@ func (s *keySet) has(k uint64) bool {
 // called notes what a supported call tells of who calls whom, after all signals
 // were asked about it.
 func (t *traits) called(p *profile, c *sip.Call, inbound bool) {
+	far := 0
+	if !inbound {
+		far = 1
+	}
+	if agent := c.UserAgent[far]; agent != "" {
+		t.signed++
+		if name, ok := control.Softswitch(agent); ok {
+			t.switched++
+			t.switchName = name
+		}
+	}
 	if c.Ringing != 0 || c.Progress != 0 {
 		if inbound && c.CalleeShape != 0 {
 			// A ring with a description has other headers than one without.
