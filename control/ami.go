@@ -62,7 +62,7 @@ func amiLooks(b []byte) bool {
 			return true
 		}
 		v, ok := amiValue(b, "Action")
-		return ok && len(v) >= 10 && named(v[:10], "smscommand")
+		return ok && len(v) >= 10 && httpNamed(v[:10], "smscommand")
 	case 'E':
 		return bytes.HasPrefix(b, []byte("Event: ReceivedSMS\r\n")) || bytes.HasPrefix(b, []byte("Event: UpdateSMSSend\r\n"))
 	case 'R':
@@ -73,7 +73,7 @@ func amiLooks(b []byte) bool {
 
 // amiValue gives what follows name and a colon.
 func amiValue(b []byte, name string) ([]byte, bool) {
-	if len(b) <= len(name) || b[len(name)] != ':' || !named(b[:len(name)], name) {
+	if len(b) <= len(name) || b[len(name)] != ':' || !httpNamed(b[:len(name)], name) {
 		return nil, false
 	}
 	return bytes.TrimLeft(b[len(name)+1:], " "), true
@@ -92,7 +92,7 @@ func (a *amiStream) line(b []byte, emit func(*Record)) (known bool) {
 		return a.end(b, emit)
 	}
 	if v, ok := amiValue(b, "Action"); ok {
-		a.action = named(v, "smscommand") || named(v, "Command")
+		a.action = httpNamed(v, "smscommand") || httpNamed(v, "Command")
 		return a.action
 	}
 	if v, ok := amiValue(b, "command"); ok {
@@ -207,7 +207,7 @@ func (a *amiStream) answer(b []byte) bool {
 		return string(v) == "Follows"
 	}
 	if v, ok := amiValue(b, "Privilege"); ok {
-		return named(v, "SMSCommand")
+		return httpNamed(v, "SMSCommand")
 	}
 	if !a.inside {
 		return false

@@ -119,7 +119,7 @@ func (h *httpHead) field(b []byte) {
 	}
 	name, value := b[:i], bytes.Trim(b[i+1:], " \t\r")
 	switch {
-	case named(name, "Content-Length"):
+	case httpNamed(name, "Content-Length"):
 		h.length = 0
 		for _, c := range value {
 			if c < '0' || c > '9' || h.length > 1<<40 {
@@ -131,22 +131,22 @@ func (h *httpHead) field(b []byte) {
 		if len(value) == 0 {
 			h.length = -1
 		}
-	case named(name, "Transfer-Encoding"):
-		h.chunked = named(value, "chunked")
-	case named(name, "Content-Type"):
-		h.json = len(value) >= 16 && named(value[:16], "application/json")
-	case named(name, "User-Agent"):
+	case httpNamed(name, "Transfer-Encoding"):
+		h.chunked = httpNamed(value, "chunked")
+	case httpNamed(name, "Content-Type"):
+		h.json = len(value) >= 16 && httpNamed(value[:16], "application/json")
+	case httpNamed(name, "User-Agent"):
 		h.browser = h.browser || bytes.HasPrefix(value, []byte("Mozilla/")) || bytes.HasPrefix(value, []byte("Opera/"))
-	case named(name, "Origin"), named(name, "Referer"), named(name, "Cookie"), named(name, "Accept-Language"),
-		named(name, "Upgrade"), named(name, "DNT"):
+	case httpNamed(name, "Origin"), httpNamed(name, "Referer"), httpNamed(name, "Cookie"), httpNamed(name, "Accept-Language"),
+		httpNamed(name, "Upgrade"), httpNamed(name, "DNT"):
 		h.browser = true
-	case len(name) > 4 && named(name[:4], "Sec-"):
+	case len(name) > 4 && httpNamed(name[:4], "Sec-"):
 		h.browser = true
-	case named(name, "Server"):
+	case httpNamed(name, "Server"):
 		if m := httpServer(value); m != "" {
 			h.maker = m
 		}
-	case named(name, "WWW-Authenticate"):
+	case httpNamed(name, "WWW-Authenticate"):
 		if string(value) == `Basic realm="AddPac"` {
 			h.maker = "AddPac"
 		}
@@ -163,7 +163,7 @@ func httpServer(v []byte) string {
 }
 
 // named compares without regard to the case of letters.
-func named(b []byte, name string) bool {
+func httpNamed(b []byte, name string) bool {
 	if len(b) != len(name) {
 		return false
 	}

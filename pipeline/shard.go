@@ -188,8 +188,13 @@ const (
 // dropped gives back what the framers of a stream hold.
 func (s *shard) dropped(st *packet.Stream) {
 	for _, state := range st.State {
-		if f, ok := state.(*follower); ok {
+		f, ok := state.(*follower)
+		switch {
+		case !ok:
+		case f.control == nil:
 			s.held -= f.sipHeld()
+		default:
+			f.control.Close()
 		}
 	}
 }
@@ -249,10 +254,7 @@ func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 		s.signalling(f, p, gap)
 		return
 	}
-	if f.control.Over() {
-		return
-	}
-	if gap > 0 {
+	if gap > 0 && !f.control.Over() {
 		f.control.Gap()
 	}
 	f.control.Push(p, s.onControl)
@@ -268,7 +270,11 @@ func (s *shard) follow(st *packet.Stream, p *packet.Packet) *follower {
 	case other != nil && other.sip != nil || sip.Looks(p.Payload):
 		return &follower{sip: &sip.Framer{}}
 	}
-	return &follower{control: s.control.NewStream()}
+	var peer *control.Stream
+	if other != nil {
+		peer = other.control
+	}
+	return &follower{control: s.control.NewStream(peer)}
 }
 
 // signalling takes a piece of SIP, plain or over WebSocket.
