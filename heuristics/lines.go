@@ -549,7 +549,7 @@ func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 			p.control = slices.Delete(p.control, weakest, weakest+1)
 		}
 	}
-	if !p.tap.counts(e) {
+	if !p.tap.counts(e) && !p.tap.marks(e) {
 		return
 	}
 	l.keep(p)

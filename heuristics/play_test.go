@@ -63,6 +63,9 @@ func (p *play) sighting(t testing.TB, id string) (exposure int64, seen bool) {
 	m := p.l.model
 	at := m.signals[m.index(id)].first
 	e := p.l.table[p.line].evidence
+	if e == nil {
+		return 0, false
+	}
 	return e.Exposure[at], e.Sighted[at]
 }
 

@@ -56,6 +56,7 @@ func signals() []signal {
 		channelsFull(),
 		clocksSignal(),
 		concurrencySignal(),
+		controlMarks(),
 		controlRecord(),
 		darkHousehold(),
 		holdOrTransfer(),
