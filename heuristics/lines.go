@@ -15,6 +15,7 @@ type Config struct {
 	Homes    *ident.Homes // tell which end of a call is the subscriber's; may be nil
 	MaxLines int          // lines with a profile, 200,000
 	Epoch    int64        // ns after which a line's counts are opened afresh, 28 days
+	Places   Places       // tells where controllers are; nil when no list was given
 	Tenancy  Tenancies    // since when lines are in the hands they are in; may be nil
 }
 
@@ -59,7 +60,7 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 	if c.Epoch == 0 {
 		c.Epoch = 28 * 24 * 60 * minute
 	}
-	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile), tap: &tap{tenancy: c.Tenancy}}
+	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile), tap: &tap{places: c.Places, tenancy: c.Tenancy}}
 	for i, s := range l.signals {
 		at := m.index(s.id)
 		if at < 0 {

@@ -80,6 +80,7 @@ type profile struct {
 type tap struct {
 	twoWay  bool      // both directions of some conversation
 	web     int64     // when ordinary traffic of anybody was first seen
+	places  Places    // may be nil
 	tenancy Tenancies // may be nil
 }
 

@@ -58,6 +58,7 @@ func signals() []signal {
 		concurrencySignal(),
 		controlMarks(),
 		controlRecord(),
+		controllerPlace(),
 		darkHousehold(),
 		holdOrTransfer(),
 		inboundFanout(),

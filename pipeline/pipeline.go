@@ -34,6 +34,7 @@ type Config struct {
 	Plan    *ident.Plan // numbering plan, China's when nil
 	// Ledgers says from which verdict on a finding comes with its ledger.
 	Ledgers heuristics.Verdict
+	Places  heuristics.Places // where controllers are; may be nil
 	Log     *zap.Logger // may be nil
 	Observe Observer    // may be nil
 }
@@ -91,7 +92,7 @@ func newRun(cfg Config) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := heuristics.NewLines(model, heuristics.Config{Homes: cfg.Homes})
+	lines, err := heuristics.NewLines(model, heuristics.Config{Homes: cfg.Homes, Places: cfg.Places})
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ func arrows() map[string][]string {
 		"control":    {"packet", "ident"},
 		"bpf":        {"capture", "rtp"},
 		"heuristics": {"ident", "sip", "rtp", "control"},
+		"places":     {"ident", "heuristics"},
 		"report":     {"heuristics", "ident"},
 		"pipeline":   {"ident", "capture", "packet", "sip", "rtp", "control", "bpf", "heuristics", "report"},
 		"evidence":   {"capture", "report"},
