@@ -2,8 +2,10 @@ package heuristics
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"simtrap/control"
 	"simtrap/ident"
 )
 
@@ -33,6 +35,23 @@ func messageFanout() signal {
 		},
 		unseen: func(*profile) string { return "" },
 	}
+}
+
+// ControlText takes a short message that a gateway's own protocol names the
+// recipient of. It counts where evidence of that protocol holds: then both ends
+// are shown to take part.
+func (l *Lines) ControlText(line ident.Line, up bool, server ident.Addr, target uint64, class ident.NumberClass, t int64) {
+	p := l.table[line]
+	if p == nil || !slices.ContainsFunc(p.control, func(e *control.Evidence) bool { return e.Peer == server && p.tap.counts(e) }) {
+		return
+	}
+	p = l.evident(line, t)
+	l.keep(p)
+	p.traits.ownTexts++
+	l.text(p, up, target, class)
+	p.activate(t)
+	p.dirty = true
+	l.judgeIfDue(p)
 }
 
 // text counts a short message between the line and its server.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"simtrap/control"
 	"simtrap/ident"
 	"simtrap/sip"
 )
@@ -67,4 +68,29 @@ func TestMessageFanoutSeparates(t *testing.T) {
 		}
 	}
 	lookalikes(t, "message-fanout", []int{60, 5, 0, 1, 40}, 1.7, "m2m-test-farm", "carrier-sbc")
+}
+
+// Messages that a gateway's own protocol tells of count where its evidence
+// does, and between these two ends alone.
+func TestMessagesByControl(t *testing.T) {
+	p := newPlay(testLines(t, Config{Homes: home(t)}))
+	p.l.ControlText(p.line, false, p.far, 1, ident.NumberMobile, p.now) // nothing known of either
+	p.evidence(&control.Evidence{}, 0, p.now)
+	for i := range uint64(10) {
+		p.l.ControlText(p.line, false, p.far, 100+i, ident.NumberMobile, p.now)
+	}
+	p.l.ControlText(p.line, false, addr("192.0.2.66"), 200, ident.NumberMobile, p.now)
+	if d := cmp.Diff([]uint32{10, 0, 0, 0, 0}, p.counts(t, "message-fanout")); d != "" {
+		t.Error(d)
+	}
+	// Evidence that nobody answered holds nothing, on a tap that sees both ways.
+	p = newPlay(testLines(t, Config{Homes: home(t)}))
+	p.l.TwoWay()
+	p.l.Control(p.line, &control.Evidence{Owner: p.line.Addr, Peer: p.far, Protocol: control.GoIPSMS, Role: control.RoleGateway, Sound: 9, First: p.now}, p.now)
+	p.l.ControlText(p.line, false, p.far, 1, ident.NumberMobile, p.now)
+	for i, n := range p.counts(t, "message-fanout") {
+		if n != 0 {
+			t.Errorf("category %d counts %d", i, n)
+		}
+	}
 }

@@ -116,6 +116,14 @@ func (n Number) Block() (key uint64, ok bool) {
 	return Hash(blockSeed, []byte(d[:len(d)-2])), true
 }
 
+// Hash is a keyed hash of the number as it is, for tables in memory.
+func (n Number) Hash(seed uint64) uint64 {
+	if n.s == "" {
+		return 0
+	}
+	return max(1, Hash(seed, []byte(n.s)))
+}
+
 const blockSeed = 0x2545f4914f6cdd1d
 
 func (i IMSI) IsZero() bool    { return i.s == "" }

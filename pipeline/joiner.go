@@ -17,6 +17,8 @@ import (
 // or lines: calls, streams and their binding, evidence, verdicts.
 type joiner struct {
 	homes    *ident.Homes
+	seed     uint64
+	plan     *ident.Plan
 	lines    *heuristics.Lines
 	tracker  *sip.Tracker
 	streams  *rtp.Streams
@@ -43,6 +45,10 @@ type joinStats struct{ messages, calls, streams, records uint64 }
 
 func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
 	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), media: newBindings(), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe}
+	j.seed, j.plan = cfg.Seed, cfg.Plan
+	if j.plan == nil {
+		j.plan, _ = ident.ParsePlan("") // the default plan cannot fail
+	}
 	j.tracker = sip.NewTracker(sip.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j)
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
 	return j
@@ -191,6 +197,21 @@ func (j *joiner) record(r *control.Record) {
 		if line, ok := j.line(e.Owner, e.Realm); ok {
 			j.lines.Control(line, e, r.Time)
 		}
+	}
+	if !r.Recipient.IsZero() && r.Sound {
+		j.text(r)
+	}
+}
+
+// text tells of a short message that a gateway's server hands it, or that it
+// passes on.
+func (j *joiner) text(r *control.Record) {
+	owner, peer, up := r.Dst, r.Src, false
+	if r.Sender == control.RoleGateway {
+		owner, peer, up = r.Src, r.Dst, true
+	}
+	if line, ok := j.line(owner, r.Realm); ok {
+		j.lines.ControlText(line, up, peer, r.Recipient.Hash(j.seed), j.plan.ClassOf(r.Recipient), r.Time)
 	}
 }
 

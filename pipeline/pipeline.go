@@ -35,8 +35,8 @@ type Config struct {
 	// Ledgers says from which verdict on a finding comes with its ledger.
 	Ledgers heuristics.Verdict
 	Places  heuristics.Places // where controllers are; may be nil
-	Log     *zap.Logger // may be nil
-	Observe Observer    // may be nil
+	Log     *zap.Logger       // may be nil
+	Observe Observer          // may be nil
 }
 
 // shards is fixed, so that tables are cut the same way whatever the number of
