@@ -266,6 +266,7 @@ func goipSwap(s *sim) {
 		})
 	}
 	b.keepalives(s.host("sms server", true))
+	s.arrivals(r, s.start+int64(time.Minute), 50*time.Second, func() { b.sms.bulk(r.IntN(n), 1+r.IntN(5)) })
 	spare := newCards(r, 4*n)
 	s.arrivals(r, s.start, 3*time.Minute, func() {
 		ch := &b.channels[r.IntN(n)]
@@ -280,4 +281,27 @@ func goipSwap(s *sim) {
 	})
 	b.start()
 	b.boot()
+}
+
+// bulk lets the server hand channel i a short message for some numbers
+// (research notes on gateways, section 2.1).
+func (x *smsServer) bulk(i, numbers int) {
+	dev, r := x.box.node, x.box.l.rng
+	own := dev.port(x.base+uint16(i), false)
+	up := x.s.flow(dev, own, x.server, x.port, protoUDP)
+	down := x.s.flow(x.server, x.port, dev, own, protoUDP)
+	id := 1000 + r.IntN(9000)
+	say := func(t int64, f *flow, format string, args ...any) int64 {
+		return x.s.send(t+int64(2*time.Millisecond), f, kindControl, fmt.Appendf(nil, format, args...))
+	}
+	t := say(x.s.now, down, "MSG %d 5 hello\n", id)
+	t = say(t, up, "PASSWORD %d\n", id)
+	t = say(t, down, "PASSWORD %d %s\n", id, x.secret)
+	for k := range numbers {
+		t = say(t, up, "SEND %d\n", id)
+		t = say(t, down, "SEND %d %d %s\n", id, k+1, mobile(r))
+		t = say(t+int64(between(r, 2*time.Second, 5*time.Second)), up, "OK %d %d\n", id, k+1)
+	}
+	t = say(t, down, "DONE %d\n", id)
+	say(t, up, "DONE %d\n", id)
 }

@@ -198,7 +198,7 @@ func (j *joiner) record(r *control.Record) {
 			j.lines.Control(line, e, r.Time)
 		}
 	}
-	if !r.Recipient.IsZero() && r.Sound {
+	if !r.Recipient.IsZero() {
 		j.text(r)
 	}
 }
