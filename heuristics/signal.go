@@ -49,6 +49,7 @@ func signals() []signal {
 	return []signal{
 		accountsSignal(),
 		callGaps(),
+		calleeOperators(),
 		calleeReciprocity(),
 		cameraMessages(),
 		cardRotation(),

@@ -14,8 +14,9 @@ type traits struct {
 	placed, reached keySet
 	placedCalls     int
 
-	blocks keySet    // called numbers without their last two digits
-	shapes [2]keySet // header shapes of what it answers calls with: 180, 183
+	blocks   keySet    // called numbers without their last two digits
+	operator string    // of the newest mobile number called
+	shapes   [2]keySet // header shapes of what it answers calls with: 180, 183
 
 	signed     int // supported calls whose far end names its software
 	switched   int // of these, a switch of note
