@@ -8,8 +8,8 @@ const (
 	transferSeen
 )
 
-// holdOrTransfer counts answered calls in which somebody was put on hold or
-// sent on, as people at desks do.
+// holdOrTransfer counts answered calls in which the line put the other end on
+// hold or sent it on, as people at desks do.
 func holdOrTransfer() signal {
 	return signal{
 		id: "hold-or-transfer",
@@ -17,13 +17,17 @@ func holdOrTransfer() signal {
 			if c.Answer == 0 {
 				return none
 			}
-			if c.Holds > 0 || c.Refers > 0 {
+			own := 0
+			if c.inbound {
+				own = 1
+			}
+			if c.HoldsBy[own] > 0 || c.RefersBy[own] > 0 {
 				return transferSeen
 			}
 			return transferNone
 		},
 		detail: func(_ *profile, n []uint32) string {
-			return fmt.Sprintf("%d of %s held or transferred", n[transferSeen], plural(sum(n), "answered call"))
+			return fmt.Sprintf("%d of %s held or transferred by the line", n[transferSeen], plural(sum(n), "answered call"))
 		},
 		unseen: func(*profile) string { return "" },
 	}

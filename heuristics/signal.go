@@ -62,6 +62,8 @@ func signals() []signal {
 		controllerPlace(),
 		darkHousehold(),
 		holdOrTransfer(),
+		hiddenFanout(),
+		hiddenSIP(),
 		inboundFanout(),
 		inboundShare(),
 		internalCalls(),

@@ -23,6 +23,8 @@ type agent struct {
 	codecs []*codec
 	media  *mediaHost
 	conns  map[*agent]*conn
+	// keystream scrambles what it says to agents that have the same.
+	keystream []byte
 }
 
 // newAgent gives the device a user agent. Agents of one device share media.
@@ -97,6 +99,9 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 			return c.sendFramed(t, a.side(to), b, a.s.noise)
 		}
 		return c.send(t, a.side(to), b)
+	}
+	if a.keystream != nil && to.keystream != nil {
+		b = scrambled(b, a.keystream)
 	}
 	f := a.s.flow(a.node, a.node.port(a.port, false), to.node, to.node.port(to.port, false), protoUDP)
 	return a.s.send(t, f, kindSIP, b)

@@ -19,12 +19,15 @@ type shard struct {
 	media   *rtp.Accounting
 	streams *packet.Streams
 	recent  [recentSize]recent
+	hidden  sip.HiddenTable
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
 	socket  sip.WebSocketStats
 	held    int // bytes that framers hold
 	twoWay  twoWay
 	meter   meter
+	limit   reportLimit
+	rtcp    rtp.RTCP // room for reading
 
 	*output         // of this epoch
 	spare   *output // for the next one
@@ -43,8 +46,10 @@ type output struct {
 	arenas    []*arena
 	messages  int // in the arenas
 	controls  []control.Record
+	hiddens   []sip.Hidden
 	intervals []rtp.Interval
 	metered   []metered
+	reports   []rtp.RTCP
 }
 
 // shardLosses counts what shards did not hand on.
@@ -54,6 +59,8 @@ type shardLosses struct {
 	truncated uint64 // SIP cut by a snap length, read as far as it goes
 	unframed  uint64 // unfinished messages on streams dropped for room
 	trailing  uint64 // datagrams with more in them than the message
+
+	reportsMany, reportsCut, reportsBroken, reportsReduced, reportsSecret uint64 // RTCP not read
 }
 
 type kind uint8
@@ -61,6 +68,8 @@ type kind uint8
 const (
 	kindMessage kind = iota
 	kindControl
+	kindRTCP
+	kindHidden
 )
 
 // record is one thing for the joiner; index says where in the shard's list.
@@ -139,7 +148,75 @@ func (s *shard) packet(p *packet.Packet) {
 		if !s.again(p) {
 			s.control.UDP(p, s.onControl)
 		}
+	default:
+		// Scrambled SIP may begin like anything, like RTCP too.
+		var h sip.Hidden
+		if s.hidden.Datagram(p, &h) {
+			s.hiddens = append(s.hiddens, h)
+			s.add(kindHidden, len(s.hiddens)-1)
+		} else if rtp.LooksRTCP(p.Payload) {
+			s.report(p)
+		}
 	}
+}
+
+// report reads one datagram of RTCP.
+func (s *shard) report(p *packet.Packet) {
+	if !s.limit.allow(p, s.seed) {
+		s.lost.reportsMany++
+		return
+	}
+	s.rtcp.Time = p.Time
+	s.rtcp.Flow = rtp.Flow{Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Realm: p.Realm, TapPort: p.TapPort}
+	switch rtp.ReadRTCP(p.Payload, p.Length, &s.rtcp) {
+	case rtp.RTCPRead:
+		s.output.reports = append(s.output.reports, s.rtcp)
+		s.add(kindRTCP, len(s.output.reports)-1)
+	case rtp.RTCPReduced:
+		s.lost.reportsReduced++
+	case rtp.RTCPEncrypted:
+		s.lost.reportsSecret++
+	case rtp.RTCPCut:
+		s.lost.reportsCut++
+	case rtp.RTCPBroken:
+		s.lost.reportsBroken++
+	}
+}
+
+// reportLimit bounds the RTCP that is read: of one flow, and of the shard, in a
+// second. A session sends one compound in five seconds or so (RFC 3550 section
+// 6.2), and a goodbye.
+type reportLimit struct {
+	second int64
+	all    int
+	flows  [256]struct {
+		hash   uint64
+		second int64
+		n      int
+	}
+}
+
+const (
+	maxReportsFlow  = 4
+	maxReportsShard = 2000
+)
+
+func (l *reportLimit) allow(p *packet.Packet, seed uint64) bool {
+	second := p.Time / 1e9
+	if second != l.second {
+		l.second, l.all = second, 0
+	}
+	h := p.Src.Hash(seed) ^ p.Dst.Hash(^seed) + uint64(p.SrcPort)<<16 + uint64(p.DstPort)
+	f := &l.flows[h>>32%256]
+	if f.hash != h || f.second != second {
+		f.hash, f.second, f.n = h, second, 0
+	}
+	if f.n >= maxReportsFlow || l.all >= maxReportsShard {
+		return false
+	}
+	f.n++
+	l.all++
+	return true
 }
 
 // again says whether the same datagram passed within the mirror window.
@@ -191,10 +268,10 @@ func (s *shard) dropped(st *packet.Stream) {
 		f, ok := state.(*follower)
 		switch {
 		case !ok:
-		case f.control == nil:
-			s.held -= f.sipHeld()
-		default:
+		case f.control != nil:
 			f.control.Close()
+		default:
+			s.held -= f.sipHeld()
 		}
 	}
 }
@@ -360,7 +437,8 @@ func (o *output) reset(room *arenas) {
 	room.put(o.arenas)
 	clear(o.arenas)
 	o.arenas, o.messages = o.arenas[:0], 0
-	o.records, o.controls, o.intervals = emptied(o.records), emptied(o.controls), emptied(o.intervals)
+	o.records, o.controls, o.intervals, o.reports = emptied(o.records), emptied(o.controls), emptied(o.intervals), emptied(o.reports)
+	o.hiddens = emptied(o.hiddens)
 	o.metered = emptied(o.metered)
 }
 

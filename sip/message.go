@@ -86,8 +86,14 @@ type SDP struct {
 	Audio      [2]Media // the first two m=audio lines
 	N          int      // how many of Audio are set
 	Video      bool     // an m=video line that is not refused
-	Image      bool     // an m=image line that is not refused: fax (ITU-T T.38 annex D)
 	ICE        bool     // addresses are told by candidates (RFC 8445), so that those of c= and m= may be void
+	Image      Socket   // of the first m=image line over udptl: T.38
+}
+
+// Socket is where a description wants media; Port 0 is none.
+type Socket struct {
+	Addr ident.Addr
+	Port uint16
 }
 
 // Media is one m=audio line with the c= line that governs it.
@@ -100,7 +106,33 @@ type Media struct {
 	N         int
 	Direction Direction
 	Ptime     uint16 // milliseconds, 0 when not told
+	// Encodings are what a=rtpmap names the Formats of the same place.
+	Encodings [12]Encoding
+	ICE       [3]Socket // the first candidates for RTP over UDP (RFC 8839)
+	NICE      int
 }
+
+// Encoding is an encoding name of a=rtpmap.
+type Encoding uint8
+
+const (
+	EncodingNone  Encoding = iota // not named
+	EncodingOther                 // not among these
+	EncodingPCMU
+	EncodingPCMA
+	EncodingG729
+	EncodingG723
+	EncodingGSM
+	EncodingEFR
+	EncodingILBC
+	EncodingG722
+	EncodingAMR
+	EncodingAMRWB
+	EncodingEVS
+	EncodingOpus
+	EncodingEvent // telephone-event (RFC 4733)
+	EncodingNoise // CN (RFC 3389)
+)
 
 // Format is one payload type and its clock rate in Hz (RFC 3551 section 6 for
 // the static ones, a=rtpmap for the others; 0 unknown).

@@ -45,6 +45,8 @@ type call struct {
 	forks     uint8     // how many of branches are set
 	ntags     uint8
 	opened    uint8 // which of tags opened a dialog, by bit
+	lives     uint8 // which of them a 2xx confirmed, and no BYE has ended
+	replaced  bool  // another call took it over
 	offers    offers
 	recent    [6]sighting
 	oldest    uint8 // of recent, the next to be overwritten
@@ -145,6 +147,9 @@ func (t *Tracker) startCall(p *packet.Packet, m *Message) int32 {
 		t.keepTag(i, t.text(m.To.Tag), 0)
 	}
 	t.numbers(c, m)
+	if len(m.Replaces) > 0 && m.Method == INVITE && m.Status == 0 {
+		c.Replaces = t.replaces(p, m)
+	}
 	c.tell(CallStarted)
 	return i
 }
@@ -371,6 +376,9 @@ func (t *Tracker) chosen(i int32, m *Message) {
 		}
 		c.opened |= 1 << k
 	}
+	if m.Status >= 200 && m.Status < 300 && c.phase != phaseClosing {
+		c.lives |= 1 << k
+	}
 }
 
 func (t *Tracker) requestInCall(c *call, m *Message, sender Side, repeat bool) {
@@ -395,6 +403,9 @@ func (t *Tracker) requestInCall(c *call, m *Message, sender Side, repeat bool) {
 	case BYE:
 		// A challenge without a status was inferred from an ACK with the INVITE's
 		// branch; some send that for a 2xx too, and a BYE then tells.
+		if !t.leaves(c, m) {
+			return
+		}
 		inferred := c.phase == phaseChallenged && c.final == 0
 		if inferred || c.phase == phaseOpen || c.phase == phaseCancelling || c.phase == phaseAnswered {
 			c.End, c.EndedBy = t.now, sender
@@ -402,7 +413,8 @@ func (t *Tracker) requestInCall(c *call, m *Message, sender Side, repeat bool) {
 		}
 	case REFER:
 		if !repeat {
-			c.Refers = increased(c.Refers)
+			k := sender - SideCaller
+			c.Refers, c.RefersBy[k] = increased(c.Refers), increased(c.RefersBy[k])
 		}
 	}
 }
@@ -440,7 +452,7 @@ func (c *call) retried(m *Message) {
 	c.phase = phaseOpen
 	c.forks = 0
 	c.final = 0
-	c.opened = 0
+	c.opened, c.lives = 0, 0
 	c.cancelled, c.EndedBy = false, SideNone
 }
 
@@ -550,7 +562,7 @@ func (c *call) ends481(method Method) bool {
 }
 
 func (t *Tracker) byeAnswered(c *call, m *Message, sender Side) {
-	if m.Status < 200 || m.Status == 401 || m.Status == 407 {
+	if m.Status < 200 || m.Status == 401 || m.Status == 407 || !t.leaves(c, m) {
 		return
 	}
 	switch c.phase {
@@ -617,12 +629,81 @@ func (t *Tracker) inviteRefused(c *call, m *Message) {
 	if c.forks > 0 && m.Status < 600 {
 		return // another branch may still answer
 	}
-	if !c.cancelled && (m.Status == 401 || m.Status == 407 || m.Status == 422) {
+	if !c.cancelled && again(m.Status) {
 		c.phase, c.since, c.final = phaseChallenged, t.now, m.Status
 		return
 	}
 	c.End, c.Cause = t.now, m.Status
 	c.phase, c.since = phaseFailed, t.now
+}
+
+// again says whether a caller that is answered so tries the same call once more:
+// with credentials, a longer session timer, or at the address that it is told
+// (RFC 3261 section 8.1.3.4). Where that is another host, it is another call.
+func again(status uint16) bool {
+	switch status {
+	case 401, 407, 422, 300, 301, 302, 305:
+		return true
+	}
+	return false
+}
+
+// leaves says whether the BYE m, or the response to one, ends the call. Where
+// dialogs of it are known it must be for one of them, and the last: of a forked
+// call that two answered, one is let go (RFC 3261 section 13.2.2.4).
+func (t *Tracker) leaves(c *call, m *Message) bool {
+	if c.lives == 0 {
+		return true
+	}
+	from, to := t.text(m.From.Tag), t.text(m.To.Tag)
+	k := -1
+	switch c.callerTag {
+	case from:
+		k = c.tag(to)
+	case to:
+		k = c.tag(from)
+	}
+	if k < 0 {
+		t.count.WrongTags++
+		return false
+	}
+	c.lives &^= 1 << k
+	return c.lives == 0
+}
+
+// replaces gives the ID of the call that INVITE m takes over, 0 for none. It
+// must be a dialog that its receiver has, and each is taken over once, so that
+// nobody can pass off many calls as one.
+func (t *Tracker) replaces(p *packet.Packet, m *Message) uint64 {
+	var l Leniency
+	n := spanValue(m.Replaces)
+	id, rest := ident.Hash(t.cfg.Seed+uint64(p.Realm), m.Replaces[:n]), m.Replaces[n:]
+	var from, to uint64
+	for more := true; more; {
+		var name, value []byte
+		name, value, rest, more = nextParam(rest, &l)
+		switch {
+		case is(name, "from-tag"):
+			from = t.text(value)
+		case is(name, "to-tag"):
+			to = t.text(value)
+		}
+	}
+	if from == 0 || to == 0 {
+		return 0
+	}
+	for _, key := range [...]uint64{dialogKey(id, from, to), dialogKey(id, to, from)} {
+		known := t.dialogs[key]
+		for _, i := range known.calls[:known.n] {
+			c := t.calls.at(i)
+			if has := p.Dst == c.Caller.Addr || p.Dst == c.Callee.Addr; !has || c.replaced || c.Replaces != 0 || c.phase == phaseOver {
+				continue
+			}
+			c.replaced = true
+			return c.ID
+		}
+	}
+	return 0
 }
 
 // tell notes an event of the message at hand.

@@ -8,14 +8,13 @@ type offers struct {
 	known   [2]bool   // it has described its media
 	held    [2]bool   // its last description puts the other end on hold
 	video   [2]bool   // its last description has a video line
-	image   [2]bool   // and a fax line
 	offered [2]uint32 // CSeq of its last request with a description
 	bare    [2]uint32 // and of its last one without: the response brings the offer
 	undo    *[2]undo  // nil until one changes what was agreed
 }
 
 // undo is how things stood before an offer inside the dialog, for the case that
-// the other end refuses it (RFC 3261 section 14.1).
+// the other end refuses it (RFC 3261 section 14.1), or knows no such dialog.
 type undo struct {
 	cseq  uint32 // of the request with the offer, 0 none
 	held  bool
@@ -48,7 +47,7 @@ func (c *call) describe(m *Message, sender Side) {
 	inside := c.Answer != 0 || c.Midway
 	offer := changes && m.Status == 0 || m.Status != 0 && o.bare[1-k] == m.CSeq && o.offered[1-k] != m.CSeq
 	if changes && m.Status == 0 {
-		if inside && len(m.To.Tag) > 0 && (o.undo == nil || o.undo[k].cseq != m.CSeq) {
+		if len(m.To.Tag) > 0 && (o.undo == nil || o.undo[k].cseq != m.CSeq) {
 			if o.undo == nil {
 				o.undo = new([2]undo)
 			}
@@ -56,9 +55,12 @@ func (c *call) describe(m *Message, sender Side) {
 		}
 		o.offered[k] = m.CSeq
 	}
-	o.video[k], o.image[k] = m.SDP.Video, m.SDP.Image
+	if m.SDP.Image.Port != 0 && c.Fax[k] != m.SDP.Image {
+		c.Fax[k] = m.SDP.Image
+		c.tell(CallMedia)
+	}
+	o.video[k] = m.SDP.Video
 	c.Video = c.Video || o.video[0] && o.video[1]
-	c.Fax = c.Fax || o.image[0] && o.image[1]
 	if m.SDP.N <= 0 {
 		return
 	}
@@ -69,7 +71,7 @@ func (c *call) describe(m *Message, sender Side) {
 	if offer {
 		held := told.holds(m.SDP.ICE)
 		if held && !o.held[k] && o.known[k] && inside {
-			c.Holds = increased(c.Holds)
+			c.Holds, c.HoldsBy[k] = increased(c.Holds), increased(c.HoldsBy[k])
 			if m.Status == 0 && o.undo != nil && o.undo[k].cseq == m.CSeq {
 				o.undo[k].hold = true
 			}
@@ -89,7 +91,7 @@ func (c *call) keepMedia(told *Media, s Side) {
 		// go, and the end listens where it did.
 		next.Addr = kept.Addr
 	}
-	if kept.Addr != next.Addr || kept.Port != next.Port || kept.Secure != next.Secure || kept.Formats != next.Formats {
+	if kept.Addr != next.Addr || kept.Port != next.Port || kept.Secure != next.Secure || kept.ICE != next.ICE || kept.Formats != next.Formats {
 		c.tell(CallMedia)
 	}
 	*kept = next
@@ -104,8 +106,9 @@ func (c *call) refused(m *Message, offerer Side) {
 	if u.cseq != m.CSeq || u.cseq == 0 {
 		return
 	}
-	if u.hold && c.Holds > 0 {
+	if k := offerer - SideCaller; u.hold && c.HoldsBy[k] > 0 && c.Holds > 0 {
 		c.Holds--
+		c.HoldsBy[k]--
 	}
 	c.offers.held[offerer-SideCaller] = u.held
 	c.keepMedia(&u.media, offerer)

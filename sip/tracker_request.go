@@ -53,9 +53,8 @@ func (t *Tracker) request(p *packet.Packet, m *Message) {
 }
 
 func (t *Tracker) requestExpired(i int32) {
-	q := *t.requests.at(i)
-	t.requests.remove(i)
-	if !q.done {
+	if q := t.requests.at(i); !q.done {
 		t.h.Request(&q.Request)
 	}
+	t.requests.remove(i)
 }
