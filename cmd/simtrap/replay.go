@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"simtrap/heuristics"
 	"simtrap/ident"
 	"simtrap/pipeline"
+	"simtrap/places"
 	"simtrap/report"
 )
 
@@ -28,6 +30,8 @@ type replayFlags struct {
 	workers                   int
 	oneIn                     uint64
 	numbering                 string
+	places, geo               []string
+	country                   string
 }
 
 func newReplay(t terminal) *cobra.Command {
@@ -70,7 +74,10 @@ was reported; 1 for anything that prevented the work; 2 for wrong usage.`, captu
 	s.StringArrayVar(&f.realms, "realm", nil, "spaces of inner addresses: `NAME[=SELECTOR]`, such as realm-a=vlan:100-199; may be repeated")
 	s.StringVar(&f.since, "since", "", "leave out frames before `TIME` (2026-11-23, \"2026-11-23 10:00\", RFC 3339; UTC unless it says otherwise)")
 	s.StringVar(&f.until, "until", "", "leave out frames at `TIME` and after")
-	s.StringVar(&f.numbering, "numbering", "cn", "numbering plan of the country: `cn|generic`")
+	s.StringVar(&f.numbering, "numbering", "cn", "numbering plan of the country, its `CC` in two letters (cn, th, gh ...), or generic")
+	s.StringArrayVar(&f.places, "places", nil, "where networks are: a `FILE` of lines PREFIX COUNTRY [hosting|isp|carrier] [ASN] [NAME]; may be repeated")
+	s.StringArrayVar(&f.geo, "geo", nil, "where networks are: a MaxMind database, `FILE`.mmdb; may be repeated")
+	s.StringVar(&f.country, "country", "", "country the tap stands in, its `CC` in two letters (default that of --numbering)")
 	s.Uint64Var(&f.oneIn, "one-in", 0, "print the probability of a box if one such line in `N` is; it changes no verdict")
 	s.StringVar(&f.authority, "authority", "", "write identities in clear under this authority, `TEXT` such as \"case 2026-114\"")
 	s.StringVar(&f.key, "key", "", "`FILE` of the pseudonym key, made if it is not there (default simtrap/key in the user's configuration folder)")
@@ -87,6 +94,7 @@ type replay struct {
 	config  pipeline.Config
 	capture capture.Options
 	report  report.Options
+	places  *places.Places // nil when no list was given
 }
 
 // parse checks the flags. Everything wrong with them is wrong usage, except
@@ -104,10 +112,13 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 		return nil, wrong("realm", err)
 	}
 	if f.numbering == "" {
-		return nil, wrong("numbering", errors.New("an empty text names no plan: want cn or generic"))
+		return nil, wrong("numbering", errors.New("an empty text names no plan: want the two letters of a country such as cn, or generic"))
 	}
 	if r.config.Plan, err = ident.ParsePlan(f.numbering); err != nil {
 		return nil, wrong("numbering", err)
+	}
+	if err := f.where(r, wrong, cmd.Flags().Changed("country")); err != nil {
+		return nil, err
 	}
 	if f.workers < 0 {
 		return nil, wrong("workers", fmt.Errorf("%d is below 0", f.workers))
@@ -163,6 +174,28 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 		Color: onTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}
 	return r, nil
+}
+
+// where opens what tells where controllers are.
+func (f *replayFlags) where(r *replay, wrong func(string, error) error, given bool) (err error) {
+	home := r.config.Plan.Region()
+	if given {
+		if home, err = places.Country(f.country); err != nil {
+			return wrong("country", err)
+		}
+	}
+	for _, x := range []struct {
+		flag  string
+		names []string
+	}{{"places", f.places}, {"geo", f.geo}} {
+		if slices.Contains(x.names, "") {
+			return wrong(x.flag, errors.New("an empty text names no file"))
+		}
+	}
+	if r.places, err = places.Open(f.places, f.geo, home); r.places != nil {
+		r.config.Places = r.places // a nil pointer would be no nil interface
+	}
+	return err
 }
 
 // newLog writes warnings, or everything, to standard error.
@@ -232,6 +265,7 @@ func (r *replay) write(result *pipeline.Result, files *capture.Files) error {
 	out := bufio.NewWriter(r.t.out)
 	findings := report.Select(r.flags.all, result.Findings)
 	summary := summarise(result, files.Counters())
+	summary.Losses = append(summary.Losses, report.Loss{Stage: "places", Reason: "addresses of which a damaged database could not tell", Count: r.places.Failed()})
 	damages := files.Damages()
 	var err error
 	if r.flags.json {
