@@ -29,7 +29,7 @@ func TestRealCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &watcher{tally{map[string]int{}, map[string]flowStats{}}, map[string]*[2]float64{}}
+	w := &watcher{tally{map[string]int{}, map[string]flowStats{}}}
 	r, err := pipeline.Run(context.Background(), f, pipeline.Config{Homes: homes, Observe: w})
 	if err != nil {
 		t.Fatal(err)

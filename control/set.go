@@ -7,12 +7,6 @@ import (
 	"simtrap/packet"
 )
 
-// Names of the protocols, as in Record.Protocol.
-const (
-	RSPRO  = "rspro"
-	GSMAMI = "gsm-ami"
-)
-
 // Protocol describes one control protocol.
 type Protocol struct {
 	Name       string // as in Record.Protocol
