@@ -38,7 +38,7 @@ func (l *Lines) judgeIfDue(p *profile) {
 // (its bound is e^0): after three calls to new mobiles every gateway that ends
 // calls of others stands above it for a while, licensed ones as well.
 func (p *profile) enough() bool {
-	if p.firstControl() != 0 {
+	if p.firstControl() != 0 || p.traits != nil && p.traits.textsSeen >= watchCalls {
 		return true
 	}
 	return p.voice() && max(p.accepted, p.unsignalled) >= watchCalls
@@ -57,7 +57,8 @@ func (l *Lines) judge(p *profile, final bool) {
 	l.settleLegs(p, final)
 	l.keep(p)
 	for i := range l.signals {
-		s, at := &l.signals[i], l.place[i]
+		s := &l.signals[i]
+		at := l.model.signals[l.place[i]].first
 		if s.static != nil && p.evidence.Static[at] == 0 {
 			if c := s.static(p, l.now); c >= 0 {
 				p.evidence.Static[at] = int8(c + 1)

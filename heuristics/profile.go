@@ -18,6 +18,7 @@ type profile struct {
 	first       int64
 	last        int64
 	evidence    *Evidence
+	traits      *traits  // there when evidence is
 	prev, next  *profile // in the table's order of interest
 	kept        bool     // has evidence of its own, see Lines.evict
 
@@ -86,7 +87,10 @@ type profile struct {
 
 // tap is what all lines share: what the tap has shown of itself.
 type tap struct {
-	twoWay bool // both directions of some conversation
+	twoWay  bool      // both directions of some conversation
+	web     int64     // when ordinary traffic of anybody was first seen
+	places  Places    // may be nil
+	tenancy Tenancies // may be nil
 }
 
 // openCall is a call of the line that is not over.
@@ -100,7 +104,7 @@ type openCall struct {
 	early    bool // before it answered
 	answer   int64
 	marks    []mark
-	room     [12]mark
+	room     [20]mark
 }
 
 // mark is one event that a call counts: place in the model and category.
@@ -111,6 +115,8 @@ type account struct {
 	account      ident.Account
 	socket       uint64
 	first, last  int64
+	usual        int64 // least time between refreshes
+	steady       int64 // since when it was never away
 }
 
 type peer struct {

@@ -103,6 +103,35 @@ func digits(b []byte) bool {
 // 19 or 20 digits carries one.
 func (i ICCID) Checked() bool { return len(i.s) >= 19 && Luhn([]byte(i.s)) }
 
+// Block is a hash of the number without its last two digits: the same for the
+// numbers that one subscriber is given in a row. ok is false for what is no
+// number of seven digits or more. It is for tables in memory, never for output.
+func (n Number) Block() (key uint64, ok bool) {
+	d := n.s
+	if len(d) > 0 && d[0] == '+' {
+		d = d[1:]
+	}
+	if len(d) < 7 {
+		return 0, false
+	}
+	for i := range len(d) {
+		if d[i] < '0' || d[i] > '9' {
+			return 0, false
+		}
+	}
+	return Hash(blockSeed, []byte(d[:len(d)-2])), true
+}
+
+// Hash is a keyed hash of the number as it is, for tables in memory.
+func (n Number) Hash(seed uint64) uint64 {
+	if n.s == "" {
+		return 0
+	}
+	return max(1, Hash(seed, []byte(n.s)))
+}
+
+const blockSeed = 0x2545f4914f6cdd1d
+
 func (i IMSI) IsZero() bool       { return i.s == "" }
 func (i IMEI) IsZero() bool       { return i.s == "" }
 func (i ICCID) IsZero() bool      { return i.s == "" }

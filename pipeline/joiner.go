@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"simtrap/control"
@@ -17,6 +18,8 @@ import (
 // or lines: calls, streams and their binding, evidence, verdicts.
 type joiner struct {
 	homes    *ident.Homes
+	seed     uint64
+	plan     *ident.Plan
 	lines    *heuristics.Lines
 	tracker  *sip.Tracker
 	streams  *rtp.Streams
@@ -34,6 +37,7 @@ type joiner struct {
 	intervals []rtp.Interval // that wait for their time, in order
 	fresh     []rtp.Interval
 	spare     []rtp.Interval // room for the next merge
+	metered   households
 	stats     joinStats
 
 	feed      *sessions.Feed // may be nil
@@ -48,6 +52,10 @@ type joinStats struct{ messages, calls, streams, records uint64 }
 
 func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
 	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), unbound: make(map[socket][]*rtp.Stream), media: newBindings(), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe, feed: cfg.Sessions, realms: &cfg.Realms}
+	j.seed, j.plan = cfg.Seed, cfg.Plan
+	if j.plan == nil {
+		j.plan, _ = ident.ParsePlan("") // the default plan cannot fail
+	}
 	j.tracker = sip.NewTracker(sip.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j)
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
 	j.streams.Fax = j.media.fax
@@ -79,6 +87,7 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.seq, b.seq), cmp.Compare(a.shard, b.shard), cmp.Compare(a.index, b.index))
 	})
 	j.merge()
+	j.metered.add(all)
 	done := 0
 	for i := range j.order {
 		r := &j.order[i]
@@ -175,6 +184,7 @@ func (j *joiner) turn(t int64) {
 	j.tracker.Advance(t)
 	j.streams.Advance(t - intervalLag)
 	j.media.advance(t)
+	j.metered.play(j.lines, t)
 }
 
 func (j *joiner) message(p *packet.Packet, m *sip.Message) {
@@ -211,6 +221,21 @@ func (j *joiner) record(r *control.Record) {
 		if line, ok := j.line(e.Owner, e.Realm); ok {
 			j.lines.Control(line, e, r.Time)
 		}
+	}
+	if !r.Recipient.IsZero() {
+		j.text(r)
+	}
+}
+
+// text tells of a short message that a gateway's server hands it, or that it
+// passes on.
+func (j *joiner) text(r *control.Record) {
+	owner, peer, up := r.Dst, r.Src, false
+	if r.Sender == control.RoleGateway {
+		owner, peer, up = r.Src, r.Dst, true
+	}
+	if line, ok := j.line(owner, r.Realm); ok {
+		j.lines.ControlText(line, up, peer, r.Recipient.Hash(j.seed), j.plan.ClassOf(r.Recipient), r.Time)
 	}
 }
 
@@ -435,6 +460,7 @@ func (j *joiner) finish(all *[shards]*output, now int64) {
 		j.interval(&j.intervals[i])
 	}
 	j.intervals = nil
+	j.metered.play(j.lines, math.MaxInt64)
 	j.lines.Closing()
 	j.tracker.Flush()
 	j.streams.Flush()

@@ -106,6 +106,7 @@ func newRun(cfg Config) (*run, error) {
 	r := &run{cfg: cfg, arenas: &arenas{}}
 	for i := range r.shards {
 		r.shards[i] = newShard(cfg.Seed, r.arenas)
+		r.shards[i].meter.homes = cfg.Homes
 	}
 	for i := range min(cfg.Workers, shards) {
 		r.workers = append(r.workers, newWorker(i, min(cfg.Workers, shards), &r.cfg, &r.shards))

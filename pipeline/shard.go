@@ -25,6 +25,7 @@ type shard struct {
 	socket  sip.WebSocketStats
 	held    int // bytes that framers hold
 	twoWay  twoWay
+	meter   meter
 	limit   reportLimit
 	rtcp    rtp.RTCP // room for reading
 	origins origins
@@ -48,6 +49,7 @@ type output struct {
 	controls  []control.Record
 	hiddens   []sip.Hidden
 	intervals []rtp.Interval
+	metered   []metered
 	reports   []rtp.RTCP
 }
 
@@ -106,6 +108,8 @@ func newShard(seed uint64, room *arenas) *shard {
 	s := &shard{seed: seed, room: room, control: control.New(), output: &output{}, spare: &output{}}
 	s.media = rtp.NewAccounting(rtp.Config{Seed: seed}, s.interval)
 	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: maxStreams, Dropped: s.dropped}, s.interesting)
+	s.meter.seed = seed
+	s.meter.emit = func(e *metered) { s.output.metered = append(s.output.metered, *e) }
 	s.onMessage = s.framed
 	s.onControl = s.controlRecord
 	return s
@@ -122,6 +126,7 @@ func (s *shard) packet(p *packet.Packet) {
 	if !s.twoWay.known {
 		s.twoWay.packet(p, s.seed)
 	}
+	s.meter.packet(p)
 	if p.Proto == packet.TCP {
 		if p.Flags&packet.SYN != 0 {
 			s.origins.handshake(p, s.seed)
@@ -436,11 +441,13 @@ func (s *shard) interval(iv *rtp.Interval) {
 func (s *shard) sweep(now int64) {
 	s.now = max(s.now, now)
 	s.media.Sweep(now)
+	s.meter.sweep(now)
 }
 
 func (s *shard) flush() {
 	s.streams.Flush(&packet.Packet{Time: s.now, Seq: s.seq, Source: s.source}, s.tcp)
 	s.media.Flush()
+	s.meter.flush()
 }
 
 // swap gives what was emitted and goes on with the spare, emptied.
@@ -459,6 +466,7 @@ func (o *output) reset(room *arenas) {
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals, o.reports = emptied(o.records), emptied(o.controls), emptied(o.intervals), emptied(o.reports)
 	o.hiddens = emptied(o.hiddens)
+	o.metered = emptied(o.metered)
 }
 
 func emptied[T any](list []T) []T {
