@@ -37,6 +37,9 @@ type Options struct {
 
 	// Color asks for terminal colours.
 	Color bool
+
+	// Language is what people read; JSON is English.
+	Language Language
 }
 
 // line gives the name of a line: its address, behind the realm's name if it

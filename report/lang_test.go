@@ -1,0 +1,154 @@
+package report
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"simtrap/heuristics"
+)
+
+// TestChineseKnowsEveryCase holds that every sentence of every case, and what
+// the table and the page make of it, has a Chinese pattern.
+func TestChineseKnowsEveryCase(t *testing.T) {
+	files, _ := filepath.Glob("../cases/*/expected.json")
+	if len(files) == 0 {
+		t.Fatal("no cases")
+	}
+	zh := newTranslator(Chinese)
+	told := make(map[string]bool)
+	know := func(where, s string) {
+		if s == "" || told[s] {
+			return
+		}
+		told[s] = true
+		if out, ok := zh.try(s, 4); !ok {
+			t.Errorf("%s: no Chinese for %q (%q): add its pattern to zh.go", where, s, out)
+		}
+	}
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc := bufio.NewScanner(f)
+		sc.Buffer(nil, 1<<24)
+		for sc.Scan() {
+			var x struct {
+				Verdict, Nearest string
+				Device           struct {
+					Vendor, Model string
+					Channels      int
+				}
+				Controllers []struct{ Role string }
+				Calls       struct {
+					Inbound, Outbound, Answered, Verified, Streams int
+					PeakConcurrent                                 int `json:"peak_concurrent"`
+					DistinctCalled                                 int `json:"distinct_called"`
+					TalkSeconds                                    int `json:"talk_seconds"`
+				}
+				Signals []struct{ Family, Against, Detail string }
+				Unseen  []string
+			}
+			if err := json.Unmarshal(sc.Bytes(), &x); err != nil {
+				t.Fatal(err)
+			}
+			know(name, x.Verdict)
+			know(name, x.Nearest)
+			know(name, device(heuristics.Device(x.Device)))
+			know(name, calls(heuristics.Calls{Inbound: x.Calls.Inbound, Outbound: x.Calls.Outbound, Answered: x.Calls.Answered, Verified: x.Calls.Verified,
+				Streams: x.Calls.Streams, PeakConcurrent: x.Calls.PeakConcurrent, DistinctCalled: x.Calls.DistinctCalled, TalkSeconds: x.Calls.TalkSeconds}))
+			for _, c := range x.Controllers {
+				know(name, c.Role)
+			}
+			for _, s := range x.Signals {
+				know(name, s.Detail)
+				know(name, s.Family)
+				know(name, s.Against)
+				know(name, s.Detail+" ("+s.Family+")")
+			}
+			for _, u := range x.Unseen {
+				know(name, u)
+			}
+		}
+		if err := sc.Err(); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	if len(told) < 100 {
+		t.Errorf("only %d sentences were looked at", len(told))
+	}
+	for v := heuristics.None; v <= heuristics.Case; v++ {
+		for _, proof := range []bool{false, true} {
+			know("verdict", inWords(&heuristics.Finding{Verdict: v, Proof: proof}))
+			know("verdict", v.String())
+		}
+	}
+}
+
+func TestTranslate(t *testing.T) {
+	zh := newTranslator(Chinese)
+	for _, c := range []struct {
+		in, want string
+		ok       bool
+	}{
+		{"1 account on 1 private socket", "1 个账号位于 1 个内网套接字", true},
+		{"1,103 accounts on 2 private sockets", "1,103 个账号位于 2 个内网套接字", true},
+		{"113 calls received: 111 for ever-new mobiles, 2 for new landlines", "收到 113 个呼叫：111 个打给不断更换的手机号，2 个打给新的固定电话", true},
+		{`calls itself "a, b; up to 3 calls at once (c)"`, `自称 "a, b; up to 3 calls at once (c)"`, true},
+		{"no call signalling: who calls whom is not known", "未见呼叫信令：不知道谁呼叫谁", true},
+		{"2 h 10 min", "2 小时 10 分", true},
+		{"198.51.100.9 (sms-server)", "198.51.100.9（短信服务器）", true},
+		{"8 of 8 messages were read", "", false},
+		{"8 calls receives: 1 for ever-new mobiles", "", false},
+		{"no call signalling: who pays is not known", "", false},
+		{"2 in, 1 out, 3 h 4 min of talk", "呼入 2，呼出 1，通话 3 小时 4 分", true},
+		{"IMSI 46000~1, number cn-mobile~2", "IMSI 46000~1，号码 cn-mobile~2", true},
+		{"", "", true},
+	} {
+		got, ok := zh.try(c.in, 4)
+		if ok != c.ok || ok && got != c.want {
+			t.Errorf("%q: %q, %v; want %q, %v", c.in, got, ok, c.want, c.ok)
+		}
+	}
+	// What nobody can translate stays as it is, whatever its length.
+	for _, s := range []string{"words nobody knows", strings.Repeat("a, ", 5000), strings.Repeat("((((", 5000), "\xff\x00 %s"} {
+		if got := zh.text(s); got != s {
+			t.Errorf("%.40q became %.40q", s, got)
+		}
+	}
+	if got := (*translator)(nil).text("up to 3 calls at once"); got != "up to 3 calls at once" {
+		t.Errorf("English became %q", got)
+	}
+	// Every entry has all the holes it names, and none twice.
+	seen := make(map[string]bool)
+	for _, e := range chinese() {
+		if seen[e[0]] {
+			t.Errorf("%q stands there twice", e[0])
+		}
+		seen[e[0]] = true
+		holes := strings.Count(e[0], "%d") + strings.Count(e[0], "%s") + strings.Count(e[0], "%q") + strings.Count(e[0], "%w") + strings.Count(e[0], "%c")
+		for i := 1; i <= 9; i++ {
+			if n := strings.Count(e[1], "{"+string(rune('0'+i))+"}"); n != 1 && i <= holes || n != 0 && i > holes {
+				t.Errorf("%q: {%d} stands %d times in %q", e[0], i, n, e[1])
+			}
+		}
+	}
+}
+
+func TestParseLanguage(t *testing.T) {
+	for in, want := range map[string]Language{"en": English, "zh": Chinese, "zh-CN": Chinese, "zh_CN.UTF-8": Chinese, "EN": English} {
+		if got, err := ParseLanguage(in); err != nil || got != want {
+			t.Errorf("%q: %v, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", "fr", "zh-TW", "english"} {
+		if got, err := ParseLanguage(in); err == nil {
+			t.Errorf("%q: %v", in, got)
+		}
+	}
+}
