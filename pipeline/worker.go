@@ -69,7 +69,7 @@ func (w *worker) decode(b *capture.Batch, i int, p *packet.Packet) packet.Result
 // locate sets the packet's realm, which may hang on tunnels found only now.
 func (w *worker) locate(p *packet.Packet) {
 	if len(w.realms.rules) > 0 {
-		p.Realm = w.realms.of(p)
+		p.Realm = w.realms.Of(p)
 	}
 }
 

@@ -54,6 +54,9 @@ func (o *Options) line(l ident.Line) string {
 	return l.Prefix()
 }
 
+// LineName gives the name of a line as it stands in everything written.
+func (o *Options) LineName(l ident.Line) string { return o.line(l) }
+
 func (o *Options) number(n ident.Number) string {
 	class := ""
 	if o.Class != nil && !n.IsZero() {

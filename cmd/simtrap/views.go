@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 
 	"simtrap/capture"
+	"simtrap/evidence"
 	"simtrap/heuristics"
 	"simtrap/ident"
 	"simtrap/pipeline"
@@ -81,6 +83,9 @@ func (r *replay) views(ctx context.Context, paths []string, result *pipeline.Res
 			return err
 		}
 	}
+	if r.flags.writeLines != "" {
+		return r.cut(ctx, paths, result)
+	}
 	return nil
 }
 
@@ -125,6 +130,73 @@ func (r *replay) page(ctx context.Context, paths []string, result *pipeline.Resu
 		return fmt.Errorf("--html: %w", err)
 	}
 	return nil
+}
+
+// cut writes the packets of each suspect line, as far as they are headers.
+func (r *replay) cut(ctx context.Context, paths []string, result *pipeline.Result) error {
+	var lines []ident.Line
+	for _, f := range report.Select(false, result.Findings) {
+		if !slices.Contains(lines, f.Line) {
+			lines = append(lines, f.Line)
+		}
+	}
+	dir := r.flags.writeLines
+	if len(lines) == 0 {
+		r.note("no line at watch or above: nothing is written to " + dir)
+		return nil
+	}
+	cutter, err := evidence.NewCutter(dir, lines, evidence.Options{
+		Homes: r.config.Homes, Realm: r.config.Realms.Of, Name: r.report.LineName,
+		Authority: r.report.Names.Authority(), Version: version(debug.ReadBuildInfo()),
+		First: result.Stats.First, Last: result.Stats.Last, Force: r.flags.force,
+	})
+	if err != nil {
+		return fmt.Errorf("--write-lines: %w", err)
+	}
+	err = r.again(paths, "another reading, for --write-lines: ", func(source *counted) error {
+		for {
+			b, err := source.Next(ctx)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			cutter.Batch(b)
+			b.Release()
+		}
+	})
+	if err != nil {
+		cutter.Abort()
+		return err
+	}
+	if err := cutter.Close(); err != nil {
+		return fmt.Errorf("--write-lines: %w", err)
+	}
+	n := &cutter.Counters
+	text := fmt.Sprintf("%d packets of %d lines written to %s, without what they carry", n.Packets, cutter.Lines(), dir)
+	for _, left := range []struct {
+		n    uint64
+		what string
+	}{
+		{n.Messages, "with their SIP message"},
+		{uint64(len(lines) - cutter.Lines()), "lines left out, the least suspect"},
+		{n.Outer, "fragments of tunnels left out"},
+		{n.Unplaced, "packets left out: the end of their headers is not known"},
+	} {
+		if left.n > 0 {
+			text += fmt.Sprintf("; %d %s", left.n, left.what)
+		}
+	}
+	r.note(text)
+	return nil
+}
+
+// note says something that is no warning.
+func (r *replay) note(text string) {
+	if !r.flags.quiet {
+		r.t.say(text)
+	}
 }
 
 // writeFile writes a file whole or not at all. It may name people, so that only

@@ -34,7 +34,7 @@ func arrows() map[string][]string {
 		"heuristics": {"ident", "sip", "rtp", "control"},
 		"report":     {"heuristics", "ident"},
 		"pipeline":   {"ident", "capture", "packet", "sip", "rtp", "control", "bpf", "heuristics", "report"},
-		"evidence":   {"capture", "report"},
+		"evidence":   {"ident", "capture", "packet", "sip", "report"},
 		"match":      {"report"},
 		"sensor":     {"pipeline", "evidence"},
 		"hub":        {"report", "evidence", "match"},
