@@ -83,6 +83,10 @@ was reported; 1 for anything that prevented the work; 2 for wrong usage.`, captu
 	s.IntVar(&f.workers, "workers", 0, "decoders at work at once, `N`; 0 for one per processor. The output is the same for any number")
 	s.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no summary")
 	s.BoolVarP(&f.verbose, "verbose", "v", false, "log what is done")
+	complete(cmd, "lang", "en", "zh")
+	complete(cmd, "numbering", "cn", "generic")
+	cmd.MarkFlagFilename("html", "html")
+	cmd.MarkFlagDirname("write-lines")
 	return cmd
 }
 
@@ -140,26 +144,10 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 	if f.key == "" && cmd.Flags().Changed("key") {
 		return nil, wrong("key", errors.New("an empty text names no file"))
 	}
+	if r.capture, err = span(cmd, f.since, f.until); err != nil {
+		return nil, err
+	}
 	r.capture.Stdin = interruptible(cmd.Context(), t.in)
-	limit := func(flag, text string) (*int64, error) {
-		if !cmd.Flags().Changed(flag) {
-			return nil, nil
-		}
-		at, err := parseWhen(text)
-		if err != nil {
-			return nil, wrong(flag, err)
-		}
-		return &at, nil
-	}
-	if r.capture.Since, err = limit("since", f.since); err != nil {
-		return nil, err
-	}
-	if r.capture.Until, err = limit("until", f.until); err != nil {
-		return nil, err
-	}
-	if since, until := r.capture.Since, r.capture.Until; since != nil && until != nil && *since >= *until {
-		return nil, wrong("until", fmt.Errorf("%s is not after --since %s", f.until, f.since))
-	}
 	r.config.Log = newLog(t, f.verbose)
 	if !f.all {
 		r.config.Ledgers = heuristics.Watch
@@ -284,14 +272,19 @@ func (r *replay) write(result *pipeline.Result, files *capture.Files) error {
 			return err
 		}
 	}
+	r.t.damaged(damages)
+	return nil
+}
+
+// damaged says what was wrong with inputs.
+func (t terminal) damaged(damages []capture.Damage) {
 	for i := range damages {
 		if i == maxDamages {
-			r.t.say(fmt.Sprintf("and %d more damaged inputs", len(damages)-maxDamages))
+			t.say(fmt.Sprintf("and %d more damaged inputs", len(damages)-maxDamages))
 			break
 		}
-		r.t.say(damages[i].Error())
+		t.say(damages[i].Error())
 	}
-	return nil
 }
 
 // summarise puts the losses of reading before those of the stages behind it.

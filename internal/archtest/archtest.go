@@ -34,6 +34,7 @@ func arrows() map[string][]string {
 		"heuristics": {"ident", "sip", "rtp", "control"},
 		"report":     {"heuristics", "ident"},
 		"pipeline":   {"ident", "capture", "packet", "sip", "rtp", "control", "bpf", "heuristics", "report"},
+		"dissect":    {"ident", "capture", "packet", "sip", "rtp", "control", "heuristics", "report", "pipeline"},
 		"evidence":   {"ident", "capture", "packet", "sip", "report"},
 		"match":      {"report"},
 		"sensor":     {"pipeline", "evidence"},
