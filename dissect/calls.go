@@ -61,7 +61,7 @@ const (
 	settle = rtp.Silence + 3*rtp.Length
 	// maxWaiting bounds what waits; then calls are told before their streams.
 	maxWaiting   = 1 << 16
-	maxOfOneCall = 32      // streams
+	maxOfOneCall = 32 // streams
 )
 
 func (l *listener) advance(t int64) {
@@ -119,7 +119,7 @@ func (l *listener) Record(r *control.Record) {
 	l.t.tell(&record{
 		Kind: "record", Time: stamp(r.Time), ns: r.Time, Src: socket(r.Src, r.SrcPort), Dst: socket(r.Dst, r.DstPort), Transport: transport(r.TCP),
 		Protocol: r.Protocol, Vendor: clean(r.Vendor), Record: kind(r.Kind), Sender: r.Sender.String(), Sound: r.Sound, Reply: r.Reply, Channel: r.Channel,
-		IMSI: names.IMSI(r.IMSI), IMEI: names.IMEI(r.IMEI), ICCID: names.ICCID(r.ICCID), Number: l.t.number(r.Number), Authority: names.Authority(),
+		IMSI: names.IMSI(r.IMSI), IMEI: names.IMEI(r.IMEI), ICCID: names.ICCID(r.ICCID), Number: l.t.number(r.Number), Authority: l.t.authority,
 	})
 }
 
@@ -146,7 +146,7 @@ func (l *listener) Registration(r *sip.Registration) {
 	e := &registration{
 		Kind: "registration", Time: stamp(r.Last), ns: r.Last, Account: clean(l.t.o.Names.Account(r.Account)), Client: party(r.Client), Registrar: party(r.Registrar),
 		Expires: r.Expires, Requests: r.Requests, Accepted: r.Accepted, Refused: r.Refused, Interval: float64(r.Interval) / 1e9, Removed: r.Removed,
-		Agent: l.t.agent(r.UserAgent), Authority: l.t.o.Names.Authority(),
+		Agent: l.t.agent(r.UserAgent), Authority: l.t.authority,
 	}
 	if !r.ContactHost.IsZero() {
 		e.Contact = clean(l.t.o.Names.Text("contact", socket(r.ContactHost, r.ContactPort)))
@@ -170,7 +170,7 @@ func (l *listener) Stream(s *rtp.Stream, ended bool) {
 	}
 	if l.t.o.What == Streams && l.t.concerns(s.Flow.Src, s.Flow.Dst) && (l.t.o.Call == 0 || l.t.o.Call == s.Call) {
 		e := tellStream(s)
-		e.Authority = l.t.o.Names.Authority()
+		e.Authority = l.t.authority
 		l.t.tell(e)
 	}
 }
@@ -224,7 +224,7 @@ func (t *teller) call(c *sip.Call, id string) *call {
 		Invite: stamp(c.Invite), Trying: stamp(c.Trying), Ringing: stamp(c.Ringing), Progress: stamp(c.Progress), Answer: stamp(c.Answer), Ack: stamp(c.Ack),
 		End: stamp(c.End), Last: stamp(c.Last), Status: c.Cause, EndedBy: [...]string{"", "caller", "callee"}[min(c.EndedBy, 2)], Verified: c.Verified, Midway: c.Midway,
 		CallerMedia: t.media(&c.CallerMedia), CalleeMedia: t.media(&c.CalleeMedia), CallerAgent: t.agent(c.UserAgent[0]), CalleeAgent: t.agent(c.UserAgent[1]),
-		Retransmits: c.Retransmits, Reinvites: c.Reinvites, Refers: c.Refers, Holds: c.Holds, Forks: c.Forks, Timer: c.Timer, Authority: t.o.Names.Authority(),
+		Retransmits: c.Retransmits, Reinvites: c.Reinvites, Refers: c.Refers, Holds: c.Holds, Forks: c.Forks, Timer: c.Timer, Authority: t.authority,
 	}
 	switch c.Seen {
 	case sip.SeenRequest:

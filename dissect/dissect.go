@@ -67,13 +67,15 @@ type teller struct {
 	err     error
 	stop    func() // called once, on the first error
 	numbers [ident.NumberBuffer]byte
+
+	authority string
 }
 
 func newTeller(w io.Writer, o Options, stop func()) *teller {
 	if o.Plan == nil {
 		o.Plan, _ = ident.ParsePlan("")
 	}
-	return &teller{o: o, w: bufio.NewWriterSize(w, 64<<10), stop: stop}
+	return &teller{o: o, w: bufio.NewWriterSize(w, 64<<10), stop: stop, authority: clean(o.Names.Authority())}
 }
 
 // event is something to tell: as an object, or in lines of text. Every text in
@@ -130,7 +132,7 @@ func clean(s string) string {
 
 // agent is a User-Agent without what may be a serial number.
 func (t *teller) agent(s string) string {
-	if t.o.Names.Authority() == "" {
+	if t.authority == "" {
 		s = heuristics.MaskSerials(s)
 	}
 	return clean(s)

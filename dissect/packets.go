@@ -154,7 +154,7 @@ func (w *walker) tell(e *wire, p *packet.Packet) {
 	}
 	e.ns, e.Frame = w.packet.Time, w.frame
 	e.Time = stamp(e.ns)
-	e.Authority = w.t.o.Names.Authority()
+	e.Authority = w.t.authority
 	w.t.tell(e)
 }
 
