@@ -74,7 +74,6 @@ Exit status: as replay's.`,
 	s.StringVar(&f.numbering, "numbering", "cn", "numbering plan of the country: `cn|generic`")
 	s.StringVar(&f.authority, "authority", "", "write identities in clear under this authority, `TEXT` such as \"case 2026-114\"")
 	s.StringVar(&f.key, "key", "", "`FILE` of the pseudonym key, made if it is not there (default simtrap/key in the user's configuration folder)")
-	cmd.MarkFlagsMutuallyExclusive("calls", "packets", "streams", "records", "registrations")
 	complete(cmd, "numbering", "cn", "generic")
 	return cmd
 }
@@ -84,10 +83,15 @@ func (f *dissectFlags) parse(cmd *cobra.Command, t terminal) (o dissect.Options,
 	wrong := func(flag string, err error) error {
 		return &usageError{cmd, fmt.Errorf("--%s: %w", flag, err)}
 	}
+	modes := 0
 	for i, on := range f.modes {
 		if on {
 			o.What = dissect.What(i)
+			modes++
 		}
+	}
+	if modes > 1 {
+		return o, in, &usageError{cmd, errors.New("--calls, --packets, --streams, --records and --registrations exclude each other")}
 	}
 	o.JSON, o.All = f.json, f.all
 	if o.All && o.What != dissect.Packets {
