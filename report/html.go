@@ -8,6 +8,7 @@ import (
 	"html"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -291,6 +292,12 @@ func (b *page) finding(p *Page, i int) {
 		b.term("Calls", b.tr(s))
 	}
 	b.term("Time", b.tr(span(f.First, f.Last)))
+	for i := range f.Signals {
+		if f.Signals[i].ID == proofID {
+			b.term("Proof", b.tr(f.Signals[i].Detail))
+			break
+		}
+	}
 	b.raw("</dl>\n")
 	b.waterfall(f, id)
 	var a *Activity
@@ -403,6 +410,9 @@ func (b *page) losses(s *Summary) {
 	b.raw("</section>\n")
 }
 
+// proofID is the signal under which package heuristics tells of proof.
+const proofID = "proof"
+
 // sane keeps nats within what can be drawn.
 func sane(v float64) float64 {
 	if math.IsNaN(v) {
@@ -442,7 +452,10 @@ func stair(list []reason, whole float64, of func(*reason) (float64, bool)) (step
 // waterfall draws the ledger: from 0 the nats of each reason, the rest, and the
 // whole, against the nearest lookalike and against a home.
 func (b *page) waterfall(f *heuristics.Finding, id string) {
-	list := ledger(f)
+	// Proof is a rule beside the score: it adds no nats.
+	scored := *f
+	scored.Signals = slices.DeleteFunc(slices.Clone(f.Signals), func(r heuristics.Row) bool { return r.ID == proofID })
+	list := ledger(&scored)
 	if len(list) == 0 {
 		return
 	}

@@ -134,12 +134,14 @@ func checkPage(t testing.TB, page []byte) {
 func TestPage(t *testing.T) {
 	s := &Summary{Frames: 2017, Bytes: 1 << 20, Calls: 3, First: start.UnixNano(), Last: start.Add(time.Hour).UnixNano(),
 		Losses: []Loss{{"decode", "ipv4 header cut", 3}}, Damages: []error{errors.New("a.pcap: offset 3: <cut>")}}
-	page := &Page{Inputs: []string{"a.pcap", "<b>.pcap"}, Version: "1.2", Summary: s, Findings: []heuristics.Finding{box()}, Activity: func(ident.Line) *Activity { return activity(20) }}
+	proven := box()
+	proven.Signals = append(proven.Signals, heuristics.Row{ID: proofID, Family: "control", Against: home, Detail: "819 answered records over 1496 s, 8 channels or cards"})
+	page := &Page{Inputs: []string{"a.pcap", "<b>.pcap"}, Version: "1.2", Summary: s, Findings: []heuristics.Finding{proven}, Activity: func(ident.Line) *Activity { return activity(20) }}
 	got := writePage(t, page, options(""))
 	for _, want := range []string{
 		`<html lang="en">`, "default-src 'none'", "203.0.113.7", "case by proof", "2026-11-23 10:00:02 to 12:10:44 UTC", "&lt;b&gt;.pcap", "1 kind of loss, 1 damaged input",
 		"1,103 of 1,118 inbound calls went to numbers not called before", "against analogue adapter", "against home", "sms-server", "46000~",
-		"the SIM side of the calls", "17.2 ± 0.4 ppm", "rang 9 s, talked 51 s", "ipv4 header cut",
+		"<dt>Proof</dt><dd>819 answered records over 1496 s", "the SIM side of the calls", "17.2 ± 0.4 ppm", "rang 9 s, talked 51 s", "ipv4 header cut",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page lacks %q", want)

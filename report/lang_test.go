@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"simtrap/heuristics"
+	"simtrap/packet"
 )
 
 // TestChineseKnowsEveryCase holds that every sentence of every case, and what
@@ -86,6 +88,70 @@ func TestChineseKnowsEveryCase(t *testing.T) {
 		for _, proof := range []bool{false, true} {
 			know("verdict", inWords(&heuristics.Finding{Verdict: v, Proof: proof}))
 			know("verdict", v.String())
+		}
+	}
+}
+
+// TestChineseKnowsEverySentence holds the same of the sentences of heuristics
+// and of losses as they stand in the source, which cases may not reach.
+func TestChineseKnowsEverySentence(t *testing.T) {
+	zh := newTranslator(Chinese)
+	n := 0
+	know := func(where, s string) {
+		n++
+		if out, ok := zh.try(s, 4); !ok {
+			t.Errorf("%s: no Chinese for %q (%q): add its pattern to zh.go", where, s, out)
+		}
+	}
+	for reason := range packet.Reason(255) {
+		if reason.Loss() {
+			know("packet/reason.go", reason.String())
+		}
+	}
+	source := func(name string) string {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for _, m := range regexp.MustCompile(`add\("([a-z]+)", "([^"]+)"`).FindAllStringSubmatch(source("../pipeline/losses.go"), -1) {
+		know("pipeline/losses.go", m[1])
+		know("pipeline/losses.go", m[2])
+	}
+	// A sentence that is returned whole.
+	files, _ := filepath.Glob("../heuristics/sig_*.go")
+	for _, name := range append(files, "../heuristics/judge.go") {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for _, m := range regexp.MustCompile(`(?:return|append\(unseen,|needCalls\() ?"([^"%]* [^"%]*[^" ])"[),\n]`).FindAllStringSubmatch(source(name), -1) {
+			know(name, m[1])
+		}
+	}
+	if n < 80 {
+		t.Errorf("only %d sentences were found", n)
+	}
+}
+
+// TestChineseOfSignals has one sentence of each kind that takes words apart.
+func TestChineseOfSignals(t *testing.T) {
+	zh := newTranslator(Chinese)
+	for in, want := range map[string]string{
+		"calls began 90 s after the line came into these hands":                                                "线路易手 90 秒后开始有呼叫",
+		"12 of 20 new called numbers differ from one before in their last two digits only":                     "20 个新被叫号码中有 12 个与先前某个号码仅末两位不同",
+		"3 calls placed: 1 from the line's own accounts, 2 from others":                                        "发起 3 个呼叫：1 个来自线路自己的账号，2 个来自其他号码",
+		"beside its calls about 1 name asked for, 2 far ends, 7 KiB of web; voice is 93 % of its bytes":        "呼叫之外约查询 1 个名称、2 个远端、网页流量 7 KiB；语音占其字节的 93%",
+		"beside its calls about 1 name asked for, 2 far ends, 7 KiB of web; voice is 93 % of its bytes (life)": "呼叫之外约查询 1 个名称、2 个远端、网页流量 7 KiB；语音占其字节的 93%（线路使用历史）",
+		"4 of 9 pauses between calls within a third of the least, 90 s":                                        "呼叫间的 9 次停顿中有 4 次与最短者（90 秒）相差不到三分之一",
+		"the far end of 3 of 4 calls signs as VOS3000 (x, y)":                                                  "4 个呼叫中有 3 个的远端署名为 VOS3000 (x, y)",
+		"40 short messages: 39 handed to the line for ever-new mobiles, 1 sent by it to known ones":            "40 条短信：39 条交给线路发往不断更换的手机号，1 条由其发往已知号码",
+		"none of 8 accounts stayed away alone in 3 h":                                                          "3 小时内 8 个账号没有一个单独离线",
+		"only signalling towards the line: nothing that the line itself said about who calls whom":             "只见发往线路的信令：未见线路自身关于谁呼叫谁的任何内容",
+		"2 sound records over 61 s, 4 channels or cards, peer not seen":                                        "61 秒内有 2 条通过校验的记录，涉及 4 个通道或卡，未见对端",
+	} {
+		if got, ok := zh.try(in, 4); !ok || got != want {
+			t.Errorf("%q: %q, %v", in, got, ok)
 		}
 	}
 }
