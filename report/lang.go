@@ -48,6 +48,7 @@ func (l Language) Tag() string {
 //
 //	%d    a number
 //	%s    words, translated in their turn
+//	%S    words, as many as there are
 //	%w    words without a comma, translated
 //	%q    text that is left as it is
 //	%c    such text without a comma
@@ -92,7 +93,7 @@ func (t *translator) add(from, to string) {
 	for rest := from; rest != ""; {
 		hole := ""
 		for _, h := range [...]struct{ mark, re string }{
-			{"%d", `([-+]?[0-9][0-9,.]*)`}, {"%s", `(.+?)`}, {"%w", `([^,]+?)`}, {"%q", `(.*)`}, {"%c", `([^,]*)`}, {"%%", `%`}, {"(s)", `s?`}, {"(ies)", `(?:y|ies)`},
+			{"%d", `([-+]?[0-9][0-9,.]*)`}, {"%s", `(.+?)`}, {"%S", `(.+)`}, {"%w", `([^,]+?)`}, {"%q", `(.*)`}, {"%c", `([^,]*)`}, {"%%", `%`}, {"(s)", `s?`}, {"(ies)", `(?:y|ies)`},
 		} {
 			if strings.HasPrefix(rest, h.mark) {
 				hole = h.mark
@@ -105,7 +106,7 @@ func (t *translator) add(from, to string) {
 			rest = rest[1:]
 			p.plain++
 			continue
-		case "%d", "%s", "%w", "%q", "%c":
+		case "%d", "%s", "%S", "%w", "%q", "%c":
 			p.holes = append(p.holes, hole[1])
 		}
 		rest = rest[len(hole):]
@@ -184,7 +185,7 @@ func (t *translator) fill(p *pattern, held []string, depth int) (string, bool) {
 		if n := len(rest); n >= 3 && rest[0] == '{' && rest[2] == '}' {
 			if at, err := strconv.Atoi(rest[1:2]); err == nil && at >= 1 && at <= len(held) {
 				s := held[at-1]
-				if h := p.holes[at-1]; h == 's' || h == 'w' {
+				if h := p.holes[at-1]; h == 's' || h == 'S' || h == 'w' {
 					var known bool
 					s, known = t.try(s, depth)
 					ok = ok && known

@@ -138,6 +138,7 @@ func TestChineseKnowsEverySentence(t *testing.T) {
 func TestChineseOfSignals(t *testing.T) {
 	zh := newTranslator(Chinese)
 	for in, want := range map[string]string{
+		"speaks as cameras do to their platform (MANSCDP) (device)":                                            "像摄像机对其平台那样通信（MANSCDP）（设备）",
 		"calls began 90 s after the line came into these hands":                                                "线路易手 90 秒后开始有呼叫",
 		"12 of 20 new called numbers differ from one before in their last two digits only":                     "20 个新被叫号码中有 12 个与先前某个号码仅末两位不同",
 		"3 calls placed: 1 from the line's own accounts, 2 from others":                                        "发起 3 个呼叫：1 个来自线路自己的账号，2 个来自其他号码",
@@ -197,7 +198,7 @@ func TestTranslate(t *testing.T) {
 			t.Errorf("%q stands there twice", e[0])
 		}
 		seen[e[0]] = true
-		holes := strings.Count(e[0], "%d") + strings.Count(e[0], "%s") + strings.Count(e[0], "%q") + strings.Count(e[0], "%w") + strings.Count(e[0], "%c")
+		holes := strings.Count(e[0], "%d") + strings.Count(e[0], "%s") + strings.Count(e[0], "%q") + strings.Count(e[0], "%S") + strings.Count(e[0], "%w") + strings.Count(e[0], "%c")
 		for i := 1; i <= 9; i++ {
 			if n := strings.Count(e[1], "{"+string(rune('0'+i))+"}"); n != 1 && i <= holes || n != 0 && i > holes {
 				t.Errorf("%q: {%d} stands %d times in %q", e[0], i, n, e[1])
