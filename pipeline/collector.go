@@ -28,12 +28,15 @@ const (
 type Collector struct {
 	homes *ident.Homes
 	lines map[ident.Line]*collected
+	// Of the INVITE at work: the accounts that its target and its sender are at
+	// the lines they belong to. A call that begins now is of it.
+	callee, caller ident.Account
 }
 
 type collected struct {
 	report.Activity
-	open     map[uint64]*report.Call // by sip.Call.ID and direction
-	accounts map[uint64]ident.Account
+	open     map[uint64]*report.Call  // by sip.Call.ID and direction
+	accounts map[uint64]ident.Account // by the hash of a user part
 	followed map[streamKey]*followed
 }
 
@@ -78,8 +81,35 @@ func (c *Collector) of(a ident.Addr, r ident.Realm) *collected {
 	return c.lines[c.homes.LineOf(a, r)]
 }
 
-// Message is not used.
-func (c *Collector) Message(*packet.Packet, *sip.Message) {}
+// Message keeps which user of a line belongs to which account: what a
+// registration binds is what calls to it are sent to.
+func (c *Collector) Message(p *packet.Packet, m *sip.Message) {
+	c.callee, c.caller = ident.Account{}, ident.Account{}
+	if m.Status != 0 {
+		return
+	}
+	switch m.Method {
+	case sip.REGISTER:
+		l := c.of(p.Src, p.Realm)
+		if l == nil || len(m.To.User) == 0 {
+			return
+		}
+		account := ident.NewAccount(slices.Concat(short(m.To.User), []byte("@"), short(m.To.Host)))
+		for _, user := range [...][]byte{m.To.User, m.Contact.User} {
+			key := ident.Hash(0, user)
+			if _, ok := l.accounts[key]; len(user) > 0 && (ok || len(l.accounts) < maxKeptAccounts) {
+				l.accounts[key] = account
+			}
+		}
+	case sip.INVITE:
+		if l := c.of(p.Dst, p.Realm); l != nil {
+			c.callee = l.accounts[ident.Hash(0, m.URIUser)]
+		}
+		if l := c.of(p.Src, p.Realm); l != nil {
+			c.caller = l.accounts[ident.Hash(0, m.From.User)]
+		}
+	}
+}
 
 // Request is not used.
 func (c *Collector) Request(*sip.Request) {}
@@ -93,17 +123,17 @@ func (c *Collector) Call(k *sip.Call, ev sip.CallEvent) {
 		return
 	}
 	if l := c.of(k.Callee.Addr, k.Realm); l != nil {
-		l.call(k, ev, true)
+		l.call(k, ev, true, c.callee)
 	}
 	if l := c.of(k.Caller.Addr, k.Realm); l != nil {
-		l.call(k, ev, false)
+		l.call(k, ev, false, c.caller)
 	}
 }
 
-func (l *collected) call(k *sip.Call, ev sip.CallEvent, inbound bool) {
-	id, own, peer := k.ID<<1, k.CallerKey, k.Callee.Addr
+func (l *collected) call(k *sip.Call, ev sip.CallEvent, inbound bool, account ident.Account) {
+	id, peer := k.ID<<1, k.Callee.Addr
 	if inbound {
-		id, own, peer = id|1, k.CalleeKey, k.Caller.Addr
+		id, peer = id|1, k.Caller.Addr
 	}
 	o := l.open[id]
 	if o == nil {
@@ -114,7 +144,7 @@ func (l *collected) call(k *sip.Call, ev sip.CallEvent, inbound bool) {
 			l.MoreCalls++
 			return
 		}
-		o = &report.Call{Inbound: inbound, Peer: peer}
+		o = &report.Call{Inbound: inbound, Peer: peer, Account: account}
 		l.open[id] = o
 	}
 	o.First = cmp.Or(k.Invite, k.Last)
@@ -123,9 +153,6 @@ func (l *collected) call(k *sip.Call, ev sip.CallEvent, inbound bool) {
 		o.Ringing = k.Progress
 	}
 	o.Answer, o.Cause, o.Number = k.Answer, k.Cause, k.CalledUser
-	if a, ok := l.accounts[own]; ok {
-		o.Account = a
-	}
 	if ev == sip.CallEnded {
 		o.End = max(cmp.Or(k.End, k.Last), o.First)
 		l.Calls = append(l.Calls, *o)
@@ -133,16 +160,11 @@ func (l *collected) call(k *sip.Call, ev sip.CallEvent, inbound bool) {
 	}
 }
 
-// Registration keeps which user belongs to which account of the line.
-func (c *Collector) Registration(r *sip.Registration) {
-	l := c.of(r.Client.Addr, r.Realm)
-	if l == nil || r.Accepted == 0 || r.UserKey == 0 {
-		return
-	}
-	if _, ok := l.accounts[r.UserKey]; ok || len(l.accounts) < maxKeptAccounts {
-		l.accounts[r.UserKey] = r.Account
-	}
-}
+// short bounds a text of a stranger, as package sip does.
+func short(b []byte) []byte { return b[:min(len(b), 64)] }
+
+// Registration is not used: see Message.
+func (c *Collector) Registration(*sip.Registration) {}
 
 // Interval keeps the clock reading of an interval that a line sent.
 func (c *Collector) Interval(iv *rtp.Interval) {

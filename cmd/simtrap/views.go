@@ -76,51 +76,42 @@ func (r *replay) mayReplace(path string) error {
 	return nil
 }
 
-// views reads the files again for what was asked about the suspects.
+// views reads the files once more for what was asked about the suspects.
 func (r *replay) views(ctx context.Context, paths []string, result *pipeline.Result, files *capture.Files) error {
+	if r.flags.html == "" && r.flags.writeLines == "" {
+		return nil
+	}
+	findings := report.Select(r.flags.all, result.Findings)
+	var shown, cut []ident.Line
 	if r.flags.html != "" {
-		if err := r.page(ctx, paths, result, files); err != nil {
-			return err
+		for i := range min(len(findings), report.MaxDetailed) {
+			shown = append(shown, findings[i].Line)
 		}
 	}
 	if r.flags.writeLines != "" {
-		return r.cut(ctx, paths, result)
+		for _, f := range report.Select(false, result.Findings) {
+			if !slices.Contains(cut, f.Line) {
+				cut = append(cut, f.Line)
+			}
+		}
+		if len(cut) == 0 {
+			r.note("no line at watch or above: nothing is written to " + r.flags.writeLines)
+		}
 	}
-	return nil
-}
-
-// again reads the files a second time.
-func (r *replay) again(paths []string, pass string, work func(*counted) error) error {
-	files, err := capture.Open(paths, r.capture)
-	if err != nil {
-		return err
-	}
-	defer files.Close()
-	source := &counted{Source: files}
-	stop := r.progress(files, source, pass)
-	defer stop()
-	return work(source)
-}
-
-// page writes the page about the suspects.
-func (r *replay) page(ctx context.Context, paths []string, result *pipeline.Result, files *capture.Files) error {
-	findings := report.Select(r.flags.all, result.Findings)
-	var lines []ident.Line
-	for i := range min(len(findings), report.MaxDetailed) {
-		lines = append(lines, findings[i].Line)
-	}
-	collector := pipeline.NewCollector(r.config.Homes, lines)
-	if len(lines) > 0 {
-		config := r.config
-		config.Observe = collector
-		config.Ledgers = heuristics.Case + 1 // they are known
-		err := r.again(paths, "second reading, for the page: ", func(source *counted) error {
-			_, err := pipeline.Run(ctx, source, config)
-			return err
-		})
+	collector := pipeline.NewCollector(r.config.Homes, shown)
+	if len(shown)+len(cut) > 0 {
+		// Opened first: what is written may lie in a folder that is read.
+		again, err := capture.Open(paths, r.capture)
 		if err != nil {
 			return err
 		}
+		defer again.Close()
+		if err := r.readAgain(ctx, again, result, collector, len(shown) > 0, cut); err != nil {
+			return err
+		}
+	}
+	if r.flags.html == "" {
+		return nil
 	}
 	page := &report.Page{
 		Inputs: paths, Version: version(debug.ReadBuildInfo()), Summary: summarise(result, files),
@@ -132,40 +123,38 @@ func (r *replay) page(ctx context.Context, paths []string, result *pipeline.Resu
 	return nil
 }
 
-// cut writes the packets of each suspect line, as far as they are headers.
-func (r *replay) cut(ctx context.Context, paths []string, result *pipeline.Result) error {
-	var lines []ident.Line
-	for _, f := range report.Select(false, result.Findings) {
-		if !slices.Contains(lines, f.Line) {
-			lines = append(lines, f.Line)
+// readAgain is the second reading: for a page through all stages, for captures
+// of lines alone no farther than the decoder.
+func (r *replay) readAgain(ctx context.Context, files *capture.Files, result *pipeline.Result, collector *pipeline.Collector, stages bool, cut []ident.Line) error {
+	source := &counted{Source: files}
+	var src capture.Source = source
+	var cutter *evidence.Cutter
+	if len(cut) > 0 {
+		var err error
+		cutter, err = evidence.NewCutter(r.flags.writeLines, cut, evidence.Options{
+			Homes: r.config.Homes, Realm: r.config.Realms.Of, Name: r.report.LineName,
+			Authority: r.report.Names.Authority(), Version: version(debug.ReadBuildInfo()),
+			First: result.Stats.First, Last: result.Stats.Last, Force: r.flags.force,
+		})
+		if err != nil {
+			return fmt.Errorf("--write-lines: %w", err)
 		}
+		src = &cutting{source, cutter}
 	}
-	dir := r.flags.writeLines
-	if len(lines) == 0 {
-		r.note("no line at watch or above: nothing is written to " + dir)
-		return nil
+	stop := r.progress(files, source, "second reading, for the suspects: ")
+	var err error
+	if stages {
+		config := r.config
+		config.Observe = collector
+		config.Ledgers = heuristics.Case + 1 // they are known
+		_, err = pipeline.Run(ctx, src, config)
+	} else {
+		err = drain(ctx, src)
 	}
-	cutter, err := evidence.NewCutter(dir, lines, evidence.Options{
-		Homes: r.config.Homes, Realm: r.config.Realms.Of, Name: r.report.LineName,
-		Authority: r.report.Names.Authority(), Version: version(debug.ReadBuildInfo()),
-		First: result.Stats.First, Last: result.Stats.Last, Force: r.flags.force,
-	})
-	if err != nil {
-		return fmt.Errorf("--write-lines: %w", err)
+	stop()
+	if cutter == nil {
+		return err
 	}
-	err = r.again(paths, "another reading, for --write-lines: ", func(source *counted) error {
-		for {
-			b, err := source.Next(ctx)
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			cutter.Batch(b)
-			b.Release()
-		}
-	})
 	if err != nil {
 		cutter.Abort()
 		return err
@@ -173,14 +162,49 @@ func (r *replay) cut(ctx context.Context, paths []string, result *pipeline.Resul
 	if err := cutter.Close(); err != nil {
 		return fmt.Errorf("--write-lines: %w", err)
 	}
-	n := &cutter.Counters
-	text := fmt.Sprintf("%d packets of %d lines written to %s, without what they carry", n.Packets, cutter.Lines(), dir)
+	r.noteCut(cutter, len(cut))
+	return nil
+}
+
+// cutting is a source of which everything is cut on its way.
+type cutting struct {
+	capture.Source
+	cutter *evidence.Cutter
+}
+
+// Next passes on the next batch.
+func (c *cutting) Next(ctx context.Context) (*capture.Batch, error) {
+	b, err := c.Source.Next(ctx)
+	if b != nil {
+		c.cutter.Batch(b)
+	}
+	return b, err
+}
+
+// drain reads a source to its end.
+func drain(ctx context.Context, src capture.Source) error {
+	for {
+		b, err := src.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		b.Release()
+	}
+}
+
+// noteCut says what was written and what was not.
+func (r *replay) noteCut(c *evidence.Cutter, lines int) {
+	n := &c.Counters
+	text := fmt.Sprintf("%d packets of %d lines written to %s, without what they carry", n.Packets, c.Lines(), r.flags.writeLines)
 	for _, left := range []struct {
 		n    uint64
 		what string
 	}{
 		{n.Messages, "with their SIP message"},
-		{uint64(len(lines) - cutter.Lines()), "lines left out, the least suspect"},
+		{uint64(lines - c.Lines()), "lines left out, the least suspect"},
 		{n.Outer, "fragments of tunnels left out"},
 		{n.Unplaced, "packets left out: the end of their headers is not known"},
 	} {
@@ -189,7 +213,6 @@ func (r *replay) cut(ctx context.Context, paths []string, result *pipeline.Resul
 		}
 	}
 	r.note(text)
-	return nil
 }
 
 // note says something that is no warning.
