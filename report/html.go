@@ -37,7 +37,8 @@ const (
 	maxPageRows    = 40 // cards, or streams, in one table
 	maxUnseen      = 40
 	maxReasons     = 80
-	maxDrawnCalls  = 200
+	maxDrawnCalls  = 2000
+	maxTitled      = 200 // of those, with what the pointer shows
 	maxListedCalls = 50
 	maxRowsDrawn   = 48
 	maxDrawn       = 24 // streams in one plot

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -106,7 +107,7 @@ func (b *page) timeline(a *Activity, id string, from, to int64) {
 	}
 	drawn, n, left := rows(a)
 	height := n * rowHeight
-	b.raw(`<figure aria-labelledby="`, id, `t"><figcaption id="`, id, `t">`)
+	b.raw(`<figure class="drawn" aria-labelledby="`, id, `t"><figcaption id="`, id, `t">`)
 	b.word("h3", "Calls by channel")
 	b.raw(`<p class="legend"><svg class="key" aria-hidden="true"><rect class="in" width="14" height="14"/></svg> `, b.tr("inbound"),
 		` <svg class="key" aria-hidden="true"><rect class="out" y="5" width="14" height="9"/></svg> `, b.tr("outbound (lower bar)"),
@@ -119,10 +120,16 @@ func (b *page) timeline(a *Activity, id string, from, to int64) {
 	fmt.Fprintf(b.w, `</div><svg role="img" width="100%%" height="%d" aria-labelledby="%st1 %st2"><title id="%st1">%s</title><desc id="%st2">%s</desc>`,
 		height+axisHeight, id, id, id, b.tr("Calls by channel"), id, b.tr(counted(len(drawn), "call")+" on "+counted(n, "row")))
 	b.axis(from, to, height)
-	for _, c := range drawn {
+	for _, c := range drawn[:min(len(drawn), maxTitled)] {
 		b.call(c, from, to)
 	}
+	if len(drawn) > maxTitled {
+		b.plainCalls(drawn[maxTitled:], from, to, height)
+	}
 	b.raw("</svg></div>")
+	if len(drawn) > maxTitled {
+		b.word("p", "The first "+count(maxTitled)+" calls tell more where the pointer rests on them.")
+	}
 	if more := uint64(left) + a.MoreCalls; more > 0 {
 		b.word("p", counted(more, "call")+" not drawn")
 	}
@@ -204,6 +211,36 @@ func (b *page) call(c slot, from, to int64) {
 	b.raw("</g>\n")
 }
 
+// plainCalls draws many calls in little room, in four paths.
+func (b *page) plainCalls(calls []slot, from, to int64, height int) {
+	var paths [2][2]strings.Builder // inbound, talk
+	at := func(t int64) int { return int(min(max(float64(t-from)/float64(to-from), 0), 1) * 4000) }
+	for _, c := range calls {
+		y, h, in := c.row*rowHeight+2, rowHeight-4, 1
+		if !c.Inbound {
+			y, h, in = y+5, h-5, 0
+		}
+		block := func(talk int, t, u int64) {
+			fmt.Fprintf(&paths[in][talk], "M%d %dh%dv%dh-%dz", at(t), y, max(at(u)-at(t), 1), h, max(at(u)-at(t), 1))
+		}
+		if c.Answer == 0 {
+			block(0, c.First, c.End)
+		} else {
+			block(0, c.First, c.Answer)
+			block(1, c.Answer, c.End)
+		}
+	}
+	fmt.Fprintf(b.w, `<svg width="100%%" height="%d" viewBox="0 0 4000 %d" preserveAspectRatio="none">`, height, height)
+	for in, class := range [...]string{"out", "in"} {
+		for talk, more := range [...]string{" ring", " talk"} {
+			if d := paths[in][talk].String(); d != "" {
+				b.raw(`<path class="`, class, more, `" d="`, d, `"/>`)
+			}
+		}
+	}
+	b.raw("</svg>")
+}
+
 // block draws a stretch of time; one of no length is a hair line.
 func (b *page) block(class string, t, u int64, y, h int, from, to int64) {
 	fmt.Fprintf(b.w, `<rect class="%s" x="%s" y="%d" width="%s" height="%d"/>`, class, place(t, from, to), y, place(from+max(u-t, 0), from, to), h)
@@ -248,7 +285,7 @@ func (b *page) clocks(a *Activity, id string, from, to int64) {
 	}
 	lo, hi = lo-(hi-lo)/10, hi+(hi-lo)/10
 
-	b.raw(`<figure aria-labelledby="`, id, `c"><figcaption id="`, id, `c">`)
+	b.raw(`<figure class="drawn" aria-labelledby="`, id, `c"><figcaption id="`, id, `c">`)
 	b.word("h3", "Clocks")
 	b.word("p", "Arrival minus RTP time against time, one line of dots for each voice stream that the line sent. The slope is the sender's clock: one chassis gives parallel lines, telephones each their own.")
 	b.raw(`</figcaption><div class="plot"><div class="scale" aria-hidden="true">`)

@@ -50,9 +50,9 @@ figcaption p{max-width:80ch;color:var(--soft);font-size:14px}
 .bar .for{fill:var(--out)}.bar .against{fill:var(--in)}.bar .rest{fill:var(--rest)}.bar .all{fill:var(--fg)}
 .whole th,.whole td{font-weight:600;border-bottom:0}
 .legend svg.key{width:14px;height:14px;vertical-align:-2px;margin-left:8px}
-.in rect,rect.in{fill:var(--in)}.out rect,rect.out{fill:var(--out)}
+.in rect,.in{fill:var(--in)}.out rect,.out{fill:var(--out)}
 rect.talk{stroke:var(--bg);stroke-width:.5}
-rect.ring,rect.in.ring{fill-opacity:.38}
+.ring{fill-opacity:.38}
 .plot{display:grid;grid-template-columns:56px 1fr;gap:6px}
 .plot svg{display:block;overflow:visible;min-width:0}
 .plot text{font-size:12px;fill:var(--soft)}
@@ -87,7 +87,8 @@ code{font-size:12px}
 .scroll{overflow:visible}
 .scroll code{white-space:normal}
 h2,h3,figcaption{break-after:avoid}
-tr,.plot,dl{break-inside:avoid}
+tr,.drawn,dl{break-inside:avoid}
+.scroll tbody th{white-space:nowrap!important;overflow-wrap:normal!important}
 section.line{break-before:page}
 .scroll td,.scroll tbody th{white-space:normal!important;min-width:0!important;overflow-wrap:anywhere}
 .wide{min-width:0!important}

@@ -59,7 +59,7 @@ var (
 	attrPattern = regexp.MustCompile(`([A-Za-z][-A-Za-z0-9]*)(?:="([^"]*)")?`)
 	void        = []string{"meta", "rect", "line", "path"}
 	numberAttrs = []string{"x", "y", "x1", "x2", "y1", "y2", "width", "height", "d", "viewBox"}
-	numberValue = regexp.MustCompile(`^[-0-9.%MVh ]*$`)
+	numberValue = regexp.MustCompile(`^[-0-9.%MVhvz ]*$`)
 )
 
 // checkPage holds what makes a page safe: it is UTF-8 of visible characters, its
@@ -246,6 +246,12 @@ func TestPageIsBounded(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page lacks %q", want)
 		}
+	}
+	if n := strings.Count(got, "<title>") - 1; n > MaxDetailed*(maxTitled+2) {
+		t.Errorf("%d titles", n)
+	}
+	if !strings.Contains(got, `<path class="in talk" d="M`) || !strings.Contains(got, "The first 200 calls tell more") {
+		t.Error("calls beyond the first 200 are not drawn")
 	}
 	if n := strings.Count(got, `<section class="line"`); n != MaxDetailed {
 		t.Errorf("%d lines in full", n)

@@ -73,6 +73,7 @@ func chinese() [][2]string {
 		{"against", "相对"}, {"the rest: overlap of reasons, allowances for error", "余下部分：依据的重叠与误差余地"},
 		{"Calls by channel", "各通道的呼叫"}, {"inbound", "呼入"}, {"outbound", "呼出"}, {"outbound (lower bar)", "呼出（较矮的条）"}, {"pale: not answered yet", "浅色：尚未接通"},
 		{"A call takes the lowest free row from its first message to its end.", "每个呼叫从首条消息到结束占用编号最小的空闲行。"},
+		{"The first %d calls tell more where the pointer rests on them.", "指针停在前 {1} 个呼叫上可见详情。"},
 		{"%d call(s) on %d row(s)", "{1} 个呼叫，{2} 行"}, {"%d call(s) not drawn", "另有 {1} 个呼叫未绘出"}, {"%d voice stream(s) not drawn", "另有 {1} 条语音流未绘出"},
 		{"Calls as a table", "呼叫列表"}, {"Row", "行"}, {"Begun (UTC)", "开始（UTC）"}, {"Direction", "方向"}, {"Rang", "振铃"}, {"Talked", "通话"}, {"Status", "状态码"}, {"Account", "账号"}, {"Far end", "对端"},
 		{"rang", "振铃"}, {"talked", "通话"}, {"status", "状态码"}, {"number", "号码"}, {"account", "账号"}, {"far end", "对端"},
