@@ -34,7 +34,6 @@ type walker struct {
 	swept   int64
 	held    int // bytes that framers hold
 	pending []rtp.Interval
-	piece   *packet.Packet
 }
 
 const (
