@@ -20,11 +20,17 @@ type LinkType uint16
 const (
 	LinkNull      LinkType = 0   // BSD loopback, address family in host order
 	LinkEthernet  LinkType = 1   // IEEE 802.3
+	LinkPPP       LinkType = 9   // PPP, with or without address and control
 	LinkRawOld    LinkType = 12  // raw IP as some systems' DLT_RAW
 	LinkRawOpen   LinkType = 14  // raw IP as OpenBSD's DLT_RAW
+	LinkPPPHDLC   LinkType = 50  // PPP in HDLC-like framing, or Cisco HDLC
+	LinkPPPEther  LinkType = 51  // PPPoE sessions, from their header on
 	LinkRaw       LinkType = 101 // raw IP
+	LinkCiscoHDLC LinkType = 104 // Cisco PPP with HDLC framing
 	LinkLoop      LinkType = 108 // OpenBSD loopback, family in network order
 	LinkLinuxSLL  LinkType = 113 // Linux cooked v1
+	LinkPPPD      LinkType = 166 // PPP as pppd records it, a direction for the address
+	LinkPPPDir    LinkType = 204 // PPP behind a byte of direction
 	LinkIPv4      LinkType = 228
 	LinkIPv6      LinkType = 229
 	LinkLinuxSLL2 LinkType = 276 // Linux cooked v2
@@ -33,7 +39,8 @@ const (
 // Decoded tells whether package packet decodes l.
 func (l LinkType) Decoded() bool {
 	switch l {
-	case LinkNull, LinkEthernet, LinkRawOld, LinkRawOpen, LinkRaw, LinkLoop, LinkLinuxSLL, LinkIPv4, LinkIPv6, LinkLinuxSLL2:
+	case LinkNull, LinkEthernet, LinkPPP, LinkRawOld, LinkRawOpen, LinkPPPHDLC, LinkPPPEther, LinkRaw, LinkCiscoHDLC,
+		LinkLoop, LinkLinuxSLL, LinkPPPD, LinkPPPDir, LinkIPv4, LinkIPv6, LinkLinuxSLL2:
 		return true
 	}
 	return false

@@ -251,7 +251,7 @@ func (r *reader) timeless(at int64) {
 // undecoded tells of n frames of a link type that nothing decodes, the first of
 // them at off. number is what the file says, which may be no LinkType.
 func (r *reader) undecoded(off int, n uint64, number uint32) {
-	const detail = "link type %d is not decoded; decoded are Ethernet (1), raw IP (12, 14, 101, 228, 229), Linux cooked (113, 276) and BSD loopback (0, 108)"
+	const detail = "link type %d is not decoded; decoded are Ethernet (1), raw IP (12, 14, 101, 228, 229), Linux cooked (113, 276), BSD loopback (0, 108), PPP (9, 50, 51, 166, 204) and Cisco HDLC (104)"
 	r.noteMany(Undecoded, r.base+int64(off), n, fmt.Sprintf(detail, number))
 }
 

@@ -34,6 +34,11 @@ const (
 	Command                   // a server tells a gateway to do something
 	Answer                    // the peer's answer to one of the above
 	APDU                      // a SIM command or response on its way to or from a card
+	// Mark is something that only such gateways are known to send, of which
+	// less is known than of a protocol: a prefix that never changes, a banner,
+	// what one source saw. A mark is never sound and never counts towards
+	// proof.
+	Mark
 )
 
 // Record is one fact from a gateway's own protocol.
@@ -51,7 +56,11 @@ type Record struct {
 	IMSI             ident.IMSI
 	IMEI             ident.IMEI
 	ICCID            ident.ICCID
-	Number           ident.Number
+	Number           ident.Number // of the card
+	Recipient        ident.Number // whom a short message is for
+	// Detail says in plain words what a mark is; it holds no identity, and is
+	// one of a fixed set of texts.
+	Detail string
 	// Sound says that every check the protocol allows was passed: framing,
 	// length, counters, and the check digits of the identities carried. Only
 	// sound records count towards proof (VERDICT section 6).

@@ -58,7 +58,7 @@ func replay(t *testing.T, src capture.Source, set *Set, emit func(*Record)) (pac
 	piece := func(st *packet.Stream, p *packet.Packet, gap uint32) {
 		s, _ := st.State[st.Dir].(*Stream)
 		if s == nil {
-			s = set.NewStream()
+			s = set.NewStream(nil)
 			st.State[st.Dir] = s
 		}
 		if gap > 0 {

@@ -21,6 +21,25 @@ import (
 // are read, and numbers for their form; texts and the password of the login are
 // stepped over and never copied.
 
+// DinstarAPI names the protocol, as in Record.Protocol.
+const DinstarAPI = "dinstar-api"
+
+func dinstarAPI() reader {
+	return reader{
+		Protocol: Protocol{
+			Name:       DinstarAPI,
+			Doc:        "Dinstar DWG gateway to an application server: keepalive, port states, messages and USSD under a 24-byte header; TCP, any port",
+			Vendor:     "Dinstar",
+			Server:     "sms-server",
+			Source:     "research/gateways.md 2.4: two independent server implementations",
+			Confidence: "verbatim in two sources; the body of the call-state report (515) is not known, so it is never sound",
+		},
+		starts: []string{"\x00\x00"},
+		looks:  dinstarLooks,
+		stream: func() streamReader { return &dinstarStream{} },
+	}
+}
+
 const (
 	dinstarHeader = 24
 	dinstarPorts  = 64   // most ports in a state report
@@ -119,10 +138,14 @@ func timely(head []byte, now int64) bool {
 	return off > -2*86400 && off < 2*86400
 }
 
-// step reads the first message in b; see simbankStep. lost says that what came
-// before made no sense. skip is how many bytes of the body, beyond those done
+func (d *dinstarStream) begins(b []byte) bool {
+	return b[0] == 0 && (len(b) < dinstarHeader || dinstarLooks(b))
+}
+
+// step reads the first message in b; lost says that what came before made no
+// sense, or that nothing did. skip is how many bytes of the body, beyond those done
 // with, are to be passed over.
-func (d *dinstarStream) step(b []byte, lost bool, now int64, emit func(*Record)) (done, want, skip int) {
+func (d *dinstarStream) step(b []byte, lost, _ bool, now int64, emit func(*Record)) (done, want, skip int) {
 	if len(b) < dinstarHeader {
 		return 0, dinstarHeader, 0
 	}

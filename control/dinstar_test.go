@@ -14,7 +14,7 @@ func push(t testing.TB, st *Stream, w way, at int64, b []byte) (out []*Record) {
 }
 
 func TestDinstarGateway(t *testing.T) {
-	st := New().NewStream()
+	st := New().NewStream(nil)
 	login := push(t, st, up(1), 0, dwg(100, 0, 15, dwgLogin()...))
 	if len(login) != 1 || login[0].Kind != Login || login[0].Sender != RoleGateway || login[0].Sound {
 		t.Fatalf("login: %+v", login)
@@ -65,7 +65,7 @@ func TestDinstarGateway(t *testing.T) {
 }
 
 func TestDinstarServer(t *testing.T) {
-	st := New().NewStream()
+	st := New().NewStream(nil)
 	first := dwg(7, 0, 0)
 	if r := push(t, st, up(1).back(), 0, first); len(r) != 1 || r[0].Sender != RoleUnknown || r[0].Sound {
 		t.Errorf("a keepalive comes from either end: %+v", r)
@@ -89,7 +89,7 @@ func TestDinstarServer(t *testing.T) {
 	if r := push(t, st, up(1).back(), second, dwg(10, second, 7, 1, 0)); len(r) != 1 || r[0].Sound {
 		t.Errorf("a server that reports ports: %+v", r)
 	}
-	a, b := New().NewStream(), New().NewStream()
+	a, b := New().NewStream(nil), New().NewStream(nil)
 	ask := push(t, a, up(1), 0, dwg(7, 0, 7, 1, 0))
 	got := push(t, b, up(1).back(), 0, dwg(7, 0, 8, 0))
 	if len(ask) != 1 || len(got) != 1 || ask[0].Exchange != got[0].Exchange {
@@ -117,7 +117,7 @@ func TestDinstarRefused(t *testing.T) {
 		"answer length":      dwg(1, 0, 16, 0, 0),
 		"port of a message":  dwg(1, 0, 11, 200, 0, 0, 0, 0),
 	} {
-		st := New().NewStream()
+		st := New().NewStream(nil)
 		if r := push(t, st, up(1), 0, append(b, make([]byte, 200)...)); len(r) != 0 {
 			t.Errorf("%s: %+v", name, r[0])
 		}
@@ -141,7 +141,7 @@ func dinstarTalk() ([]byte, int) {
 func TestDinstarStream(t *testing.T) {
 	b, want := dinstarTalk()
 	for size := 1; size <= len(b); size++ {
-		st := New().NewStream()
+		st := New().NewStream(nil)
 		n, sound := 0, 0
 		for i := 0; i < len(b); i += size {
 			for _, r := range push(t, st, up(1), 0, b[i:min(i+size, len(b))]) {
@@ -163,12 +163,12 @@ func TestDinstarStream(t *testing.T) {
 	}
 	// Taken up in mid-stream: the rest of a message, then whole ones.
 	in := append(bytes.Clone(dwgSMS()[3:]), b...)
-	st := New().NewStream()
+	st := New().NewStream(nil)
 	if got := len(push(t, st, up(1), 0, in)); got != want {
 		t.Errorf("taken up late: %d records, want %d", got, want)
 	}
 	// A gap within a message, which is lost.
-	st = New().NewStream()
+	st = New().NewStream(nil)
 	n := len(push(t, st, up(1), 0, b[:len(b)-60]))
 	st.Gap()
 	if n += len(push(t, st, up(1), 0, b[len(b)-40:])); n != want-1 {
@@ -179,7 +179,7 @@ func TestDinstarStream(t *testing.T) {
 // A piece cut by a snap length leaves a hole behind.
 func TestDinstarCut(t *testing.T) {
 	set := New()
-	st := set.NewStream()
+	st := set.NewStream(nil)
 	p := up(1).tcp().packet(0, dwg(4, second, 5, dwgSMS()...)[:80])
 	p.Length = 200
 	n := 0

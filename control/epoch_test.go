@@ -142,7 +142,7 @@ func TestSIMBankForms(t *testing.T) {
 						return
 					}
 					if w = w.tcp(); streams[w] == nil {
-						streams[w] = x.set.NewStream()
+						streams[w] = x.set.NewStream(nil)
 					}
 					streams[w].Push(w.packet(at, b), record)
 				}

@@ -59,6 +59,15 @@ type Evidence struct {
 	// connections. Reflections and copies of frames are not counted.
 	Answers int
 
+	// Marks is how many marks there were (see Kind Mark), and MarksAnswered how
+	// many of them the peer answered, or on TCP, how many on connections on
+	// which both ends spoke. They never count towards proof. FirstMark and
+	// FirstMarkAnswered are the times of the first of either, Mark is what the
+	// first one was, in plain words.
+	Marks, MarksAnswered         int
+	FirstMark, FirstMarkAnswered int64
+	Mark                         string
+
 	// OneWay says that nothing of the protocol was seen from the peer on the
 	// flows that the owner spoke on. Whether the tap could have seen it is for
 	// the caller to know.
@@ -87,6 +96,7 @@ func (e *Evidence) Key() uint64 {
 func (e *Evidence) Reopen() {
 	e.First, e.Last, e.Sound, e.Answered, e.AnsweredFirst, e.AnsweredLast, e.Answers = 0, 0, 0, 0, 0, 0, 0
 	e.Seen, e.Verified, e.Changes = Tally{}, Tally{}, 0
+	e.Marks, e.MarksAnswered, e.FirstMark, e.FirstMarkAnswered, e.Mark = 0, 0, 0, 0, ""
 	e.dropped += len(e.cards)
 	e.cards = nil
 	e.opened++ // answers to what came before are the old epoch's

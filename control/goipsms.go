@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"simtrap/ident"
+	"simtrap/packet"
 )
 
 // The GoIP SMS server protocol: text over UDP, the port being whatever the
@@ -23,6 +24,34 @@ const (
 	maxPassword = 64   // bytes, likewise
 	maxSMS      = 3000 // bytes of a bulk message's text, by the maker's document
 )
+
+// GoIPSMS names the protocol, as in Record.Protocol.
+const GoIPSMS = "goip-sms"
+
+func goipSMS() reader {
+	return reader{
+		Protocol: Protocol{
+			Name:       GoIPSMS,
+			Doc:        "GoIP gateway to its SMS server: a keepalive per channel with the identities of module and card, call and message events, commands; UDP, any port",
+			Vendor:     "DBL/HYBERTONE",
+			Server:     "sms-server",
+			Source:     "research/gateways.md 2.1: the maker's SMS interface document and five independent implementations",
+			Confidence: "verbatim in several sources; commands and bulk messages are recognised and never sound, their grammar being too plain",
+		},
+		starts: []string{
+			"req:", "reg:", "STATE", "RECORD", "HANGUP", "REMAIN", "EXPIRY", "RECEIVE", "DELIVER", "USSN", "USSD", "GSM:", "GSM ", "BCCH", "CELLS",
+			"MSG ", "PASSWORD", "SEND", "WAIT", "DONE", "ERROR", "get_", "set_", "svr_", "reset_remain_time", "module_ctl",
+			"CURCELL", "ATSTART", "ATSTOP", "ATALIVE", "ATCMD", "CFOK", "CFERROR", "CWOK", "CWERROR", "OK ", "CF ", "CW ", "AT:",
+		},
+		datagram: func(p *packet.Packet, emit func(*Record)) bool {
+			r := goipMessage(p.Payload)
+			if r != nil {
+				emit(r)
+			}
+			return r != nil
+		},
+	}
+}
 
 // text is a message being walked through; every method moves past what it
 // matched, and leaves everything where it is when it did not match.
@@ -476,6 +505,8 @@ func goipWords(b []byte) *Record {
 			answer()
 		} else if _, ok = t.number(); !ok || !t.literal(" ") || !dialled(t.b) || len(t.b) == 0 {
 			return nil
+		} else if isNumber(t.b) {
+			r.Recipient = ident.NewNumber(t.b)
 		}
 	case "OK", "WAIT":
 		answer()

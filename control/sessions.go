@@ -111,6 +111,7 @@ type request struct {
 	opened   uint64 // how often that had been opened again
 	card     int32  // its card's place there, or -1
 	from     end
+	mark     bool
 }
 
 type message struct {
@@ -201,6 +202,24 @@ func (s *Sessions) Record(r *Record) (sender, receiver *Evidence) {
 		s.stats.Unmatched++
 	}
 	mine := request{exchange: r.Exchange, time: r.Time, from: from, card: -1}
+	if r.Kind == Mark && (r.Sender == RoleGateway || r.Sender == RoleBank) {
+		e := s.evidence(r)
+		if e.Marks == 0 {
+			e.FirstMark, e.Mark = r.Time, r.Detail
+		}
+		if again == anew {
+			e.Marks++
+		}
+		e.PeerPort, e.TCP = r.DstPort, r.TCP
+		mine.evidence, mine.opened, mine.mark = e.number, e.opened, true
+		// On TCP a mark is handed out when both ends have spoken.
+		if r.TCP || matched {
+			mine.evidence = 0
+			s.confirmMark(e, r.Time)
+		}
+		s.trim(e)
+		sender = e
+	}
 	if r.Sound && (r.Sender == RoleGateway || r.Sender == RoleBank) {
 		e := s.evidence(r)
 		s.cards -= len(e.cards) + e.dropped
@@ -403,6 +422,10 @@ func (s *Sessions) heard(r *Record, counts bool) (changed *Evidence) {
 func (s *Sessions) answered(r *Record, q request) *Evidence {
 	for _, role := range [...]Role{RoleGateway, RoleBank} {
 		if e := s.about(r, role); e != nil && e.number == q.evidence && e.opened == q.opened {
+			if q.mark {
+				s.confirmMark(e, q.time)
+				return e
+			}
 			s.confirm(e, q.time, int(q.card), true)
 			e.Answers++
 			return e
@@ -411,15 +434,30 @@ func (s *Sessions) answered(r *Record, q request) *Evidence {
 	return nil
 }
 
+// confirmMark counts a mark of time t as one that both ends took part in.
+func (s *Sessions) confirmMark(e *Evidence, t int64) {
+	if e.MarksAnswered == 0 {
+		s.settle(e)
+		e.FirstMarkAnswered = t
+	}
+	e.MarksAnswered++
+	e.FirstMarkAnswered = min(e.FirstMarkAnswered, t)
+}
+
+// settle moves evidence that a peer has answered for to the table of its own.
+func (s *Sessions) settle(e *Evidence) {
+	k := evidenceKey{e.Owner, e.Peer, e.Realm, e.Protocol, e.Role}
+	if _, ok := s.fresh.remove(k); ok {
+		if out, full := s.firm.put(k, e); full {
+			s.evicted(out)
+		}
+	}
+}
+
 // confirm counts a message of time t as one that both ends took part in.
 func (s *Sessions) confirm(e *Evidence, t int64, card int, anew bool) {
 	if e.Answered == 0 {
-		k := evidenceKey{e.Owner, e.Peer, e.Realm, e.Protocol, e.Role}
-		if _, ok := s.fresh.remove(k); ok {
-			if out, full := s.firm.put(k, e); full {
-				s.evicted(out)
-			}
-		}
+		s.settle(e)
 		e.AnsweredFirst, e.AnsweredLast = t, t
 	}
 	if anew {

@@ -43,7 +43,7 @@ func (x *wire) udp(w way, at int64, text string) {
 func (x *wire) tcp(w way, at int64, b []byte) {
 	w = w.tcp()
 	if x.streams[w] == nil {
-		x.streams[w] = x.set.NewStream()
+		x.streams[w] = x.set.NewStream(nil)
 	}
 	x.streams[w].Push(w.packet(at, b), x.record)
 }

@@ -7,13 +7,6 @@ import (
 	"simtrap/packet"
 )
 
-// Names of the protocols, as in Record.Protocol.
-const (
-	GoIPSMS     = "goip-sms"
-	GoIPSIMBank = "goip-simbank"
-	DinstarAPI  = "dinstar-api"
-)
-
 // Protocol describes one control protocol.
 type Protocol struct {
 	Name       string // as in Record.Protocol
@@ -24,54 +17,111 @@ type Protocol struct {
 	Confidence string // how sure they are, and what is left out for that reason
 }
 
-// Protocols lists every protocol this package reads. A new one is its file, a
-// row here, and its first bytes in Looks.
-func Protocols() []Protocol {
-	return []Protocol{
-		{
-			Name:       GoIPSMS,
-			Doc:        "GoIP gateway to its SMS server: a keepalive per channel with the identities of module and card, call and message events, commands; UDP, any port",
-			Vendor:     "DBL/HYBERTONE",
-			Server:     "sms-server",
-			Source:     "research/gateways.md 2.1: the maker's SMS interface document and five independent implementations",
-			Confidence: "verbatim in several sources; commands and bulk messages are recognised and never sound, their grammar being too plain",
-		},
-		{
-			Name:       GoIPSIMBank,
-			Doc:        "GoIP gateway to a SIM bank or its scheduler: login, reset and SIM commands under the magic number 0x43215678; UDP and TCP",
-			Vendor:     "DBL/HYBERTONE",
-			Server:     "sim-bank",
-			Source:     "research/gateways.md 2.3: an emulator tested by its author against gateways; APDU by ETSI TS 51.011 and 31.102",
-			Confidence: "frames verbatim in one tested source, for TCP; that UDP carries the same frames is second-hand, and checked byte for byte all the same; text states and RC4 are second-hand and not read",
-		},
-		{
-			Name:       DinstarAPI,
-			Doc:        "Dinstar DWG gateway to an application server: keepalive, port states, messages and USSD under a 24-byte header; TCP, any port",
-			Vendor:     "Dinstar",
-			Server:     "sms-server",
-			Source:     "research/gateways.md 2.4: two independent server implementations",
-			Confidence: "verbatim in two sources; the body of the call-state report (515) is not known, so it is never sound",
-		},
+// reader is all that is known of one protocol: what it is, how it begins, how it
+// is read. Each has a file of its own that gives one; readers lists them.
+type reader struct {
+	Protocol
+	// starts are the first bytes that its messages may have, at least one each,
+	// the longer the better: they are the test of the hot path.
+	starts []string
+	// looks is a further cheap test of what begins so; nil where the first
+	// bytes tell enough. b may be as short as the start.
+	looks func(b []byte) bool
+	// datagram reads a whole datagram and says whether it is the protocol's; if
+	// so it calls emit for each record in it. Nil: not over UDP.
+	datagram func(p *packet.Packet, emit func(*Record)) bool
+	// stream makes what one direction of a connection needs. Nil: not over TCP.
+	stream func() streamReader
+}
+
+// streamReader reads one direction of a TCP stream.
+type streamReader interface {
+	// begins says whether a message may begin with b, of which one byte may be
+	// there or many.
+	begins(b []byte) bool
+	// step reads the message at the beginning of b. done is the number of bytes
+	// that it takes, from 1 to len(b); or 0, and want says how many bytes must
+	// be there, more than len(b) and at most maxHeld; or both are 0: this is no
+	// message of the protocol. skip is how many bytes behind those done with
+	// are to be passed over unread. last says that nothing follows b yet, first
+	// that no message was read so far on this stream, or that what came before
+	// made no sense. No text that is not needed should be waited for.
+	step(b []byte, first, last bool, now int64, emit func(*Record)) (done, want, skip int)
+}
+
+// readers lists every protocol. A new one is its file and a row here.
+func readers() []reader {
+	return []reader{
+		goipSMS(),
+		goipSIMBank(),
+		dinstarAPI(),
+		dblDDNS(),
+		dblTime(),
+		dblNames(),
+		dblTunnel(),
+		dblMail(),
+		dblEcho(),
 	}
+}
+
+// Protocols tells of every protocol this package reads.
+func Protocols() []Protocol {
+	var out []Protocol
+	for _, r := range readers() {
+		out = append(out, r.Protocol)
+	}
+	return out
 }
 
 // Set reads all protocols. It keeps nothing between packets but counters, so
 // every shard has one of its own; it is not safe for concurrent use.
-type Set struct{ stats Stats }
+type Set struct {
+	stats   Stats
+	readers []reader
+	// first lists by first byte what may begin so.
+	first [256][]opening
+	only  []opening // one for each reader, that begins with anything
+	held  int       // bytes that streams hold
+}
+
+// opening is one way a message may begin.
+type opening struct {
+	word, mask uint32 // of the first four bytes, little endian
+	text       string
+	reader     uint8
+	looks      func([]byte) bool
+}
 
 // Stats counts what a Set read and what it refused.
 type Stats struct {
 	Records uint64 // records handed out
-	Unsound uint64 // of these, not sound
+	Unsound uint64 // of these, not sound, marks apart
+	Marks   uint64 // of these, marks
 	Refused uint64 // datagrams with known first bytes that are none of the protocols
 	Streams uint64 // framers made
 	GaveUp  uint64 // streams abandoned after garbage
 	Garbage uint64 // bytes of streams passed over between frames
 	Gaps    uint64 // holes in streams
+	Full    uint64 // messages on streams dropped because all streams hold too much
 }
 
 // New makes a Set.
-func New() *Set { return &Set{} }
+func New() *Set {
+	s := &Set{readers: readers()}
+	for i := range s.readers {
+		r := &s.readers[i]
+		s.only = append(s.only, opening{reader: uint8(i)})
+		for _, t := range r.starts {
+			o := opening{text: t, reader: uint8(i), looks: r.looks}
+			for j := range min(len(t), 4) {
+				o.word |= uint32(t[j]) << (8 * j)
+				o.mask |= 0xff << (8 * j)
+			}
+			s.first[t[0]] = append(s.first[t[0]], o)
+		}
+	}
+	return s
+}
 
 // Stats gives the counters so far.
 func (s *Set) Stats() Stats { return s.stats }
@@ -80,51 +130,24 @@ func (s *Set) Stats() Stats { return s.stats }
 // TCP stream, is worth handing to UDP or to a Stream. It is the test of the
 // hot path: cheap, often wrong in favour, never wrong against.
 func (s *Set) Looks(payload []byte) bool {
-	// RTP, RTCP and most of what is encrypted has its highest bit set or is
-	// gone after the first switch.
-	if len(payload) < 4 || payload[0] >= 0x80 {
+	if len(payload) < 4 {
 		return false
 	}
-	if payload[0] == 0 {
-		return dinstarLooks(payload)
+	list := s.first[payload[0]]
+	if len(list) == 0 {
+		return false
 	}
-	switch binary.LittleEndian.Uint32(payload) {
-	case simbankMagic,
-		'r' | 'e'<<8 | 'q'<<16 | ':'<<24, 'r' | 'e'<<8 | 'g'<<16 | ':'<<24, // req: reg:
-		'S' | 'T'<<8 | 'A'<<16 | 'T'<<24,                                   // STATE
-		'R' | 'E'<<8 | 'C'<<16 | 'O'<<24,                                   // RECORD
-		'H' | 'A'<<8 | 'N'<<16 | 'G'<<24,                                   // HANGUP
-		'R' | 'E'<<8 | 'M'<<16 | 'A'<<24,                                   // REMAIN
-		'E' | 'X'<<8 | 'P'<<16 | 'I'<<24,                                   // EXPIRY
-		'R' | 'E'<<8 | 'C'<<16 | 'E'<<24,                                   // RECEIVE
-		'D' | 'E'<<8 | 'L'<<16 | 'I'<<24,                                   // DELIVER
-		'U' | 'S'<<8 | 'S'<<16 | 'N'<<24, 'U' | 'S'<<8 | 'S'<<16 | 'D'<<24, // USSN USSD...
-		'G' | 'S'<<8 | 'M'<<16 | ':'<<24, 'G' | 'S'<<8 | 'M'<<16 | ' '<<24, // GSM
-		'B' | 'C'<<8 | 'C'<<16 | 'H'<<24,                                   // BCCH
-		'C' | 'E'<<8 | 'L'<<16 | 'L'<<24,                                   // CELLS
-		'M' | 'S'<<8 | 'G'<<16 | ' '<<24,                                   // MSG
-		'P' | 'A'<<8 | 'S'<<16 | 'S'<<24,                                   // PASSWORD
-		'S' | 'E'<<8 | 'N'<<16 | 'D'<<24, 'W' | 'A'<<8 | 'I'<<16 | 'T'<<24, // SEND WAIT
-		'D' | 'O'<<8 | 'N'<<16 | 'E'<<24, 'E' | 'R'<<8 | 'R'<<16 | 'O'<<24, // DONE ERROR
-		'g' | 'e'<<8 | 't'<<16 | '_'<<24, 's' | 'e'<<8 | 't'<<16 | '_'<<24, // get_ set_
-		's' | 'v'<<8 | 'r'<<16 | '_'<<24,                                   // svr_
-		'r' | 'e'<<8 | 's'<<16 | 'e'<<24,                                   // reset_remain_time
-		'm' | 'o'<<8 | 'd'<<16 | 'u'<<24,                                   // module_ctl
-		'C' | 'U'<<8 | 'R'<<16 | 'C'<<24,                                   // CURCELL
-		'A' | 'T'<<8 | 'S'<<16 | 'T'<<24,                                   // ATSTART ATSTOP
-		'A' | 'T'<<8 | 'A'<<16 | 'L'<<24,                                   // ATALIVE
-		'A' | 'T'<<8 | 'C'<<16 | 'M'<<24,                                   // ATCMD
-		'C' | 'F'<<8 | 'O'<<16 | 'K'<<24, 'C' | 'F'<<8 | 'E'<<16 | 'R'<<24, // CFOK CFERROR
-		'C' | 'W'<<8 | 'O'<<16 | 'K'<<24, 'C' | 'W'<<8 | 'E'<<16 | 'R'<<24: // CWOK CWERROR
-		return true
-	}
-	switch payload[2] {
-	case ' ':
-		return payload[0] == 'O' && payload[1] == 'K' || payload[0] == 'C' && (payload[1] == 'F' || payload[1] == 'W')
-	case ':':
-		return payload[0] == 'A' && payload[1] == 'T'
+	word := binary.LittleEndian.Uint32(payload)
+	for i := range list {
+		if t := &list[i]; word&t.mask == t.word && t.fits(payload) {
+			return true
+		}
 	}
 	return false
+}
+
+func (t *opening) fits(b []byte) bool {
+	return len(b) >= len(t.text) && string(b[:len(t.text)]) == t.text && (t.looks == nil || t.looks(b))
 }
 
 // maxSound is the longest payload of UDP that a sound record comes of: with its
@@ -141,35 +164,53 @@ const maxSound = 64*8 - 8
 // that it is not seen on its way to a service that sends it back, and seen on
 // the way back. Keepalives of real gateways are of about 330 bytes.
 func (s *Set) UDP(p *packet.Packet, emit func(*Record)) bool {
+	return s.Looks(p.Payload) && s.read(p, emit)
+}
+
+// read is UDP for what Looks like something.
+func (s *Set) read(p *packet.Packet, emit func(*Record)) bool {
 	b := p.Payload
-	if len(b) < 4 || b[0] == 0 || !s.Looks(b) {
-		return false
+	looked := false
+	tried := uint64(0)
+	out := func(r *Record) {
+		// What a snap length cut off was not checked.
+		r.Sound = r.Sound && !p.Cut() && len(b) <= maxSound
+		s.emit(p, r, emit)
 	}
-	var r *Record
-	if binary.LittleEndian.Uint32(b) == simbankMagic {
-		r = simbankFrame(b)
-	} else {
-		r = goipMessage(b)
+	for i := range s.first[b[0]] {
+		t := &s.first[b[0]][i]
+		r := &s.readers[t.reader]
+		if r.datagram == nil || tried>>t.reader&1 == 1 || !t.fits(b) {
+			continue
+		}
+		tried |= 1 << t.reader
+		looked = true
+		if r.datagram(p, out) {
+			return true
+		}
 	}
-	if r == nil {
+	if looked {
 		s.stats.Refused++
-		return false
 	}
-	// What a snap length cut off was not checked.
-	r.Sound = r.Sound && !p.Cut() && len(b) <= maxSound
-	s.emit(p, r, emit)
-	return true
+	return false
 }
 
 func (s *Set) emit(p *packet.Packet, r *Record, emit func(*Record)) {
 	r.Time = p.Time
 	r.Src, r.Dst, r.SrcPort, r.DstPort = p.Src, p.Dst, p.SrcPort, p.DstPort
 	r.Realm, r.TCP = p.Realm, p.Proto == packet.TCP
+	s.count(r)
+	emit(r)
+}
+
+func (s *Set) count(r *Record) {
 	s.stats.Records++
-	if !r.Sound {
+	switch {
+	case r.Kind == Mark:
+		s.stats.Marks++
+	case !r.Sound:
 		s.stats.Unsound++
 	}
-	emit(r)
 }
 
 // exchange names an exchange by what kind it is and its number.

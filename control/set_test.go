@@ -74,7 +74,7 @@ func TestLookalikes(t *testing.T) {
 				})
 			}
 			for _, size := range []int{1, 7, len(text)} {
-				st := New().NewStream()
+				st := New().NewStream(nil)
 				for i := 0; i < len(text); i += size {
 					st.Push(up(1).tcp().packet(0, []byte(text[i:min(i+size, len(text))])), none)
 				}
@@ -88,7 +88,7 @@ func TestRandom(t *testing.T) {
 	set := New()
 	none := func(r *Record) { t.Errorf("%+v", r) }
 	b := make([]byte, 1500)
-	st := set.NewStream()
+	st := set.NewStream(nil)
 	for range 20000 {
 		n := r.IntN(len(b))
 		for i := range n {
@@ -100,7 +100,7 @@ func TestRandom(t *testing.T) {
 		}
 		set.UDP(up(1).packet(0, b[:n]), none)
 		if st.Over() {
-			st = set.NewStream()
+			st = set.NewStream(nil)
 		}
 		st.Push(up(1).tcp().packet(0, b[:n]), none)
 	}
@@ -138,12 +138,12 @@ func TestLooks(t *testing.T) {
 func TestProtocols(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range Protocols() {
-		if p.Name == "" || p.Doc == "" || p.Vendor == "" || p.Server == "" || p.Source == "" || p.Confidence == "" || seen[p.Name] {
+		if p.Name == "" || p.Doc == "" || p.Vendor == "" || p.Source == "" || p.Confidence == "" || seen[p.Name] {
 			t.Errorf("%+v", p)
 		}
 		seen[p.Name] = true
 	}
-	for _, name := range []string{GoIPSMS, GoIPSIMBank, DinstarAPI} {
+	for _, name := range []string{GoIPSMS, GoIPSIMBank, DinstarAPI, DBLDDNS, DBLTime, DBLNames, DBLTunnel, DBLMail, DBLEcho} {
 		if !seen[name] {
 			t.Errorf("%s is not listed", name)
 		}

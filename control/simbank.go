@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"simtrap/ident"
+	"simtrap/packet"
 )
 
 // The GoIP SIM bank protocol. Every message has a header of 12 bytes, little
@@ -21,6 +22,56 @@ import (
 // MD5 sum over it and the shared key (20 bytes). Sums are looked at for being
 // sums and not kept; of SIM commands only the structure is read, and of answers
 // EF IMSI and EF ICCID where they are plain to see.
+
+// GoIPSIMBank names the protocol, as in Record.Protocol.
+const GoIPSIMBank = "goip-simbank"
+
+func goipSIMBank() reader {
+	return reader{
+		Protocol: Protocol{
+			Name:       GoIPSIMBank,
+			Doc:        "GoIP gateway to a SIM bank or its scheduler: login, reset and SIM commands under the magic number 0x43215678; UDP and TCP",
+			Vendor:     "DBL/HYBERTONE",
+			Server:     "sim-bank",
+			Source:     "research/gateways.md 2.3: an emulator tested by its author against gateways; APDU by ETSI TS 51.011 and 31.102",
+			Confidence: "frames verbatim in one tested source, for TCP; that UDP carries the same frames is second-hand, and checked byte for byte all the same; text states and RC4 are second-hand and not read",
+		},
+		starts:   []string{simbankStart},
+		datagram: simbankDatagram,
+		stream:   func() streamReader { return simbankReader{} },
+	}
+}
+
+// simbankStart is simbankMagic on the wire.
+const simbankStart = "\x78\x56\x21\x43"
+
+func simbankDatagram(p *packet.Packet, emit func(*Record)) bool {
+	r := simbankFrame(p.Payload)
+	if r != nil {
+		emit(r)
+	}
+	return r != nil
+}
+
+// simbankReader needs to remember nothing.
+type simbankReader struct{}
+
+func (simbankReader) begins(b []byte) bool {
+	n := min(len(simbankStart), len(b))
+	return string(b[:n]) == simbankStart[:n]
+}
+
+func (st simbankReader) step(b []byte, _, last bool, _ int64, emit func(*Record)) (done, want, skip int) {
+	if !st.begins(b) {
+		return 0, 0, 0
+	}
+	r, done, want := simbankStep(b, last)
+	if r == nil {
+		return 0, want, 0
+	}
+	emit(r)
+	return done, 0, 0
+}
 
 const (
 	simbankMagic  = 0x43215678

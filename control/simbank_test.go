@@ -158,7 +158,7 @@ func TestSIMBankStream(t *testing.T) {
 	// However the stream is cut into pieces; pieces that end within a SIM
 	// command are put together as soon as the next frame begins.
 	for size := 1; size <= len(b); size++ {
-		st := New().NewStream()
+		st := New().NewStream(nil)
 		n, sound := 0, 0
 		for i := 0; i < len(b); i += size {
 			st.Push(up(1).tcp().packet(int64(i), b[i:min(i+size, len(b))]), func(r *Record) {
@@ -188,7 +188,7 @@ func TestSIMBankResync(t *testing.T) {
 	in = append(in, good...)
 	n := 0
 	set := New()
-	st := set.NewStream()
+	st := set.NewStream(nil)
 	for i := 0; i < len(in); i += 333 {
 		st.Push(up(1).tcp().packet(0, in[i:min(i+333, len(in))]), func(r *Record) {
 			if r.Sound {
@@ -222,7 +222,7 @@ func pushAll(t *testing.T, b []byte, size uint16) {
 		return
 	}
 	set := New()
-	st := set.NewStream()
+	st := set.NewStream(nil)
 	n := 0
 	for i := 0; i < len(b); i += int(size) {
 		st.Push(up(1).tcp().packet(int64(i), b[i:min(i+int(size), len(b))]), func(r *Record) { check(t, r); n++ })

@@ -1,66 +1,101 @@
 package control
 
-import (
-	"bytes"
-	"encoding/binary"
-
-	"simtrap/packet"
-)
+import "simtrap/packet"
 
 const (
-	// maxHeld is the most a Stream keeps of a frame that is not complete.
-	maxHeld = 512
-	// maxGarbage is how much may pass without a frame before a Stream gives up.
+	// maxHeld is the most a Stream keeps of a message that is not complete.
+	maxHeld = 4096
+	// maxHeldAll is the most that all Streams of a Set keep together.
+	maxHeldAll = 256 << 10
+	// maxGarbage is how much may pass without a message before a Stream gives up.
 	maxGarbage = 4096
+	// endOfStream, as a number of bytes to pass over, says that nothing more of a
+	// stream is of interest.
+	endOfStream = 1 << 40
+	// maxWaiting is how many marks wait for the other end to speak.
+	maxWaiting = 4
 )
 
-type framing uint8
-
-const (
-	framingOpen framing = iota // no frame seen yet
-	framingSIMBank
-	framingDinstar
-	framingOver
-)
-
-// Stream finds messages in one direction of a TCP stream. It holds at most 512
-// bytes. After bytes that make no sense it looks for the next header; after
-// 4 KiB of them it gives up for good.
+// Stream finds messages in one direction of a TCP stream. It holds at most 4
+// KiB, most protocols some hundred bytes. The first protocol of which it finds a
+// message is the stream's. After bytes that make no sense it looks for the next
+// message; after 4 KiB of them it gives up for good.
 type Stream struct {
 	set     *Set
-	framing framing
-	dinstar dinstarStream
+	peer    *Stream // of the other direction
+	spoke   bool    // a piece was pushed
+	found   int     // reader + 1 once a message was found
+	over    bool
+	states  []streamReader // by reader, made when needed
 	held    []byte
 	want    int // bytes to hold before trying again; more than are held
 	skip    int // bytes of a body still to be passed over
 	garbage int
+	waiting []Record // marks
 }
 
 // NewStream makes a Stream for one direction of a connection whose payload
-// Looks like one of the protocols; it need not be its beginning.
-func (s *Set) NewStream() *Stream {
+// Looks like one of the protocols; it need not be its beginning. peer is the
+// Stream of the other direction, or nil as long as there is none.
+func (s *Set) NewStream(peer *Stream) *Stream {
 	s.stats.Streams++
-	return &Stream{set: s}
+	st := &Stream{set: s, peer: peer}
+	if peer != nil {
+		peer.peer = st
+	}
+	return st
 }
 
 // Over says that the stream is none of the protocols, or no longer; nothing
 // will come of pushing more.
-func (st *Stream) Over() bool { return st.framing == framingOver }
+func (st *Stream) Over() bool { return st.over }
+
+// Close gives back what the stream holds. It must be called of each Stream that
+// is dropped.
+func (st *Stream) Close() {
+	st.hold(st.held[:0])
+	st.over, st.held, st.waiting, st.states = true, nil, nil, nil
+}
 
 // Gap says that bytes of the stream are missing before the next Push.
 func (st *Stream) Gap() {
 	st.set.stats.Gaps++
-	st.held, st.skip = st.held[:0], 0
-	st.garbage++ // not where a frame begins, most likely
+	st.hold(st.held[:0])
+	st.skip = 0
+	st.garbage++ // not where a message begins, most likely
+}
+
+// hold sets what is kept, and counts it.
+func (st *Stream) hold(b []byte) {
+	st.set.held += len(b) - len(st.held)
+	st.held = b
 }
 
 // Push takes the next piece of the stream, and calls emit for each record
 // completed by it, before it returns. Records bear the time and addresses of
 // the packet that completed them, and are the callee's to keep.
+//
+// A mark is handed out when the other end of the connection has spoken too: to
+// get that far takes a connection, which cannot be forged from afar.
 func (st *Stream) Push(p *packet.Packet, emit func(*Record)) {
 	data := p.Payload
-	out := func(r *Record) { st.set.emit(p, r, emit) }
-	for len(data) > 0 && st.framing != framingOver {
+	st.spoke = st.spoke || len(data) > 0
+	if st.spoke && st.peer != nil {
+		st.peer.heard(p, emit)
+	}
+	if st.over {
+		return
+	}
+	out := func(r *Record) {
+		if r.Kind == Mark && (st.peer == nil || !st.peer.spoke) {
+			if len(st.waiting) < maxWaiting {
+				st.waiting = append(st.waiting, *r)
+			}
+			return
+		}
+		st.set.emit(p, r, emit)
+	}
+	for len(data) > 0 && !st.over {
 		if st.skip > 0 {
 			n := min(st.skip, len(data))
 			st.skip -= n
@@ -70,78 +105,108 @@ func (st *Stream) Push(p *packet.Packet, emit func(*Record)) {
 		if len(st.held) == 0 {
 			done, want := st.step(data, true, p.Time, out)
 			if done == 0 {
-				st.held, st.want = append(st.held[:0], data...), want
+				if st.full(len(data)) {
+					break
+				}
+				st.hold(append(st.held[:0:cap(st.held)], data...))
+				st.want = want
 				break
 			}
-			n := min(done, len(data))
-			data = data[n:]
+			data = data[min(done, len(data)):]
 			continue
 		}
 		n := min(st.want-len(st.held), len(data))
+		if st.full(n) {
+			break
+		}
+		st.set.held += n
 		st.held = append(st.held, data[:n]...)
 		data = data[n:]
 		st.drain(len(data) == 0, p.Time, out)
 	}
-	if p.Cut() && st.framing != framingOver {
+	if p.Cut() && !st.over {
 		st.Gap()
 	}
-	if st.framing == framingOver {
-		st.held = nil
+	if st.over {
+		st.hold(st.held[:0])
+		st.held, st.states = nil, nil
 	}
+}
+
+// full drops what is held when all streams hold too much, and says so.
+func (st *Stream) full(more int) bool {
+	if st.set.held+more <= maxHeldAll {
+		return false
+	}
+	st.set.stats.Full++
+	st.Gap()
+	return true
+}
+
+// heard hands out the marks that waited for the other end, whose packet p is.
+func (st *Stream) heard(p *packet.Packet, emit func(*Record)) {
+	for i := range st.waiting {
+		r := &st.waiting[i]
+		r.Time = p.Time
+		r.Src, r.Dst, r.SrcPort, r.DstPort = p.Dst, p.Src, p.DstPort, p.SrcPort
+		r.Realm, r.TCP = p.Realm, true
+		st.set.count(r)
+		emit(r)
+	}
+	st.waiting = nil
 }
 
 // drain steps through what is held until more is wanted.
 func (st *Stream) drain(last bool, now int64, emit func(*Record)) {
-	for len(st.held) > 0 && st.framing != framingOver {
+	for len(st.held) > 0 && !st.over {
 		done, want := st.step(st.held, last, now, emit)
 		if done == 0 {
 			st.want = want
 			return
 		}
-		st.held = st.held[:copy(st.held, st.held[done:])]
+		st.hold(st.held[:copy(st.held, st.held[done:])])
 		n := min(st.skip, len(st.held))
 		st.skip -= n
-		st.held = st.held[:copy(st.held, st.held[n:])]
+		st.hold(st.held[:copy(st.held, st.held[n:])])
 	}
 }
 
-// step reads one frame at the beginning of b, or passes over what is none. It
+// step reads one message at the beginning of b, or passes over what is none. It
 // gives the number of bytes done with, from 1 to len(b), or 0 and how many it
 // wants, more than len(b) and at most maxHeld. last says that nothing follows b
 // yet.
 func (st *Stream) step(b []byte, last bool, now int64, emit func(*Record)) (done, want int) {
-	for _, f := range [...]framing{framingSIMBank, framingDinstar} {
-		if st.framing != framingOpen && st.framing != f {
+	wait := 0
+	tried := uint64(0)
+	list := st.set.first[b[0]]
+	if st.found != 0 {
+		list = st.set.only[st.found-1 : st.found]
+	}
+	for i := range list {
+		n := int(list[i].reader)
+		if tried>>n&1 == 1 {
 			continue
 		}
-		var r *Record
-		switch f {
-		case framingSIMBank:
-			if !simbankPrefix(b) {
-				continue
-			}
-			r, done, want = simbankStep(b, last)
-			if r != nil {
-				emit(r)
-			} else if done > 0 {
-				st.waste(done)
-				return done, 0
-			}
-		case framingDinstar:
-			if len(b) >= dinstarHeader && !dinstarLooks(b) || b[0] != 0 {
-				continue
-			}
-			done, want, st.skip = st.dinstar.step(b, st.framing == framingOpen || st.garbage > 0, now, emit)
+		tried |= 1 << n
+		r := st.reader(n)
+		if r == nil || !r.begins(b) {
+			continue
 		}
+		done, want, skip := r.step(b, st.found == 0 || st.garbage > 0, last, now, emit)
 		switch {
 		case done > 0:
-			st.framing, st.garbage = f, 0
+			st.found, st.garbage, st.skip = n+1, 0, skip
 			return done, 0
-		case want > len(b):
-			return 0, want
+		case want > len(b) && want <= maxHeld:
+			if wait == 0 || want < wait {
+				wait = want
+			}
 		}
 	}
-	// Pass over what cannot begin a frame, one byte at least.
+	if wait != 0 {
+		return 0, wait
+	}
+	// Pass over what cannot begin a message, one byte at least.
 	n := 1
 	for n < len(b) && !st.begins(b[n:]) {
 		n++
@@ -150,27 +215,38 @@ func (st *Stream) step(b []byte, last bool, now int64, emit func(*Record)) (done
 	return n, 0
 }
 
+// reader gives the state of reader n for this stream, nil if it reads none.
+func (st *Stream) reader(n int) streamReader {
+	if st.set.readers[n].stream == nil {
+		return nil
+	}
+	if st.states == nil {
+		st.states = make([]streamReader, len(st.set.readers))
+	}
+	if st.states[n] == nil {
+		st.states[n] = st.set.readers[n].stream()
+	}
+	return st.states[n]
+}
+
 func (st *Stream) waste(n int) {
 	st.set.stats.Garbage += uint64(n)
 	if st.garbage += n; st.garbage >= maxGarbage {
-		st.framing = framingOver
+		st.over = true
 		st.set.stats.GaveUp++
 	}
 }
 
-// begins says whether a frame may begin with b, of which one byte may be there
-// or many.
+// begins says whether a message may begin with b, of which one byte may be
+// there or many.
 func (st *Stream) begins(b []byte) bool {
-	if st.framing != framingDinstar && simbankPrefix(b) {
-		return true
+	if st.found != 0 {
+		return st.reader(st.found - 1).begins(b)
 	}
-	if st.framing == framingSIMBank || b[0] != 0 {
-		return false
+	for i := range st.set.first[b[0]] {
+		if r := st.reader(int(st.set.first[b[0]][i].reader)); r != nil && r.begins(b) {
+			return true
+		}
 	}
-	return len(b) < dinstarHeader || dinstarLooks(b)
-}
-
-func simbankPrefix(b []byte) bool {
-	magic := binary.LittleEndian.AppendUint32(make([]byte, 0, 4), simbankMagic)
-	return bytes.HasPrefix(b, magic[:min(4, len(b))])
+	return false
 }

@@ -323,6 +323,13 @@ func (p *profile) links() Links {
 	for _, a := range as {
 		k.Accounts = append(k.Accounts, a.account)
 	}
+	// One device has one name for all its streams, or one for each; the latter
+	// link nothing.
+	for name, n := range p.cnames {
+		if 2*n > p.named {
+			k.CNAME = name
+		}
+	}
 	if len(p.clocks) > 0 && p.clockGroups() == 1 {
 		k.ClockPPM, k.ClockErrorPPM = p.meanClock()
 	}

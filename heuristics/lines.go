@@ -490,6 +490,15 @@ func (l *Lines) silent(p *profile, s *rtp.Stream) {
 	if s.Call == 0 {
 		l.onward(p, span{s.Start, s.End})
 	}
+	if !s.CNAME.IsZero() {
+		p.named++
+		if _, ok := p.cnames[s.CNAME]; ok || len(p.cnames) < maxNames {
+			if p.cnames == nil {
+				p.cnames = make(map[ident.CNAME]int)
+			}
+			p.cnames[s.CNAME]++
+		}
+	}
 	if s.ClockOK && s.PPMError <= clockLimit && len(p.clocks) < maxClocks {
 		p.clocks = append(p.clocks, clock{s.PPM, s.PPMError})
 	}

@@ -53,6 +53,8 @@ type profile struct {
 	unsignalled   int                 // voice streams of a line that shows no signalling
 	unbound       map[uint64]struct{} // confirmed streams of a line that shows no signalling
 	clocks        []clock
+	cnames        map[ident.CNAME]int // streams of the line that bore it
+	named         int                 // streams that bore any
 	userAgent     string
 	vendorKind    int
 	vendor, model string
@@ -62,6 +64,10 @@ type profile struct {
 	refreshes     []int64
 
 	control []*control.Evidence // in order of first sight
+
+	firstHidden   int64  // SIP under a keystream
+	hiddenTargets keySet // of its calls to the line
+	hiddenCalls   int
 
 	judged     int64 // ns of the last judgement
 	dirty      bool
@@ -136,6 +142,7 @@ const (
 	maxPeers     = 64
 	maxLegs      = 4096
 	maxClocks    = 64
+	maxNames     = 16 // CNAMEs
 	maxRefreshes = 64
 	maxOpen      = 4096
 	maxActive    = 32

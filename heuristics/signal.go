@@ -51,6 +51,8 @@ func signals() []signal {
 		clocksSignal(),
 		concurrencySignal(),
 		controlRecord(),
+		hiddenFanout(),
+		hiddenSIP(),
 		inboundFanout(),
 		inboundShare(),
 		oneLeg(),

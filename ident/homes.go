@@ -72,10 +72,15 @@ func (h *Homes) Contains(a Addr) bool {
 	return h != nil && h.loaded && h.table.Contains(a.Netip())
 }
 
+// teredo is the upper half of the service prefix of Teredo addresses (RFC 4380
+// section 2.6), whose lower half is the server.
+const teredo = 0x20010000
+
 // LineOf gives the line an address belongs to: the address itself for IPv4, its
-// prefix (/64 unless set otherwise) for IPv6.
+// prefix (/64 unless set otherwise) for IPv6. A Teredo address stands for itself:
+// all clients of a server share the /64.
 func (h *Homes) LineOf(a Addr, r Realm) Line {
-	if !a.Is4() {
+	if !a.Is4() && a.hi>>32 != teredo {
 		n := 64
 		if h != nil && h.len6 > 0 && h.len6 <= 128 {
 			n = h.len6

@@ -54,6 +54,7 @@ func TestLineOf(t *testing.T) {
 	for text, want := range map[string]string{
 		"203.0.113.9": "203.0.113.9 true", "203.0.114.9": "203.0.114.9 false", "198.51.100.7": "198.51.100.7 true",
 		"2001:db8:1:2:3::4": "2001:db8:1:2::/64 true", "2001:db9::1": "2001:db9::/64 false",
+		"2001:0:c633:6401:0:61bf:f5bf:fffd": "2001:0:c633:6401:0:61bf:f5bf:fffd false", "2001:1::5": "2001:1::/64 false",
 	} {
 		a, _ := ParseAddr([]byte(text))
 		if got := fmt.Sprint(h.LineOf(a, 0), " ", h.Contains(a)); got != want {

@@ -23,6 +23,8 @@ type agent struct {
 	codecs []*codec
 	media  *mediaHost
 	conns  map[*agent]*conn
+	// keystream scrambles what it says to agents that have the same.
+	keystream []byte
 }
 
 // newAgent gives the device a user agent. Agents of one device share media.
@@ -57,7 +59,10 @@ func (a *agent) contact(user string) string {
 }
 
 func (a *agent) transport() string {
-	if a.s.shape.sipTCP {
+	switch {
+	case a.s.shape.sipWS:
+		return "WS"
+	case a.s.shape.sipTCP:
 		return "TCP"
 	}
 	return "UDP"
@@ -89,7 +94,14 @@ func (a *agent) seen(via string) string {
 func (a *agent) say(t int64, to *agent, m *message) int64 {
 	b := a.d.render(m)
 	if a.s.shape.sipTCP && a.d.name != "scanner" && to.d.name != "scanner" {
-		return a.conn(to).send(t, a.side(to), b)
+		c := a.conn(to)
+		if a.s.shape.sipWS {
+			return c.sendFramed(t, a.side(to), b, a.s.noise)
+		}
+		return c.send(t, a.side(to), b)
+	}
+	if a.keystream != nil && to.keystream != nil {
+		b = scrambled(b, a.keystream)
 	}
 	f := a.s.flow(a.node, a.node.port(a.port, false), to.node, to.node.port(to.port, false), protoUDP)
 	return a.s.send(t, f, kindSIP, b)

@@ -34,6 +34,7 @@ type call struct {
 	rtcp    bool
 	keys    int
 	extra   []field // headers of the INVITE
+	variety *variety
 
 	// answered and over are told of the call's course; over in any case.
 	answered func()
@@ -43,12 +44,13 @@ type call struct {
 // script is a call while its messages are laid out in time.
 type script struct {
 	*call
-	s      *sim
-	g      *dialog
-	invite *message
-	sdpID  [2]string
-	offer  []*codec
-	since  int64 // when the callee began to send early media, 0 never
+	s       *sim
+	g       *dialog
+	invite  *message
+	sdpID   [2]string
+	offer   []*codec
+	since   int64      // when the callee began to send early media, 0 never
+	playing [2]*stream // what caller and callee send, with a variety
 }
 
 // place begins the call at t.
@@ -99,7 +101,9 @@ func (s *sim) perform(c *call) {
 	x.invite.contact = a.contact(c.calling)
 	x.invite.allow = true
 	x.invite.extra = c.extra
-	x.invite.ctype, x.invite.body = "application/sdp", x.describe(0, x.offer, "sendrecv")
+	if c.variety == nil || !c.variety.late {
+		x.invite.ctype, x.invite.body = "application/sdp", x.describe(0, x.offer, "sendrecv")
+	}
 
 	t := s.now
 	if !s.shape.sipTCP && a.r.IntN(100) == 0 {
@@ -122,7 +126,7 @@ func (x *script) describe(side int, codecs []*codec, dir string) string {
 	if ag.mapped {
 		host, port = m.node.addr.String(), m.node.port(port, false)
 	}
-	return ag.d.sdp(x.sdpID[side], host, port, codecs, dir)
+	return x.variety.dress(ag.d.sdp(x.sdpID[side], host, port, codecs, dir))
 }
 
 // authenticate answers the INVITE that arrived at t with a challenge, and gives
@@ -208,6 +212,9 @@ func (x *script) answer(t int64) {
 	x.g.uriB = "sip:" + x.called + "@" + b.hostPort()
 	ack := x.g.request("ACK", true, true)
 	ack.contact = ""
+	if x.variety != nil && x.variety.late {
+		ack.ctype, ack.body = "application/sdp", x.describe(0, []*codec{x.codec}, "sendrecv")
+	}
 	a.say(got+a.think(), b, ack)
 
 	end := t + int64(x.talk)
@@ -219,8 +226,12 @@ func (x *script) answer(t int64) {
 	if x.since > 0 {
 		first = x.since
 	}
-	x.stream(1, first, end)
-	x.stream(0, got, end)
+	silent := end // when sound ends
+	if x.variety != nil {
+		silent = x.vary(t, end)
+	}
+	x.stream(1, first, silent)
+	x.stream(0, got, silent)
 	if x.refer {
 		x.transfer(end - int64(3*time.Second))
 	}
@@ -241,11 +252,15 @@ func (x *script) stream(side int, start, end int64) {
 	p := streamPlan{
 		from: x.media[side], to: x.media[1-side], fport: x.ports[side], tport: x.ports[1-side], codec: x.codec,
 		start: start, end: end, ppm: ppm, own: own, silence: x.silence[side], rtcp: x.rtcp, d: ag.d,
+		variety: x.variety,
+	}
+	if x.variety != nil {
+		p.peer = func() *stream { return x.playing[1-side] }
 	}
 	if side == 0 {
 		p.keys = x.keys
 	}
-	x.s.at(start, func() { x.s.play(p, ag.r) })
+	x.s.at(start, func() { x.playing[side] = x.s.play(p, ag.r) })
 }
 
 func (x *script) reinvite(t int64, dir string) {

@@ -139,7 +139,7 @@ func breakout(s *sim, dark bool) {
 }
 
 // diallerApp is a phone with a cheap-calls app: one account abroad, calls out.
-func diallerApp(s *sim) {
+func diallerApp(s *sim, keystream []byte) {
 	l := s.newLine(ClassMobileDialer, "cheap-calls app on a phone", VerdictNone, VerdictNone)
 	r := l.rng
 	phone := l.device("phone")
@@ -148,6 +148,7 @@ func diallerApp(s *sim) {
 	server := s.newAgent(s.host("app's server", true), dialQuietSwitch(), pick(r, uint16(5060), 443, 8080, 23456), "proxy", "")
 	l.controls(server.node, "registrar")
 	a := s.newAgent(phone, dialApp("MobileVOIP/8.1 (Android)"), uint16(30000+r.IntN(20000)), fmt.Sprint(90000+r.IntN(9000)), server.host())
+	a.keystream, server.keystream = keystream, keystream
 	s.register(s.start+int64(time.Second), a, server, 9*time.Minute, true)
 	who := []string{foreign(r), foreign(r), foreign(r), mobile(r)}
 	s.arrivals(r, s.start, 5*time.Minute, func() {

@@ -108,16 +108,21 @@ func makeAndRead(t *testing.T, opt Options) *made {
 
 func (m *made) decode(t *testing.T, shape encap, data []byte, at int64, frags map[string][]byte) {
 	t.Helper()
+	if shape.outer > 0 {
+		if data = join(t, shape, data, frags); data == nil {
+			return
+		}
+	}
 	var first gopacket.Decoder = layers.LayerTypeEthernet
-	switch shape.link {
-	case "raw", "null", "sll2":
-		skip := map[string]int{"raw": 0, "null": 4, "sll2": 20}[shape.link]
-		data = data[skip:]
+	inner := strip(t, shape, data)
+	switch {
+	case !gopacketKnows(shape):
+		data = inner
 		first = layers.LayerTypeIPv4
 		if data[0]>>4 == 6 {
 			first = layers.LayerTypeIPv6
 		}
-	case "sll":
+	case shape.link == "sll":
 		first = layers.LayerTypeLinuxSLL
 	}
 	p := gopacket.NewPacket(data, first, gopacket.NoCopy)
@@ -161,6 +166,11 @@ func (m *made) decode(t *testing.T, shape encap, data []byte, at int64, frags ma
 			v := binary.BigEndian.Uint16(h[2:])
 			offset, more = int(v&^7), v&1 != 0
 			frag = string(h[4:8]) + d.src.String() + d.dst.String()
+		case *layers.IPSecAH:
+			d.proto, body = uint8(l.NextHeader), l.Payload
+			if frag != "" { // of which it is a part
+				d.proto, body = 51, append(append([]byte(nil), l.Contents...), l.Payload...)
+			}
 		case *layers.UDP:
 			if l.SrcPort == 2152 || l.SrcPort == 4789 {
 				if int(l.Length) != 8+len(l.Payload) {
@@ -182,6 +192,12 @@ func (m *made) decode(t *testing.T, shape encap, data []byte, at int64, frags ma
 		}
 		body = frags[frag]
 		delete(frags, frag)
+		if d.proto == 51 {
+			d.proto, body = body[0], body[24:]
+		}
+	}
+	if frag == "" && !bytes.HasSuffix(inner, body) {
+		t.Fatal("stripping leads elsewhere than gopacket")
 	}
 	pseudo := sum(sum(0, d.src.AsSlice()), d.dst.AsSlice()) + uint64(d.proto) + uint64(len(body))
 	switch d.proto {

@@ -19,10 +19,13 @@ type Options struct {
 	Scenario string        // a name of Scenarios
 	Seed     uint64        // draws every parameter of the scenario
 	Duration time.Duration // virtual time; 0 takes the scenario's own
-	// Encap is how frames are wrapped: "" or "ethernet", vlan, qinq, pppoe,
-	// vlan-pppoe, mpls, gre, gtpu, vxlan, raw, sll, sll2, null; and modifiers,
-	// alone or joined by "+": ipv6, fragments (576-byte MTU), sip-tcp (all SIP
-	// over TCP). "pppoe+ipv6+fragments" is all three.
+	// Encap is how frames are wrapped, by names of Encaps joined by "+": a link
+	// type (Ethernet unless one is named); what comes between it and the inner
+	// IP packet, outermost first; and modifiers: ipv6 (inside), outer6 (tunnels
+	// over IPv6), ah, atomic, fragments (576-byte MTU), outer-fragments (the
+	// same of a tunnel's packets), sip-tcp (all SIP over TCP),
+	// sip-ws (all SIP over WebSocket).
+	// "vlan+pppoe+ipv6+fragments" is four.
 	Encap   string
 	View    string // "" or "both", up, down, media, sip, midcall
 	Format  string // "" or "pcap", nano (pcap, nanoseconds), pcapng

@@ -67,6 +67,8 @@ type stream struct {
 	sent       uint32
 	cname      string
 	buf        []byte
+	event      uint8 // payload type of telephone events
+	odd        *oddities
 }
 
 // streamPlan is what one side of a call sends.
@@ -82,18 +84,20 @@ type streamPlan struct {
 	rtcp       bool
 	keys       int
 	d          *dialect
+	variety    *variety
+	peer       func() *stream // what the other side sends
 }
 
-func (s *sim) play(p streamPlan, r *rand.Rand) {
+func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
 	if p.end <= p.start {
-		return
+		return nil
 	}
 	src, dst := p.from.node, p.to.node
 	sp, dp := src.port(p.fport, false), dst.port(p.tport, false)
 	st := &stream{
 		flow: s.flow(src, sp, dst, dp, protoUDP), size: p.codec.size, step1: 160,
 		period: float64(frame20) / (1 + p.ppm*1e-6), end: p.end,
-		owd: src.owd, jit: float64(src.jit), loss: src.loss, offset: r.IntN(1 << 16), silence: p.silence, cname: p.from.cname,
+		owd: src.owd, jit: float64(src.jit), loss: src.loss, offset: r.IntN(1 << 16), silence: p.silence, cname: p.from.cname, event: 101,
 	}
 	st.head = rtp.Header{Version: 2, PayloadType: p.codec.pt, SequenceNumber: uint16(r.Uint32()), Timestamp: r.Uint32(), SSRC: r.Uint32()}
 	if p.from.weak {
@@ -123,11 +127,15 @@ func (s *sim) play(p streamPlan, r *rand.Rand) {
 	}
 	slices.Sort(st.events)
 	st.buf = make([]byte, 12+max(st.size, 4))
+	if p.variety != nil {
+		st.vary(s, &p)
+	}
 	st.n = -1
 	if !st.next(s) {
-		return
+		return nil
 	}
 	s.queue.push(event{at: st.tap, stream: st})
+	return st
 }
 
 // next finds the next packet that reaches the tap; false at the end.
@@ -144,7 +152,10 @@ func (st *stream) next(s *sim) bool {
 		if st.silence > 0 && st.n >= st.spurt {
 			st.turn(s)
 		}
-		if st.silent {
+		if st.odd != nil {
+			st.odd.noisy = false
+		}
+		if st.silent && !st.whispers() {
 			continue
 		}
 		if st.n > 0 {
@@ -184,7 +195,7 @@ func (st *stream) step(s *sim) bool {
 	}
 	st.emit(s)
 	st.head.Marker = false
-	return st.next(s)
+	return st.next(s) || st.leave(s)
 }
 
 func (st *stream) emit(s *sim) {
@@ -195,7 +206,10 @@ func (st *stream) emit(s *sim) {
 	}
 	h, size := st.head, st.size
 	if st.key > 0 {
-		h.PayloadType, h.Timestamp, size = 101, st.keyTime, 4
+		h.PayloadType, h.Timestamp, size = st.event, st.keyTime, 4
+	}
+	if st.odd != nil {
+		size = st.odd.shape(st, &h, size)
 	}
 	n, err := h.MarshalTo(st.buf)
 	if err != nil {
@@ -215,11 +229,18 @@ func (st *stream) emit(s *sim) {
 		st.offset = (st.offset + size) & 0xffff
 		copy(st.buf[n:], s.pool[st.offset:st.offset+size])
 	}
+	if st.odd != nil && st.odd.secure {
+		n += copy(st.buf[n+size:], s.pool[st.offset:st.offset+tagSize])
+	}
 	s.udp(st.flow, kindMedia, st.buf[:n+size])
 }
 
 // report sends an RTCP sender report with a CNAME (RFC 3550 section 6.4.1).
 func (st *stream) report(s *sim) {
+	if st.odd != nil {
+		st.odd.report(s, st, false)
+		return
+	}
 	b := make([]byte, 0, 80)
 	b = append(b, 0x80, 200, 0, 6)
 	b = binary.BigEndian.AppendUint32(b, st.head.SSRC)

@@ -85,8 +85,11 @@ func (s *sim) newLine(class, device, minVerdict, maxVerdict string) *line {
 		near:    netip.AddrFrom4([4]byte{10, 64, byte(r.IntN(4)), byte(1 + r.IntN(250))}),
 		far:     netip.AddrFrom4([4]byte{10, 96, 0, byte(1 + r.IntN(4))}),
 	}
+	if s.shape.teredo {
+		l.addr = teredoAddr(l.access.near)
+	}
 	name := l.addr.String()
-	if s.shape.v6 {
+	if s.shape.v6 && !s.shape.teredo { // clients of one server share a /64
 		name = netip.PrefixFrom(l.addr, 64).String()
 	}
 	l.truth = &LineTruth{Address: name, Class: class, Device: device, MinVerdict: minVerdict, MaxVerdict: maxVerdict}
@@ -115,6 +118,9 @@ func (l *line) device(name string) *node {
 	}
 	if l.s.shape.v6 {
 		n.addr = v6addr(uint64FromHi(l.addr), 0x0210<<48|l.rng.Uint64()&0xffffffffffff)
+		if l.s.shape.teredo && l.hosts == 1 {
+			n.addr = l.addr
+		}
 		n.lan = n.addr
 	} else {
 		n.lan = netip.AddrFrom4([4]byte{192, 168, byte(l.access.mac[2] & 3), byte(9 + l.hosts)})

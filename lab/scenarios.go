@@ -25,6 +25,7 @@ func Scenarios() []Scenario {
 		{"trunk-32", "32-channel trunk gateway: no account, no vendor string, a softswitch abroad, 503 when full", true, 30 * m, func(s *sim) { trunkBox(s, 32, nil) }},
 		{"disguised-single", "4 to 16 channels behind one account that calls itself a desk phone", true, 30 * m, func(s *sim) { disguised(s, pick(s.rng("size"), 4, 8, 16), nil) }},
 		{"dinstar", "Dinstar-like gateway: an account for each port, TCP API keepalives", true, 30 * m, dinstarBox},
+		{"goip-hidden", "gateway whose SIP is scrambled with a fixed keystream, nothing else readable", true, 30 * m, hiddenBox},
 		{"simbank", "gateway whose cards sit in a SIM bank elsewhere: SMB sessions beside SIP", true, 30 * m, bankBox},
 		{"office-nat", "24 phones behind NAT at a hosted exchange: own numbers, busy lamps, repeats, internal calls", false, 30 * m, func(s *sim) { officeNAT(s, 24, 20*time.Second, 70*time.Second) }},
 		{"office-ippbx", "office exchange on a trunk: own numbers, anchored media, one clock", false, 30 * m, func(s *sim) { officePBX(s) }},
@@ -40,8 +41,10 @@ func Scenarios() []Scenario {
 		{"scanner-victim", "home exchange under a SIP scan", false, 30 * m, func(s *sim) { scannerVictim(s) }},
 		{"framed-home", "household at which spoofed calls and gateway keepalives are thrown", false, 30 * m, framedHome},
 		{"hacked-pbx", "office exchange over which a thief calls premium numbers", false, 30 * m, hackedPBX},
-		{"mobile-dialler", "cheap-calls app on a phone, account abroad", false, 60 * m, diallerApp},
+		{"mobile-dialler", "cheap-calls app on a phone, account abroad", false, 60 * m, func(s *sim) { diallerApp(s, nil) }},
+		{"mobile-dialler-hidden", "cheap-calls app on a phone that scrambles its SIP", false, 60 * m, func(s *sim) { diallerApp(s, drawKeystream(s.rng("keystream"))) }},
 		{"conference", "voice chat and game server at home", false, 20 * m, conference},
+		{"media-variety", "phones of every kind of media: RTCP both ways, SRTP, fax, comfort noise, other codecs in mid-call, late offers, media proxies elsewhere", false, 20 * m, mediaVariety},
 	}
 }
 

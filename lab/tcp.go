@@ -8,6 +8,7 @@ type conn struct {
 	kind kind
 	side [2]tcpSide // client, server
 	open bool
+	ws   bool // the handshake of WebSocket was sent
 }
 
 type tcpSide struct {
@@ -68,9 +69,8 @@ func (c *conn) transmit(t int64, from int, data []byte) {
 	}
 	me, you := &c.side[from], &c.side[1-from]
 	t = max(t, me.ready)
-	room := min(mss, c.s.shape.mtu-60)
 	for len(data) > 0 {
-		n := min(len(data), room)
+		n := min(len(data), mss) // where that is too much, a router on the way cuts it up
 		seq, chunk := me.sent, data[:n]
 		me.sent += uint32(n)
 		flags := byte(tcpACK)
@@ -104,7 +104,7 @@ func (s *sim) tcp(f *flow, k kind, flags byte, seq, ack uint32, data []byte) {
 		return
 	}
 	b := append(f.buf[:0], f.prefix.bytes...)
-	b = append(b, f.ip...)
+	b = append(append(b, f.ip...), f.ext...)
 	at := len(b)
 	b = append(b, byte(f.sport>>8), byte(f.sport), byte(f.dport>>8), byte(f.dport))
 	b = binary.BigEndian.AppendUint32(b, seq)

@@ -32,6 +32,8 @@ type flow struct {
 	hidden       bool // both ends are on one side of the tap
 	prefix       prefix
 	ip           []byte // header with length, id, flags and checksum zero
+	ext          []byte // headers between it and the transport
+	sent         *uint32
 	flags        uint16 // of IPv4
 	ipSum        uint64 // sum of ip
 	pseudo       uint64 // sum of the pseudo header without the length
@@ -61,12 +63,28 @@ func (s *sim) flow(src *node, sport uint16, dst *node, dport uint16, proto uint8
 
 func (f *flow) address(s *sim, l *line, src, dst netip.Addr) {
 	v6 := src.Is6()
-	f.prefix = s.shape.build(&l.access, f.up, v6)
+	var err error
+	if f.prefix, err = s.shape.build(&l.access, f.up, v6); err != nil {
+		panic("lab: " + err.Error()) // parseEncap built the same
+	}
+	f.sent = &l.access.sent[1]
+	if f.up {
+		f.sent = &l.access.sent[0]
+	}
+	proto := f.proto
+	switch {
+	case s.shape.ah: // RFC 4302, a made-up association
+		f.ext = append([]byte{proto, 4, 0, 0, 0, 0, 0x10, 1, 0, 0, 0, 0}, s.pool[:12]...)
+		proto = 51
+	case s.shape.atomic && v6: // RFC 6946
+		f.ext = []byte{proto, 0, 0, 0, 0, 0, 0, 9}
+		proto = 44
+	}
 	var ip gopacket.SerializableLayer
 	if v6 {
-		ip = &layers.IPv6{Version: 6, HopLimit: f.src.ttl, NextHeader: layers.IPProtocol(f.proto), SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
+		ip = &layers.IPv6{Version: 6, HopLimit: f.src.ttl, NextHeader: layers.IPProtocol(proto), SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
 	} else {
-		h := &layers.IPv4{Version: 4, IHL: 5, TTL: f.src.ttl, Protocol: layers.IPProtocol(f.proto), SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
+		h := &layers.IPv4{Version: 4, IHL: 5, TTL: f.src.ttl, Protocol: layers.IPProtocol(proto), SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
 		if f.src.df {
 			h.Flags = layers.IPv4DontFragment
 		}
@@ -83,7 +101,7 @@ func (f *flow) address(s *sim, l *line, src, dst netip.Addr) {
 	}
 	f.ipSum = uint64(fold(sum(0, f.ip)))
 	f.pseudo = uint64(fold(sum(sum(0, src.AsSlice()), dst.AsSlice()))) + uint64(f.proto)
-	f.buf = make([]byte, 0, len(f.prefix.bytes)+len(f.ip)+256)
+	f.buf = make([]byte, 0, len(f.prefix.bytes)+len(f.ip)+len(f.ext)+256)
 }
 
 // udp writes a datagram at the present time.
@@ -93,7 +111,7 @@ func (s *sim) udp(f *flow, k kind, payload []byte) {
 		return
 	}
 	b := append(f.buf[:0], f.prefix.bytes...)
-	b = append(b, f.ip...)
+	b = append(append(b, f.ip...), f.ext...)
 	at := len(b)
 	n := 8 + len(payload)
 	b = append(b, byte(f.sport>>8), byte(f.sport), byte(f.dport>>8), byte(f.dport), byte(n>>8), byte(n), 0, 0)
@@ -114,7 +132,7 @@ func (s *sim) datagram(f *flow, k kind, payload []byte) {
 		return
 	}
 	b := append(f.buf[:0], f.prefix.bytes...)
-	b = append(b, f.ip...)
+	b = append(append(b, f.ip...), f.ext...)
 	at := len(b)
 	f.buf = append(b, payload...)
 	s.frame(f, at)
@@ -129,6 +147,15 @@ func (s *sim) frame(f *flow, at int) {
 		return
 	}
 	f.finish(b, f.src.ipid, f.flags)
+	s.put(b, f)
+}
+
+// put writes a frame, in fragments when it is a tunnel's and too large.
+func (s *sim) put(b []byte, f *flow) {
+	if o := f.prefix.outer; s.shape.outer > 0 && len(b)-o > s.shape.outer {
+		f.prefix.split(b, s.shape.outer, *f.sent, func(b []byte) { s.out.put(s.now, s.pad(b, f)) })
+		return
+	}
 	s.out.put(s.now, s.pad(b, f))
 }
 
@@ -147,17 +174,12 @@ func (s *sim) pad(b []byte, f *flow) []byte {
 // finish sets lengths, identification and checksums of the IP header and of
 // what is around it.
 func (f *flow) finish(b []byte, id, flags uint16) {
-	for _, l := range f.prefix.lens {
-		binary.BigEndian.PutUint16(b[l.at:], uint16(len(b)-l.sub))
-	}
-	if o := f.prefix.outer; o >= 0 {
-		binary.BigEndian.PutUint16(b[o+10:], 0)
-		binary.BigEndian.PutUint16(b[o+10:], ^fold(sum(0, b[o:o+20])))
-	}
+	*f.sent++
 	o := len(f.prefix.bytes)
 	n := len(b) - o
 	if len(f.ip) == 40 {
 		binary.BigEndian.PutUint16(b[o+4:], uint16(n-40))
+		f.prefix.finish(b, *f.sent)
 		return
 	}
 	binary.BigEndian.PutUint16(b[o+2:], uint16(n))
@@ -165,12 +187,18 @@ func (f *flow) finish(b []byte, id, flags uint16) {
 	binary.BigEndian.PutUint16(b[o+6:], flags)
 	c := f.ipSum + uint64(n) + uint64(id) + uint64(flags)
 	binary.BigEndian.PutUint16(b[o+10:], ^fold(c))
+	f.prefix.finish(b, *f.sent)
 }
 
 // fragments writes the frame in f.buf in pieces of at most the MTU.
 func (s *sim) fragments(f *flow, at int) {
-	whole := append([]byte(nil), f.buf[at:]...)
 	v6 := len(f.ip) == 40
+	proto := f.proto
+	if s.shape.ah { // which is put on before
+		at -= len(f.ext)
+		proto = 51
+	}
+	whole := append([]byte(nil), f.buf[at:]...)
 	room := s.shape.mtu - len(f.ip)
 	if v6 {
 		room -= 8
@@ -187,12 +215,12 @@ func (s *sim) fragments(f *flow, at int) {
 		if v6 {
 			b[len(f.prefix.bytes)+6] = 44
 			v := uint16(off) | more
-			b = append(b, f.proto, 0, byte(v>>8), byte(v), 0, 0, byte(f.src.ipid>>8), byte(f.src.ipid))
+			b = append(b, proto, 0, byte(v>>8), byte(v), 0, 0, byte(f.src.ipid>>8), byte(f.src.ipid))
 		}
 		b = append(b, chunk...)
 		f.finish(b, f.src.ipid, uint16(off/8)|more<<13)
 		f.buf = b
-		s.out.put(s.now, s.pad(b, f))
+		s.put(b, f)
 	}
 }
 

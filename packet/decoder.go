@@ -44,17 +44,26 @@ const (
 	layerSLL2
 	layerFamily // BSD null and loop
 	layerRaw    // IP by its version nibble
+	layerLLC
+	layerBackbone
+	layerPPP
+	layerHDLC
+	layerCisco
 	layerPPPoE
 	layerMPLS
 	layerIPv4
 	layerIPv6
 	layerIPv4InIP
 	layerIPv6InIP
+	layerEthernetInIP
+	layerMPLSInIP
 	layerExtension
 	layerFragment6
 	layerAuth4
 	layerAuth6
 	layerGRE
+	layerL2TP
+	layerEtherIP
 	layerUDP
 	layerTCP
 	layerDatagram
@@ -95,6 +104,26 @@ func (d *Decoder) Frame(link capture.LinkType, data []byte, wire uint32, p *Pack
 		l = layerSLL2
 	case capture.LinkNull, capture.LinkLoop:
 		l = layerFamily
+	case capture.LinkPPP:
+		l = layerPPP
+	case capture.LinkPPPDir:
+		if len(data) == 0 {
+			l = layerReason + layer(LinkCut)
+			break
+		}
+		l, data, n = layerPPP, data[1:], n-1
+	case capture.LinkPPPHDLC:
+		l = layerHDLC
+	case capture.LinkPPPD:
+		if len(data) < 2 {
+			l = layerReason + layer(LinkCut)
+			break
+		}
+		l, data, n = layerPPP, data[2:], n-2 // direction and control
+	case capture.LinkPPPEther:
+		l = layerPPPoE
+	case capture.LinkCiscoHDLC:
+		l = layerCisco
 	default:
 		l = layerReason + layer(UnknownLink)
 	}
@@ -127,6 +156,16 @@ func (d *Decoder) walk(l layer, b []byte, n, used int, p *Packet) Result {
 			l, b, n = family(b, n)
 		case layerRaw:
 			l, b, n = raw(b, n)
+		case layerLLC:
+			l, b, n = llc(b, n)
+		case layerBackbone:
+			l, b, n = backbone(b, n)
+		case layerPPP:
+			l, b, n = ppp(b, n)
+		case layerHDLC:
+			l, b, n = hdlc(b, n)
+		case layerCisco:
+			l, b, n = ciscoHDLC(b, n)
 		case layerPPPoE:
 			l, b, n = d.pppoe(b, n, p)
 		case layerMPLS:
@@ -137,6 +176,12 @@ func (d *Decoder) walk(l layer, b []byte, n, used int, p *Packet) Result {
 		case layerIPv6InIP:
 			p.enterTunnel()
 			l, b, n = d.ipv6(b, n, p)
+		case layerEthernetInIP:
+			p.enterTunnel()
+			l, b, n = ethernet(b, n, p)
+		case layerMPLSInIP:
+			p.enterTunnel()
+			l, b, n = mpls(b, n)
 		case layerIPv4:
 			l, b, n = d.ipv4(b, n, p)
 		case layerIPv6:
@@ -150,7 +195,11 @@ func (d *Decoder) walk(l layer, b []byte, n, used int, p *Packet) Result {
 		case layerAuth6:
 			l, b, n = authentication(b, n, true)
 		case layerGRE:
-			l, b, n = gre(b, n, p)
+			l, b, n = d.gre(b, n, p)
+		case layerL2TP:
+			l, b, n = l2tpIP(b, n, p)
+		case layerEtherIP:
+			l, b, n = etherIP(b, n, p)
 		case layerUDP:
 			l, b, n = d.udp(b, n, p)
 		case layerTCP:

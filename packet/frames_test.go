@@ -46,7 +46,33 @@ func serialize(t testing.TB, ls ...gopacket.SerializableLayer) []byte {
 	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true}, ls...); err != nil {
 		t.Fatal(err)
 	}
+	at := 0
+	for _, l := range ls {
+		if ip, ok := l.(*layers.IPv4); ok {
+			sumIPv4(b.Bytes()[at:])
+			at += 4 * int(ip.IHL)
+			continue
+		}
+		at += map[gopacket.LayerType]int{
+			layers.LayerTypeEthernet: 14, layers.LayerTypeDot1Q: 4, layers.LayerTypeIPv6: 40, layers.LayerTypeUDP: 8,
+			layers.LayerTypeVXLAN: 8, layers.LayerTypeGTPv1U: 8, layers.LayerTypeMPLS: 4,
+		}[l.LayerType()]
+		if p, ok := l.(gopacket.Payload); ok {
+			at += len(p)
+		}
+	}
 	return b.Bytes()
+}
+
+// sumIPv4 writes the checksum of the IPv4 header that b begins with.
+func sumIPv4(b []byte) {
+	b[10], b[11] = 0, 0
+	sum := 0
+	for i := 0; i < 4*int(b[0]&15); i += 2 {
+		sum += int(b[i])<<8 | int(b[i+1])
+	}
+	sum = sum&0xffff + sum>>16
+	binary.BigEndian.PutUint16(b[10:], ^uint16(sum+sum>>16))
 }
 
 // transport builds a UDP datagram or a TCP segment with payload.
@@ -192,7 +218,7 @@ func outer6(proto uint8) *layers.IPv6 {
 	return &layers.IPv6{Version: 6, HopLimit: 9, NextHeader: layers.IPProtocol(proto), SrcIP: outer6Src, DstIP: outer6Dst}
 }
 
-func ppp(v6 bool) []byte {
+func pppProtocol(v6 bool) []byte {
 	if v6 {
 		return []byte{0, 0x57}
 	}
@@ -261,17 +287,17 @@ var encapsulations = []encapsulation{
 		}},
 	{name: "pppoe", link: capture.LinkEthernet, access: Access{Session: 0x1234},
 		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
-			body := append(ppp(v6), ip...)
+			body := append(pppProtocol(v6), ip...)
 			return serialize(t, ether(layers.EthernetTypePPPoESession), gopacket.Payload(pppoeSession(len(body))), gopacket.Payload(body))
 		}},
 	{name: "pppoe compressed", link: capture.LinkEthernet, access: Access{Session: 0x1234},
 		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
-			body := append(ppp(v6)[1:], ip...)
+			body := append(pppProtocol(v6)[1:], ip...)
 			return serialize(t, ether(layers.EthernetTypePPPoESession), gopacket.Payload(pppoeSession(len(body))), gopacket.Payload(body))
 		}},
 	{name: "qinq pppoe", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100, 200}, Session: 0x1234},
 		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
-			body := append(ppp(v6), ip...)
+			body := append(pppProtocol(v6), ip...)
 			return serialize(t, ether(layers.EthernetTypeQinQ), &layers.Dot1Q{VLANIdentifier: 100, Type: layers.EthernetTypeDot1Q},
 				&layers.Dot1Q{VLANIdentifier: 200, Type: layers.EthernetTypePPPoESession},
 				gopacket.Payload(pppoeSession(len(body))), gopacket.Payload(body))
@@ -350,7 +376,7 @@ var encapsulations = []encapsulation{
 			}
 			return serialize(t, ether(layers.EthernetTypeIPv6), outer6(proto), gopacket.Payload(ip))
 		}},
-	{name: "mpls in ipv4", link: capture.LinkEthernet,
+	{name: "mpls in ipv4", link: capture.LinkEthernet, access: through4(1),
 		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
 			return serialize(t, ether(layers.EthernetTypeIPv4), outer4(137), label(true), gopacket.Payload(ip))
 		}},
@@ -404,4 +430,195 @@ var encapsulations = []encapsulation{
 				&layers.VXLAN{ValidIDFlag: true, VNI: 42}, ether(layers.EthernetTypeIPv6), outer6(47),
 				&layers.GRE{Protocol: layers.EthernetTypeIPv6}, outer6(proto), gopacket.Payload(ip))
 		}},
+	{name: "qinq 9200", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100, 200}},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(0x9200), &layers.Dot1Q{VLANIdentifier: 100, Type: 0x9100},
+				&layers.Dot1Q{VLANIdentifier: 200, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "virtual interface tag", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100, 200}},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeDot1Q), &layers.Dot1Q{VLANIdentifier: 100, Type: 0x8926}, gopacket.Payload{0, 1, 0, 2, 0x81, 0},
+				&layers.Dot1Q{VLANIdentifier: 200, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "backbone", link: capture.LinkEthernet, access: Access{VLAN: [2]uint16{100, 200}},
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			return serialize(t, ether(layers.EthernetTypeQinQ), &layers.Dot1Q{VLANIdentifier: 100, Type: 0x88e7}, gopacket.Payload{0, 0, 0, 7},
+				ether(layers.EthernetTypeDot1Q), &layers.Dot1Q{VLANIdentifier: 200, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "802.1h", link: capture.LinkEthernet, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		return lengthFrame(append(typed([]byte{0xaa, 0xaa, 3, 0, 0, 0xf8}, v6), ip...))
+	}},
+	{name: "llc", link: capture.LinkEthernet, only: 4, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		return lengthFrame(append([]byte{6, 6, 3}, ip...))
+	}},
+	{name: "cooked llc", link: capture.LinkLinuxSLL, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		return append(typed([]byte{0, 4, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 0, 4, 0xaa, 0xaa, 3, 0, 0, 0}, v6), ip...)
+	}},
+	{name: "mpls pseudowire like ip", link: capture.LinkEthernet,
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			e := ether(etherTypeOf(v6))
+			e.DstMAC = net.HardwareAddr{0x46, 0, 0, 0x18, 1, 2} // IPv4 of 24 bytes
+			return serialize(t, ether(layers.EthernetTypeMPLSUnicast), label(true), e, gopacket.Payload(ip))
+		}},
+	{name: "mpls pseudowire like a control word", link: capture.LinkEthernet,
+		wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+			e := ether(layers.EthernetTypeDot1Q)
+			return serialize(t, ether(layers.EthernetTypeMPLSUnicast), label(true), e, &layers.Dot1Q{Priority: 5, Type: etherTypeOf(v6)}, gopacket.Payload(ip))
+		}},
+	{name: "ppp", link: capture.LinkPPP, wrap: func(t testing.TB, ip []byte, v6 bool) []byte { return append(pppProtocol(v6), ip...) }},
+	{name: "ppp compressed", link: capture.LinkPPP, wrap: func(t testing.TB, ip []byte, v6 bool) []byte { return append(pppProtocol(v6)[1:], ip...) }},
+	{name: "ppp framed", link: capture.LinkPPP, wrap: framed(0xff, 3)},
+	{name: "ppp hdlc", link: capture.LinkPPPHDLC, wrap: framed(0xff, 3)},
+	{name: "ppp hdlc cisco", link: capture.LinkPPPHDLC, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		return append(typed([]byte{0x8f, 0}, v6), ip...)
+	}},
+	{name: "cisco hdlc", link: capture.LinkCiscoHDLC, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		return append(typed([]byte{0x0f, 0}, v6), ip...)
+	}},
+	{name: "ppp direction", link: capture.LinkPPPDir, wrap: framed(1, 0xff, 3)},
+	{name: "ppp direction bare", link: capture.LinkPPPDir, wrap: framed(0)},
+	{name: "pppd", link: capture.LinkPPPD, wrap: framed(0, 3)},
+	{name: "pppoe alone", link: capture.LinkPPPEther, access: Access{Session: 0x1234}, wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		body := append(pppProtocol(v6), ip...)
+		return append(pppoeSession(len(body)), body...)
+	}},
+	{name: "pptp", link: capture.LinkEthernet, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
+		return append(pptpHeader(0x3081, 4+len(ip), 0, 0, 0, 7, 0, 0, 0, 8, 0xff, 3), append(pppProtocol(v6), ip...)...)
+	})},
+	{name: "pptp compressed", link: capture.LinkEthernet, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
+		return append(pptpHeader(0x3001, 1+len(ip), 0, 0, 0, 7), append(pppProtocol(v6)[1:], ip...)...)
+	})},
+	{name: "gre ppp", link: capture.LinkEthernet, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0, 0, 0x88, 0x0b}, append(pppProtocol(v6), ip...)...)
+	})},
+	{name: "erspan 1", link: capture.LinkEthernet, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0, 0, 0x88, 0xbe}, innerFrame(ip, v6)...)
+	})},
+	{name: "erspan 2", link: capture.LinkEthernet, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0x10, 0, 0x88, 0xbe, 0, 0, 0, 9, 0x10, 100, 0x18, 1, 0, 0, 0, 7}, innerFrame(ip, v6)...)
+	})},
+	{name: "erspan 3", link: capture.LinkEthernet, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0x10, 0, 0x22, 0xeb, 0, 0, 0, 9, 0x20, 100, 0, 1, 1, 2, 3, 4, 0, 0, 0x83, 0xfe}, innerFrame(ip, v6)...)
+	})},
+	{name: "erspan 3 ip with platform", link: capture.LinkEthernet, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0x10, 0, 0x22, 0xeb, 0, 0, 0, 9, 0x20, 100, 0, 1, 1, 2, 3, 4, 0, 0, 8, 1, 0x0c, 1, 2, 3, 4, 5, 6, 7}, ip...)
+	})},
+	{name: "segment routing ethernet", link: capture.LinkEthernet, access: through6(1), wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		return serialize(t, ether(layers.EthernetTypeIPv6), outer6(43), gopacket.Payload{143, 2, 4, 0, 0, 0, 0, 0}, gopacket.Payload(inner6Dst),
+			gopacket.Payload(innerFrame(ip, v6)))
+	}},
+	{name: "segment routing ip", link: capture.LinkEthernet, access: through6(1), wrap: func(t testing.TB, ip []byte, v6 bool) []byte {
+		next := byte(4)
+		if v6 {
+			next = 41
+		}
+		return serialize(t, ether(layers.EthernetTypeIPv6), outer6(43), gopacket.Payload{next, 2, 4, 0, 0, 0, 0, 0}, gopacket.Payload(inner6Dst), gopacket.Payload(ip))
+	}},
+	{name: "etherip", link: capture.LinkEthernet, access: through4(1), wrap: overIP(97, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0x30, 0}, innerFrame(ip, v6)...)
+	})},
+	{name: "gtp from its port", link: capture.LinkEthernet, access: with(through4(1), func(a *Access) { a.TEID = 0xcafebabe }),
+		wrap: overUDP(2152, 1024, func(ip []byte, v6 bool) []byte { return append(gtpHeader(0, nil, len(ip)), ip...) })},
+	{name: "vxlan reserved bits", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(1, 4789, func(ip []byte, v6 bool) []byte {
+		return append([]byte{8, 8, 0x7f, 0x7f, 0, 1, 2, 0}, innerFrame(ip, v6)...)
+	})},
+	{name: "gre wccp", link: capture.LinkEthernet, only: 4, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0, 0, 0x88, 0x3e, 0, 1, 2, 3}, ip...)
+	})},
+	{name: "gre wccp 1", link: capture.LinkEthernet, only: 4, access: through4(1), wrap: overIP(47, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0, 0, 0x88, 0x3e}, ip...)
+	})},
+	{name: "gre over udp", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(60000, 4754, func(ip []byte, v6 bool) []byte {
+		return append(append(typed([]byte{0xb0, 0}, v6), 1, 2, 0, 0, 0, 0, 0, 9, 0, 0, 0, 8), ip...)
+	})},
+	{name: "mpls over udp", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(60000, 6635, func(ip []byte, v6 bool) []byte {
+		return append([]byte{1, 2, 0x30, 9, 1, 2, 0x31, 9}, ip...)
+	})},
+	{name: "vxlan gpe ip", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(1, 4790, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0x0c, 0, 0, ip[0]>>4/2 - 1, 0, 1, 2, 0}, ip...) // 1 for version 4, 2 for version 6
+	})},
+	{name: "vxlan gpe ethernet", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(1, 4790, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0x0c, 0, 0, 3, 0, 1, 2, 0}, innerFrame(ip, v6)...)
+	})},
+	{name: "vxlan gpe mpls", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(1, 4790, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0x0c, 0, 0, 5, 0, 1, 2, 0, 0, 1, 1, 9}, ip...)
+	})},
+	{name: "geneve ethernet", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(1, 6081, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0, 0, 0x65, 0x58, 0, 1, 2, 0}, innerFrame(ip, v6)...)
+	})},
+	{name: "geneve options", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(1, 6081, func(ip []byte, v6 bool) []byte {
+		return append(append(typed([]byte{4, 0x40}, v6), 0, 1, 2, 0, 1, 3, 0x80, 2, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 1, 0), ip...)
+	})},
+	{name: "geneve mpls", link: capture.LinkEthernet, access: through4(1), wrap: overUDP(1, 6081, func(ip []byte, v6 bool) []byte {
+		return append([]byte{0, 0, 0x88, 0x47, 0, 1, 2, 0, 0, 1, 1, 9}, ip...)
+	})},
+	{name: "l2tp 2", link: capture.LinkEthernet, access: with(through4(1), func(a *Access) { a.L2TP = 0x00050006 }),
+		wrap: overUDP(1701, 1701, func(ip []byte, v6 bool) []byte {
+			n := 12 + len(ip)
+			return append([]byte{0x40, 2, byte(n >> 8), byte(n), 0, 5, 0, 6, 0xff, 3}, append(pppProtocol(v6), ip...)...)
+		})},
+	{name: "l2tp 2 with everything", link: capture.LinkEthernet, access: with(through4(1), func(a *Access) { a.L2TP = 0x00050006 }),
+		wrap: overUDP(1701, 40000, func(ip []byte, v6 bool) []byte {
+			n := 19 + len(ip)
+			return append([]byte{0x4b, 2, byte(n >> 8), byte(n), 0, 5, 0, 6, 0, 1, 0, 2, 0, 4, 0xde, 0xad, 0xbe, 0xef}, append(pppProtocol(v6)[1:], ip...)...)
+		})},
+	{name: "l2tp 3", link: capture.LinkEthernet, access: with(through4(1), func(a *Access) { a.L2TP = 0x01020304 }),
+		wrap: overUDP(1701, 1701, func(ip []byte, v6 bool) []byte {
+			return append([]byte{0, 3, 0, 0, 1, 2, 3, 4}, innerFrame(ip, v6)...)
+		})},
+	{name: "l2tp 3 cookie and sublayer", link: capture.LinkEthernet, access: with(through4(1), func(a *Access) { a.L2TP = 0x01020304; a.VLAN[0] = 100; a.Session = 9 }),
+		wrap: overUDP(40000, 1701, func(ip []byte, v6 bool) []byte {
+			n := 2 + len(ip)
+			f := append([]byte{0, 3, 0, 0, 1, 2, 3, 4, 9, 8, 7, 6, 5, 4, 3, 2, 0x40, 0, 0, 9, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x81, 0, 0, 100, 0x88, 0x64},
+				0x11, 0, 0, 9, byte(n>>8), byte(n))
+			return append(append(f, pppProtocol(v6)...), ip...)
+		})},
+	{name: "l2tp 3 in ip", link: capture.LinkEthernet, access: with(through4(1), func(a *Access) { a.L2TP = 0x01020304 }),
+		wrap: overIP(115, func(ip []byte, v6 bool) []byte {
+			return append([]byte{1, 2, 3, 4, 0xfe, 0xdc, 0xba, 0x98}, innerFrame(ip, v6)...)
+		})},
+	{name: "l2tp 3 ppp", link: capture.LinkEthernet, access: with(through4(1), func(a *Access) { a.L2TP = 0x01020304 }),
+		wrap: overIP(115, func(ip []byte, v6 bool) []byte {
+			return append([]byte{1, 2, 3, 4, 0xfe, 0xdc, 0xba, 0x98, 0xff, 3}, append(pppProtocol(v6), ip...)...)
+		})},
+	{name: "l2tp 3 bare ip", link: capture.LinkEthernet, access: with(through4(1), func(a *Access) { a.L2TP = 0x01020304 }),
+		wrap: overIP(115, func(ip []byte, v6 bool) []byte { return append([]byte{1, 2, 3, 4}, ip...) })},
+}
+
+// typed appends an EtherType to head.
+func typed(head []byte, v6 bool) []byte {
+	return binary.BigEndian.AppendUint16(head, uint16(etherTypeOf(v6)))
+}
+
+// lengthFrame puts an Ethernet header with a length before body.
+func lengthFrame(body []byte) []byte {
+	return append(binary.BigEndian.AppendUint16([]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1}, uint16(len(body))), body...)
+}
+
+// innerFrame is an Ethernet frame as a tunnel carries it, without padding.
+func innerFrame(ip []byte, v6 bool) []byte {
+	return append(typed([]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1}, v6), ip...)
+}
+
+func framed(head ...byte) func(testing.TB, []byte, bool) []byte {
+	return func(_ testing.TB, ip []byte, v6 bool) []byte {
+		return append(append(append([]byte(nil), head...), pppProtocol(v6)...), ip...)
+	}
+}
+
+func pptpHeader(flags, length int, rest ...byte) []byte {
+	return append([]byte{byte(flags >> 8), byte(flags), 0x88, 0x0b, byte(length >> 8), byte(length), 0, 9}, rest...)
+}
+
+// overIP puts what f makes into an outer IPv4 packet of protocol proto.
+func overIP(proto uint8, f func(ip []byte, v6 bool) []byte) func(testing.TB, []byte, bool) []byte {
+	return func(t testing.TB, ip []byte, v6 bool) []byte {
+		return serialize(t, ether(layers.EthernetTypeIPv4), outer4(proto), gopacket.Payload(f(ip, v6)))
+	}
+}
+
+func overUDP(src, dst layers.UDPPort, f func(ip []byte, v6 bool) []byte) func(testing.TB, []byte, bool) []byte {
+	return func(t testing.TB, ip []byte, v6 bool) []byte {
+		return serialize(t, ether(layers.EthernetTypeIPv4), outer4(17), &layers.UDP{SrcPort: src, DstPort: dst}, gopacket.Payload(f(ip, v6)))
+	}
 }

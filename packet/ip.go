@@ -33,8 +33,14 @@ func ipLayer(proto uint8, v6 bool) layer {
 		return layerIPv6InIP
 	case 47:
 		return layerGRE
+	case 97:
+		return layerEtherIP
+	case 115:
+		return layerL2TP
 	case 137:
-		return layerMPLS
+		return layerMPLSInIP
+	case 143: // RFC 8986, behind segment routing
+		return layerEthernetInIP
 	case 1, 58:
 		return layerReason + layer(NotICMP)
 	case 2:
@@ -184,4 +190,87 @@ func innerIP(b []byte, n int) bool {
 		return len(b) >= 40 && 40+int(binary.BigEndian.Uint16(b[4:])) <= n
 	}
 	return false
+}
+
+// ipVersion gives the layer of the header that innerIP found in b.
+func ipVersion(b []byte) layer {
+	if b[0]>>4 == 4 {
+		return layerIPv4
+	}
+	return layerIPv6
+}
+
+// soundIP is innerIP where nothing around it vouches for it either: the lengths
+// must agree to the byte, but that up to room bytes may have padding in them, and
+// IPv4's header checksum, which no network card leaves to a later hop, must be right.
+func soundIP(b []byte, n, room int) bool {
+	if !innerIP(b, n) {
+		return false
+	}
+	if b[0]>>4 == 4 {
+		h, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+		return fits(total, n, room) && len(b) >= h && checksum(b[:h]) == 0xffff
+	}
+	if !fits(40+int(binary.BigEndian.Uint16(b[4:])), n, room) || b[8] == 0xff {
+		return false // no packet comes from a multicast address
+	}
+	switch b[6] {
+	case 0, 4, 6, 17, 41, 43, 44, 47, 50, 51, 58, 59, 60, 115, 132, 135:
+		return true
+	}
+	return false
+}
+
+// minPayload is what an Ethernet frame holds at least, filled up with padding.
+const minPayload = 46
+
+func fits(total, n, room int) bool { return total == n || total < n && n <= room }
+
+// checksum is the ones' complement sum of b (RFC 1071), which is of even length.
+func checksum(b []byte) uint16 {
+	sum := uint32(0)
+	for ; len(b) >= 2; b = b[2:] {
+		sum += uint32(binary.BigEndian.Uint16(b))
+	}
+	sum = sum&0xffff + sum>>16
+	return uint16(sum + sum>>16)
+}
+
+// soundEthernet gives where a sound IP header begins in the Ethernet frame b,
+// behind VLAN tags and PPPoE, negative when there is none. Up to room bytes may be
+// padding.
+func soundEthernet(b []byte, n, room int) int {
+	at := 12
+	for range 4 {
+		if len(b) < at+2 {
+			return -1
+		}
+		t := binary.BigEndian.Uint16(b[at:])
+		at += 2
+		switch {
+		case isVLAN(t):
+			at += 2
+			continue
+		case t == typePPPoE:
+			if len(b) < at+8 || b[at] != 0x11 || b[at+1] != 0 {
+				return -1
+			}
+			length := int(binary.BigEndian.Uint16(b[at+4:]))
+			at += 6
+			if length > n-at {
+				return -1
+			}
+			b, n = b[:min(len(b), at+length)], at+length
+			size := pppIP(b[at:], n-at)
+			if size < 0 || !soundIP(b[at+size:], n-at-size, 0) {
+				return -1
+			}
+			return at + size
+		case (t == typeIPv4 && len(b) > at && b[at]>>4 == 4 || t == typeIPv6 && len(b) > at && b[at]>>4 == 6) &&
+			soundIP(b[at:], n-at, room):
+			return at
+		}
+		return -1
+	}
+	return -1
 }

@@ -10,13 +10,17 @@ const (
 	typeRARP      = 0x8035
 	typeVLAN      = 0x8100
 	typeIPv6      = 0x86dd
+	typePPP       = 0x880b // in GRE
 	typeMPLS      = 0x8847
 	typeMPLSMulti = 0x8848
 	typeDiscovery = 0x8863
 	typePPPoE     = 0x8864
 	typeProvider  = 0x88a8 // IEEE 802.1ad
 	typeMACsec    = 0x88e5
-	typeOldQinQ   = 0x9100
+	typeBackbone  = 0x88e7 // IEEE 802.1ah
+	typeVNTag     = 0x8926 // Cisco's tag of virtual interfaces
+	typeOldQinQ   = 0x9100 // and the next, before IEEE 802.1ad
+	typeOlderQinQ = 0x9200
 
 	minType = 0x0600 // below, the field is a length (IEEE 802.3 section 3.2.6)
 )
@@ -32,6 +36,8 @@ func etherLayer(t uint16) layer {
 		return layerPPPoE
 	case typeMPLS, typeMPLSMulti:
 		return layerMPLS
+	case typeBackbone:
+		return layerBackbone
 	case typeARP, typeRARP:
 		return layerReason + layer(NotARP)
 	case typeDiscovery:
@@ -52,28 +58,43 @@ func ethernet(b []byte, n int, p *Packet) (layer, []byte, int) {
 	return tagged(binary.BigEndian.Uint16(b[12:]), b, n, 14, p)
 }
 
+// cookedLLC is what Linux writes for a frame whose type field was a length.
+const cookedLLC = 4
+
 // cooked reads a Linux cooked header of size bytes with the protocol at at.
 // The other fields (packet type, hardware type, sender) mean nothing here.
 func cooked(b []byte, n, at, size int, p *Packet) (layer, []byte, int) {
 	if len(b) < size {
 		return stop(LinkCut)
 	}
-	return tagged(binary.BigEndian.Uint16(b[at:]), b, n, size, p)
+	t := binary.BigEndian.Uint16(b[at:])
+	if t == cookedLLC {
+		return layerLLC, b[size:], n - size
+	}
+	return tagged(t, b, n, size, p)
 }
 
-func isVLAN(t uint16) bool { return t == typeVLAN || t == typeProvider || t == typeOldQinQ }
+func isVLAN(t uint16) bool {
+	return t == typeVLAN || t == typeProvider || t == typeOldQinQ || t == typeOlderQinQ
+}
+
+// isTag says whether t announces a tag, which ends with another type.
+func isTag(t uint16) bool { return isVLAN(t) || t == typeVNTag }
 
 // tagged takes EtherType t, whose payload begins at b[at], and goes on behind
-// the VLAN tags that t may announce.
+// the tags that t may announce.
 func tagged(t uint16, b []byte, n, at int, p *Packet) (layer, []byte, int) {
-	for tags := 0; isVLAN(t); tags++ {
+	for tags := 0; isTag(t); tags++ {
 		if tags == maxHeaders {
 			return stop(TooManyHeaders)
+		}
+		if t == typeVNTag {
+			at += 2 // its four bytes are no VLAN
 		}
 		if len(b) < at+4 {
 			return stop(VLANCut)
 		}
-		if id := binary.BigEndian.Uint16(b[at:]) & 0xfff; id != 0 { // 0 is a priority tag
+		if id := binary.BigEndian.Uint16(b[at:]) & 0xfff; id != 0 && t != typeVNTag { // 0 is a priority tag
 			if v := &p.Access.VLAN; v[0] == 0 {
 				v[0] = id
 			} else if v[1] == 0 {
@@ -84,22 +105,40 @@ func tagged(t uint16, b []byte, n, at int, p *Packet) (layer, []byte, int) {
 		at += 4
 	}
 	if t < minType {
-		return snap(int(t), b[at:], n-at)
+		return length8023(int(t), b[at:], n-at)
 	}
 	return etherLayer(t), b[at:], n - at
 }
 
-// snap reads an IEEE 802.3 frame, whose type field is the length: IP within
-// LLC and SNAP (RFC 1042) goes on, all else is ignored.
-func snap(length int, b []byte, n int) (layer, []byte, int) {
+// length8023 reads an IEEE 802.3 frame, whose type field is the length.
+func length8023(length int, b []byte, n int) (layer, []byte, int) {
 	if length < n {
 		n = length
 		b = b[:min(len(b), n)]
 	}
-	if len(b) < 8 || [6]byte(b) != [6]byte{0xaa, 0xaa, 3} {
-		return stop(NotLLC)
+	return llc(b, n)
+}
+
+// llc reads an IEEE 802.2 header: IP within SNAP (RFC 1042), also where a bridge
+// translated the frame (IEEE 802.1H), and IP with an access point of its own (RFC
+// 948) go on, all else is ignored.
+func llc(b []byte, n int) (layer, []byte, int) {
+	switch {
+	case len(b) >= 8 && [5]byte(b) == [5]byte{0xaa, 0xaa, 3} && (b[5] == 0 || b[5] == 0xf8):
+		return etherLayer(binary.BigEndian.Uint16(b[6:])), b[8:], n - 8
+	case len(b) >= 3 && [3]byte(b) == [3]byte{6, 6, 3}:
+		return layerIPv4, b[3:], n - 3
 	}
-	return etherLayer(binary.BigEndian.Uint16(b[6:])), b[8:], n - 8
+	return stop(NotLLC)
+}
+
+// backbone removes the service tag of a provider backbone bridge (IEEE 802.1ah),
+// behind which the customer's whole frame follows.
+func backbone(b []byte, n int) (layer, []byte, int) {
+	if len(b) < 4 {
+		return stop(VLANCut)
+	}
+	return layerEthernet, b[4:], n - 4
 }
 
 // family reads the address family of BSD loopback captures, in the byte order
@@ -134,47 +173,6 @@ func raw(b []byte, n int) (layer, []byte, int) {
 	return stop(VersionBad)
 }
 
-// pppoe reads a PPPoE session header (RFC 2516 section 4) and the PPP protocol
-// behind it, which may be compressed to one byte (RFC 1661 section 6.5).
-func (d *Decoder) pppoe(b []byte, n int, p *Packet) (layer, []byte, int) {
-	if len(b) < 7 {
-		return stop(PPPoECut)
-	}
-	if b[0] != 0x11 || b[1] != 0 {
-		return stop(PPPoEBad)
-	}
-	if p.Access.Session == 0 {
-		p.Access.Session = binary.BigEndian.Uint16(b[2:])
-	}
-	length := int(binary.BigEndian.Uint16(b[4:]))
-	b, n = b[6:], n-6
-	if length < n {
-		n = length
-		b = b[:min(len(b), n)]
-	} else if length > n {
-		d.Counters[PPPoELengthLong]++
-	}
-	if len(b) == 0 {
-		return stop(PPPoECut)
-	}
-	protocol, size := uint16(b[0]), 1
-	if b[0]&1 == 0 {
-		if len(b) < 2 {
-			return stop(PPPoECut)
-		}
-		protocol, size = binary.BigEndian.Uint16(b), 2
-	}
-	switch b, n = b[size:], n-size; protocol {
-	case 0x0021:
-		return layerIPv4, b, n
-	case 0x0057:
-		return layerIPv6, b, n
-	case 0x0281, 0x0283:
-		return layerMPLS, b, n
-	}
-	return stop(NotPPP)
-}
-
 // mpls removes a label stack (RFC 3032). Nothing in it tells what it carries;
 // the first nibble does for IP (RFC 4928), and an Ethernet header with a type
 // that can be read tells a pseudowire, behind a control word (RFC 4448 section
@@ -189,10 +187,10 @@ func mpls(b []byte, n int) (layer, []byte, int) {
 		}
 		bottom = b[2]&1 != 0
 	}
-	if innerIP(b, n) {
+	if innerIP(b, n) && soundEthernet(b, n, maxWire) < 0 { // a MAC address may look like IP
 		return raw(b, n)
 	}
-	if len(b) > 4 && b[0]>>4 == 0 && readable(b[4:]) {
+	if len(b) > 4 && b[0]>>4 == 0 && readable(b[4:]) && soundEthernet(b, n, maxWire) < 0 {
 		return layerEthernet, b[4:], n - 4
 	}
 	if readable(b) {
@@ -210,5 +208,5 @@ func readable(b []byte) bool {
 		return false
 	}
 	t := binary.BigEndian.Uint16(b[12:])
-	return etherLayer(t) < layerDatagram || isVLAN(t)
+	return etherLayer(t) < layerDatagram || isTag(t)
 }

@@ -1,5 +1,5 @@
 // Package packet turns frames into datagrams and pieces of TCP streams: link
-// layers, VLAN tags, PPPoE, MPLS, tunnels, fragments, TCP in order. It is all
+// layers, VLAN tags, PPP, MPLS, tunnels, fragments, TCP in order. It is all
 // our own code because it meets hostile bytes; every length is checked, every
 // table is bounded, and whatever is dropped is counted by its reason.
 //
@@ -67,10 +67,13 @@ type Packet struct {
 // Access is how the line reached the tap: attributes of a line, not its key.
 // Zero means absent. Of what occurs more than once the outermost is kept.
 type Access struct {
-	VLAN    [2]uint16 // outer, inner VLAN identifier (IEEE 802.1Q)
-	Session uint16    // PPPoE session (RFC 2516)
-	TEID    uint32    // GTP-U tunnel endpoint (3GPP TS 29.281)
-	Tunnel  uint8     // how many tunnel headers were removed: GRE, GTP-U, VXLAN, IP in IP
+	VLAN [2]uint16 // outer, inner VLAN identifier (IEEE 802.1Q)
+	TEID uint32    // GTP-U tunnel endpoint (3GPP TS 29.281)
+	// L2TP is the session of version 3 (RFC 3931), or the tunnel in the upper
+	// and the session in the lower 16 bits of version 2 (RFC 2661).
+	L2TP    uint32
+	Session uint16 // PPPoE session (RFC 2516)
+	Tunnel  uint8  // how many tunnel headers were removed: GRE, GTP-U, VXLAN, IP in IP and so on
 	// OuterSrc and OuterDst are the ends of the outermost tunnel.
 	OuterSrc, OuterDst ident.Addr
 }

@@ -14,7 +14,8 @@ const (
 	NotMPLS                    // an MPLS payload that is neither IP nor Ethernet
 	NotMACsec                  // IEEE 802.1AE, encrypted
 	NotType                    // any other EtherType
-	NotGRE                     // GRE of another version, with source routes, or with another payload
+	NotGRE                     // GRE with source routes, with another payload or, in PPTP, none
+	NotL2TP                    // L2TP over IP: control, or a payload in which no IP is found for certain
 	NotICMP                    // ICMP and ICMPv6
 	NotIGMP                    // IGMP
 	NotSCTP                    // SCTP
@@ -28,7 +29,8 @@ const (
 const (
 	LinkCut        = firstMalformed + iota // the link header is cut
 	VLANCut                                // a VLAN tag is cut
-	PPPoECut                               // the PPPoE or PPP header is cut
+	PPPoECut                               // the PPPoE header is cut
+	PPPCut                                 // the PPP header is cut
 	PPPoEBad                               // PPPoE of another version, or with a code that is no session's
 	MPLSCut                                // the label stack is cut or has no end
 	VersionBad                             // raw IP that is neither version 4 nor 6
@@ -39,7 +41,8 @@ const (
 	IPv6Bad                                // its version is wrong
 	ExtensionCut                           // an extension or authentication header is cut
 	ExtensionBad                           // its length is impossible
-	GRECut                                 // the GRE header is cut
+	GRECut                                 // the GRE or ERSPAN header is cut
+	EtherIPBad                             // EtherIP of another version
 	UDPCut                                 // the UDP header is cut
 	UDPLength                              // its length is between 1 and 7
 	TCPCut                                 // the TCP header is cut within its first 20 bytes
@@ -78,6 +81,8 @@ const (
 	UDPLengthZero                            // UDP length 0: the IP length is used
 	UDPLengthLong                            // UDP length beyond the IP length, which is used
 	PPPoELengthLong                          // PPPoE length beyond the frame: the frame's is used
+	PPTPLengthLong                           // PPTP length beyond the frame: the frame's is used
+	NotTunnel                                // UDP on a tunnel's port that is no such tunnel with IP in it: handed on as UDP
 	FragmentDuplicate                        // a fragment seen before
 	SegmentRetransmitted                     // a TCP segment seen before
 	SegmentKeepalive                         // a TCP keepalive probe
@@ -117,6 +122,7 @@ func (r Reason) String() string {
 		NotMACsec:            "not ip: macsec",
 		NotType:              "not ip: other ethertype",
 		NotGRE:               "not ip: gre payload",
+		NotL2TP:              "not ip: l2tp payload",
 		NotICMP:              "not udp or tcp: icmp",
 		NotIGMP:              "not udp or tcp: igmp",
 		NotSCTP:              "not udp or tcp: sctp",
@@ -126,6 +132,7 @@ func (r Reason) String() string {
 		LinkCut:              "link header cut",
 		VLANCut:              "vlan tag cut",
 		PPPoECut:             "pppoe header cut",
+		PPPCut:               "ppp header cut",
 		PPPoEBad:             "pppoe header bad",
 		MPLSCut:              "mpls labels cut",
 		VersionBad:           "ip version bad",
@@ -137,6 +144,7 @@ func (r Reason) String() string {
 		ExtensionCut:         "ip extension header cut",
 		ExtensionBad:         "ip extension header bad",
 		GRECut:               "gre header cut",
+		EtherIPBad:           "etherip header bad",
 		UDPCut:               "udp header cut",
 		UDPLength:            "udp length bad",
 		TCPCut:               "tcp header cut",
@@ -165,6 +173,8 @@ func (r Reason) String() string {
 		UDPLengthZero:        "udp length zero",
 		UDPLengthLong:        "udp length beyond ip",
 		PPPoELengthLong:      "pppoe length beyond the frame",
+		PPTPLengthLong:       "pptp length beyond the frame",
+		NotTunnel:            "udp on a tunnel's port, no tunnel",
 		FragmentDuplicate:    "fragment repeated",
 		SegmentRetransmitted: "tcp segment retransmitted",
 		SegmentKeepalive:     "tcp keepalive probe",

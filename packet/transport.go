@@ -2,14 +2,22 @@ package packet
 
 import "encoding/binary"
 
-// Ports that tunnels are sent to (IANA); what comes back from one goes to the
-// same port of the other end.
+// Ports that tunnels are sent to (IANA). What comes back goes to the same port
+// of the other end, but for those whose clients send from any port.
 const (
-	portGTPU  = 2152
-	portVXLAN = 4789
+	portL2TP     = 1701
+	portGTPU     = 2152
+	portTeredo   = 3544
+	portGRE      = 4754
+	portVXLAN    = 4789
+	portVXLANGPE = 4790
+	portGeneve   = 6081
+	portMPLS     = 6635
 )
 
 // udp reads a UDP header (RFC 768), and what it carries when it is a tunnel.
+// Anybody may send anything to a port, so whatever is not a tunnel's in every
+// respect remains the datagram it is.
 func (d *Decoder) udp(b []byte, n int, p *Packet) (layer, []byte, int) {
 	if len(b) < 8 {
 		return stop(UDPCut)
@@ -30,13 +38,43 @@ func (d *Decoder) udp(b []byte, n int, p *Packet) (layer, []byte, int) {
 	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	b, n = b[8:], n-8
 	p.Payload, p.Length = b, uint32(n)
-	switch p.DstPort {
-	case portGTPU:
-		return gtp(b, n, p)
-	case portVXLAN:
-		return vxlan(b, n, p)
+	if min(p.SrcPort, p.DstPort) > portMPLS { // the last of them; most media is here
+		return layerDatagram, nil, 0
 	}
-	return layerDatagram, nil, 0
+	var l layer
+	switch p.DstPort {
+	case portL2TP:
+		l, b, n = l2tp(b, n, p)
+	case portGTPU:
+		l, b, n = gtp(b, n, p)
+	case portTeredo:
+		l, b, n = teredo(b, n, p)
+	case portGRE:
+		l, b, n = greUDP(b, n, p)
+	case portVXLAN:
+		l, b, n = vxlan(b, n, p)
+	case portVXLANGPE:
+		l, b, n = vxlanGPE(b, n, p)
+	case portGeneve:
+		l, b, n = geneve(b, n, p)
+	case portMPLS:
+		l, b, n = mplsUDP(b, n, p)
+	default:
+		switch p.SrcPort {
+		case portL2TP:
+			l, b, n = l2tp(b, n, p)
+		case portGTPU:
+			l, b, n = gtp(b, n, p)
+		case portTeredo:
+			l, b, n = teredo(b, n, p)
+		default:
+			return layerDatagram, nil, 0
+		}
+	}
+	if l == layerDatagram {
+		d.Counters[NotTunnel]++
+	}
+	return l, b, n
 }
 
 // tcp reads a TCP header (RFC 9293 section 3.1). Options may be cut by a snap

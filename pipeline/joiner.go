@@ -25,8 +25,10 @@ type joiner struct {
 
 	now       int64 // of the record at work
 	flows     map[rtp.Flow]*flow
-	unpaired  uint64 // streams told to nobody
-	tick      int64  // next time to advance the tables
+	unbound   map[socket][]*rtp.Stream // confirmed streams without a call, by both ends
+	sockets   []socket                 // room for expect
+	unpaired  uint64                   // streams told to nobody
+	tick      int64                    // next time to advance the tables
 	order     []record
 	intervals []rtp.Interval // that wait for their time, in order
 	fresh     []rtp.Interval
@@ -40,9 +42,10 @@ const maxStreamsJoined = 1 << 16
 type joinStats struct{ messages, calls, streams, records uint64 }
 
 func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
-	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), media: newBindings(), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe}
+	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), unbound: make(map[socket][]*rtp.Stream), media: newBindings(), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe}
 	j.tracker = sip.NewTracker(sip.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j)
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
+	j.streams.Fax = j.media.fax
 	return j
 }
 
@@ -80,6 +83,10 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 			j.message(&m.packet, &m.sip)
 		case kindControl:
 			j.record(&s.controls[r.index])
+		case kindRTCP:
+			j.streams.RTCP(&s.reports[r.index])
+		case kindHidden:
+			j.hidden(&s.hiddens[r.index])
 		}
 	}
 	done = j.play(done, now)
@@ -190,14 +197,25 @@ func (j *joiner) record(r *control.Record) {
 	}
 }
 
+// hidden takes what was found of SIP under a keystream.
+func (j *joiner) hidden(h *sip.Hidden) {
+	j.lines.TwoWay() // both ends spoke, or it would not have been found
+	if line, ok := j.line(h.Callee.Addr, h.Realm); ok {
+		j.lines.Hidden(line, true, h)
+	}
+	if line, ok := j.line(h.Caller.Addr, h.Realm); ok {
+		j.lines.Hidden(line, false, h)
+	}
+}
+
 // Call is told by the tracker.
 func (j *joiner) Call(c *sip.Call, ev sip.CallEvent) {
 	switch ev {
 	case sip.CallStarted:
 		j.stats.calls++
-		j.media.call(c, j.now)
+		j.expect(c)
 	case sip.CallMedia, sip.CallAnswered:
-		j.media.call(c, j.now)
+		j.expect(c)
 	case sip.CallEnded:
 		j.media.ended(c, j.now)
 	}
@@ -258,7 +276,11 @@ func flowOf(s *rtp.Stream) rtp.Flow {
 // have it answered. A tap that shows one direction only cannot ask for that.
 func (j *joiner) StreamConfirmed(s *rtp.Stream) {
 	j.stats.streams++
-	j.bind(s)
+	if !j.bind(s) {
+		for _, k := range ends(s) {
+			j.unbound[k] = append(j.unbound[k], s)
+		}
+	}
 	if j.observe != nil {
 		j.observe.Stream(s, false)
 	}
@@ -290,7 +312,10 @@ func (j *joiner) StreamConfirmed(s *rtp.Stream) {
 // bound now.
 func (j *joiner) StreamEnded(s *rtp.Stream) {
 	if s.Call == 0 {
-		j.bind(s)
+		j.release(s)
+		if j.bind(s) {
+			j.vouch(s)
+		}
 	}
 	if j.observe != nil {
 		j.observe.Stream(s, true)
@@ -310,15 +335,71 @@ func (j *joiner) StreamEnded(s *rtp.Stream) {
 	j.stream(s, true)
 }
 
-func (j *joiner) bind(s *rtp.Stream) {
-	e, fromCaller, ok := j.media.find(s)
+// bind looks for the call that a stream belongs to.
+func (j *joiner) bind(s *rtp.Stream) bool {
+	e, other, fromCaller, ok := j.media.find(s)
 	if !ok {
-		return
+		return false
 	}
-	s.Call, s.FromCaller, s.Secure = e.call, fromCaller, e.media.Secure
-	if rate := e.rate(s.PT); rate != 0 {
-		j.streams.SetRate(s.ID, rate)
+	s.Call, s.FromCaller = e.call, fromCaller
+	if e.media != nil && !s.Fax {
+		j.streams.Describe(s.ID, e.description())
 	}
+	if other != nil {
+		// The stream is voice of both calls, whichever the line is in.
+		if line, ok := j.line(s.Flow.Src, s.Flow.Realm); ok {
+			also := *s
+			also.Call = other.call
+			j.lines.Voice(line, &also)
+		}
+	}
+	j.media.learn(s, e, fromCaller)
+	return true
+}
+
+// expect takes what a call tells of its media by now. Streams that had begun
+// before it was told find their call.
+func (j *joiner) expect(c *sip.Call) {
+	j.sockets = j.media.call(c, j.now, j.sockets[:0])
+	for _, k := range j.sockets {
+		for i := 0; i < len(j.unbound[k]); {
+			s := j.unbound[k][i]
+			if !j.bind(s) {
+				i++
+				continue
+			}
+			j.release(s)
+			j.vouch(s)
+		}
+	}
+}
+
+// vouch tells of a stream whose call was found after its confirmation.
+func (j *joiner) vouch(s *rtp.Stream) {
+	if line, ok := j.line(s.Flow.Src, s.Flow.Realm); ok {
+		j.lines.Voice(line, s)
+	}
+}
+
+// release takes a stream from those without a call.
+func (j *joiner) release(s *rtp.Stream) {
+	for _, k := range ends(s) {
+		list := j.unbound[k]
+		if i := slices.Index(list, s); i >= 0 {
+			list = slices.Delete(list, i, i+1)
+		}
+		if len(list) == 0 {
+			delete(j.unbound, k)
+		} else {
+			j.unbound[k] = list
+		}
+	}
+}
+
+// ends gives the sockets that a stream goes to and comes from.
+func ends(s *rtp.Stream) [2]socket {
+	f := &s.Flow
+	return [...]socket{{f.Dst, f.DstPort, f.Realm}, {f.Src, f.SrcPort, f.Realm}}
 }
 
 func (j *joiner) stream(s *rtp.Stream, ended bool) {

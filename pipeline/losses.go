@@ -24,16 +24,29 @@ func (r *run) losses() []Loss {
 
 	var shard shardLosses
 	var framer sip.FramerStats
+	var socket sip.WebSocketStats
 	var media rtp.Counters
 	var set control.Stats
+	var hidden sip.HiddenCounters
 	for _, s := range r.shards {
 		decode.Merge(&s.streams.Counters)
 		shard.doubled += s.lost.doubled
 		shard.unparsed += s.lost.unparsed
 		shard.truncated += s.lost.truncated
 		shard.unframed += s.lost.unframed
+		shard.reportsMany += s.lost.reportsMany
+		shard.reportsCut += s.lost.reportsCut
+		shard.reportsBroken += s.lost.reportsBroken
+		shard.reportsReduced += s.lost.reportsReduced
+		shard.reportsSecret += s.lost.reportsSecret
 		framer.TooLong += s.framer.TooLong
 		framer.Skipped += s.framer.Skipped
+		shard.trailing += s.lost.trailing
+		socket.Compressed += s.socket.Compressed
+		socket.Other += s.socket.Other
+		socket.TooLong += s.socket.TooLong
+		socket.Broken += s.socket.Broken
+		socket.Skipped += s.socket.Skipped
 		m := s.media.Counters()
 		media.Backwards += m.Backwards
 		media.Cut += m.Cut
@@ -45,6 +58,8 @@ func (r *run) losses() []Loss {
 		set.GaveUp += c.GaveUp
 		set.Garbage += c.Garbage
 		set.Unsound += c.Unsound
+		hidden.Evicted += s.hidden.Counters.Evicted
+		hidden.Crowded += s.hidden.Counters.Crowded
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -57,20 +72,35 @@ func (r *run) losses() []Loss {
 	add("sip", "messages on streams above 64 KiB", framer.TooLong)
 	add("sip", "unfinished messages on streams dropped: memory full", shard.unframed)
 	add("sip", "bytes passed over in search of a start line", framer.Skipped)
+	add("sip", "datagrams with more behind the message than it says, not read", shard.trailing)
+	add("sip", "compressed WebSocket messages, not read", socket.Compressed)
+	add("sip", "WebSocket messages that are no SIP", socket.Other)
+	add("sip", "WebSocket messages above 64 KiB", socket.TooLong)
+	add("sip", "WebSocket messages without their beginning or their end", socket.Broken)
+	add("sip", "bytes passed over in search of a WebSocket frame", socket.Skipped)
 	t := r.join.tracker.Counters()
 	add("sip", "messages without a Call-ID", t.NoCallID)
 	add("sip", "messages inside calls of which nothing else was seen", t.Strays)
+	add("sip", "goodbyes with tags of no dialog of their call", t.WrongTags)
 	add("sip", "calls dropped: table full", t.CallsEvicted)
 	add("sip", "registrations dropped: table full", t.RegistrationsEvicted)
 	add("sip", "requests dropped: table full", t.RequestsEvicted)
 	add("sip", "dialogs not followed to other addresses: too many with the same tags", t.DialogsCrowded)
+	add("sip", "flows not examined for scrambled SIP: too many at once", hidden.Evicted+hidden.Crowded)
 	add("media", "first packets of flows displaced before the second: table full", media.StartsForgotten)
 	add("media", "flows displaced: table full", media.Evicted)
 	add("media", "packets whose header was cut by a snap length", media.Cut)
 	s := r.join.streams.Counters()
 	add("media", "streams dropped before they were confirmed: table full", s.Forgotten)
 	add("media", "streams ended early: table full", s.Evicted)
-	add("media", "sockets of media descriptions not kept: table full, or too many in one call", r.join.media.refused)
+	add("media", "sockets of media descriptions not kept: table full, or too many in one call or calls at one socket", r.join.media.refused)
+	add("media", "RTCP not read: too many datagrams in a second", shard.reportsMany)
+	add("media", "RTCP not read: encrypted", shard.reportsSecret)
+	add("media", "RTCP not read: without a report at its head", shard.reportsReduced)
+	add("media", "RTCP not read: cut by a snap length", shard.reportsCut)
+	add("media", "RTCP that breaks its rules", shard.reportsBroken)
+	add("media", "RTCP about a source forgotten: table full", s.FactsForgotten)
+	add("media", "goodbyes of RTCP not followed: too many at once", s.ByesDropped)
 	add("media", "streams without a counterpart, on a tap that shows both directions", r.join.unpaired)
 	add("control", "datagrams with a gateway's first bytes that are none of its messages", set.Refused)
 	add("control", "records that fail a check", set.Unsound)

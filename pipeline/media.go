@@ -16,21 +16,31 @@ type socket struct {
 // binding says which call expects media at a socket, and from when to when.
 type binding struct {
 	call     uint64
-	toCaller bool // the caller listens here, so the callee sends
-	from     int64
+	toCaller bool  // the caller listens here, so the callee sends
+	learned  bool  // from packets (RFC 4961), not from a description
+	fax      bool  // T.38 is expected here
+	from     int64 // first told
 	until    int64 // 0 while the call is up
-	media    sip.Media
+	media    *sip.Media
 }
 
 // bindings joins streams to calls by what session descriptions told (RFC 3264).
-// A socket remembers its present call and the one before, because streams are
-// told of some seconds late.
+// A socket keeps several calls side by side: ports are used again within
+// seconds, both calls of a box in the middle may name the same socket, and
+// streams are told of some seconds late. None overwrites another.
 type bindings struct {
-	table   map[socket]*[2]binding
-	byCall  map[uint64][]socket
+	table   map[socket][]binding // in order of from
+	byCall  map[uint64]*bound
 	expiry  []expiry // in order of time
 	head    int
+	faxes   int    // sockets that expect T.38
 	refused uint64 // sockets not bound, for want of room
+}
+
+// bound is what bindings keeps of a call.
+type bound struct {
+	sockets []socket
+	media   [2]*sip.Media // the newest description of caller and callee
 }
 
 type expiry struct {
@@ -39,8 +49,9 @@ type expiry struct {
 }
 
 const (
-	maxBindings = 1 << 17
-	maxSockets  = 16 // of one call
+	maxBindings   = 1 << 17 // sockets
+	maxSockets    = 24      // of one call
+	maxCandidates = 6       // calls at one socket
 	// linger is how long a binding outlives its call: media runs on for a
 	// moment, and streams are told of up to four seconds after their start.
 	linger = int64(30e9)
@@ -49,58 +60,135 @@ const (
 )
 
 func newBindings() *bindings {
-	return &bindings{table: make(map[socket]*[2]binding), byCall: make(map[uint64][]socket)}
+	return &bindings{table: make(map[socket][]binding), byCall: make(map[uint64]*bound)}
 }
 
-// call takes both descriptions of a call as they stand at t.
-func (b *bindings) call(c *sip.Call, t int64) {
-	b.side(c, c.CallerMedia, c.Caller.Addr, true, t)
-	b.side(c, c.CalleeMedia, c.Callee.Addr, false, t)
+// call takes both descriptions of a call as they stand at t, and gives the
+// sockets that are new.
+func (b *bindings) call(c *sip.Call, t int64, fresh []socket) []socket {
+	fresh = b.side(c, 0, &c.CallerMedia, c.Caller.Addr, t, fresh)
+	return b.side(c, 1, &c.CalleeMedia, c.Callee.Addr, t, fresh)
 }
 
 // side binds what one party listens on: the address it told, and behind a NAT
-// the address that its packets come from.
-func (b *bindings) side(c *sip.Call, m sip.Media, seen ident.Addr, toCaller bool, t int64) {
-	if m.Port == 0 {
-		return
+// the address that its packets come from; the candidates of ICE; and where it
+// wants T.38.
+func (b *bindings) side(c *sip.Call, side int, m *sip.Media, seen ident.Addr, t int64, fresh []socket) []socket {
+	fax := c.Fax[side]
+	if m.Port == 0 && m.NICE == 0 && fax.Port == 0 {
+		return fresh
 	}
-	n := binding{call: c.ID, toCaller: toCaller, from: t, media: m}
-	if !m.Addr.IsZero() {
-		b.bind(socket{m.Addr, m.Port, c.Realm}, n)
+	k := b.byCall[c.ID]
+	if k == nil {
+		k = &bound{}
+		b.byCall[c.ID] = k
 	}
-	if seen != m.Addr && (m.Addr.IsZero() || m.Addr.Private()) {
-		b.bind(socket{seen, m.Port, c.Realm}, n)
+	if k.media[side] == nil || *k.media[side] != *m {
+		kept := *m
+		k.media[side] = &kept
 	}
+	n := binding{call: c.ID, toCaller: side == 0, from: t, media: k.media[side]}
+	bind := func(a ident.Addr, port uint16) {
+		if s := (socket{a, port, c.Realm}); port != 0 && !a.IsZero() && b.bind(k, s, n) {
+			fresh = append(fresh, s)
+		}
+	}
+	told := func(a ident.Addr, port uint16) {
+		bind(a, port)
+		if seen != a && (a.IsZero() || a.Private()) {
+			bind(seen, port)
+		}
+	}
+	told(m.Addr, m.Port)
+	for _, s := range m.ICE[:m.NICE] {
+		bind(s.Addr, s.Port)
+	}
+	n.fax = true
+	told(fax.Addr, fax.Port)
+	return fresh
 }
 
-func (b *bindings) bind(s socket, n binding) {
-	e := b.table[s]
-	if e != nil && e[0].call == n.call {
-		n.from = e[0].from
-		e[0] = n
-		return
+// bind adds n to the calls at s, or brings up to date what that call told of it
+// before. It says whether something new can be found there.
+func (b *bindings) bind(k *bound, s socket, n binding) bool {
+	list := b.table[s]
+	for i := range list {
+		e := &list[i]
+		if e.call != n.call || e.toCaller != n.toCaller {
+			continue
+		}
+		more := e.learned && !n.learned || n.fax && !e.fax
+		e.media, e.learned = n.media, e.learned && n.learned
+		if n.fax && !e.fax {
+			b.faxes++
+		}
+		e.fax = e.fax || n.fax
+		return more
+	}
+	if len(list) == 0 && len(b.table) >= maxBindings || len(k.sockets) >= maxSockets {
+		b.refused++
+		return false
+	}
+	if len(list) >= maxCandidates {
+		// The one that ended first makes room; those in force stay.
+		first := -1
+		for i := range list {
+			if list[i].until != 0 && (first < 0 || list[i].until < list[first].until) {
+				first = i
+			}
+		}
+		b.refused++
+		if first < 0 {
+			return false
+		}
+		list = b.without(list, first)
 	}
 	// What is not listed under its call would never be forgotten.
-	socks := b.byCall[n.call]
-	if e == nil && len(b.table) >= maxBindings || len(socks) >= maxSockets {
-		b.refused++
+	k.sockets = append(k.sockets, s)
+	if n.fax {
+		b.faxes++
+	}
+	b.table[s] = append(list, n)
+	return true
+}
+
+func (b *bindings) without(list []binding, i int) []binding {
+	if list[i].fax {
+		b.faxes--
+	}
+	return append(list[:i], list[i+1:]...)
+}
+
+// learn notes that a call's media came from a socket that its description does
+// not name: with symmetric RTP it goes there as well.
+func (b *bindings) learn(s *rtp.Stream, e *binding, fromCaller bool) {
+	k := b.byCall[e.call]
+	if k == nil {
 		return
 	}
-	b.byCall[n.call] = append(socks, s)
-	if e == nil {
-		e = new([2]binding)
-		b.table[s] = e
+	side := 1
+	if fromCaller {
+		side = 0
 	}
-	e[1], e[0] = e[0], n
+	m := k.media[side]
+	if m == nil {
+		m = e.media
+	}
+	f := &s.Flow
+	b.bind(k, socket{f.Src, f.SrcPort, f.Realm}, binding{call: e.call, toCaller: fromCaller, learned: true, from: s.Start, until: e.until, media: m})
 }
 
 // ended closes the bindings of a call that is over.
 func (b *bindings) ended(c *sip.Call, t int64) {
-	for _, s := range b.byCall[c.ID] {
-		pair := b.table[s]
-		for i := 0; pair != nil && i < len(pair); i++ {
-			if pair[i].call == c.ID {
-				pair[i].until = t
+	k := b.byCall[c.ID]
+	if k == nil {
+		return
+	}
+	for _, s := range k.sockets {
+		list := b.table[s]
+		for i := range list {
+			if list[i].call == c.ID {
+				list[i].until = t
 			}
 		}
 	}
@@ -112,19 +200,21 @@ func (b *bindings) advance(now int64) {
 	for b.head < len(b.expiry) && b.expiry[b.head].at <= now {
 		id := b.expiry[b.head].call
 		b.head++
-		for _, s := range b.byCall[id] {
-			e := b.table[s]
-			if e == nil {
-				continue
+		k := b.byCall[id]
+		if k == nil {
+			continue
+		}
+		for _, s := range k.sockets {
+			list := b.table[s]
+			for i := len(list) - 1; i >= 0; i-- {
+				if list[i].call == id {
+					list = b.without(list, i)
+				}
 			}
-			if e[1].call == id {
-				e[1] = binding{}
-			}
-			if e[0].call == id {
-				e[0], e[1] = e[1], binding{}
-			}
-			if e[0].call == 0 {
+			if len(list) == 0 {
 				delete(b.table, s)
+			} else {
+				b.table[s] = list
 			}
 		}
 		delete(b.byCall, id)
@@ -137,38 +227,91 @@ func (b *bindings) advance(now int64) {
 
 // find gives the call that a stream belongs to: by where it goes, else, for
 // media on other ports than told (symmetric RTP, RFC 4961), by where it comes
-// from. fromCaller is set when the caller sends it.
-func (b *bindings) find(s *rtp.Stream) (e *binding, fromCaller, ok bool) {
+// from. fromCaller is set when the caller sends it. other is a second call at
+// the same socket with the same right: the calls on both sides of a box that
+// hands descriptions on.
+func (b *bindings) find(s *rtp.Stream) (e, other *binding, fromCaller, ok bool) {
 	f := &s.Flow
-	if e := b.at(socket{f.Dst, f.DstPort, f.Realm}, s.Start); e != nil {
-		return e, !e.toCaller, true
+	dst, src := b.table[socket{f.Dst, f.DstPort, f.Realm}], b.table[socket{f.Src, f.SrcPort, f.Realm}]
+	if e, other = best(dst, src, s); e != nil {
+		return e, other, !e.toCaller, true
 	}
-	if e := b.at(socket{f.Src, f.SrcPort, f.Realm}, s.Start); e != nil {
-		return e, e.toCaller, true
+	if e, other = best(src, dst, s); e != nil {
+		return e, other, e.toCaller, true
 	}
-	return nil, false, false
+	return nil, nil, false, false
 }
 
-func (b *bindings) at(s socket, t int64) *binding {
-	pair := b.table[s]
-	if pair == nil {
-		return nil
-	}
-	for i := range pair {
-		e := &pair[i]
-		if e.call != 0 && t >= e.from-slack && (e.until == 0 || t <= e.until+slack) {
-			return e
+// best chooses among the calls at a socket for a stream. across are those at its
+// other end: a call that names both ends comes first, then one that was up when
+// the stream began, then one that told the socket over one that it was learned
+// for, then the one told last. A call may be told of long after its media began,
+// where the capture began in the middle of it.
+func best(list, across []binding, s *rtp.Stream) (first, second *binding) {
+	top := -1
+	for i := range list {
+		e := &list[i]
+		if s.End < e.from-slack || e.until != 0 && s.Start > e.until+slack || s.Fax && !e.fax {
+			continue
+		}
+		rank := 0
+		for k := range across {
+			if across[k].call == e.call && across[k].toCaller != e.toCaller && !across[k].learned {
+				rank |= 4
+			}
+		}
+		if s.Start >= e.from && (e.until == 0 || s.Start <= e.until) {
+			rank |= 2
+		}
+		if !e.learned {
+			rank |= 1
+		}
+		switch {
+		case rank > top:
+			first, second, top = e, nil, rank
+		case rank == top:
+			if first.until == 0 && e.until == 0 && first.call != e.call {
+				second = first
+			}
+			first = e
 		}
 	}
-	return nil
+	return first, second
 }
 
-// rate gives the clock rate that a description tells for a payload type.
-func (e *binding) rate(pt uint8) uint32 {
-	for i := range e.media.N {
-		if f := e.media.Formats[i]; f.PT == pt {
-			return f.Rate
+// fax says whether T.38 is expected in the flow of an interval.
+func (b *bindings) fax(iv *rtp.Interval) bool {
+	if b.faxes == 0 {
+		return false
+	}
+	f := &iv.Flow
+	for _, s := range [...]socket{{f.Dst, f.DstPort, f.Realm}, {f.Src, f.SrcPort, f.Realm}} {
+		list := b.table[s]
+		for i := range list {
+			if e := &list[i]; e.fax && iv.First >= e.from-slack && (e.until == 0 || iv.First <= e.until+slack) {
+				return true
+			}
 		}
 	}
-	return 0
+	return false
+}
+
+// description is what a binding tells of the payload types.
+func (e *binding) description() *rtp.Description {
+	d := &rtp.Description{N: e.media.N, Secure: e.media.Secure}
+	for i := range d.Formats[:d.N] {
+		f := e.media.Formats[i]
+		d.Formats[i] = rtp.Format{PT: f.PT, Rate: f.Rate, Codec: codecs[e.media.Encodings[i]]}
+	}
+	return d
+}
+
+// codecs gives what an encoding name of signalling is to package rtp.
+var codecs = [...]rtp.Codec{
+	sip.EncodingNone: rtp.CodecUnknown, sip.EncodingOther: rtp.CodecOther,
+	sip.EncodingPCMU: rtp.CodecPCMU, sip.EncodingPCMA: rtp.CodecPCMA, sip.EncodingG729: rtp.CodecG729,
+	sip.EncodingG723: rtp.CodecG723, sip.EncodingGSM: rtp.CodecGSM, sip.EncodingEFR: rtp.CodecEFR,
+	sip.EncodingILBC: rtp.CodecILBC, sip.EncodingG722: rtp.CodecG722, sip.EncodingAMR: rtp.CodecAMR,
+	sip.EncodingAMRWB: rtp.CodecAMRWB, sip.EncodingEVS: rtp.CodecEVS, sip.EncodingOpus: rtp.CodecOpus,
+	sip.EncodingEvent: rtp.CodecEvent, sip.EncodingNoise: rtp.CodecNoise,
 }

@@ -17,6 +17,8 @@ func FuzzRun(f *testing.F) {
 	f.Add([]byte{}, uint8(1))
 	f.Add([]byte("REGISTER sip:a@b SIP/2.0\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\n\r\n"), uint8(101))
 	f.Add(bytes.Repeat([]byte{0x45, 0, 0, 40, 0, 0, 0x20, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0x13, 0xc4, 0x13, 0xc4, 0, 20, 0, 0, 0x80, 8, 0, 1, 0, 0, 0, 160, 1, 2, 3, 4}, 12), uint8(101))
+	f.Add(segmentFrames("GET / HTTP/1.1\r\nSec-WebSocket-Protocol: sip\r\n\r\n", socketFrame(0x81, false, sipText("a")), socketFrame(0x01, false, "\r\n")+socketFrame(0xc1, false, "x")), uint8(101))
+	f.Add(segmentFrames(sipText("a"), sipText("b")+"\r\n\r\n"+sipText("c"), "garbage\r\n"+sipText("d")), uint8(101))
 	f.Fuzz(func(t *testing.T, data []byte, link uint8) {
 		for _, file := range [][]byte{data, framed(data, link)} {
 			var first *Result
@@ -40,6 +42,21 @@ func FuzzRun(f *testing.F) {
 			}
 		}
 	})
+}
+
+// segmentFrames are segments of one connection as framed takes them, without
+// link layer.
+func segmentFrames(payloads ...string) (out []byte) {
+	seq := uint32(1)
+	for _, s := range payloads {
+		n := 40 + len(s)
+		f := []byte{0x45, 0, 0, byte(n), 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0x13, 0xc4, 0x13, 0xc4}
+		f = binary.BigEndian.AppendUint32(f, seq)
+		f = append(f, 0, 0, 0, 1, 0x50, 0x18, 0xff, 0xff, 0, 0, 0, 0)
+		seq += uint32(len(s))
+		out = append(append(append(out, byte(n-1), 1), f...), s...)
+	}
+	return out
 }
 
 // framed makes a capture file of data: a byte of length, one of time, the frame.

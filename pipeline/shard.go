@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"bytes"
+
 	"simtrap/control"
 	"simtrap/ident"
 	"simtrap/packet"
@@ -17,10 +19,14 @@ type shard struct {
 	media   *rtp.Accounting
 	streams *packet.Streams
 	recent  [recentSize]recent
+	hidden  sip.HiddenTable
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
-	held    int             // bytes that framers hold
+	socket  sip.WebSocketStats
+	held    int // bytes that framers hold
 	twoWay  twoWay
+	limit   reportLimit
+	rtcp    rtp.RTCP // room for reading
 
 	*output         // of this epoch
 	spare   *output // for the next one
@@ -39,7 +45,9 @@ type output struct {
 	arenas    []*arena
 	messages  int // in the arenas
 	controls  []control.Record
+	hiddens   []sip.Hidden
 	intervals []rtp.Interval
+	reports   []rtp.RTCP
 }
 
 // shardLosses counts what shards did not hand on.
@@ -48,6 +56,9 @@ type shardLosses struct {
 	unparsed  uint64 // looked like SIP and could not be read
 	truncated uint64 // SIP cut by a snap length, read as far as it goes
 	unframed  uint64 // unfinished messages on streams dropped for room
+	trailing  uint64 // datagrams with more in them than the message
+
+	reportsMany, reportsCut, reportsBroken, reportsReduced, reportsSecret uint64 // RTCP not read
 }
 
 type kind uint8
@@ -55,6 +66,8 @@ type kind uint8
 const (
 	kindMessage kind = iota
 	kindControl
+	kindRTCP
+	kindHidden
 )
 
 // record is one thing for the joiner; index says where in the shard's list.
@@ -98,7 +111,9 @@ func newShard(seed uint64, room *arenas) *shard {
 }
 
 // interesting says whether a TCP connection that begins so is worth following.
-func (s *shard) interesting(b []byte) bool { return sip.Looks(b) || s.control.Looks(b) }
+func (s *shard) interesting(b []byte) bool {
+	return sip.Looks(b) || sip.LooksWebSocket(b) || s.control.Looks(b)
+}
 
 // packet takes one datagram or segment.
 func (s *shard) packet(p *packet.Packet) {
@@ -120,13 +135,83 @@ func (s *shard) packet(p *packet.Packet) {
 			if p.Cut() {
 				s.lost.truncated++
 			}
-			s.message(p, p.Payload)
+			if rest := s.message(p, p.Payload); len(bytes.Trim(rest, "\r\n \x00")) > 0 {
+				s.lost.trailing++
+			}
 		}
 	case s.control.Looks(p.Payload):
 		if !s.again(p) {
 			s.control.UDP(p, s.onControl)
 		}
+	default:
+		// Scrambled SIP may begin like anything, like RTCP too.
+		var h sip.Hidden
+		if s.hidden.Datagram(p, &h) {
+			s.hiddens = append(s.hiddens, h)
+			s.add(kindHidden, len(s.hiddens)-1)
+		} else if rtp.LooksRTCP(p.Payload) {
+			s.report(p)
+		}
 	}
+}
+
+// report reads one datagram of RTCP.
+func (s *shard) report(p *packet.Packet) {
+	if !s.limit.allow(p, s.seed) {
+		s.lost.reportsMany++
+		return
+	}
+	s.rtcp.Time = p.Time
+	s.rtcp.Flow = rtp.Flow{Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Realm: p.Realm, TapPort: p.TapPort}
+	switch rtp.ReadRTCP(p.Payload, p.Length, &s.rtcp) {
+	case rtp.RTCPRead:
+		s.output.reports = append(s.output.reports, s.rtcp)
+		s.add(kindRTCP, len(s.output.reports)-1)
+	case rtp.RTCPReduced:
+		s.lost.reportsReduced++
+	case rtp.RTCPEncrypted:
+		s.lost.reportsSecret++
+	case rtp.RTCPCut:
+		s.lost.reportsCut++
+	case rtp.RTCPBroken:
+		s.lost.reportsBroken++
+	}
+}
+
+// reportLimit bounds the RTCP that is read: of one flow, and of the shard, in a
+// second. A session sends one compound in five seconds or so (RFC 3550 section
+// 6.2), and a goodbye.
+type reportLimit struct {
+	second int64
+	all    int
+	flows  [256]struct {
+		hash   uint64
+		second int64
+		n      int
+	}
+}
+
+const (
+	maxReportsFlow  = 4
+	maxReportsShard = 2000
+)
+
+func (l *reportLimit) allow(p *packet.Packet, seed uint64) bool {
+	second := p.Time / 1e9
+	if second != l.second {
+		l.second, l.all = second, 0
+	}
+	h := p.Src.Hash(seed) ^ p.Dst.Hash(^seed) + uint64(p.SrcPort)<<16 + uint64(p.DstPort)
+	f := &l.flows[h>>32%256]
+	if f.hash != h || f.second != second {
+		f.hash, f.second, f.n = h, second, 0
+	}
+	if f.n >= maxReportsFlow || l.all >= maxReportsShard {
+		return false
+	}
+	f.n++
+	l.all++
+	return true
 }
 
 // again says whether the same datagram passed within the mirror window.
@@ -141,8 +226,9 @@ func (s *shard) again(p *packet.Packet) bool {
 	return false
 }
 
-// message reads one SIP message, of which raw stays valid for the epoch.
-func (s *shard) message(p *packet.Packet, raw []byte) {
+// message reads one SIP message, of which raw stays valid for the epoch, and
+// gives what is behind it.
+func (s *shard) message(p *packet.Packet, raw []byte) (rest []byte) {
 	n := s.messages
 	if n == len(s.arenas)*arenaSize {
 		s.arenas = append(s.arenas, s.room.get())
@@ -150,11 +236,13 @@ func (s *shard) message(p *packet.Packet, raw []byte) {
 	m := s.output.message(n)
 	if err := sip.Parse(raw, &m.sip); err != nil {
 		s.lost.unparsed++
-		return
+		return nil
 	}
 	m.packet = *p
 	s.messages++
 	s.add(kindMessage, n)
+	// Raw is a view of raw behind its leading line ends.
+	return raw[cap(raw)-cap(m.sip.Raw)+len(m.sip.Raw):]
 }
 
 func (s *shard) add(k kind, index int) {
@@ -172,8 +260,13 @@ const (
 // dropped gives back what the framers of a stream hold.
 func (s *shard) dropped(st *packet.Stream) {
 	for _, state := range st.State {
-		if f, ok := state.(*follower); ok && f.sip != nil {
-			s.held -= f.sip.Held()
+		f, ok := state.(*follower)
+		switch {
+		case !ok:
+		case f.control != nil:
+			f.control.Close()
+		default:
+			s.held -= f.sipHeld()
 		}
 	}
 }
@@ -207,46 +300,93 @@ func (w *twoWay) packet(p *packet.Packet, seed uint64) {
 // follower reads one direction of a TCP connection.
 type follower struct {
 	sip     *sip.Framer
+	socket  *sip.WebSocket
 	control *control.Stream
+}
+
+// sipHeld is how many bytes of an unfinished SIP message are held.
+func (f *follower) sipHeld() int {
+	switch {
+	case f.sip != nil:
+		return f.sip.Held()
+	case f.socket != nil:
+		return f.socket.Held()
+	}
+	return 0
 }
 
 // tcp takes one in-order piece of a stream.
 func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 	f, _ := st.State[st.Dir].(*follower)
 	if f == nil {
-		f = &follower{}
-		if other, _ := st.State[1-st.Dir].(*follower); sip.Looks(p.Payload) || other != nil && other.sip != nil {
-			f.sip = &sip.Framer{}
-		} else {
-			f.control = s.control.NewStream()
-		}
+		f = s.follow(st, p)
 		st.State[st.Dir] = f
 	}
-	if f.sip != nil {
-		if gap > 0 {
-			f.sip.Gap()
-		}
-		s.piece = p
-		before, held := f.sip.Stats, f.sip.Held()
-		f.sip.Push(p.Payload, s.onMessage)
-		s.held += f.sip.Held() - held
-		s.framer.TooLong += f.sip.Stats.TooLong - before.TooLong
-		s.framer.Skipped += f.sip.Stats.Skipped - before.Skipped
-		if s.held > maxHeld {
-			s.held -= f.sip.Held()
-			s.lost.unframed++
-			f.sip = &sip.Framer{}
-			f.sip.Gap()
-		}
+	if f.control == nil {
+		s.signalling(f, p, gap)
 		return
 	}
-	if f.control.Over() {
-		return
-	}
-	if gap > 0 {
+	if gap > 0 && !f.control.Over() {
 		f.control.Gap()
 	}
 	f.control.Push(p, s.onControl)
+}
+
+// follow gives a follower for what one direction of a connection begins with, and
+// for what the other direction is.
+func (s *shard) follow(st *packet.Stream, p *packet.Packet) *follower {
+	other, _ := st.State[1-st.Dir].(*follower)
+	switch {
+	case other != nil && other.socket != nil || sip.LooksWebSocket(p.Payload):
+		return &follower{socket: &sip.WebSocket{}}
+	case other != nil && other.sip != nil || sip.Looks(p.Payload):
+		return &follower{sip: &sip.Framer{}}
+	}
+	var peer *control.Stream
+	if other != nil {
+		peer = other.control
+	}
+	return &follower{control: s.control.NewStream(peer)}
+}
+
+// signalling takes a piece of SIP, plain or over WebSocket.
+func (s *shard) signalling(f *follower, p *packet.Packet, gap uint32) {
+	s.piece = p
+	s.held -= f.sipHeld()
+	if f.sip != nil {
+		before := f.sip.Stats
+		if gap > 0 {
+			f.sip.Gap()
+		}
+		f.sip.Push(p.Payload, s.onMessage)
+		now := &f.sip.Stats
+		s.framer.NoLength += now.NoLength - before.NoLength
+		s.framer.TooLong += now.TooLong - before.TooLong
+		s.framer.Skipped += now.Skipped - before.Skipped
+	} else {
+		before := f.socket.Stats
+		if gap > 0 {
+			f.socket.Gap()
+		}
+		f.socket.Push(p.Payload, s.onMessage)
+		now := &f.socket.Stats
+		s.socket.Compressed += now.Compressed - before.Compressed
+		s.socket.Other += now.Other - before.Other
+		s.socket.TooLong += now.TooLong - before.TooLong
+		s.socket.Broken += now.Broken - before.Broken
+		s.socket.Skipped += now.Skipped - before.Skipped
+	}
+	if s.held += f.sipHeld(); s.held > maxHeld {
+		s.held -= f.sipHeld()
+		s.lost.unframed++
+		if f.sip != nil {
+			f.sip = &sip.Framer{}
+			f.sip.Gap()
+		} else {
+			f.socket = &sip.WebSocket{}
+			f.socket.Gap()
+		}
+	}
 }
 
 // framed takes a message cut out of a stream; its bytes are copied because the
@@ -290,7 +430,8 @@ func (o *output) reset(room *arenas) {
 	room.put(o.arenas)
 	clear(o.arenas)
 	o.arenas, o.messages = o.arenas[:0], 0
-	o.records, o.controls, o.intervals = emptied(o.records), emptied(o.controls), emptied(o.intervals)
+	o.records, o.controls, o.intervals, o.reports = emptied(o.records), emptied(o.controls), emptied(o.intervals), emptied(o.reports)
+	o.hiddens = emptied(o.hiddens)
 }
 
 func emptied[T any](list []T) []T {

@@ -349,7 +349,7 @@ func (a *Accounting) close(s *slot) {
 	if iv.Packets > 0 {
 		iv.PT = NoPT
 		if iv.Source > 0 {
-			iv.SSRC, iv.PT, iv.Step, iv.Jitter = s.ssrc, s.pt, s.step, s.jitter
+			iv.SSRC, iv.PT, iv.Step = s.ssrc, s.pt, s.step
 			if s.pt != NoPT {
 				iv.Rate = a.types[s.pt].Rate
 			}

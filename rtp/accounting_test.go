@@ -149,7 +149,7 @@ func TestFields(t *testing.T) {
 			},
 			want: []Interval{{
 				Epoch: t0, First: ms(20), Last: ms(100), Start: Sample{ms(20), 160}, Least: Sample{ms(58), 480},
-				MaxGap: 22e6, SSRC: 7, Rate: 8000, Step: 160, Jitter: 29, Bytes: 5 * 172, Packets: 5, Source: 5, InStep: 4, Timed: 4,
+				MaxGap: 22e6, SSRC: 7, Rate: 8000, Step: 160, Jitter: 31, Bytes: 5 * 172, Packets: 5, Source: 5, InStep: 4, Timed: 4,
 				Sizes: [2]uint16{172}, SizeCounts: [2]uint16{5}, Gaps: [8]uint16{3: 4, 4: 1},
 			}},
 		},
@@ -163,7 +163,7 @@ func TestFields(t *testing.T) {
 			want: []Interval{{
 				Epoch: t0, First: ms(20), Last: ms(100), Start: Sample{ms(20), 160}, Least: Sample{ms(20), 160},
 				// 5 is no neighbour of 1 in sequence, so no step is in force yet.
-				MaxGap: 20e6, SSRC: 7, Rate: 8000, Bytes: 5 * 172, Packets: 5, Source: 5, InStep: 4, Events: 3, Marks: 1,
+				MaxGap: 20e6, SSRC: 7, Rate: 8000, Bytes: 5 * 172, Packets: 5, Source: 5, InStep: 4, Events: 3, Sides: 3, Keys: 1, SidePT: 101, Marks: 1,
 				Sizes: [2]uint16{172}, SizeCounts: [2]uint16{5}, Gaps: [8]uint16{3: 5},
 			}},
 		},
@@ -344,7 +344,7 @@ func TestFullRecord(t *testing.T) {
 
 func TestNotAccounted(t *testing.T) {
 	a := NewAccounting(Config{}, func(*Interval) { t.Error("an interval") })
-	big := datagram(t0, make([]byte, 321), 321)
+	big := datagram(t0, make([]byte, 353), 353)
 	none := datagram(t0, nil, 0)
 	tcp := datagram(t0, make([]byte, 20), 20)
 	tcp.Proto = packet.TCP
@@ -357,10 +357,10 @@ func TestNotAccounted(t *testing.T) {
 	if d := cmp.Diff(want, a.Counters()); d != "" {
 		t.Error(d)
 	}
-	edge := datagram(t0, make([]byte, 320), 320)
+	edge := datagram(t0, make([]byte, 352), 352)
 	a.Packet(&edge)
 	if a.Counters().Starts != 2 {
-		t.Error("a payload of 320 bytes is accounted")
+		t.Error("a payload of 352 bytes is accounted")
 	}
 }
 

@@ -46,6 +46,21 @@ func ptime(iv *Interval, rate uint32) int64 {
 	return int64(iv.Step) * 1e9 / int64(rate)
 }
 
+// packetTime is the time between packets as sent, ns. A step in force divides
+// those of a sender that has come to put several frames in a packet: then the
+// numbers are in step, and the packets come as many times more rarely.
+func packetTime(iv *Interval, rate uint32) int64 {
+	p := ptime(iv, rate)
+	if p == 0 || 4*uint32(iv.InStep) < 3*uint32(iv.Packets) {
+		return p
+	}
+	m := median(iv)
+	if k := (m + p/2) / p; k > 1 && k <= 6 && m >= k*p-p/4 && m <= k*p+p/4 {
+		return k * p
+	}
+	return p
+}
+
 // standardRates are the clock rates of audio payload formats (RFC 3551 and the
 // formats registered since), Hz.
 var standardRates = [...]uint32{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
@@ -61,8 +76,9 @@ func nearestRate(rate float64, ppm float64) uint32 {
 	return 0
 }
 
-// guessRate gives the clock rate of a source: by the table, else the standard one that makes its timestamp step a packet time in use,
-// within a quarter of the median time between packets. It is 0 when none fits.
+// guessRate gives the clock rate of a source: by the table, else the standard
+// one that makes its timestamp step a packet time in use, within a quarter of
+// the median time between packets. It is 0 when none fits.
 func guessRate(iv *Interval) uint32 {
 	if iv.Rate != 0 {
 		return iv.Rate

@@ -41,7 +41,7 @@ func (f *Flow) Compare(g *Flow) int {
 const (
 	Length     int64  = 2e9    // of an interval, ns
 	Idle       int64  = 30e9   // a flow silent for longer is over, ns
-	MaxPayload uint32 = 320    // of the packets accounted, bytes of UDP payload on the wire
+	MaxPayload uint32 = 352    // of the packets accounted, bytes of UDP payload on the wire
 	NoPT       uint8  = 0xff   // Interval.PT when no source was in force
 	fullRecord        = 0xffff // packets and copies one record can hold
 	maxDropout        = 3000   // RFC 3550 appendix A.1: a larger step is a jump
@@ -80,7 +80,7 @@ type Interval struct {
 	SSRC   uint32 // of the source in force
 	Rate   uint32 // clock rate of its payload type by the table, Hz, 0 unknown
 	Step   uint32 // timestamp step in force, 0 unknown
-	Jitter uint32 // RFC 3550 section 6.4.1, 1/16 timestamp unit
+	Jitter uint32 // RFC 3550 section 6.4.1, largest in the record, 1/16 timestamp unit
 	Bytes  uint32 // UDP payload of all packets
 	Lost   uint32 // sequence numbers passed over
 
@@ -96,7 +96,9 @@ type Interval struct {
 	Timed      uint16 // timestamp steps that are a multiple of Step
 	Untimed    uint16 // timestamp steps that are not
 	Breaks     uint16 // timestamp steps two seconds or more from the arrival's
-	Events     uint16 // packets of side payload types
+	Events     uint16 // of Source, not of PT: telephone events, comfort noise, another codec
+	Sides      uint16 // of Events, those of type SidePT
+	Keys       uint16 // distinct timestamps in a row among Sides
 	Marks      uint16 // packets with the marker bit
 
 	Sizes      [2]uint16 // the payload sizes of the two Misra-Gries slots
@@ -104,7 +106,8 @@ type Interval struct {
 	SizeMisses uint16    // packets that fitted neither slot
 	Gaps       [8]uint16 // times between packets, by Edges
 
-	PT uint8 // payload type of the source in force, NoPT when none
+	PT     uint8 // payload type of the source in force, NoPT when none
+	SidePT uint8 // payload type of the record's first of Events, if any
 }
 
 // Close is when the interval ends, ns. Records are ordered by it (see Compare).

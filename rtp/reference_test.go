@@ -36,6 +36,12 @@ type refSource struct {
 	at      int64
 	ts      uint32
 	seq     uint16
+	side    *refSide // the newest packet that was not main
+}
+
+type refSide struct {
+	pt uint8
+	ts uint32
 }
 
 type refRival struct {
@@ -45,7 +51,7 @@ type refRival struct {
 }
 
 func (r *reference) packet(p *packet.Packet) {
-	if p.Proto != packet.UDP || p.Length < 1 || p.Length > 320 {
+	if p.Proto != packet.UDP || p.Length < 1 || p.Length > 352 {
 		return
 	}
 	t := min(max(p.Time, 1), 1<<62)
@@ -114,7 +120,7 @@ func (r *reference) packet(p *packet.Packet) {
 					r.close(f)
 					f.src = &refSource{ssrc: ssrc, pt: int(pt)}
 					if old.ssrc == ssrc {
-						f.src.seqs, f.src.newest, f.src.newTS = old.seqs, old.newest, old.newTS
+						f.src.seqs, f.src.newest, f.src.newTS, f.src.side = old.seqs, old.newest, old.newTS, old.side
 					}
 					f.rival = nil
 					isMain = true
@@ -197,7 +203,17 @@ func (r *reference) packet(p *packet.Packet) {
 		s.chained = false
 	}
 	if !isMain {
+		if iv.Events == 0 {
+			iv.SidePT = pt
+		}
 		iv.Events++
+		if this := (refSide{pt, ts}); pt == iv.SidePT {
+			iv.Sides++
+			if s.side == nil || *s.side != this {
+				iv.Keys++
+			}
+		}
+		s.side = &refSide{pt, ts}
 		return
 	}
 	if marker {
@@ -237,6 +253,9 @@ func (r *reference) packet(p *packet.Packet) {
 				anew = true
 			} else {
 				s.jitter = s.jitter + d - (s.jitter+8)/16
+				if uint32(s.jitter) > iv.Jitter {
+					iv.Jitter = uint32(s.jitter)
+				}
 			}
 		}
 	}
@@ -303,7 +322,7 @@ func (r *reference) close(f *refFlow) {
 	if iv.Packets > 0 {
 		iv.PT = 255
 		if iv.Source > 0 {
-			iv.SSRC, iv.Step, iv.Jitter = f.src.ssrc, f.src.step, uint32(f.src.jitter)
+			iv.SSRC, iv.Step = f.src.ssrc, f.src.step
 			if f.src.pt >= 0 {
 				iv.PT = uint8(f.src.pt)
 				iv.Rate = r.types[iv.PT].Rate

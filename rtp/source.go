@@ -11,12 +11,15 @@ type source struct {
 	step    uint32 // timestamp step in force
 	other   uint32 // the last timestamp step that was not
 	jitter  uint32
+	sideTS  uint32 // timestamp of the newest packet that was not main
 	rivalID uint32 // SSRC of the contender
 	rivalTS uint32
 	newest  uint16 // sequence number
 	mainSeq uint16
 	pt      uint8 // NoPT until a main packet came
 	rivalPT uint8
+	sidePT  uint8 // of the newest packet that was not main
+	sided   bool  // there was one
 	run     uint8 // packets of the contender, 0 none
 	set     bool  // there is a source
 	chain   bool  // mainAt, mainTS and mainSeq hold
@@ -136,7 +139,7 @@ func (a *Accounting) account(s *slot, t int64, length uint32, b []byte) {
 		iv.Source++
 		s.advance(iv, at, d, &h)
 		if !main {
-			iv.Events++
+			s.beside(iv, &h)
 			break
 		}
 		if h.marker {
@@ -158,7 +161,8 @@ func (s *source) start(h *header, side bool) {
 // withPT gives the same SSRC with another payload type in force: the sequence
 // goes on, the timing starts anew.
 func (s *source) withPT(pt uint8) source {
-	return source{set: true, ssrc: s.ssrc, pt: pt, seen: s.seen, newest: s.newest, newTS: s.newTS}
+	return source{set: true, ssrc: s.ssrc, pt: pt, seen: s.seen, newest: s.newest, newTS: s.newTS,
+		sided: s.sided, sidePT: s.sidePT, sideTS: s.sideTS}
 }
 
 // advance keeps the sequence logic of the SSRC in force.
@@ -185,6 +189,22 @@ func (s *source) advance(iv *Interval, at place, d uint16, h *header) {
 	s.newest, s.newTS = h.seq, h.timestamp
 }
 
+// beside counts a packet of the source in force that is not of its main type.
+// All packets of one telephone event bear the timestamp of its start.
+func (s *source) beside(iv *Interval, h *header) {
+	if iv.Events == 0 {
+		iv.SidePT = h.pt
+	}
+	iv.Events++
+	if h.pt == iv.SidePT {
+		iv.Sides++
+		if !s.sided || s.sideTS != h.timestamp || s.sidePT != h.pt {
+			iv.Keys++
+		}
+	}
+	s.sided, s.sidePT, s.sideTS = true, h.pt, h.timestamp
+}
+
 // main keeps the timing of the source in force, for a main packet that is not
 // late: timestamp step, jitter and clock sample.
 func (s *source) main(iv *Interval, at place, t int64, h *header, rate int64) {
@@ -203,6 +223,7 @@ func (s *source) main(iv *Interval, at place, t int64, h *header, rate int64) {
 					whole = false
 				} else {
 					s.jitter += uint32(off) - (s.jitter+8)>>4
+					iv.Jitter = max(iv.Jitter, s.jitter)
 				}
 			}
 		}

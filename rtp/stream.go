@@ -1,5 +1,7 @@
 package rtp
 
+import "simtrap/ident"
+
 // Stream is one RTP source in one flow over time: everything with one SSRC in
 // one direction of one conversation, put together from its intervals.
 type Stream struct {
@@ -15,14 +17,36 @@ type Stream struct {
 	Lost       uint64 // by sequence numbers
 	Late       uint64
 	Duplicates uint64
-	Events     uint64 // telephone-event and other side payload types
+	Restarts   uint64 // sequence numbers that went on elsewhere
+	Events     uint64 // packets of telephone events
+	Keys       uint64 // telephone events, by their timestamps: at least so many
+	Noise      uint64 // packets of comfort noise
+	Switches   uint32 // changes of the payload type of sound
 	Ptime      int64  // ns between packets as sent, 0 unknown
 	Jitter     int64  // RFC 3550 section 6.4.1, ns, largest of the intervals
 
 	// Readable is set for RTP confirmed by the eight-packet rule; a stream that
 	// is not Readable is voice-like by shape alone.
 	Readable bool
-	Secure   bool // bound to RTP/SAVP
+	// Secure is set for SRTP: as signalling told, else as the sizes tell, which
+	// show a tag of ten bytes behind a codec of known frames.
+	Secure bool
+	// Fax is set for a flow that signalling said is T.38 over UDPTL: it has no
+	// header to read, and packets in bursts.
+	Fax bool
+
+	// Codec is that of PT. MOS is the E-model's estimate (ITU-T G.107) from the
+	// codec, loss and its runs, as far as the tap or RTCP shows it, and the delay
+	// where RTCP tells both halves of it; 0 where the codec has no published
+	// values. It is information, not evidence.
+	Codec Codec
+	MOS   float64
+
+	// What RTCP told, as of the stream's confirmation and of its end. Bye says
+	// that the source took its leave and fell silent.
+	CNAME ident.CNAME
+	Far   FarEnd
+	Bye   bool
 
 	// PPM is the sender's clock against the tap's, parts per million, positive
 	// when the sender is fast; PPMError is the half width of its uncertainty.

@@ -14,9 +14,10 @@ type StreamHandler interface {
 }
 
 // StreamCounters says what Streams did with the intervals it was given. Every
-// interval is in exactly one of RTP, Voice, Shapeless and Mirrored.
+// interval is in exactly one of RTP, Fax, Voice, Shapeless and Mirrored.
 type StreamCounters struct {
 	RTP       uint64 // of a readable source
+	Fax       uint64 // without one, where signalling says that there is T.38
 	Voice     uint64 // without one, in the shape of voice
 	Shapeless uint64 // neither
 	Mirrored  uint64 // of a flow that another tap port shows as well
@@ -27,6 +28,10 @@ type StreamCounters struct {
 	Ended      uint64 // confirmed ones
 	Forgotten  uint64 // candidates displaced by the cap
 	Evicted    uint64 // confirmed streams ended by the cap
+
+	Byes           uint64 // streams that ended with a BYE of RTCP
+	ByesDropped    uint64 // too many at once
+	FactsForgotten uint64 // of RTCP about one source, displaced by the caps
 }
 
 // streamKey is what tells streams apart. The tap port is not in it: a call that
@@ -35,6 +40,7 @@ type streamKey struct {
 	flow  Flow
 	ssrc  uint32
 	voice bool
+	fax   bool
 }
 
 // entry is a Stream and what Streams keeps of it beside what it tells.
@@ -46,7 +52,12 @@ type entry struct {
 	touched     int64 // end of the last interval
 	older, next *entry
 	lost        uint64 // sequence numbers passed over, late ones included
+	skips       uint64 // steps that passed numbers over
+	sides       [4]side
+	desc        *Description
+	lastPT      uint8 // of sound, in the interval before
 	ptVotes     int64
+	tagged      int64  // intervals whose sizes show a tag, less those whose sizes show none
 	guess       uint32 // the clock rate that the samples tell, when Rate is 0 or wrong
 
 	// Of the eight-packet rule, until confirmed.
@@ -62,6 +73,26 @@ type entry struct {
 	clock clock
 }
 
+// side counts packets that are not of the source's main type, by type.
+type side struct {
+	pt            uint8
+	packets, keys uint64
+}
+
+// Description is what signalling tells of the payload types of a stream.
+type Description struct {
+	Formats [12]Format
+	N       int
+	Secure  bool
+}
+
+// Format is one payload type.
+type Format struct {
+	PT    uint8
+	Codec Codec
+	Rate  uint32 // Hz, at most 1 MHz; 0 unknown
+}
+
 // Streams puts streams together from the intervals of all shards. It is not for
 // use by several goroutines at once.
 type Streams struct {
@@ -70,6 +101,11 @@ type Streams struct {
 	lastID  uint64
 	streams map[streamKey]*entry
 	byID    map[uint64]*entry // confirmed ones
+	byFlow  map[Flow]*entry   // the newest confirmed readable one of a flow
+	facts   factTable
+	byes    []bye // in order of time
+	// Fax, if set, says whether signalling expects T.38 in an interval's flow.
+	Fax func(*Interval) bool
 	// Two lists by time of the last interval, so that a flood of candidates
 	// cannot displace a confirmed stream.
 	waiting, running recent
@@ -113,6 +149,8 @@ func NewStreams(cfg Config, h StreamHandler) *Streams {
 		cap:     cfg.Streams,
 		streams: make(map[streamKey]*entry),
 		byID:    make(map[uint64]*entry),
+		byFlow:  make(map[Flow]*entry),
+		facts:   factTable{cap: cfg.Streams, m: make(map[factKey]*facts)},
 	}
 }
 
@@ -139,6 +177,45 @@ func (ss *Streams) SetRate(id uint64, rate uint32) bool {
 	return true
 }
 
+// Describe tells what signalling says of a confirmed stream. It says whether
+// there is such a stream.
+func (ss *Streams) Describe(id uint64, d *Description) bool {
+	s := ss.byID[id]
+	if s == nil {
+		return false
+	}
+	kept := *d
+	kept.N = min(max(kept.N, 0), len(kept.Formats))
+	s.desc = &kept
+	if f := s.format(s.PT); f != nil && f.Rate != 0 {
+		s.Rate = min(f.Rate, 1e6)
+	}
+	s.total()
+	s.measure()
+	return true
+}
+
+// format gives what signalling tells of a payload type, nil when nothing.
+func (s *entry) format(pt uint8) *Format {
+	if s.desc == nil {
+		return nil
+	}
+	for i := range s.desc.Formats[:s.desc.N] {
+		if f := &s.desc.Formats[i]; f.PT == pt {
+			return f
+		}
+	}
+	return nil
+}
+
+// codec gives what a payload type is, by signalling or by the static table.
+func (s *entry) codec(pt uint8) Codec {
+	if f := s.format(pt); f != nil && f.Codec != CodecUnknown {
+		return f.Codec
+	}
+	return staticCodec(pt)
+}
+
 // Interval takes the next interval. They come in the order of Interval.Compare;
 // Streams ended by then are told first.
 func (ss *Streams) Interval(iv *Interval) {
@@ -149,6 +226,8 @@ func (ss *Streams) Interval(iv *Interval) {
 	switch {
 	case iv.InStep >= minInStep && iv.PT != NoPT && 2*uint32(iv.Source) >= uint32(iv.Packets):
 		key.ssrc = iv.SSRC
+	case ss.Fax != nil && ss.Fax(iv):
+		key.fax = true
 	case voiceShape(iv):
 		key.voice = true
 	default:
@@ -172,7 +251,13 @@ func (ss *Streams) Interval(iv *Interval) {
 	list.remove(s)
 	list.push(s)
 	s.add(iv)
-	if key.voice {
+	if key.fax {
+		ss.c.Fax++
+		if s.run++; s.run == minFax {
+			s.Fax = true
+			ss.confirm(s)
+		}
+	} else if key.voice {
 		ss.c.Voice++
 		ss.pair(s, iv)
 	} else {
@@ -184,6 +269,9 @@ func (ss *Streams) Interval(iv *Interval) {
 	}
 }
 
+// minFax is how many intervals make a fax stream: signalling vouches for it.
+const minFax = 2
+
 // Advance says that no interval that ends before now will come: streams silent
 // for longer than Silence are ended.
 func (ss *Streams) Advance(now int64) {
@@ -192,6 +280,7 @@ func (ss *Streams) Advance(now int64) {
 			ss.end(list.oldest)
 		}
 	}
+	ss.gone(now)
 }
 
 // Flush ends every stream, least recent first.
@@ -216,7 +305,8 @@ func (ss *Streams) add(key streamKey, iv *Interval) *entry {
 	ss.lastID++
 	ss.c.Candidates++
 	s := &entry{key: key, Stream: Stream{ID: ss.lastID, Flow: iv.Flow, SSRC: key.ssrc, PT: NoPT, Start: iv.First}}
-	if !key.voice {
+	s.lastPT = NoPT
+	if !key.voice && !key.fax {
 		s.PT, s.Rate = iv.PT, iv.Rate
 	}
 	ss.streams[key] = s
@@ -233,6 +323,10 @@ func (ss *Streams) confirm(s *entry) {
 	ss.waiting.remove(s)
 	ss.running.push(s)
 	ss.byID[s.ID] = s
+	if s.Readable {
+		ss.byFlow[s.key.flow] = s
+	}
+	ss.learn(s)
 	ss.h.StreamConfirmed(&s.Stream)
 }
 
@@ -245,8 +339,12 @@ func (ss *Streams) end(s *entry) {
 	ss.running.remove(s)
 	ss.c.Ended++
 	s.measure()
+	ss.learn(s)
 	ss.h.StreamEnded(&s.Stream)
 	delete(ss.byID, s.ID)
+	if ss.byFlow[s.key.flow] == s {
+		delete(ss.byFlow, s.key.flow)
+	}
 }
 
 // add adds one interval to the sums of s.
@@ -254,22 +352,39 @@ func (s *entry) add(iv *Interval) {
 	s.End = iv.Last
 	s.Bytes += uint64(iv.Bytes)
 	s.Duplicates += uint64(iv.Duplicates)
-	if s.key.voice {
+	if s.key.voice || s.key.fax {
 		s.Packets += uint64(iv.Packets)
-		s.Ptime = shapePtime(iv)
+		if s.key.voice {
+			s.Ptime = shapePtime(iv)
+		}
 		return
 	}
 	s.Packets += uint64(iv.Source)
-	s.Events += uint64(iv.Events)
 	s.Late += uint64(iv.Late)
+	s.Restarts += uint64(iv.Jumps)
 	s.lost += uint64(iv.Lost)
+	s.skips += uint64(iv.Skips)
 	s.Lost = s.lost - min(s.lost, s.Late) // what came late was not lost
+	s.beside(iv.SidePT, uint64(iv.Sides), uint64(iv.Keys))
+	defer s.total()
+	if !s.codec(iv.PT).Sound() {
+		// A type that signalling says is none took over for a while, as comfort
+		// noise of a dynamic number does in a long silence.
+		n := uint64(iv.Source - iv.Events)
+		s.beside(iv.PT, n, n)
+		return
+	}
 	s.vote(iv)
+	if s.lastPT != iv.PT && s.lastPT != NoPT {
+		s.Switches++
+	}
+	s.lastPT = iv.PT
+	s.tag(iv)
 	if iv.Rate != 0 {
 		s.Jitter = max(s.Jitter, int64(iv.Jitter)*1e9/(16*int64(iv.Rate)))
 	}
 	rate := cmp.Or(s.Rate, s.guess, guessRate(iv))
-	if p := ptime(iv, rate); p != 0 {
+	if p := packetTime(iv, rate); p != 0 {
 		s.Ptime = p
 	}
 	if iv.Start.Arrival != 0 && s.clock.add(iv.Least, rate) {
@@ -288,8 +403,94 @@ func (s *entry) vote(iv *Interval) {
 		s.ptVotes -= n
 	default:
 		s.PT, s.ptVotes = iv.PT, n-s.ptVotes
-		if s.Rate == 0 {
+		if f := s.format(iv.PT); f != nil && f.Rate != 0 {
+			s.Rate = min(f.Rate, 1e6)
+		} else if s.Rate == 0 {
 			s.Rate = iv.Rate
 		}
 	}
+}
+
+// beside counts packets of another type than the main one. What they are may
+// only become known when signalling is.
+func (s *entry) beside(pt uint8, packets, keys uint64) {
+	if packets == 0 {
+		return
+	}
+	for i := range s.sides {
+		if d := &s.sides[i]; d.packets == 0 || d.pt == pt {
+			d.pt = pt
+			d.packets += packets
+			d.keys += keys
+			return
+		}
+	}
+}
+
+// total sums up by what the payload types are known to be.
+func (s *entry) total() {
+	s.Codec = s.codec(s.PT)
+	s.Events, s.Keys, s.Noise = 0, 0, 0
+	for _, d := range s.sides {
+		switch s.codec(d.pt) {
+		case CodecEvent:
+			s.Events += d.packets
+			s.Keys += d.keys
+		case CodecNoise:
+			s.Noise += d.packets
+		}
+	}
+	s.Secure = s.desc != nil && s.desc.Secure || s.tagged > 0
+}
+
+// tag looks whether packets are ten bytes longer than the frames that their
+// timestamps promise: the authentication tag of SRTP (RFC 3711 section 5.2). No
+// extension or list of contributors has that length.
+func (s *entry) tag(iv *Interval) {
+	var frames uint32
+	switch s.codec(iv.PT) {
+	case CodecPCMU, CodecPCMA, CodecG722:
+		frames = iv.Step
+	case CodecG729:
+		frames = iv.Step / 8
+	case CodecGSM:
+		frames = iv.Step * 33 / 160
+	}
+	if frames == 0 {
+		return
+	}
+	for i, n := range iv.SizeCounts {
+		if 2*uint32(n) < uint32(iv.Packets) {
+			continue
+		}
+		switch uint32(iv.Sizes[i]) {
+		case 12 + frames:
+			s.tagged--
+		case 12 + frames + 10:
+			s.tagged++
+		}
+	}
+}
+
+// score rates a stream; back is the time from the tap to its sender and back,
+// ns, 0 unknown.
+func (s *entry) score(back int64) {
+	s.MOS = 0
+	ie, bpl, ok := s.Codec.impairment()
+	if !ok || s.Packets == 0 {
+		return
+	}
+	lost, runs := float64(s.Lost), 1.0
+	if s.skips > 0 {
+		runs = float64(s.lost) / float64(s.skips)
+	}
+	if s.Far.Reports > 0 { // what was lost behind the tap as well
+		lost = max(lost, float64(s.Far.Lost))
+	}
+	sent := float64(s.Packets + s.Lost)
+	delay := 0.0
+	if s.Far.Trip > 0 && back > 0 {
+		delay = float64(s.Far.Trip+back) / 2e6
+	}
+	s.MOS = opinion(rating(ie, bpl, min(lost/sent, 1), runs, delay))
 }

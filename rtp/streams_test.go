@@ -171,7 +171,9 @@ func TestEightPackets(t *testing.T) {
 		{"a dynamic type with a rate that no codec has", voice{n: 300, pt: 96, step: 1000, ptime: 20e6}, nil, 0},
 		{"a timestamp that stands still", voice{n: 300, pt: 0, step: 0, ptime: 20e6}, nil, 0},
 		{"a timestamp that counts packets", voice{n: 300, pt: 96, step: 1, ptime: 20e6}, nil, 0},
-		{"too large", voice{n: 300, pt: 0, step: 320, ptime: 40e6, size: func(int) int { return 332 }}, nil, 0},
+		{"G.711 in 40 ms", voice{n: 300, pt: 0, step: 320, ptime: 40e6, size: func(int) int { return 332 }}, nil, 1},
+		{"G.711 in 40 ms, SRTP with an extension", voice{n: 300, pt: 8, step: 320, ptime: 40e6, size: func(int) int { return 350 }}, nil, 1},
+		{"G.711 in 60 ms: too large", voice{n: 300, pt: 0, step: 480, ptime: 60e6, size: func(int) int { return 492 }}, nil, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.v.src, c.v.dst, c.v.ssrc = 10000, 20000, 5

@@ -65,16 +65,29 @@ type Call struct {
 	// expect to receive.
 	// Addresses are as told, so they may be private ones behind a NAT.
 	CallerMedia, CalleeMedia Media
+	Fax                      [2]Socket // where caller and callee want T.38, as last told
 	UserAgent                [2]string // of caller and callee, at most 64 bytes
 	CalleeShape, CallerShape uint64    // header shape of their messages
 
+	Video bool // both ends' descriptions agreed to it at some time
+
 	Retransmits uint16 // same request or response again, 50 ms or more apart
 	Reinvites   uint16
-	Refers      uint16
-	Holds       uint16 // descriptions that put the other end on hold (RFC 3264 section 8.4)
-	Forks       uint8  // dialogs beyond the first that the INVITE opened (RFC 3261 section 13.2.2.4)
-	Timer       uint32 // Session-Expires, seconds (RFC 4028); 0 when not asked for
-	Content     Content
+	// Replaces is the ID of the call that this one takes over (RFC 3891): a
+	// transfer or a pick-up, so that both are one call of the people. 0 when
+	// there is none, when that is not known, or when it took one over itself.
+	Replaces uint64
+	Refers   uint16
+	Holds    uint16 // descriptions that put the other end on hold (RFC 3264 section 8.4)
+	// HoldsBy and RefersBy say how many of them the caller and the callee sent:
+	// what one end does to its people says nothing of the other.
+	HoldsBy, RefersBy [2]uint16
+
+	Forks uint8  // dialogs
+	Timer uint32 // Session-Expires, seconds (RFC 4028); 0 when not asked for
+	// Content is the kind of the first body that INVITE or its answer brought.
+	// It is ContentMANSCDP as soon as a description is that of a camera.
+	Content Content
 }
 
 // Side is one side of a call.
@@ -91,7 +104,7 @@ type CallEvent uint8
 
 const (
 	CallStarted  CallEvent = iota + 1 // first message seen; what it says is set
-	CallMedia                         // an SDP brought or changed an address
+	CallMedia                         // an SDP brought or changed an address, a format or encryption
 	CallRinging                       // 180, or 183
 	CallAnswered                      // 2xx to INVITE
 	CallVerified                      // Verified has become true
@@ -117,7 +130,8 @@ type Registration struct {
 	Accepted    uint32 // 2xx seen
 	Refused     uint32 // final responses other than 2xx and the 401/407 challenge
 	First, Last int64  // of successful (or, one way only, sent) refreshes
-	// Interval is the time between the last two refreshes, ns.
+	// Interval is the time between the last two refreshes of one client, ns; 0
+	// for its first.
 	Interval  int64
 	UserAgent string // at most 64 bytes
 	Seen      Seen

@@ -5,7 +5,9 @@ import "bytes"
 // Framer cuts one direction of a TCP connection into messages (RFC 3261 section
 // 18.3). The zero Framer is ready. It holds at most one unfinished message, at
 // most 64 KiB. How the stream is split into pieces does not change what comes
-// out.
+// out, but for a session description without a Content-Length, which it must
+// have (RFC 3261 section 20.14): it ends with the last line that may belong to
+// one, or with its piece.
 type Framer struct {
 	Stats FramerStats
 
@@ -14,6 +16,7 @@ type Framer struct {
 	head    int    // length of its headers, 0 while not known
 	need    int    // length of the whole message, once head is known
 	started bool   // its first line is a start line
+	bylines bool   // its body is a description that ends where its lines do
 	lost    bool   // what came before was not followed
 	midline bool   // the line being received is to be dropped
 }
@@ -26,7 +29,8 @@ type FramerStats struct {
 	Messages  uint64 // handed on
 	Joined    uint64 // of those, that had to be put together from several pieces
 	KeepAlive uint64 // line ends between messages (RFC 5626 section 3.5.1)
-	NoLength  uint64 // messages without a usable Content-Length, taken to have no body
+	NoLength  uint64 // messages without a usable Content-Length
+	ByLines   uint64 // of those, with a session description; the others are taken to have no body
 	TooLong   uint64 // messages above 64 KiB, not followed
 	Gaps      uint64 // calls of Gap
 	Resyncs   uint64 // times a start line was not where it should be, gaps not counted
@@ -79,7 +83,7 @@ func (f *Framer) forget() {
 		f.buf = nil
 	}
 	f.buf = f.buf[:0]
-	f.scanned, f.head, f.need, f.started = 0, 0, 0, false
+	f.scanned, f.head, f.need, f.started, f.bylines = 0, 0, 0, false, false
 }
 
 // step looks at data, which begins where a message may. It says how many bytes
@@ -107,21 +111,62 @@ func (f *Framer) step(data []byte) (used int, message bool) {
 			f.midline = data[maxMessage-1] != '\n'
 			return f.drop(maxMessage), false
 		}
-		n := contentLength(data[:f.head])
+		n, described := contentLength(data[:f.head])
 		if n < 0 {
 			f.Stats.NoLength++
 			n = 0
+			if described {
+				f.bylines, f.scanned = true, f.head
+			}
 		}
 		if n > int64(maxMessage-f.head) {
 			return f.drop(f.head), false
 		}
 		f.need = f.head + int(n)
 	}
+	if f.bylines {
+		return f.description(data)
+	}
 	if len(data) < f.need {
 		return 0, false
 	}
 	f.lost = false
 	return f.need, true
+}
+
+// description looks for the end of a session description that does not say how
+// long it is.
+func (f *Framer) description(data []byte) (used int, message bool) {
+	for f.scanned < len(data) {
+		line := data[f.scanned:]
+		if c := line[0]; c-'a' >= 26 || len(line) > 1 && line[1] != '=' {
+			return f.finish(f.scanned)
+		}
+		n := bytes.IndexByte(line, '\n') + 1
+		if n == 0 {
+			if len(data) >= maxMessage {
+				f.midline = true
+				return f.drop(len(data)), false
+			}
+			return 0, false
+		}
+		if f.scanned += n; f.scanned > maxMessage {
+			return f.drop(f.scanned), false
+		}
+	}
+	if f.scanned == f.head {
+		return 0, false
+	}
+	return f.finish(f.scanned)
+}
+
+// finish ends a description at n.
+func (f *Framer) finish(n int) (used int, message bool) {
+	if n > f.head {
+		f.Stats.ByLines++
+	}
+	f.lost = false
+	return n, true
 }
 
 // first looks for a start line at the front of data: used is how many bytes
@@ -199,17 +244,20 @@ func (f *Framer) headEnd(data []byte) int {
 }
 
 // contentLength reads the first Content-Length of a message that ends with its
-// headers; -1 when there is none or it is no number.
-func contentLength(head []byte) int64 {
+// headers; -1 when there is none or it is no number. described says that the
+// body is a session description, as far as was read.
+func contentLength(head []byte) (n int64, described bool) {
 	var l Leniency
 	pos := bytes.IndexByte(head, '\n') + 1
 	for {
 		id, _, value, next := nextHeader(head, pos, &l)
-		if id == headerEnd {
-			return -1
-		}
-		if id == headerLength {
-			return readNumber(value, 1<<32-1, &l)
+		switch id {
+		case headerEnd:
+			return -1, described
+		case headerLength:
+			return readNumber(value, 1<<32-1, &l), described
+		case headerType:
+			described = fold(value, "application/sdp")
 		}
 		pos = next
 	}

@@ -38,23 +38,26 @@ type Message struct {
 	URIUser []byte // its user part, without parameters
 	URIHost []byte
 
-	Via           []byte // topmost, whole value
-	ViaHost       []byte
-	ViaPort       uint16
-	Branch        []byte
-	From, To      NameAddr
-	CallID        []byte
-	CSeq          uint32
-	Contact       NameAddr
-	Contacts      int    // how many contacts there are in all; "*" counts as none
-	Expires       int64  // seconds, of the header or else of the first contact; -1 absent
-	UserAgent     []byte // User-Agent of a request, Server of a response, either of either
-	PAI           []byte // user part of P-Asserted-Identity (RFC 3325), or of Remote-Party-ID
-	Event         []byte
-	ContentType   []byte
-	ContentLength int64 // -1 absent
-	Body          []byte
-	SDP           SDP // of the body, when it holds one
+	Via       []byte // topmost, whole value
+	ViaHost   []byte
+	ViaPort   uint16
+	Branch    []byte
+	From, To  NameAddr
+	CallID    []byte
+	CSeq      uint32
+	Contact   NameAddr
+	Contacts  int    // how many contacts there are in all; "*" counts as none
+	Expires   int64  // seconds, of the header or else of the first contact; -1 absent
+	UserAgent []byte // User-Agent of a request, Server of a response, either of either
+	PAI       []byte // user part of P-Asserted-Identity (RFC 3325), or of Remote-Party-ID
+	Event     []byte
+	Replaces  []byte // RFC 3891, whole value
+	// SessionExpires is in seconds (RFC 4028), 0 absent.
+	SessionExpires uint32
+	ContentType    []byte
+	ContentLength  int64 // -1 absent
+	Body           []byte
+	SDP            SDP // of the body, when it holds one
 	// Shape is a hash of the order and spelling of the header names, the same
 	// in every run; neighbours of one name (a stack of Via) count once.
 	Shape uint64
@@ -82,6 +85,15 @@ type SDP struct {
 	Name       []byte   // s=
 	Audio      [2]Media // the first two m=audio lines
 	N          int      // how many of Audio are set
+	Video      bool     // an m=video line that is not refused
+	ICE        bool     // addresses are told by candidates (RFC 8445), so that those of c= and m= may be void
+	Image      Socket   // of the first m=image line over udptl: T.38
+}
+
+// Socket is where a description wants media; Port 0 is none.
+type Socket struct {
+	Addr ident.Addr
+	Port uint16
 }
 
 // Media is one m=audio line with the c= line that governs it.
@@ -89,12 +101,38 @@ type Media struct {
 	Addr      ident.Addr // zero when c= is a host name or missing
 	Port      uint16     // 0: refused or on hold
 	RTCPPort  uint16     // a=rtcp (RFC 3605), else 0
-	Secure    bool       // RTP/SAVP and relatives
+	Secure    bool       // RTP/SAVP and relatives, or keys for it (RFC 4568, RFC 5763)
 	Formats   [12]Format // payload types in order of preference
 	N         int
 	Direction Direction
 	Ptime     uint16 // milliseconds, 0 when not told
+	// Encodings are what a=rtpmap names the Formats of the same place.
+	Encodings [12]Encoding
+	ICE       [3]Socket // the first candidates for RTP over UDP (RFC 8839)
+	NICE      int
 }
+
+// Encoding is an encoding name of a=rtpmap.
+type Encoding uint8
+
+const (
+	EncodingNone  Encoding = iota // not named
+	EncodingOther                 // not among these
+	EncodingPCMU
+	EncodingPCMA
+	EncodingG729
+	EncodingG723
+	EncodingGSM
+	EncodingEFR
+	EncodingILBC
+	EncodingG722
+	EncodingAMR
+	EncodingAMRWB
+	EncodingEVS
+	EncodingOpus
+	EncodingEvent // telephone-event (RFC 4733)
+	EncodingNoise // CN (RFC 3389)
+)
 
 // Format is one payload type and its clock rate in Hz (RFC 3551 section 6 for
 // the static ones, a=rtpmap for the others; 0 unknown).

@@ -185,6 +185,11 @@ func (h *headers) one(id header, name, value []byte, m *Message) {
 		m.Event = value[:spanValue(value)]
 	case headerType:
 		m.ContentType = value
+	case headerSession:
+		n := max(0, readNumber(value[:spanValue(value)], 1<<32-1, &m.Lenient))
+		m.SessionExpires = uint32(n)
+	case headerReplaces:
+		m.Replaces = value
 	case headerDate:
 		if len(value) < 4 || !is(value[len(value)-4:], " gmt") {
 			m.Lenient |= LenientDate

@@ -107,6 +107,28 @@ func readBare(b []byte, a *NameAddr, l *Leniency) []byte {
 	return rest
 }
 
+// eachContact calls f for every contact of m, until it says no. It reads the
+// headers again.
+func (m *Message) eachContact(f func(*NameAddr) bool) {
+	var l Leniency
+	pos := bytes.IndexByte(m.Raw, '\n') + 1
+	for range maxHeaders {
+		id, _, value, next := nextHeader(m.Raw, pos, &l)
+		if id == headerEnd {
+			return
+		}
+		for id == headerContact && len(value) > 0 {
+			a := NameAddr{Expires: -1}
+			rest := readNameAddr(value, &a, &l)
+			if len(a.Host) > 0 && !f(&a) {
+				return
+			}
+			value = skip(rest[min(1, len(rest)):])
+		}
+		pos = next
+	}
+}
+
 // countAddrs counts the elements of a list.
 func countAddrs(b []byte, l *Leniency) (n int) {
 	for {

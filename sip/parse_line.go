@@ -146,6 +146,8 @@ const (
 	headerLength
 	headerForwards
 	headerDate
+	headerSession
+	headerReplaces
 )
 
 // nextHeader reads the header that begins at pos of b, its folds included, and
@@ -260,7 +262,8 @@ func oddHeader(b []byte, pos int, l *Leniency) (id header, name, value []byte, n
 }
 
 // headerOf names a header field: first as it is usually spelled, then in any
-// case and in compact form (RFC 3261 section 7.3.3, RFC 6665 for "o").
+// case and in compact form (RFC 3261 section 7.3.3, RFC 6665 for "o", RFC 4028
+// for "x").
 func headerOf(name []byte) header {
 	switch string(name) {
 	case "Via":
@@ -313,6 +316,8 @@ func headerAnyCase(name []byte) header {
 			return headerLength
 		case 'o':
 			return headerEvent
+		case 'x':
+			return headerSession
 		}
 		return headerOther
 	case 2:
@@ -341,6 +346,8 @@ func headerAnyCase(name []byte) header {
 		default:
 			word, h = "expires", headerExpires
 		}
+	case 8:
+		word, h = "replaces", headerReplaces
 	case 10:
 		word, h = "user-agent", headerUserAgent
 	case 12:
@@ -353,6 +360,9 @@ func headerAnyCase(name []byte) header {
 		word, h = "content-length", headerLength
 	case 15:
 		word, h = "remote-party-id", headerRPID
+		if name[0]|0x20 == 's' {
+			word, h = "session-expires", headerSession
+		}
 	case 19:
 		word, h = "p-asserted-identity", headerPAI
 	}

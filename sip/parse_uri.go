@@ -59,6 +59,11 @@ func readURI(b []byte, l *Leniency) (user, host []byte, port uint16, headers boo
 		*l |= LenientURIScheme
 	}
 	whole := b[n:]
+	if len(whole) > 0 && in(whole[0], blankSet) {
+		// Manuals of gateways by DBL print "<sip: user@host>".
+		*l |= LenientURIBlank
+		whole = skip(whole)
+	}
 	at := bytes.IndexByte(whole, '@')
 	host, port, rest := readHostPort(whole[at+1:], l)
 	if len(rest) > 0 {

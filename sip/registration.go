@@ -16,6 +16,44 @@ type registration struct {
 	user     uint64 // hash of the user part of Contact
 	removing bool   // the REGISTER under way takes the binding away
 	query    bool   // or only asks for bindings
+	call     uint64 // Call-ID of the last REGISTER sent
+	clocks   [4]refreshClock
+	clock    uint8 // the next to be overwritten
+}
+
+// refreshClock is one rhythm of refreshes. An account has several where two
+// phones behind one address have it, or one keeps two flows (RFC 5626). A client
+// keeps to one Call-ID (RFC 3261 section 10.2.4), or else to one contact.
+type refreshClock struct {
+	call, contact uint64
+	last          int64
+	again         bool // its Call-ID came more than once
+}
+
+// tick notes a refresh at t and gives the time since the one before it of the
+// same rhythm, 0 when there is none.
+func (r *registration) tick(t int64) (interval int64) {
+	recurs, before := false, int64(0)
+	for k := range r.clocks {
+		c := &r.clocks[k]
+		if c.last == 0 {
+			continue
+		}
+		if c.call == r.call {
+			interval, c.last, c.contact, c.again = max(0, t-c.last), t, r.ContactKey, true
+			return interval
+		}
+		recurs = recurs || c.again
+		if c.contact == r.ContactKey {
+			before = max(before, c.last)
+		}
+	}
+	r.clocks[r.clock] = refreshClock{call: r.call, contact: r.ContactKey, last: t}
+	r.clock = (r.clock + 1) % uint8(len(r.clocks))
+	if recurs || before == 0 {
+		return 0
+	}
+	return max(0, t-before)
 }
 
 const (
@@ -26,9 +64,9 @@ const (
 	maxExpires = 7 * 24 * 3600
 	// unproved is how long an account stays that nobody accepted.
 	unproved = 120 * second
-	// again is how soon a REGISTER follows another because of a challenge, and
+	// retryWithin is how soon a REGISTER follows another because of a challenge, and
 	// not as a refresh.
-	again = 5 * second
+	retryWithin = 5 * second
 )
 
 // register takes a REGISTER or a response to one (RFC 3261 section 10).
@@ -59,7 +97,8 @@ func (t *Tracker) register(p *packet.Packet, m *Message) {
 	r := t.regs.at(i)
 	r.Seen |= seen
 	r.Client, r.Registrar = client, registrar
-	transaction := max(1, sequence(ident.Hash(t.cfg.Seed, m.CallID), m))
+	r.call = ident.Hash(t.cfg.Seed, m.CallID)
+	transaction := max(1, sequence(r.call, m))
 	if m.Status == 0 {
 		t.registerSent(i, m, transaction)
 	} else {
@@ -73,7 +112,7 @@ func (t *Tracker) registerSent(i int32, m *Message, transaction uint64) {
 	if transaction == r.waiting || transaction == r.settled {
 		return
 	}
-	if r.waiting != 0 && t.now-r.sent > again {
+	if r.waiting != 0 && t.now-r.sent > retryWithin {
 		t.settle(i) // never answered; the next has come
 	}
 	r.Removed = false
@@ -82,9 +121,19 @@ func (t *Tracker) registerSent(i int32, m *Message, transaction uint64) {
 	if r.UserAgent == "" {
 		r.UserAgent = t.name(m.UserAgent)
 	}
+	own := m.Contact
+	if m.Contacts > 1 && own.Expires == 0 {
+		// What goes, and then what comes in its place.
+		m.eachContact(func(a *NameAddr) bool {
+			if a.Expires != 0 {
+				own = *a
+			}
+			return a.Expires == 0
+		})
+	}
 	r.asked = m.Expires
-	if m.Contacts > 0 && m.Contact.Expires >= 0 {
-		r.asked = m.Contact.Expires
+	if m.Contacts > 0 && (own.Expires >= 0 || m.Contact.Expires == 0) {
+		r.asked = own.Expires
 	}
 	r.query = m.Contacts == 0 && r.asked != 0
 	r.removing = r.asked == 0
@@ -94,11 +143,11 @@ func (t *Tracker) registerSent(i int32, m *Message, transaction uint64) {
 	if m.Contacts == 0 {
 		return
 	}
-	if c := t.contactKey(m); r.removing && r.ContactKey != 0 && c != r.ContactKey {
+	if c := t.contactKey(&own); r.removing && r.ContactKey != 0 && c != r.ContactKey {
 		// It takes away another binding, of an address it had before.
 		r.removing, r.query = false, true
 	} else {
-		t.setContact(i, m)
+		t.setContact(i, &own)
 	}
 }
 
@@ -122,10 +171,10 @@ func (t *Tracker) registerAnswered(i int32, m *Message, transaction uint64) {
 			return
 		}
 		if r.ContactKey == 0 && m.Contacts > 0 {
-			t.setContact(i, m)
+			t.setContact(i, &m.Contact)
 		}
 		r.Accepted++
-		r.Expires = r.granted(m, t.contactKey(m))
+		r.Expires = t.granted(r, m)
 		t.refreshed(i, sent)
 	case m.Status == 401, m.Status == 407, m.Status == 423:
 		// A challenge, or a wish for a longer interval: it will try again.
@@ -137,10 +186,18 @@ func (t *Tracker) registerAnswered(i int32, m *Message, transaction uint64) {
 
 // granted is the seconds that a 2xx to r grants. The response lists every
 // binding of the account; only one of our own contact counts.
-func (r *registration) granted(m *Message, contact uint64) int64 {
+func (t *Tracker) granted(r *registration, m *Message) int64 {
 	g := int64(-1)
-	if m.Contacts == 1 || contact == r.ContactKey && m.Contacts > 0 {
+	if m.Contacts == 1 {
 		g = m.Contact.Expires
+	} else if m.Contacts > 1 {
+		m.eachContact(func(a *NameAddr) bool {
+			if t.contactKey(a) != r.ContactKey {
+				return true
+			}
+			g = a.Expires
+			return false
+		})
 	}
 	if g < 0 && m.Contacts <= 1 {
 		g = m.Expires
@@ -163,9 +220,8 @@ func (t *Tracker) refreshed(i int32, sent int64) {
 	}
 	if r.First == 0 {
 		r.First = sent
-	} else if sent > r.Last {
-		r.Interval = sent - r.Last
 	}
+	r.Interval = r.tick(sent)
 	r.Last = max(r.Last, sent)
 	// The user of Contact is what requests to the client will be addressed to.
 	if r.user != 0 {
@@ -234,24 +290,21 @@ func (t *Tracker) leaveContacts(i int32) {
 	r.contact = 0
 }
 
-func (t *Tracker) setContact(i int32, m *Message) {
+func (t *Tracker) setContact(i int32, a *NameAddr) {
 	r := t.regs.at(i)
-	r.ContactKey = t.contactKey(m)
-	r.ContactHost, _ = ident.ParseAddr(m.Contact.Host)
-	r.ContactPort = m.Contact.Port
-	r.user, _ = t.user(m.Contact.User)
+	r.ContactKey = t.contactKey(a)
+	r.ContactHost, _ = ident.ParseAddr(a.Host)
+	r.ContactPort = a.Port
+	r.user, _ = t.user(a.User)
 }
 
-// contactKey hashes host and port of Contact; no port is the default one.
-func (t *Tracker) contactKey(m *Message) uint64 {
-	if m.Contacts == 0 {
-		return 0
-	}
-	port := m.Contact.Port
+// contactKey hashes host and port of a contact; no port is the default one.
+func (t *Tracker) contactKey(a *NameAddr) uint64 {
+	port := a.Port
 	if port == 0 {
 		port = 5060
 	}
-	return max(1, ident.Hash(t.cfg.Seed+uint64(port), m.Contact.Host))
+	return max(1, ident.Hash(t.cfg.Seed+uint64(port), a.Host))
 }
 
 func (t *Tracker) contactPlace(user uint64, client ident.Addr, realm ident.Realm) uint64 {

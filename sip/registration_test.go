@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -158,12 +159,16 @@ func TestRegistrationFields(t *testing.T) {
 	if h.ContactKey != g.ContactKey || h.AccountKey == g.AccountKey || h.UserKey == g.UserKey {
 		t.Error("two accounts of one socket: want one contact key, two account and user keys")
 	}
-	if h.Expires != 3600 {
-		t.Errorf("expires %d of a list of bindings that begins with another's, want what was asked", h.Expires)
+	if h.Expires != 90 {
+		t.Errorf("expires %d of a list of bindings that begins with another's, want its own", h.Expires)
 	}
-	tr.Advance(at(60040 + 600_001))
+	tr.Advance(at(60040 + 180_001))
+	if n := tr.regs.len(); n != 2 {
+		t.Errorf("%d registrations after three minutes, want both", n)
+	}
+	tr.Advance(at(61000 + 180_001))
 	if n := tr.regs.len(); n != 1 {
-		t.Errorf("%d registrations after twice 300 s, want the one of an hour", n)
+		t.Errorf("%d registrations after twice 90 s, want the one of 300", n)
 	}
 }
 
@@ -202,5 +207,123 @@ func TestContactsAreDropped(t *testing.T) {
 	tr.Advance(at(3 * 3600_000))
 	if len(tr.contacts) != 0 || tr.regs.len() != 0 {
 		t.Errorf("%d contacts, %d registrations after expiry", len(tr.contacts), tr.regs.len())
+	}
+}
+
+func TestRegistrationContacts(t *testing.T) {
+	many := strings.Repeat("1001@10.0.0.9:5060;expires=10|", 40)
+	for _, c := range []struct {
+		name, script, events string
+		expires, interval    int64
+		host                 string
+	}{
+		{"the old goes and the new comes", `
+			1  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060;expires=0|1001@10.0.0.6:5060;expires=300
+			20 B>A 200/REGISTER to=1001 contact=1001@10.0.0.6:5060;expires=120`, "registered 1/1/0", 120, 0, "10.0.0.6"},
+		{"the same, after the old", `
+			1   A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+			20  B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060
+			100 A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060;expires=0|1001@10.0.0.6:5060;expires=300 cseq=2
+			120 B>A 200/REGISTER to=1001 contact=1001@10.0.0.6:5060;expires=120 cseq=2`, "registered 1/1/0, registered 2/2/0", 120, 99e6, "10.0.0.6"},
+		{"all go", `
+			1   A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+			20  B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060
+			100 A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060;expires=0|1001@10.0.0.6:5060;expires=0 cseq=2
+			120 B>A 200/REGISTER to=1001 cseq=2`, "registered 1/1/0, removed 2/2/0", 0, 0, "10.0.0.5"},
+		{"q and expires of each, in one header", `
+			1  A>B REGISTER     to=1001 head=Contact:_"a,b"_<sip:1001@10.0.0.5>;q=0.7;expires=600,_<sip:1001@10.0.0.6>;q=0.1
+			20 B>A 200/REGISTER to=1001 head=Contact:_<sip:x@10.9.9.9;a=,>;expires=7,"<,_"_<sip:1001@10.0.0.5>;q=1.0;expires="90"`, "registered 1/1/0", 90, 0, "10.0.0.5"},
+		{"own binding far down the list", `
+			1  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+			20 B>A 200/REGISTER to=1001 contact=` + many + `1001@10.0.0.5:5060;expires=77`, "registered 1/1/0", 77, 0, "10.0.0.5"},
+		{"own binding not listed", `
+			1  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 expires=500
+			20 B>A 200/REGISTER to=1001 contact=` + many + `x@y`, "registered 1/1/0", 500, 0, "10.0.0.5"},
+		{"too brief, and again", `
+			1     A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 expires=60
+			20    B>A 423/REGISTER to=1001 head=Min-Expires:_300
+			40    A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 expires=300 cseq=2
+			60    B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060;expires=300 cseq=2
+			270040 A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 expires=300 cseq=3
+			270060 B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060;expires=300 cseq=3`, "registered 2/1/0, registered 3/2/0", 300, 270e9, "10.0.0.5"},
+		{"a stale nonce", `
+			1     A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+			20    B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060;expires=60
+			60001 A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 cseq=2
+			60010 B>A 401/REGISTER to=1001 cseq=2
+			60011 A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 cseq=3
+			60020 B>A 401/REGISTER to=1001 cseq=3
+			60021 A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 cseq=4
+			60030 B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060;expires=60 cseq=4`, "registered 1/1/0, registered 4/2/0", 60, 60020e6, "10.0.0.5"},
+		{"by a third party, through a path", `
+			1  A>B REGISTER     from=admin to=1001 contact=1001@10.0.0.5:5060 head=Path:_<sip:edge.example.com;lr>|Supported:_path,_outbound
+			20 B>A 200/REGISTER from=admin to=1001 contact=1001@10.0.0.5:5060;expires=60 head=Service-Route:_<sip:home.example.com;lr>`, "registered 1/1/0", 60, 0, "10.0.0.5"},
+		{"outbound", `
+			1  A>B REGISTER     to=1001 head=Contact:_<sip:1001@10.0.0.5;transport=ws;ob>;reg-id=1;+sip.instance="<urn:uuid:00000000-0000-1000-8000-000A95A0E128>"
+			20 B>A 200/REGISTER to=1001 head=Contact:_<sip:1001@10.0.0.5;transport=ws;ob>;+sip.instance="<urn:uuid:00000000-0000-1000-8000-000A95A0E128>";reg-id=1;expires=120`, "registered 1/1/0", 120, 0, "10.0.0.5"},
+	} {
+		r, _ := play(t, Config{}, c.script)
+		if d := cmp.Diff(c.events, strings.Join(r.events, ", ")); d != "" {
+			t.Fatalf("%s: events (-want +got):\n%s", c.name, d)
+		}
+		g := r.regs[len(r.regs)-1]
+		if g.Expires != c.expires || g.Interval != c.interval || g.ContactHost != addr(c.host) {
+			t.Errorf("%s: expires %d, interval %d, contact %v", c.name, g.Expires, g.Interval, g.ContactHost)
+		}
+	}
+}
+
+// Each client of an account has its own clock.
+func TestRefreshClocks(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		step func(k int) string // of refresh k, which comes at k times ten seconds
+		want []int64            // seconds
+	}{
+		{"one phone", func(int) string { return "id=a contact=1001@10.0.0.5:5060" }, []int64{0, 10, 10, 10, 10, 10}},
+		{"with a new Call-ID each time", func(k int) string { return fmt.Sprintf("id=a%d contact=1001@10.0.0.5:5060", k) }, []int64{0, 10, 10, 10, 10, 10}},
+		{"with a new contact each time", func(k int) string { return fmt.Sprintf("id=a contact=1001@10.0.0.5:50%02d", k) }, []int64{0, 10, 10, 10, 10, 10}},
+		{"two phones", func(k int) string { return fmt.Sprintf("id=a%d contact=1001@10.0.0.5:506%d", k%2, k%2) }, []int64{0, 0, 20, 20, 20, 20}},
+		{"two flows of one", func(k int) string { return fmt.Sprintf("id=a%d contact=1001@10.0.0.5:5060", k%2) }, []int64{0, 10, 20, 20, 20, 20}},
+		{"all new each time", func(k int) string { return fmt.Sprintf("id=a%d contact=1001@10.0.0.5:506%d", k, k) }, []int64{0, 0, 0, 0, 0, 0}},
+		{"six phones", func(k int) string { return fmt.Sprintf("id=a%d contact=1001@10.0.0.5:506%d", k%6, k%6) }, []int64{0, 0, 0, 0, 0, 0}},
+	} {
+		var b strings.Builder
+		for k := range c.want {
+			fmt.Fprintf(&b, "%d A>B REGISTER to=1001 cseq=%d %s\n%d B>A 200/REGISTER to=1001 cseq=%[2]d %[3]s\n", 1+k*10000, k+1, c.step(k), 20+k*10000)
+		}
+		r, _ := play(t, Config{}, b.String())
+		var got []int64
+		for _, g := range r.regs {
+			got = append(got, g.Interval/1e9)
+		}
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("%s: -want +got\n%s", c.name, d)
+		}
+	}
+}
+
+// Many accounts on one socket are as many registrations, each with its clock.
+func TestManyAccounts(t *testing.T) {
+	var b strings.Builder
+	for round := range 2 {
+		for k := range 32 {
+			at := 1 + round*60000 + k*40
+			fmt.Fprintf(&b, "%d A>B REGISTER to=10%02d id=c%[2]d cseq=%[3]d contact=10%02[2]d@10.0.0.5:5060\n%[4]d B>A 200/REGISTER to=10%02[2]d id=c%[2]d cseq=%[3]d contact=10%02[2]d@10.0.0.5:5060;expires=60\n", at, k, round+1, at+10)
+		}
+	}
+	r, tr := play(t, Config{}, b.String())
+	if len(r.regs) != 64 || tr.regs.len() != 32 {
+		t.Fatalf("%d refreshes of %d registrations", len(r.regs), tr.regs.len())
+	}
+	keys := map[uint64]bool{}
+	for _, g := range r.regs[32:] {
+		keys[g.AccountKey] = true
+		if g.Interval != 60e9 || g.Expires != 60 {
+			t.Errorf("interval %d, expires %d", g.Interval, g.Expires)
+		}
+	}
+	if len(keys) != 32 {
+		t.Errorf("%d accounts", len(keys))
 	}
 }

@@ -43,6 +43,8 @@ type sdpScan struct {
 	media   *Media
 	other   bool // within a media section that is not kept
 	version bool
+	image   bool    // within the image line that is kept
+	ownImg  bool    // which has a c= of its own
 	own     [2]bool // the audio line has a c= of its own
 	turned  [2]bool // and a direction
 	lenient Leniency
@@ -118,7 +120,7 @@ func (s *sdpScan) origin(b []byte) {
 // connection reads c=IN IP4 <address>[/ttl]; the address is the last field,
 // whatever blanks are missing before it.
 func (s *sdpScan) connection(b []byte) {
-	if s.other {
+	if s.other && !s.image {
 		return
 	}
 	f := b
@@ -136,8 +138,13 @@ func (s *sdpScan) connection(b []byte) {
 	if n := bytes.IndexByte(f, '/'); n >= 0 {
 		f = f[:n]
 	}
-	if s.media == nil {
+	if s.media == nil && !s.image {
 		s.session.Addr, _ = ident.ParseAddr(f)
+		return
+	}
+	if s.image {
+		s.sdp.Image.Addr, _ = ident.ParseAddr(f)
+		s.ownImg = true
 		return
 	}
 	s.media.Addr, _ = ident.ParseAddr(f)
@@ -146,8 +153,16 @@ func (s *sdpScan) connection(b []byte) {
 
 // startMedia reads m=audio <port>[/<count>] <proto> <format>...
 func (s *sdpScan) startMedia(b []byte) {
-	s.media, s.other = nil, true
-	if !fold(b, "audio") || s.sdp.N == len(s.sdp.Audio) {
+	s.media, s.other, s.image = nil, true, false
+	switch {
+	case fold(b, "image"):
+		s.startImage(b[len("image"):])
+		return
+	case !fold(b, "audio"):
+		s.notAudio(b)
+		return
+	}
+	if s.sdp.N == len(s.sdp.Audio) {
 		return
 	}
 	if b = b[len("audio"):]; len(b) == 0 {
@@ -191,6 +206,64 @@ func (s *sdpScan) startMedia(b []byte) {
 			s.media.N++
 		}
 	}
+}
+
+// notAudio notes m=video, unless its port is 0.
+func (s *sdpScan) notAudio(b []byte) {
+	kind, rest := field(b)
+	port, _, _ := number(rest, 65535)
+	s.sdp.Video = s.sdp.Video || port != 0 && is(kind, "video")
+}
+
+// startImage reads m=image <port> udptl t38 (RFC 7345 section 4, T.38 annex D).
+func (s *sdpScan) startImage(b []byte) {
+	port, n, over := number(skip(b), 65535)
+	if n == 0 || over || s.sdp.Image.Port != 0 {
+		return
+	}
+	proto := skip(skip(b)[n:])
+	if fold(proto, "udptl") {
+		s.sdp.Image.Port, s.image = uint16(port), port != 0
+	}
+}
+
+// candidate reads a=candidate:<foundation> <component> <transport> <priority>
+// <address> <port> ...
+func (s *sdpScan) candidate(b []byte) {
+	if s.media == nil || s.media.NICE == len(s.media.ICE) {
+		return
+	}
+	var f [6][]byte
+	for i := range f {
+		f[i], b = field(b)
+	}
+	port, n, over := number(f[5], 65535)
+	addr, ok := ident.ParseAddr(f[4])
+	if string(f[1]) != "1" || !is(f[2], "udp") || n == 0 || over || port == 0 || !ok {
+		return
+	}
+	s.media.ICE[s.media.NICE] = Socket{addr, uint16(port)}
+	s.media.NICE++
+}
+
+// encodings are the names of a=rtpmap (RFC 3551 and the formats since).
+var encodings = [...]struct {
+	name string
+	is   Encoding
+}{
+	{"pcmu", EncodingPCMU}, {"pcma", EncodingPCMA}, {"g729", EncodingG729}, {"g729a", EncodingG729}, {"g729ab", EncodingG729},
+	{"g723", EncodingG723}, {"gsm", EncodingGSM}, {"gsm-efr", EncodingEFR}, {"ilbc", EncodingILBC}, {"g722", EncodingG722},
+	{"amr", EncodingAMR}, {"amr-wb", EncodingAMRWB}, {"evs", EncodingEVS}, {"opus", EncodingOpus},
+	{"telephone-event", EncodingEvent}, {"cn", EncodingNoise},
+}
+
+func encoding(name []byte) Encoding {
+	for i := range encodings {
+		if is(name, encodings[i].name) {
+			return encodings[i].is
+		}
+	}
+	return EncodingOther
 }
 
 // secure says whether proto is RTP/SAVP (RFC 3711), RTP/SAVPF (RFC 5124) or one
@@ -240,6 +313,18 @@ func (s *sdpScan) attribute(b []byte) {
 	case 'i':
 		if is(b, "inactive") {
 			s.turn(at, Inactive)
+		} else if fold(b, "ice-ufrag:") {
+			s.sdp.ICE = true
+		}
+	case 'c':
+		if fold(b, "crypto:") {
+			at.Secure = true
+		} else if fold(b, "candidate:") {
+			s.candidate(b[len("candidate:"):])
+		}
+	case 'f':
+		if b[1]|0x20 == 'i' && fold(b, "fingerprint:") {
+			at.Secure = true
 		}
 	}
 }
@@ -276,6 +361,7 @@ func (s *sdpScan) rtpmap(b []byte) {
 		s.lenient |= LenientSDP
 		return
 	}
+	name := trim(b[n:slash])
 	rate, n, over := number(skip(b[slash+1:]), 1<<32-1)
 	if n == 0 || over {
 		s.lenient |= LenientSDP
@@ -284,6 +370,7 @@ func (s *sdpScan) rtpmap(b []byte) {
 	for i := range s.media.Formats[:s.media.N] {
 		if f := &s.media.Formats[i]; f.PT == uint8(pt) {
 			f.Rate = uint32(rate)
+			s.media.Encodings[i] = encoding(name)
 		}
 	}
 }
@@ -291,6 +378,9 @@ func (s *sdpScan) rtpmap(b []byte) {
 // finish hands what was said for the session to the audio lines that do not say
 // otherwise.
 func (s *sdpScan) finish() {
+	if s.sdp.Image.Port != 0 && !s.ownImg {
+		s.sdp.Image.Addr = s.session.Addr
+	}
 	for i := range s.sdp.N {
 		a := &s.sdp.Audio[i]
 		if !s.own[i] {
@@ -302,6 +392,7 @@ func (s *sdpScan) finish() {
 		if a.Ptime == 0 {
 			a.Ptime = s.session.Ptime
 		}
+		a.Secure = a.Secure || s.session.Secure
 	}
 }
 

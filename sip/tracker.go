@@ -29,6 +29,7 @@ type Counters struct {
 	NoCallID  uint64 // messages that cannot be followed for want of a Call-ID
 	Strays    uint64 // messages inside calls of which nothing else was seen, ignored
 	Late      uint64 // messages of calls already over, ignored
+	WrongTags uint64 // BYEs, and responses to them, with tags of no dialog of their call, ignored
 
 	CallsStarted, CallsEnded uint64
 	CallsGivenUp             uint64 // ended for want of messages: no answer, or idle

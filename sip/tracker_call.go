@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"math"
 	"slices"
 
@@ -43,6 +44,10 @@ type call struct {
 	branches  [4]uint64 // of INVITEs under way: a proxy may fork two to one address
 	forks     uint8     // how many of branches are set
 	ntags     uint8
+	opened    uint8 // which of tags opened a dialog, by bit
+	lives     uint8 // which of them a 2xx confirmed, and no BYE has ended
+	replaced  bool  // another call took it over
+	offers    offers
 	recent    [6]sighting
 	oldest    uint8 // of recent, the next to be overwritten
 	event     uint8 // events of the message at hand, by bit
@@ -142,31 +147,65 @@ func (t *Tracker) startCall(p *packet.Packet, m *Message) int32 {
 		t.keepTag(i, t.text(m.To.Tag), 0)
 	}
 	t.numbers(c, m)
+	if len(m.Replaces) > 0 && m.Method == INVITE && m.Status == 0 {
+		c.Replaces = t.replaces(p, m)
+	}
 	c.tell(CallStarted)
 	return i
 }
 
 // numbers sets who calls whom.
 func (t *Tracker) numbers(c *call, m *Message) {
-	called := m.To.User
-	if m.Status == 0 && !c.Midway && len(m.URIUser) > 0 {
-		called = m.URIUser
-	}
-	c.CalleeKey, c.CalleeClass = t.user(called)
-	if own, ok := t.ownAccount(c.CalleeKey, c.Callee.Addr, c.Realm); ok {
-		c.CalleeKey = own
-		// A proxy writes the contact into the request-URI (RFC 3261 section
-		// 16.6); the number that was dialled then stands in To only.
-		if key, class := t.user(m.To.User); key != 0 && key != own && class != ident.NumberUnknown && class != ident.NumberInternal {
-			called, c.CalleeKey, c.CalleeClass = m.To.User, key, class
-		}
-	}
+	var called []byte
+	called, c.CalleeKey, c.CalleeClass = t.called(m, c.Callee.Addr, c.Realm)
 	c.CalledUser = ident.NewNumber(called[:min(len(called), maxText)])
 	caller := m.PAI
 	if len(caller) == 0 {
 		caller = m.From.User
 	}
 	c.CallerKey, c.CallerClass = t.user(caller)
+}
+
+// called tells whom m is for, which went to callee or came from there: the user
+// part that names it, with its key and class.
+func (t *Tracker) called(m *Message, callee ident.Addr, realm ident.Realm) (user []byte, key uint64, class ident.NumberClass) {
+	user = m.To.User
+	// Inside a dialog the request-URI is the other end's contact.
+	if m.Status == 0 && len(m.To.Tag) == 0 && len(m.URIUser) > 0 {
+		user = beforeStar(m.URIUser)
+	}
+	key, class = t.user(user)
+	own, ok := t.ownAccount(key, callee, realm)
+	if !ok {
+		return user, key, class
+	}
+	// A proxy writes the contact into the request-URI (RFC 3261 section
+	// 16.6); the number that was dialled then stands in To only.
+	if k, c := t.user(m.To.User); k != 0 && k != own && c != ident.NumberUnknown && c != ident.NumberInternal {
+		return m.To.User, k, c
+	}
+	return user, own, class
+}
+
+// beforeStar gives CALLED of "CALLED*CALLING", as gateways by DBL write a
+// request-URI to tell the caller's number. A few digits before a star are a
+// technical prefix.
+func beforeStar(user []byte) []byte {
+	n := bytes.IndexByte(user, '*')
+	if n < 7 {
+		return user
+	}
+	for _, half := range [...][]byte{user[:n], user[n+1:]} {
+		if half = bytes.TrimPrefix(half, []byte("+")); len(half) < 3 {
+			return user
+		}
+		for _, c := range half {
+			if !isDigit(c) {
+				return user
+			}
+		}
+	}
+	return user[:n]
 }
 
 // followCall lets call i take message m.
@@ -199,7 +238,7 @@ func (t *Tracker) followCall(i int32, p *packet.Packet, m *Message) {
 	} else {
 		t.responseInCall(i, m, sender)
 	}
-	c.media(m, sender)
+	c.describe(m, sender)
 	t.report(i)
 }
 
@@ -277,25 +316,19 @@ func (t *Tracker) traits(c *call, m *Message, sender Side) {
 	if *shape == 0 {
 		*shape = m.Shape
 	}
-}
-
-// media keeps offer and answer: what the sender wants to receive.
-func (c *call) media(m *Message, sender Side) {
-	if !m.SDP.Present || m.SDP.N <= 0 {
+	switch m.Method {
+	case INVITE, ACK, UPDATE, PRACK:
+	default:
 		return
 	}
-	told := &m.SDP.Audio[0]
-	if told.Port == 0 && m.SDP.N > 1 && m.SDP.Audio[1].Port != 0 {
-		told = &m.SDP.Audio[1]
+	if m.SessionExpires != 0 && m.Status < 300 {
+		c.Timer = m.SessionExpires
 	}
-	kept := &c.CallerMedia
-	if sender == SideCallee {
-		kept = &c.CalleeMedia
+	if c.Content != ContentMANSCDP && m.Status < 300 {
+		if k := m.Kind(); c.Content == ContentNone || k == ContentMANSCDP {
+			c.Content = k
+		}
 	}
-	if kept.Addr != told.Addr || kept.Port != told.Port {
-		c.tell(CallMedia)
-	}
-	*kept = *told
 }
 
 // verify looks for the proof that the caller read what the callee answered: a To
@@ -330,8 +363,21 @@ func (t *Tracker) chosen(i int32, m *Message) {
 	if !c.asked(t.text(m.Branch)) {
 		return
 	}
-	if k := t.keepTag(i, tag, m.Status); k >= 0 && !c.crowded && !c.guesses.has(tag) {
+	k := t.keepTag(i, tag, m.Status)
+	if k < 0 {
+		return
+	}
+	if !c.crowded && !c.guesses.has(tag) {
 		c.proofs |= 1 << k
+	}
+	if m.Status < 300 && c.opened&(1<<k) == 0 {
+		if c.opened != 0 && c.Forks < math.MaxUint8 {
+			c.Forks++
+		}
+		c.opened |= 1 << k
+	}
+	if m.Status >= 200 && m.Status < 300 && c.phase != phaseClosing {
+		c.lives |= 1 << k
 	}
 }
 
@@ -357,6 +403,9 @@ func (t *Tracker) requestInCall(c *call, m *Message, sender Side, repeat bool) {
 	case BYE:
 		// A challenge without a status was inferred from an ACK with the INVITE's
 		// branch; some send that for a 2xx too, and a BYE then tells.
+		if !t.leaves(c, m) {
+			return
+		}
 		inferred := c.phase == phaseChallenged && c.final == 0
 		if inferred || c.phase == phaseOpen || c.phase == phaseCancelling || c.phase == phaseAnswered {
 			c.End, c.EndedBy = t.now, sender
@@ -364,7 +413,8 @@ func (t *Tracker) requestInCall(c *call, m *Message, sender Side, repeat bool) {
 		}
 	case REFER:
 		if !repeat {
-			c.Refers = increased(c.Refers)
+			k := sender - SideCaller
+			c.Refers, c.RefersBy[k] = increased(c.Refers), increased(c.RefersBy[k])
 		}
 	}
 }
@@ -402,6 +452,7 @@ func (c *call) retried(m *Message) {
 	c.phase = phaseOpen
 	c.forks = 0
 	c.final = 0
+	c.opened, c.lives = 0, 0
 	c.cancelled, c.EndedBy = false, SideNone
 }
 
@@ -511,7 +562,7 @@ func (c *call) ends481(method Method) bool {
 }
 
 func (t *Tracker) byeAnswered(c *call, m *Message, sender Side) {
-	if m.Status < 200 || m.Status == 401 || m.Status == 407 {
+	if m.Status < 200 || m.Status == 401 || m.Status == 407 || !t.leaves(c, m) {
 		return
 	}
 	switch c.phase {
@@ -578,12 +629,81 @@ func (t *Tracker) inviteRefused(c *call, m *Message) {
 	if c.forks > 0 && m.Status < 600 {
 		return // another branch may still answer
 	}
-	if !c.cancelled && (m.Status == 401 || m.Status == 407 || m.Status == 422) {
+	if !c.cancelled && again(m.Status) {
 		c.phase, c.since, c.final = phaseChallenged, t.now, m.Status
 		return
 	}
 	c.End, c.Cause = t.now, m.Status
 	c.phase, c.since = phaseFailed, t.now
+}
+
+// again says whether a caller that is answered so tries the same call once more:
+// with credentials, a longer session timer, or at the address that it is told
+// (RFC 3261 section 8.1.3.4). Where that is another host, it is another call.
+func again(status uint16) bool {
+	switch status {
+	case 401, 407, 422, 300, 301, 302, 305:
+		return true
+	}
+	return false
+}
+
+// leaves says whether the BYE m, or the response to one, ends the call. Where
+// dialogs of it are known it must be for one of them, and the last: of a forked
+// call that two answered, one is let go (RFC 3261 section 13.2.2.4).
+func (t *Tracker) leaves(c *call, m *Message) bool {
+	if c.lives == 0 {
+		return true
+	}
+	from, to := t.text(m.From.Tag), t.text(m.To.Tag)
+	k := -1
+	switch c.callerTag {
+	case from:
+		k = c.tag(to)
+	case to:
+		k = c.tag(from)
+	}
+	if k < 0 {
+		t.count.WrongTags++
+		return false
+	}
+	c.lives &^= 1 << k
+	return c.lives == 0
+}
+
+// replaces gives the ID of the call that INVITE m takes over, 0 for none. It
+// must be a dialog that its receiver has, and each is taken over once, so that
+// nobody can pass off many calls as one.
+func (t *Tracker) replaces(p *packet.Packet, m *Message) uint64 {
+	var l Leniency
+	n := spanValue(m.Replaces)
+	id, rest := ident.Hash(t.cfg.Seed+uint64(p.Realm), m.Replaces[:n]), m.Replaces[n:]
+	var from, to uint64
+	for more := true; more; {
+		var name, value []byte
+		name, value, rest, more = nextParam(rest, &l)
+		switch {
+		case is(name, "from-tag"):
+			from = t.text(value)
+		case is(name, "to-tag"):
+			to = t.text(value)
+		}
+	}
+	if from == 0 || to == 0 {
+		return 0
+	}
+	for _, key := range [...]uint64{dialogKey(id, from, to), dialogKey(id, to, from)} {
+		known := t.dialogs[key]
+		for _, i := range known.calls[:known.n] {
+			c := t.calls.at(i)
+			if has := p.Dst == c.Caller.Addr || p.Dst == c.Callee.Addr; !has || c.replaced || c.Replaces != 0 || c.phase == phaseOver {
+				continue
+			}
+			c.replaced = true
+			return c.ID
+		}
+	}
+	return 0
 }
 
 // tell notes an event of the message at hand.

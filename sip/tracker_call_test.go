@@ -700,3 +700,26 @@ func TestCallRealmAndTCP(t *testing.T) {
 		t.Errorf("calls of two realms: %v", len(r.calls))
 	}
 }
+
+// One callee, however the number is written.
+func TestCalledNumberForms(t *testing.T) {
+	one := func(uri string) Call {
+		r, _ := play(t, Config{}, "1 A>B INVITE uri="+uri)
+		return r.calls[1]
+	}
+	want := one("13812345678")
+	for _, uri := range []string{
+		"+8613812345678", "008613812345678", "%2B8613812345678", "8613812345678", "138-1234-5678", "%31%33812345678",
+		"13812345678;npdi;rn=+8613800100500", "13812345678;isub=12", "+8613812345678;phone-context=example.com:secret",
+		"13812345678*13900001111", "+8613812345678*+442079460123", "17951*13812345678",
+	} {
+		if got := one(uri); got.CalleeKey != want.CalleeKey || got.CalleeClass != ident.NumberMobile {
+			t.Errorf("%s: class %v, the same key: %v", uri, got.CalleeClass, got.CalleeKey == want.CalleeKey)
+		}
+	}
+	for _, uri := range []string{"13812345679", "13900001111*13812345678", "13812345678x", "1381234567"} {
+		if one(uri).CalleeKey == want.CalleeKey {
+			t.Errorf("%s: taken for another number", uri)
+		}
+	}
+}

@@ -151,7 +151,7 @@ func (t *Tracker) findChallenged(p *packet.Packet, m *Message) int32 {
 	}
 	t.unlistDialogs(i)
 	c.callerTag = t.text(m.From.Tag)
-	c.tags, c.ntags, c.proofs = [4]uint64{}, 0, 0
+	c.tags, c.ntags, c.proofs, c.opened, c.lives = [4]uint64{}, 0, 0, 0, 0
 	t.calls.rekey(i, place(c.id, requester, other, c.callerTag))
 	c.crowded = !t.list(i, c.atCallee())
 	return i
@@ -189,6 +189,8 @@ func (t *Tracker) keepTag(i int32, tag uint64, status uint16) int {
 		k = len(c.tags) - 1 // of many forks, the one that answers
 		t.unlistDialog(i, c.tags[k])
 		c.proofs &^= 1 << k
+		c.opened &^= 1 << k
+		c.lives &^= 1 << k
 	default:
 		return -1
 	}

@@ -1,18 +1,12 @@
 package sip
 
-import (
-	"simtrap/ident"
-	"simtrap/packet"
-)
+import "simtrap/packet"
 
-// request is one request outside calls and registrations. It stays for a while
-// after its final response so that a retransmission of either is known.
+// request is a Request that stays for a while after its final response so that
+// a retransmission of either is known.
 type request struct {
-	from, to Party
-	t        int64
-	realm    ident.Realm
-	method   Method
-	done     bool
+	Request
+	done bool
 }
 
 func (t *Tracker) request(p *packet.Packet, m *Message) {
@@ -30,28 +24,37 @@ func (t *Tracker) request(p *packet.Packet, m *Message) {
 		}
 		i = t.requests.add(key, gradeWeak, t.now+linger)
 		q := t.requests.at(i)
-		*q = request{from: source(p), to: destination(p), t: t.now, realm: p.Realm, method: m.Method}
+		q.Method, q.From, q.To, q.Realm, q.Time = m.Method, source(p), destination(p), p.Realm, t.now
 		if m.Status != 0 {
-			q.from, q.to = q.to, q.from
+			q.From, q.To = q.To, q.From
+		}
+		if m.Method == MESSAGE {
+			_, q.TargetKey, q.TargetClass = t.called(m, q.To.Addr, p.Realm)
 		}
 	}
 	q := t.requests.at(i)
-	if m.Status == 0 || q.done {
+	if m.Status == 0 {
+		q.Seen |= SeenRequest
+		if q.Package == PackageNone {
+			q.Package = packageOf(m)
+		}
+		if q.Content == ContentNone {
+			q.Content = m.Kind()
+		}
 		return
 	}
-	q.done = true
+	if q.done {
+		return
+	}
+	q.Seen |= SeenResponse
+	q.Status, q.done = m.Status, true
 	t.requests.touch(i, gradeDone, t.now+linger)
-	q.tell(t.h, m.Status)
+	t.h.Request(&q.Request)
 }
 
 func (t *Tracker) requestExpired(i int32) {
-	q := *t.requests.at(i)
-	t.requests.remove(i)
-	if !q.done {
-		q.tell(t.h, 0)
+	if q := t.requests.at(i); !q.done {
+		t.h.Request(&q.Request)
 	}
-}
-
-func (q *request) tell(h Handler, status uint16) {
-	h.Request(&Request{Method: q.method, From: q.from, To: q.to, Realm: q.realm, Status: status, Time: q.t})
+	t.requests.remove(i)
 }

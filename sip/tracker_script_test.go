@@ -17,8 +17,9 @@ import (
 // MS is the time in milliseconds, FROM and TO are letters, optionally with a
 // port, START is a method or "STATUS/METHOD". Keys: cseq, br (branch), ft and tt
 // (tags of From and To; ft is "f" unless set), uri, from, to (user parts), pai,
-// id (Call-ID), sdp (ADDR:PORT), ua, contact (USER@HOST:PORT;expires=N, or *),
-// expires. A line that begins with "+" lets time pass to MS.
+// id (Call-ID), sdp (ADDR:PORT), more (lines for the sdp, "|" between them, "_"
+// for a blank), type and body (of a body that is no sdp), head (header lines,
+// written like more), ua, contact (USER@HOST:PORT;expires=N, or *), expires. A line that begins with "+" lets time pass to MS.
 const scriptStart = int64(1_700_000_000_000) // ms
 
 // failer is what testing.TB and rapid.T have in common.
@@ -114,10 +115,20 @@ func readStep(t failer, line string, f []string) scripted {
 			fmt.Fprintf(&b, "Contact: <sip:%s>%s\r\n", uri, params)
 		}
 	}
-	body := ""
+	lines := strings.NewReplacer("_", " ", "|", "\r\n")
+	if h := v["head"]; h != "" {
+		b.WriteString(lines.Replace(h) + "\r\n")
+	}
+	body := lines.Replace(v["body"])
+	if k := v["type"]; k != "" {
+		fmt.Fprintf(&b, "Content-Type: %s\r\n", k)
+	}
 	if s := v["sdp"]; s != "" {
 		host, port, _ := strings.Cut(s, ":")
 		body = fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %s RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n", host, host, port)
+		if more := v["more"]; more != "" {
+			body += lines.Replace(more) + "\r\n"
+		}
 		b.WriteString("Content-Type: application/sdp\r\n")
 	}
 	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", len(body), body)
@@ -135,6 +146,7 @@ type recorder struct {
 	calls  map[uint64]Call // as last told
 	ended  map[uint64]int
 	regs   []Registration
+	asked  []Request
 	bad    []string // broken promises
 }
 
@@ -197,6 +209,7 @@ func (r *recorder) Registration(g *Registration) {
 }
 
 func (r *recorder) Request(q *Request) {
+	r.asked = append(r.asked, *q)
 	b := q.From.Addr.As16()
 	r.events = append(r.events, fmt.Sprintf("request %d from %c status %d at %d", q.Method, b[15], q.Status, q.Time/1e6-scriptStart))
 }

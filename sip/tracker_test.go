@@ -198,7 +198,7 @@ func dialog(t *rapid.T, k int) []string {
 	if rapid.Bool().Draw(t, "rings") {
 		out = append(out, back+" 183/INVITE sdp=10.0.0.2:5000 "+cseq+id+tag)
 	}
-	ack := ends + " ACK "
+	first, ack := ends, ends+" ACK "
 	if rapid.Bool().Draw(t, "bypassed") {
 		// A proxy keeps out of the dialog: one end is at another address.
 		away := rapid.SampledFrom([]string{from + ">D", "D>" + to}).Draw(t, "away")
@@ -207,7 +207,7 @@ func dialog(t *rapid.T, k int) []string {
 	}
 	far := to + ">" + from
 	bye := []string{ends + " BYE cseq=9 br=b9 " + id + tag, far + " 200/BYE cseq=9 br=b9 " + id + tag}
-	switch rapid.IntRange(0, 4).Draw(t, "outcome") {
+	switch rapid.IntRange(0, 7).Draw(t, "outcome") {
 	case 0:
 		out = append(out, back+" 486/INVITE "+cseq+id+tag, ack+cseq+id+tag)
 	case 1:
@@ -221,6 +221,29 @@ func dialog(t *rapid.T, k int) []string {
 		rev := fmt.Sprintf("id=c%d ft=%s tt=f%d br=y", k, tag, k)
 		out = append(out, far+" BYE "+rev, ends+" 200/BYE "+rev)
 	case 4: // never answered
+	case 5:
+		out = append(out, back+" 302/INVITE "+cseq+id+"x", ack+cseq+id+"x", first+" INVITE cseq=5 br=b6 "+id, back+" 200/INVITE cseq=5 br=b6 "+id+tag)
+		out = append(out, bye...)
+	case 6:
+		// Two answer; one is let go.
+		out = append(out, back+" 200/INVITE "+cseq+id+tag, back+" 200/INVITE "+cseq+id+"u")
+		out = append(out, ends+" BYE cseq=8 br=b8 "+id+"u", far+" 200/BYE cseq=8 br=b8 "+id+"u")
+		out = append(out, bye...)
+	case 7:
+		out = append(out, back+" 200/INVITE sdp=10.0.0.2:5000 "+cseq+id+tag)
+		for n := range rapid.IntRange(1, 4).Draw(t, "offers") {
+			m := rapid.SampledFrom([]string{"INVITE", "UPDATE"}).Draw(t, "offer by")
+			offer := rapid.SampledFrom([]string{"sdp=10.0.0.1:4000", "sdp=10.0.0.1:4000 more=a=sendonly", "sdp=0.0.0.0:4000", ""}).Draw(t, "offer")
+			status := rapid.SampledFrom([]int{200, 488, 491, 407}).Draw(t, "answer")
+			q := fmt.Sprintf(" cseq=%d br=o%d %s%s ", 20+n, n, id, tag)
+			out = append(out, ends+" "+m+q+offer, fmt.Sprintf("%s %d/%s%ssdp=10.0.0.2:5000", far, status, m, q))
+		}
+		out = append(out, bye...)
+	}
+	if k > 0 && rapid.IntRange(0, 2).Draw(t, "replaces") == 0 {
+		what := fmt.Sprintf("c%d;from-tag=f%d;to-tag=t%d", k-1, k-1, k-1)
+		out[0] += fmt.Sprint(" head=Replaces:_", what)
+		out = append(out, fmt.Sprintf("%s INVITE id=z%d ft=z head=Replaces:_%s", ends, k, what))
 	}
 	if rapid.Bool().Draw(t, "others") {
 		out = append(out, fmt.Sprintf("%s REGISTER to=u%d contact=v%d@10.0.0.5:5060 id=r%d", ends, k, k, k), fmt.Sprintf("%s 200/REGISTER to=u%d contact=v%d@10.0.0.5:5060 id=r%d", far, k, k, k))
@@ -283,7 +306,14 @@ func TestTrackerInvariants(t *testing.T) {
 		if len(r.bad) > 0 {
 			rt.Fatal(r.bad)
 		}
+		over := map[uint64]bool{}
 		for id, c := range r.calls {
+			if o := c.Replaces; o != 0 {
+				if over[o] || o == id || r.ended[o] == 0 || r.calls[o].Replaces != 0 {
+					rt.Fatalf("call %d replaces %d, which another does too, or which is none", id, o)
+				}
+				over[o] = true
+			}
 			if r.ended[id] != 1 {
 				rt.Fatalf("call %d ended %d times", id, r.ended[id])
 			}

@@ -104,7 +104,7 @@ bytes. The truth is what a verdict on each line should be measured against.`,
 }
 
 // write makes the capture in file. A capture that could not be finished is
-// removed.
+// removed, but not a device or pipe that was named.
 func write(file string, opt lab.Options) (*lab.Truth, error) {
 	if file == "-" {
 		return lab.Make(os.Stdout, opt)
@@ -113,12 +113,19 @@ func write(file string, opt lab.Options) (*lab.Truth, error) {
 	if err != nil {
 		return nil, err
 	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
 	truth, err := lab.Make(f, opt)
 	if cerr := f.Close(); err == nil && cerr != nil {
 		err = cerr
 	}
 	if err != nil {
-		os.Remove(file)
+		if info.Mode().IsRegular() {
+			os.Remove(file)
+		}
 		return nil, err
 	}
 	return truth, nil

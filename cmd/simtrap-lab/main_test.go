@@ -76,4 +76,14 @@ func TestMakeFails(t *testing.T) {
 			t.Errorf("%v left a file", args)
 		}
 	}
+	null := filepath.Join(dir, "null")
+	if err := os.Symlink(os.DevNull, null); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run("make", "no-such", "-o", null); err == nil {
+		t.Error("no-such was taken")
+	}
+	if _, err := os.Lstat(null); err != nil {
+		t.Error("a device was removed")
+	}
 }

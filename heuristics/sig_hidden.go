@@ -1,0 +1,50 @@
+package heuristics
+
+import "fmt"
+
+// hiddenSIP is the first sighting of SIP under a fixed keystream. A line that
+// shows SIP in clear does not hide it: nothing is said of it then.
+func hiddenSIP() signal {
+	return signal{
+		id: "hidden-sip",
+		seen: func(p *profile) (since, first int64, ok bool) {
+			if p.firstHidden == 0 && p.sipUp > 0 {
+				return 0, 0, false
+			}
+			return p.firstUp, p.firstHidden, p.firstHidden != 0
+		},
+		detail: func(p *profile, _ []uint32) string {
+			if p.firstHidden == 0 {
+				return "no scrambled SIP in " + duration(p.last-p.firstUp)
+			}
+			return "SIP hidden under a fixed keystream: gateways do so, and mobile diallers as well"
+		},
+		unseen: func(*profile) string { return "" },
+	}
+}
+
+// Categories of hidden-fanout.
+const (
+	hiddenNew = iota
+	hiddenRepeat
+	hiddenPlaced
+)
+
+// hiddenFanout counts for whom scrambled calls to the line are: equal ciphertext
+// in place of the called number means an equal number. What kind of number it
+// is remains hidden.
+func hiddenFanout() signal {
+	return signal{
+		id: "hidden-fanout",
+		detail: func(_ *profile, n []uint32) string {
+			return fmt.Sprintf("%s in scrambled SIP: %d to the line for ever-new numbers, %d for numbers called before, %d placed by it",
+				plural(sum(n), "call"), n[hiddenNew], n[hiddenRepeat], n[hiddenPlaced])
+		},
+		unseen: func(p *profile) string {
+			if p.firstHidden == 0 {
+				return ""
+			}
+			return "no scrambled call that rang: whether the line ends strangers' calls is not known"
+		},
+	}
+}

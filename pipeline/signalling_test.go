@@ -1,0 +1,86 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+)
+
+// signalling is a capture of SIP alone: 200 subscribers with eight accounts each
+// keep them up, and calls come and go. It gives how many messages it holds.
+func signalling(calls int) ([]byte, int) {
+	le := binary.LittleEndian
+	file := le.AppendUint32(nil, 0xa1b23c4d) // pcap, nanoseconds
+	file = append(file, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	file = le.AppendUint32(file, 65535)
+	file = le.AppendUint32(file, 1)
+	messages := 0
+	put := func(t int64, src, dst [4]byte, text string) {
+		n := 14 + 20 + 8 + len(text)
+		for _, v := range []uint32{uint32(t / 1e9), uint32(t % 1e9), uint32(n), uint32(n)} {
+			file = le.AppendUint32(file, v)
+		}
+		var h [42]byte
+		h[12], h[14], h[22], h[23] = 8, 0x45, 57, 17
+		binary.BigEndian.PutUint16(h[16:], uint16(28+len(text)))
+		copy(h[26:], src[:])
+		copy(h[30:], dst[:])
+		binary.BigEndian.PutUint16(h[34:], 5060)
+		binary.BigEndian.PutUint16(h[36:], 5060)
+		binary.BigEndian.PutUint16(h[38:], uint16(8+len(text)))
+		file = append(append(file, h[:]...), text...)
+		messages++
+	}
+	now := int64(1_780_000_000e9)
+	for k := range calls {
+		line, sw := [4]byte{203, 0, 113, byte(k % 200)}, [4]byte{198, 51, 100, byte(7 + k%3)}
+		l, s := fmt.Sprintf("203.0.113.%d", line[3]), fmt.Sprintf("198.51.100.%d", sw[3])
+		called, caller := 13000000000+int64(k*7919%100000000), 13900000000+int64(k*104729%90000000)
+		id := fmt.Sprintf("%x%08x@%s", k*2654435761, k, s)
+		sdp := func(addr string, port int) string {
+			return fmt.Sprintf("v=0\r\no=root 1821740733 1821740733 IN IP4 %s\r\ns=Example PBX\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio %d RTP/AVP 18 8 0 101\r\na=rtpmap:18 G729/8000\r\na=fmtp:18 annexb=no\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n", addr, port)
+		}
+		tag := ""
+		message := func(first, branch string, cseq int, method, more, body string) string {
+			return first + fmt.Sprintf("\r\nVia: SIP/2.0/UDP %s:5060;branch=z9hG4bK%x%s;rport\r\nMax-Forwards: 70\r\nFrom: \"%d\" <sip:%[4]d@%[1]s>;tag=as%08[5]x\r\n", s, k*40503, branch, caller, k) +
+				fmt.Sprintf("To: <sip:%d@%s:5060>%s\r\nContact: <sip:%d@%s:5060>\r\nCall-ID: %s\r\nCSeq: %d %s\r\n", called, l, tag, caller, s, id, cseq, method) +
+				"User-Agent: Example PBX 16.2.1\r\nAllow: INVITE, ACK, CANCEL, OPTIONS, BYE, REFER, SUBSCRIBE, NOTIFY, INFO, UPDATE\r\nSupported: replaces, timer\r\n" +
+				fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", more, len(body), body)
+		}
+		const described = "Content-Type: application/sdp\r\n"
+		uri := fmt.Sprintf(" sip:%d@%s:5060;user=phone SIP/2.0", called, l)
+		now += 3e6
+		put(now, sw, line, message("INVITE"+uri, "a", 102, "INVITE", described, sdp(s, 10000+k%40000)))
+		put(now+2e6, line, sw, message("SIP/2.0 100 Trying", "a", 102, "INVITE", "", ""))
+		tag = fmt.Sprintf(";tag=%d", k*17)
+		put(now+5e6, line, sw, message("SIP/2.0 183 Session Progress", "a", 102, "INVITE", described, sdp(l, 16384+k%4000*2)))
+		put(now+9e6, line, sw, message("SIP/2.0 200 OK", "a", 102, "INVITE", described, sdp(l, 16384+k%4000*2)))
+		put(now+10e6, sw, line, message("ACK"+uri, "b", 102, "ACK", "", ""))
+		put(now+11e6, sw, line, message("BYE"+uri, "c", 103, "BYE", "", ""))
+		put(now+12e6, line, sw, message("SIP/2.0 200 OK", "c", 103, "BYE", "", ""))
+		// One account's refresh for every call.
+		reg := func(first string) string {
+			user := fmt.Sprintf("goip%d", k/200%8)
+			return first + fmt.Sprintf("\r\nVia: SIP/2.0/UDP %s:5060;branch=z9hG4bKr%x;rport\r\nFrom: <sip:%s@%s>;tag=%d\r\nTo: <sip:%[3]s@%[4]s>\r\n", l, k, user, s, k) +
+				fmt.Sprintf("Call-ID: reg-%s@%s\r\nCSeq: %d REGISTER\r\nContact: <sip:%[1]s@%[2]s:5060>;expires=60\r\nMax-Forwards: 70\r\nUser-Agent: gateway\r\nContent-Length: 0\r\n\r\n", user, l, 1+k)
+		}
+		put(now+13e6, line, sw, reg("REGISTER sip:"+s+" SIP/2.0"))
+		put(now+14e6, sw, line, reg("SIP/2.0 200 OK"))
+		put(now+15e6, sw, line, message("OPTIONS"+uri, "o", 1, "OPTIONS", "", ""))
+		now += 15e6
+	}
+	return file, messages
+}
+
+// BenchmarkSignalling takes a capture of SIP alone through all stages.
+func BenchmarkSignalling(b *testing.B) {
+	file, messages := signalling(20000)
+	b.SetBytes(int64(len(file)))
+	before, n := mallocs(), 0
+	for b.Loop() {
+		runOnce(b, file, 1)
+		n++
+	}
+	b.ReportMetric(float64(n*messages)/b.Elapsed().Seconds()/1e3, "kmsg/s")
+	b.ReportMetric(float64(mallocs()-before)/float64(n*messages), "allocs/msg")
+}
