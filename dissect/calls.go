@@ -119,7 +119,8 @@ func (l *listener) Record(r *control.Record) {
 	l.t.tell(&record{
 		Kind: "record", Time: stamp(r.Time), ns: r.Time, Src: socket(r.Src, r.SrcPort), Dst: socket(r.Dst, r.DstPort), Transport: transport(r.TCP),
 		Protocol: r.Protocol, Vendor: clean(r.Vendor), Record: kind(r.Kind), Sender: r.Sender.String(), Sound: r.Sound, Reply: r.Reply, Channel: r.Channel,
-		IMSI: names.IMSI(r.IMSI), IMEI: names.IMEI(r.IMEI), ICCID: names.ICCID(r.ICCID), Number: l.t.number(r.Number), Authority: l.t.authority,
+		IMSI: names.IMSI(r.IMSI), IMEI: names.IMEI(r.IMEI), ICCID: names.ICCID(r.ICCID), Number: l.t.number(r.Number),
+		Recipient: l.t.number(r.Recipient), Detail: clean(r.Detail), Authority: l.t.authority,
 	})
 }
 
@@ -131,7 +132,7 @@ func transport(tcp bool) string {
 }
 
 func kind(k control.Kind) string {
-	names := [...]string{"unknown", "keepalive", "login", "identity", "event", "command", "answer", "apdu"}
+	names := [...]string{"unknown", "keepalive", "login", "identity", "event", "command", "answer", "apdu", "mark"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -162,24 +163,26 @@ func (l *listener) Stream(s *rtp.Stream, ended bool) {
 	if l.t.o.What == Calls {
 		_, known := l.ids[s.Call]
 		if of := l.streams[s.Call]; known && len(of) < maxOfOneCall {
-			e := tellStream(s)
+			e := l.t.stream(s)
 			e.Kind = ""
 			l.streams[s.Call] = append(of, e)
 		}
 		return
 	}
 	if l.t.o.What == Streams && l.t.concerns(s.Flow.Src, s.Flow.Dst) && (l.t.o.Call == 0 || l.t.o.Call == s.Call) {
-		e := tellStream(s)
+		e := l.t.stream(s)
 		e.Authority = l.t.authority
 		l.t.tell(e)
 	}
 }
 
-func tellStream(s *rtp.Stream) *stream {
+func (t *teller) stream(s *rtp.Stream) *stream {
 	e := &stream{
 		Kind: "stream", Begin: stamp(s.Start), End: stamp(s.End), begin: s.Start, end: s.End,
-		Src: socket(s.Flow.Src, s.Flow.SrcPort), Dst: socket(s.Flow.Dst, s.Flow.DstPort), Codec: codec(s.PT, s.Rate),
-		Readable: s.Readable, Secure: s.Secure, Call: s.Call, Packets: s.Packets, Lost: s.Lost, Late: s.Late, Duplicates: s.Duplicates, Events: s.Events,
+		Src: socket(s.Flow.Src, s.Flow.SrcPort), Dst: socket(s.Flow.Dst, s.Flow.DstPort), Codec: codecOf(s), Fax: s.Fax,
+		Readable: s.Readable, Secure: s.Secure, Call: s.Call, Packets: s.Packets, Lost: s.Lost, Late: s.Late, Duplicates: s.Duplicates, Restarts: s.Restarts,
+		Events: s.Events, Keys: s.Keys, Noise: s.Noise, Switches: s.Switches, MOS: hundredth(s.MOS), CNAME: clean(t.o.Names.CNAME(s.CNAME)),
+		FarLost: s.Far.Lost, FarMOS: hundredth(s.Far.MOS), TripMS: tenth(float64(s.Far.Trip) / 1e6),
 		PtimeMS: tenth(float64(s.Ptime) / 1e6), JitterMS: tenth(float64(s.Jitter) / 1e6),
 	}
 	if s.Readable {
@@ -224,7 +227,8 @@ func (t *teller) call(c *sip.Call, id string) *call {
 		Invite: stamp(c.Invite), Trying: stamp(c.Trying), Ringing: stamp(c.Ringing), Progress: stamp(c.Progress), Answer: stamp(c.Answer), Ack: stamp(c.Ack),
 		End: stamp(c.End), Last: stamp(c.Last), Status: c.Cause, EndedBy: [...]string{"", "caller", "callee"}[min(c.EndedBy, 2)], Verified: c.Verified, Midway: c.Midway,
 		CallerMedia: t.media(&c.CallerMedia), CalleeMedia: t.media(&c.CalleeMedia), CallerAgent: t.agent(c.UserAgent[0]), CalleeAgent: t.agent(c.UserAgent[1]),
-		Retransmits: c.Retransmits, Reinvites: c.Reinvites, Refers: c.Refers, Holds: c.Holds, Forks: c.Forks, Timer: c.Timer, Authority: t.authority,
+		Retransmits: c.Retransmits, Reinvites: c.Reinvites, Refers: c.Refers, Holds: c.Holds, Forks: c.Forks, Timer: c.Timer,
+		Replaces: c.Replaces, Video: c.Video, Fax: c.Fax[0].Port != 0 && c.Fax[1].Port != 0, Authority: t.authority,
 	}
 	switch c.Seen {
 	case sip.SeenRequest:
@@ -283,8 +287,12 @@ func (t *teller) media(m *sip.Media) *media {
 	default:
 		e.Addr = socket(m.Addr, m.Port)
 	}
-	for _, f := range m.Formats[:min(m.N, len(m.Formats))] {
-		e.Codecs = append(e.Codecs, codec(f.PT, f.Rate))
+	for i, f := range m.Formats[:min(m.N, len(m.Formats))] {
+		name := encoding(m.Encodings[i])
+		if name == "" {
+			name = codec(f.PT, f.Rate)
+		}
+		e.Codecs = append(e.Codecs, name)
 	}
 	return e
 }

@@ -219,6 +219,12 @@ func access(a *packet.Access) string {
 	if a.Session != 0 {
 		add("pppoe %d", a.Session)
 	}
+	switch {
+	case a.L2TP > 0xffff:
+		add("l2tp %d.%d", a.L2TP>>16, a.L2TP&0xffff)
+	case a.L2TP != 0:
+		add("l2tp %d", a.L2TP)
+	}
 	if a.TEID != 0 {
 		add("gtp-u %#x", a.TEID)
 	}
@@ -252,6 +258,24 @@ func codec(pt uint8, rate uint32) string {
 func codecs() [35]string {
 	return [35]string{0: "PCMU", 3: "GSM", 4: "G723", 5: "DVI4", 6: "DVI4/16000", 7: "LPC", 8: "PCMA", 9: "G722", 12: "QCELP", 13: "CN", 15: "G728", 18: "G729", 19: "CN",
 		26: "JPEG", 31: "H261", 34: "H263"}
+}
+
+// codecOf names a stream's codec.
+func codecOf(s *rtp.Stream) string {
+	switch s.Codec.String() {
+	case "", "other":
+		return codec(s.PT, s.Rate)
+	}
+	return s.Codec.String()
+}
+
+// encoding names what a=rtpmap tells; nothing where it tells nothing of ours.
+func encoding(e sip.Encoding) string {
+	names := [...]string{"", "", "PCMU", "PCMA", "G729", "G723", "GSM", "GSM-EFR", "iLBC", "G722", "AMR", "AMR-WB", "EVS", "opus", "telephone-event", "CN"}
+	if int(e) < len(names) {
+		return names[e]
+	}
+	return ""
 }
 
 func method(m sip.Method) string {

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -366,6 +368,38 @@ func TestPassedOver(t *testing.T) {
 	for _, o := range got {
 		if strings.HasPrefix(o, "packet") {
 			t.Errorf("%q told without --all", o)
+		}
+	}
+}
+
+// docs/dissect.md names every field of every object, in its order.
+func TestDocumented(t *testing.T) {
+	b, err := os.ReadFile("../docs/dissect.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, typ := range map[string]reflect.Type{
+		"call": reflect.TypeFor[call](), "stream": reflect.TypeFor[stream](), "record": reflect.TypeFor[record](), "registration": reflect.TypeFor[registration](),
+	} {
+		_, text, ok := strings.Cut(string(b), "**"+name+"**: ")
+		if !ok {
+			t.Fatalf("nothing of %s", name)
+		}
+		text, _, _ = strings.Cut(text, "\n")
+		for i := range typ.NumField() {
+			field, options, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			if field == "" || field == "authority" {
+				continue
+			}
+			at := regexp.MustCompile(`\b` + field + `\b(\*?)`).FindStringSubmatchIndex(text)
+			if at == nil {
+				t.Errorf("%s: %s is not told, or not in its place", name, field)
+				continue
+			}
+			if always := text[at[2]:at[3]] == "*"; always != (options == "") && field != "kind" {
+				t.Errorf("%s: %s is marked %v and has %q", name, field, always, options)
+			}
+			text = text[at[1]:]
 		}
 	}
 }

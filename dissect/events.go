@@ -10,7 +10,7 @@ import (
 
 // wire is one packet.
 type wire struct {
-	Kind      string `json:"kind"` // sip, control, stream, packet, passed-over
+	Kind      string `json:"kind"` // sip, hidden-sip, control, stream, rtcp, packet, passed-over
 	Time      string `json:"time"`
 	Frame     uint64 `json:"frame"` // from 1
 	Src       string `json:"src,omitempty"`
@@ -32,18 +32,21 @@ type wire struct {
 	Lenient string `json:"lenient,omitempty"`
 
 	// control
-	Protocol string `json:"protocol,omitempty"`
-	Record   string `json:"record,omitempty"`
-	Sender   string `json:"sender,omitempty"`
-	IMSI     string `json:"imsi,omitempty"`
-	IMEI     string `json:"imei,omitempty"`
-	ICCID    string `json:"iccid,omitempty"`
-	Number   string `json:"number,omitempty"`
-	Unsound  bool   `json:"unsound,omitempty"` // a check failed
+	Protocol  string `json:"protocol,omitempty"`
+	Record    string `json:"record,omitempty"`
+	Sender    string `json:"sender,omitempty"`
+	IMSI      string `json:"imsi,omitempty"`
+	IMEI      string `json:"imei,omitempty"`
+	ICCID     string `json:"iccid,omitempty"`
+	Number    string `json:"number,omitempty"`
+	Recipient string `json:"recipient,omitempty"`
+	Detail    string `json:"detail,omitempty"`
+	Unsound   bool   `json:"unsound,omitempty"` // a check failed, or a mark
 
-	// stream
-	What   string `json:"what,omitempty"` // begins, ends
-	Stream string `json:"stream,omitempty"`
+	// stream, rtcp, hidden-sip
+	What   string `json:"what,omitempty"`   // begins, ends; flow, call
+	Stream string `json:"stream,omitempty"` // in words
+	CNAME  string `json:"cname,omitempty"`
 
 	Bytes     uint32 `json:"bytes,omitempty"` // of payload, on the wire
 	Authority string `json:"authority,omitempty"`
@@ -83,12 +86,19 @@ func (e *wire) text(b []byte) []byte {
 		b = append(append(append(b, e.Protocol...), ' '), e.Record...)
 		b = field(b, " from ", e.Sender)
 		b = identities(b, e.IMSI, e.IMEI, e.ICCID, e.Number)
+		b = field(b, "  for ", e.Recipient)
+		b = field(b, "  ", e.Detail)
 		if e.Unsound {
 			b = append(b, "  unsound"...)
 		}
 	case "stream":
 		b = append(append(append(b, "stream "...), e.What...), "  "...)
 		b = append(b, e.Stream...)
+	case "rtcp":
+		b = append(append(b, "RTCP "...), e.Stream...)
+		b = field(b, "  cname ", e.CNAME)
+	case "hidden-sip":
+		b = append(append(append(append(b, "SIP under a keystream, "...), e.What...), ": "...), e.Stream...)
 	case "passed-over":
 		b = append(append(b, "passed over: "...), e.Reason...)
 	default:
@@ -109,7 +119,7 @@ func identities(b []byte, imsi, imei, iccid, number string) []byte {
 
 // stream is one voice stream that is over.
 type stream struct {
-	Kind       string  `json:"kind"`
+	Kind       string  `json:"kind,omitempty"`
 	Begin      string  `json:"begin"`
 	End        string  `json:"end"`
 	Src        string  `json:"src"`
@@ -118,15 +128,25 @@ type stream struct {
 	Codec      string  `json:"codec,omitempty"`
 	Readable   bool    `json:"readable"`
 	Secure     bool    `json:"secure,omitempty"`
+	Fax        bool    `json:"fax,omitempty"`
 	Call       uint64  `json:"call,omitempty"`
 	FromCaller *bool   `json:"from_caller,omitempty"` // of a stream bound to a call
 	Packets    uint64  `json:"packets"`
 	Lost       uint64  `json:"lost"`
 	Late       uint64  `json:"late,omitempty"`
 	Duplicates uint64  `json:"duplicates,omitempty"`
+	Restarts   uint64  `json:"restarts,omitempty"`
 	Events     uint64  `json:"events,omitempty"`
+	Keys       uint64  `json:"keys,omitempty"`
+	Noise      uint64  `json:"noise,omitempty"`
+	Switches   uint32  `json:"codec_changes,omitempty"`
 	PtimeMS    float64 `json:"ptime_ms,omitempty"`
 	JitterMS   float64 `json:"jitter_ms"`
+	MOS        float64 `json:"mos,omitempty"`
+	CNAME      string  `json:"cname,omitempty"`
+	FarLost    int32   `json:"far_lost,omitempty"`
+	FarMOS     float64 `json:"far_mos,omitempty"`
+	TripMS     float64 `json:"trip_ms,omitempty"`
 	ClockPPM   float64 `json:"clock_ppm,omitempty"`
 	ClockError float64 `json:"clock_error_ppm,omitempty"`
 	Authority  string  `json:"authority,omitempty"`
@@ -143,7 +163,10 @@ func (e *stream) text(b []byte) []byte {
 func (e *stream) line(b []byte) []byte {
 	b = append(append(append(b, e.Src...), " > "...), e.Dst...)
 	b = field(b, "  ", e.Codec)
-	if !e.Readable {
+	switch {
+	case e.Fax:
+		b = append(b, "  fax (T.38)"...)
+	case !e.Readable:
 		b = append(b, "  voice by shape"...)
 	}
 	if e.Secure {
@@ -157,11 +180,22 @@ func (e *stream) line(b []byte) []byte {
 		}
 		b = fmt.Appendf(b, "  %d lost (%.1f %%)  jitter %.1f ms", e.Lost, share, e.JitterMS)
 	}
+	if e.MOS > 0 {
+		b = fmt.Appendf(b, "  mos %.1f", e.MOS)
+	}
 	if e.ClockError > 0 {
 		b = fmt.Appendf(b, "  clock %+.1f ± %.1f ppm", e.ClockPPM, e.ClockError)
 	}
-	if e.Events > 0 {
-		b = fmt.Appendf(b, "  %d event packets", e.Events)
+	for _, n := range [...]struct {
+		n    uint64
+		what string
+	}{{e.Restarts, "restart"}, {e.Keys, "key"}, {e.Noise, "packet"}, {uint64(e.Switches), "codec change"}} {
+		if n.n > 0 {
+			b = field(b, "  ", plural(int(n.n), n.what))
+			if n.what == "packet" {
+				b = append(b, " of comfort noise"...)
+			}
+		}
 	}
 	if e.Call != 0 && e.Kind != "" {
 		b = fmt.Appendf(b, "  call %d", e.Call)
@@ -224,6 +258,9 @@ type call struct {
 	Holds       uint16    `json:"holds,omitempty"`
 	Forks       uint8     `json:"forks,omitempty"`
 	Timer       uint32    `json:"session_expires,omitempty"`
+	Replaces    uint64    `json:"replaces,omitempty"`
+	Video       bool      `json:"video,omitempty"`
+	Fax         bool      `json:"fax,omitempty"`
 	Streams     []*stream `json:"streams,omitempty"`
 	Authority   string    `json:"authority,omitempty"`
 
@@ -290,6 +327,9 @@ func (e *call) text(b []byte) []byte {
 	note(e.Holds > 0, "%s", plural(int(e.Holds), "hold"))
 	note(e.Forks > 0, "%s", plural(int(e.Forks), "more fork"))
 	note(e.Timer > 0, "session timer %d s", e.Timer)
+	note(e.Replaces > 0, "takes over call %d", e.Replaces)
+	note(e.Video, "video")
+	note(e.Fax, "fax (T.38)")
 	if len(notes) > 0 {
 		b = append(append(b, "\n    "...), notes...)
 	}
@@ -322,6 +362,8 @@ type record struct {
 	IMEI      string `json:"imei,omitempty"`
 	ICCID     string `json:"iccid,omitempty"`
 	Number    string `json:"number,omitempty"`
+	Recipient string `json:"recipient,omitempty"`
+	Detail    string `json:"detail,omitempty"`
 	Authority string `json:"authority,omitempty"`
 
 	ns int64
@@ -336,6 +378,8 @@ func (e *record) text(b []byte) []byte {
 		b = append(b, " (reply)"...)
 	}
 	b = identities(b, e.IMSI, e.IMEI, e.ICCID, e.Number)
+	b = field(b, "  for ", e.Recipient)
+	b = field(b, "  ", e.Detail)
 	if !e.Sound {
 		b = append(b, "  unsound"...)
 	}

@@ -27,6 +27,8 @@ type walker struct {
 	media   *rtp.Accounting
 	streams *rtp.Streams
 	message sip.Message
+	hidden  sip.HiddenTable
+	rtcp    rtp.RTCP
 
 	packet  packet.Packet
 	frame   uint64
@@ -48,7 +50,9 @@ const (
 func newWalker(t *teller) *walker {
 	w := &walker{t: t, control: control.New()}
 	w.defrag = packet.NewDefrag(packet.DefragConfig{})
-	w.tcp = packet.NewStreams(packet.StreamConfig{Dropped: w.dropped}, func(b []byte) bool { return sip.Looks(b) || w.control.Looks(b) })
+	w.tcp = packet.NewStreams(packet.StreamConfig{Dropped: w.dropped}, func(b []byte) bool {
+		return sip.Looks(b) || sip.LooksWebSocket(b) || w.control.Looks(b)
+	})
 	w.media = rtp.NewAccounting(rtp.Config{}, func(iv *rtp.Interval) { w.pending = append(w.pending, *iv) })
 	w.streams = rtp.NewStreams(rtp.Config{Streams: 1 << 16}, w)
 	return w
@@ -165,55 +169,133 @@ func (w *walker) datagram(p *packet.Packet) {
 		w.sip(p, p.Payload)
 	case w.control.Looks(p.Payload):
 		w.control.UDP(p, w.record)
+	default:
+		var h sip.Hidden
+		if w.hidden.Datagram(p, &h) {
+			w.scrambled(p, &h)
+		} else if rtp.LooksRTCP(p.Payload) {
+			w.report(p)
+		}
 	}
+}
+
+// scrambled tells of SIP under a keystream (docs/verdict.md section 7).
+func (w *walker) scrambled(p *packet.Packet, h *sip.Hidden) {
+	what := "flow"
+	if h.Kind == sip.HiddenCall {
+		what = "call"
+	}
+	w.tell(&wire{Kind: "hidden-sip", What: what, Src: party(h.Caller), Dst: party(h.Callee), Transport: transport(p.Proto == packet.TCP),
+		Stream: fmt.Sprintf("a keystream explains %d of %d datagrams", h.Explained, h.Datagrams)}, p)
+}
+
+// report tells of a compound of RTCP.
+func (w *walker) report(p *packet.Packet) {
+	r := &w.rtcp
+	r.Time = p.Time
+	r.Flow = rtp.Flow{Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Realm: p.Realm, TapPort: p.TapPort}
+	if rtp.ReadRTCP(p.Payload, p.Length, r) != rtp.RTCPRead {
+		return
+	}
+	w.streams.RTCP(r)
+	text := "ssrc " + hex32(r.SSRC)
+	if r.Sent {
+		text += " sends"
+	}
+	for _, b := range r.Blocks[:r.N] {
+		text += fmt.Sprintf(", lost %d of %s", b.Lost, hex32(b.SSRC))
+	}
+	if r.NByes > 0 {
+		text += ", " + plural(r.NByes, "goodbye")
+	}
+	w.tell(&wire{Kind: "rtcp", Stream: text, CNAME: clean(w.t.o.Names.CNAME(r.CNAME))}, p)
 }
 
 // follower reads one direction of a TCP connection.
 type follower struct {
 	sip     *sip.Framer
+	socket  *sip.WebSocket
 	control *control.Stream
+}
+
+// held is how many bytes of an unfinished SIP message are held.
+func (f *follower) held() int {
+	switch {
+	case f.sip != nil:
+		return f.sip.Held()
+	case f.socket != nil:
+		return f.socket.Held()
+	}
+	return 0
 }
 
 func (w *walker) dropped(st *packet.Stream) {
 	for _, state := range st.State {
-		if f, ok := state.(*follower); ok && f.sip != nil {
-			w.held -= f.sip.Held()
+		if f, ok := state.(*follower); ok {
+			w.held -= f.held()
+			if f.control != nil {
+				f.control.Close()
+			}
 		}
 	}
+}
+
+// follow gives a follower for what one direction of a connection begins with,
+// and for what the other direction is.
+func (w *walker) follow(st *packet.Stream, p *packet.Packet) *follower {
+	other, _ := st.State[1-st.Dir].(*follower)
+	switch {
+	case other != nil && other.socket != nil || sip.LooksWebSocket(p.Payload):
+		return &follower{socket: &sip.WebSocket{}}
+	case other != nil && other.sip != nil || sip.Looks(p.Payload):
+		return &follower{sip: &sip.Framer{}}
+	}
+	var peer *control.Stream
+	if other != nil {
+		peer = other.control
+	}
+	return &follower{control: w.control.NewStream(peer)}
 }
 
 func (w *walker) segment(st *packet.Stream, p *packet.Packet, gap uint32) {
 	f, _ := st.State[st.Dir].(*follower)
 	if f == nil {
-		f = &follower{}
-		if other, _ := st.State[1-st.Dir].(*follower); sip.Looks(p.Payload) || other != nil && other.sip != nil {
-			f.sip = &sip.Framer{}
-		} else {
-			f.control = w.control.NewStream()
-		}
+		f = w.follow(st, p)
 		st.State[st.Dir] = f
 	}
-	if f.sip == nil {
-		if !f.control.Over() {
-			if gap > 0 {
-				f.control.Gap()
-			}
-			f.control.Push(p, w.record)
+	if f.control != nil {
+		if gap > 0 && !f.control.Over() {
+			f.control.Gap()
 		}
+		f.control.Push(p, w.record)
 		return
 	}
-	if gap > 0 {
-		f.sip.Gap()
+	w.held -= f.held()
+	emit := func(raw []byte) { w.sip(p, raw) }
+	switch {
+	case f.sip != nil:
+		if gap > 0 {
+			f.sip.Gap()
+		}
+		f.sip.Push(p.Payload, emit)
+	default:
+		if gap > 0 {
+			f.socket.Gap()
+		}
+		f.socket.Push(p.Payload, emit)
 	}
-	before := f.sip.Held()
-	f.sip.Push(p.Payload, func(raw []byte) { w.sip(p, raw) })
-	w.held += f.sip.Held() - before
-	if w.held > maxHeld {
-		w.held -= f.sip.Held()
+	if w.held += f.held(); w.held <= maxHeld {
+		return
+	}
+	w.held -= f.held()
+	if f.sip != nil {
 		f.sip = &sip.Framer{}
 		f.sip.Gap()
-		w.tell(&wire{Kind: "passed-over", Reason: "unfinished sip message dropped: memory full"}, p)
+	} else {
+		f.socket = &sip.WebSocket{}
+		f.socket.Gap()
 	}
+	w.tell(&wire{Kind: "passed-over", Reason: "unfinished sip message dropped: memory full"}, p)
 }
 
 // sip tells of one SIP message.
@@ -250,7 +332,7 @@ func (w *walker) record(r *control.Record) {
 	p.Src, p.Dst, p.SrcPort, p.DstPort = r.Src, r.Dst, r.SrcPort, r.DstPort
 	w.tell(&wire{
 		Kind: "control", Protocol: r.Protocol, Record: kind(r.Kind), Sender: r.Sender.String(), Unsound: !r.Sound,
-		IMSI: names.IMSI(r.IMSI), IMEI: names.IMEI(r.IMEI), ICCID: names.ICCID(r.ICCID), Number: w.t.number(r.Number),
+		IMSI: names.IMSI(r.IMSI), IMEI: names.IMEI(r.IMEI), ICCID: names.ICCID(r.ICCID), Number: w.t.number(r.Number), Recipient: w.t.number(r.Recipient), Detail: clean(r.Detail),
 	}, &p)
 }
 
@@ -293,16 +375,19 @@ func (w *walker) stream(s *rtp.Stream, what string) {
 	if !w.t.concerns(s.Flow.Src, s.Flow.Dst) {
 		return
 	}
-	text := codec(s.PT, s.Rate)
+	text := codecOf(s)
 	if s.Readable {
 		text = strings.TrimSpace(text + " ssrc " + hex32(s.SSRC))
 	} else {
 		text = "voice by shape"
+		if s.Fax {
+			text = "fax (T.38)"
+		}
 	}
 	if what == "begins" {
 		text += "  first packet " + clock(s.Start)[11:]
 	} else {
-		e := tellStream(s)
+		e := w.t.stream(s)
 		text += fmt.Sprintf("  last packet %s  %d packets  %d lost  jitter %.1f ms", clock(s.End)[11:], s.Packets, s.Lost, e.JitterMS)
 	}
 	known := w.known // the packet at work is another's
@@ -314,3 +399,6 @@ func hex32(v uint32) string { return fmt.Sprintf("%08x", v) }
 
 // tenth rounds to one decimal.
 func tenth(v float64) float64 { return math.Round(v*10) / 10 }
+
+// hundredth rounds to two decimals.
+func hundredth(v float64) float64 { return math.Round(v*100) / 100 }

@@ -11,12 +11,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/gopacket/pcapgo"
 
 	"simtrap/capture"
 	"simtrap/ident"
+	"simtrap/lab"
 )
 
 var (
@@ -247,6 +249,82 @@ func TestCutIsACapture(t *testing.T) {
 	c.Abort()
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("aborted: %v", err)
+	}
+}
+
+// TestEveryWrapping holds that the end of the headers is found whatever they
+// are, and that what was carried is not written.
+func TestEveryWrapping(t *testing.T) {
+	for _, encap := range append(lab.Encaps(), "") {
+		switch encap {
+		case "atomic":
+			encap = "ipv6+atomic"
+		case "outer-fragments":
+			encap = "gre+outer-fragments"
+		case "outer6": // it says what a tunnel runs over
+			encap = "gre+outer6"
+		}
+		for _, scenario := range []string{"goip-line", "home-plain"} {
+			path := filepath.Join(t.TempDir(), "in")
+			f, err := os.Create(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			truth, err := lab.Make(f, lab.Options{Scenario: scenario, Seed: 1, Duration: 10 * time.Second, Encap: encap})
+			if err != nil {
+				t.Fatalf("%s: %v", encap, err)
+			}
+			f.Close()
+			homes, err := ident.ParseHomes([]string{"203.0.113.0/24,198.51.100.0/24"}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var lines []ident.Line
+			for _, l := range truth.Lines {
+				text, _, _ := strings.Cut(l.Address, "/")
+				a, ok := ident.ParseAddr([]byte(text))
+				if !ok {
+					t.Fatal(l.Address)
+				}
+				lines = append(lines, homes.LineOf(a, 0))
+			}
+			dir := t.TempDir()
+			c, err := NewCutter(dir, lines, Options{Homes: homes})
+			if err != nil {
+				t.Fatal(err)
+			}
+			files, err := capture.Open([]string{path}, capture.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for {
+				b, err := files.Next(context.Background())
+				if err != nil {
+					break
+				}
+				c.Batch(b)
+				b.Release()
+			}
+			files.Close()
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if c.Counters.Unplaced != 0 || c.Counters.Packets == 0 && c.Counters.Outer == 0 {
+				t.Errorf("%s: %+v", encap, c.Counters)
+			}
+			out, _ := filepath.Glob(filepath.Join(dir, "*"))
+			for _, name := range out {
+				raw, err := os.ReadFile(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, never := range []string{"SIP/2.0", "pass:", "imsi", "Via:"} {
+					if bytes.Contains(raw, []byte(never)) {
+						t.Errorf("%s: %q is written", encap, never)
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -218,7 +218,7 @@ func (b *page) index(p *Page) {
 		b.word("td", f.Nearest)
 		b.word(`td class="wide"`, device(f.Device))
 		b.cell(`td class="n"`, count(f.Calls.Inbound)+" / "+count(f.Calls.Outbound))
-		b.word(`td class="wide"`, stretch(f.First, f.Last))
+		b.cell(`td class="wide"`, strings.ReplaceAll(stretch(f.First, f.Last), " to ", b.t.text(" to ")))
 		b.raw("</tr>\n")
 	}
 	b.raw("</tbody></table></div>")

@@ -33,7 +33,7 @@ func chinese() [][2]string {
 		{"%s, %d channel(s)", "{1}，{2} 个通道"}, {"unknown make", "厂商不明"},
 		{"no identity", "无身份信息"}, {"number %c", "号码 {1}"},
 		{"IMSI %c", "IMSI {1}"}, {"IMEI %c", "IMEI {1}"}, {"ICCID %c", "ICCID {1}"},
-		{"%s to %s", "{1} 至 {2}"}, {"%s to %s UTC (%s)", "{1} 至 {2} UTC（{3}）"},
+		{" to ", " 至 "}, {"%s to %s UTC (%s)", "{1} 至 {2} UTC（{3}）"},
 		{"%d ms", "{1} 毫秒"}, {"%d s", "{1} 秒"}, {"%d min", "{1} 分"}, {"%d h", "{1} 小时"}, {"%d d", "{1} 天"}, {"%d days", "{1} 天"},
 		{"%d min %d s", "{1} 分 {2} 秒"}, {"%d h %d min", "{1} 小时 {2} 分"}, {"%d d %d h", "{1} 天 {2} 小时"},
 		{"%d against %s", "对{2} {1}"},
@@ -136,6 +136,9 @@ func chinese() [][2]string {
 		{"the far end of %d call(s) signs as no switch of note", "{1} 个呼叫的远端署名不是知名交换软件"}, {"the far end of %d of %d call(s) signs as %q", "{2} 个呼叫中有 {1} 个的远端署名为 {3}"},
 		{"%d of %d answered call(s) held or transferred", "{2} 个接通的呼叫中有 {1} 个被保持或转接"},
 		{"life-of-the-line", "线路使用历史"},
+		{"%d call(s) in scrambled SIP: %d to the line for ever-new numbers, %d for numbers called before, %d placed by it", "加扰 SIP 中有 {1} 个呼叫：{2} 个打到线路、号码不断更换，{3} 个打给呼叫过的号码，{4} 个由其发起"},
+		{"no scrambled SIP in %s", "{1}内未见加扰 SIP"},
+		{"SIP hidden under a fixed keystream: gateways do so, and mobile diallers as well", "以固定密钥流隐藏的 SIP：网关会这样做，手机拨号应用也会"},
 
 		// What was not seen.
 		{"no registration seen: one device with many accounts cannot be told from telephones (65 min would settle it)", "未见注册：无法区分多账号的单一设备与多部电话（65 分钟可判定）"},
@@ -164,6 +167,7 @@ func chinese() [][2]string {
 		{"the tap has shown nobody's web traffic: whether anybody lives behind the line is not known", "监测点未见任何人的网页流量：不知道线路后是否有人居住"},
 		{"the line's other traffic was measured for under 20 min: whether anybody lives behind it is not known", "线路的其他流量测量不足 20 分钟：不知道其后是否有人居住"},
 		{"registrations are refreshed too seldom: cards that are swapped or rest would go unseen", "注册刷新过于稀少：换卡或停用的卡看不到"},
+		{"no scrambled call that rang: whether the line ends strangers' calls is not known", "没有振铃的加扰呼叫：不知道线路是否落地陌生人的呼叫"},
 
 		// What was passed over.
 		{"input", "输入"}, {"decode", "解码"}, {"sip", "SIP"}, {"lines", "线路"},
