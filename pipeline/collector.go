@@ -226,7 +226,7 @@ func (c *Collector) Stream(s *rtp.Stream, ended bool) {
 	}
 	out := report.Stream{
 		Peer: s.Flow.Dst, SSRC: s.SSRC, Start: s.Start, End: s.End, Packets: s.Packets, Lost: s.Lost,
-		Jitter: s.Jitter, PPM: s.PPM, PPMError: s.PPMError, ClockOK: s.ClockOK,
+		Jitter: s.Jitter, Codec: s.Codec.String(), MOS: s.MOS, PPM: s.PPM, PPMError: s.PPMError, ClockOK: s.ClockOK,
 	}
 	key := streamKey{flow: s.Flow, ssrc: s.SSRC}
 	key.flow.TapPort = 0

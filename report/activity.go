@@ -33,6 +33,8 @@ type Stream struct {
 	Start, End    int64
 	Packets, Lost uint64
 	Jitter        int64 // ns
+	Codec         string
+	MOS           float64 // an estimate, 0 when there is none
 	PPM, PPMError float64
 	ClockOK       bool
 	// Points are how much later than its RTP time each sample arrived, from

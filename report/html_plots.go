@@ -313,16 +313,21 @@ func (b *page) clocks(a *Activity, id string, from, to int64) {
 	b.raw("<details><summary>", b.tr("Voice streams as a table"), "</summary>")
 	b.scroll("Voice streams as a table")
 	b.raw("<table>")
-	b.heads("Begun (UTC)", "Length", "Far end", "Packets", "Lost", "Jitter", "Clock")
+	b.heads("Begun (UTC)", "Length", "Far end", "Codec", "Packets", "Lost", "Jitter", "MOS", "Clock")
 	for _, s := range list {
 		b.raw("<tr>")
 		b.cell("td", time.Unix(0, s.Start).UTC().Format("2006-01-02 15:04:05"))
 		b.word(`td class="n"`, long(time.Duration(s.End-s.Start)))
 		b.cell("td", address(s.Peer))
+		b.cell("td", s.Codec)
 		b.cell(`td class="n"`, count(s.Packets))
 		b.cell(`td class="n"`, count(s.Lost))
 		b.cell(`td class="n"`, millis(s.Jitter))
-		ppm := ""
+		mos, ppm := "", ""
+		if s.MOS > 0 {
+			mos = fmt.Sprintf("%.1f", s.MOS)
+		}
+		b.cell(`td class="n"`, mos)
 		if s.ClockOK {
 			ppm = fmt.Sprintf("%.1f ± %.1f ppm", s.PPM, s.PPMError)
 		}

@@ -31,7 +31,7 @@ func activity(n int) *Activity {
 		}
 		c.Account = ident.NewAccount([]byte("1001@sip.example"))
 		a.Calls = append(a.Calls, c)
-		s := Stream{Peer: c.Peer, SSRC: uint32(i), Start: c.First + 9e9, End: c.End, Packets: 2500, Lost: 2, PPM: 17.2, PPMError: 0.4, ClockOK: true}
+		s := Stream{Peer: c.Peer, SSRC: uint32(i), Start: c.First + 9e9, End: c.End, Packets: 2500, Lost: 2, Codec: "PCMA", MOS: 4.23, PPM: 17.2, PPMError: 0.4, ClockOK: true}
 		for k := range int64(25) {
 			s.Points = append(s.Points, Point{s.Start + k*2e9, -k * 34_000})
 		}
@@ -141,7 +141,7 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		`<html lang="en">`, "default-src 'none'", "203.0.113.7", "case by proof", "2026-11-23 10:00:02 to 12:10:44 UTC", "&lt;b&gt;.pcap", "1 kind of loss, 1 damaged input",
 		"1,103 of 1,118 inbound calls went to numbers not called before", "against analogue adapter", "against home", "sms-server", "46000~",
-		"<dt>Proof</dt><dd>819 answered records over 1496 s", "the SIM side of the calls", "17.2 ± 0.4 ppm", "rang 9 s, talked 51 s", "ipv4 header cut",
+		"<dt>Proof</dt><dd>819 answered records over 1496 s", "the SIM side of the calls", "17.2 ± 0.4 ppm", "<td>PCMA</td>", ">4.2</td>", "rang 9 s, talked 51 s", "ipv4 header cut",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page lacks %q", want)

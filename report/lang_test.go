@@ -139,6 +139,8 @@ func TestChineseOfSignals(t *testing.T) {
 	zh := newTranslator(Chinese)
 	for in, want := range map[string]string{
 		"speaks as cameras do to their platform (MANSCDP) (device)":                                            "像摄像机对其平台那样通信（MANSCDP）（设备）",
+		"controller 198.51.100.9 is abroad (HK), among servers for hire":                                       "控制端 198.51.100.9 在境外（HK）的租用服务器上",
+		"a mark of a gateway's maker: greets as Dinstar's gateways do (control)":                               "网关厂商的特征：问候语同 Dinstar 的网关（控制）",
 		"calls began 90 s after the line came into these hands":                                                "线路易手 90 秒后开始有呼叫",
 		"12 of 20 new called numbers differ from one before in their last two digits only":                     "20 个新被叫号码中有 12 个与先前某个号码仅末两位不同",
 		"3 calls placed: 1 from the line's own accounts, 2 from others":                                        "发起 3 个呼叫：1 个来自线路自己的账号，2 个来自其他号码",

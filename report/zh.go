@@ -80,7 +80,7 @@ func chinese() [][2]string {
 		{"Clocks", "时钟"},
 		{"Arrival minus RTP time against time, one line of dots for each voice stream that the line sent. The slope is the sender's clock: one chassis gives parallel lines, telephones each their own.",
 			"横轴为时间，纵轴为到达时间减 RTP 时间；线路发出的每条语音流为一列点。斜率即发送方时钟：同一机箱的线相互平行，各部电话则各不相同。"},
-		{"%d reading(s)", "{1} 个读数"}, {"Voice streams as a table", "语音流列表"}, {"Length", "时长"}, {"Packets", "包数"}, {"Lost", "丢失"}, {"Jitter", "抖动"}, {"Clock", "时钟"},
+		{"%d reading(s)", "{1} 个读数"}, {"Voice streams as a table", "语音流列表"}, {"Length", "时长"}, {"Packets", "包数"}, {"Codec", "编码"}, {"Lost", "丢失"}, {"Jitter", "抖动"}, {"Clock", "时钟"},
 
 		// Classes, families, roles.
 		{"home", "家庭"}, {"conference-or-game", "会议或游戏语音"}, {"office-phones", "办公电话"}, {"anchored-pbx", "本地交换机"}, {"hosted-pbx", "托管交换机"},
@@ -137,6 +137,19 @@ func chinese() [][2]string {
 		{"%d of %d answered call(s) held or transferred", "{2} 个接通的呼叫中有 {1} 个被保持或转接"},
 		{"life-of-the-line", "线路使用历史"},
 		{"%d call(s) in scrambled SIP: %d to the line for ever-new numbers, %d for numbers called before, %d placed by it", "加扰 SIP 中有 {1} 个呼叫：{2} 个打到线路、号码不断更换，{3} 个打给呼叫过的号码，{4} 个由其发起"},
+		{"%d of %d new mobile number(s) are of the same operator as the one before", "{2} 个新手机号中有 {1} 个与前一个同属一家运营商"},
+		{"%d of %d answered call(s) held or transferred by the line", "{2} 个接通的呼叫中有 {1} 个被线路保持或转接"},
+		{"controller %q is abroad", "控制端 {1} 在境外"}, {"controller %q is abroad (%q)", "控制端 {1} 在境外（{2}）"}, {"controller %q is in the country", "控制端 {1} 在国内"},
+		{"controller %q is abroad, among servers for hire", "控制端 {1} 在境外的租用服务器上"}, {"controller %q is abroad (%q), among servers for hire", "控制端 {1} 在境外（{2}）的租用服务器上"}, {"controller %q is in the country, among servers for hire", "控制端 {1} 在国内的租用服务器上"},
+		{"no mark of a gateway's maker in %s", "{1}内未见网关厂商的特征"}, {"a mark of a gateway's maker: %s", "网关厂商的特征：{1}"},
+		{"short messages passed on by the maker's mailer", "经厂商邮件程序转发的短信"}, {"a message centre with a name of GoIP's for each channel", "短信中心为每个通道取 GoIP 式名称"},
+		{"looks up its maker's time server as it starts", "启动时查询厂商的时间服务器"}, {"commands to a SIM card over the network, in the clear", "经网络明文发往 SIM 卡的命令"},
+		{"reverse tunnel for management under the maker's key", "以厂商密钥建立的管理用反向隧道"}, {"SIP disguised as Base64", "伪装成 Base64 的 SIP"},
+		{"shows the pages of a GoIP gateway", "显示 GoIP 网关的网页"}, {"asks for a password as AddPac's gateways do", "像 AddPac 网关那样索要密码"},
+		{"empty time request of 64 bytes", "64 字节的空时间请求"}, {"asks the maker's server for its address", "向厂商服务器询问自己的地址"}, {"dynamic DNS of the maker", "厂商的动态域名"},
+		{"greets as %q's SIMCloud does", "问候语同 {1} 的 SIMCloud"}, {"greets as %q's gateways do", "问候语同 {1} 的网关"},
+		{"a two-slot board that makes calls by remote command", "受远程命令拨打电话的双卡板"}, {"a two-slot board that sends messages by remote command", "受远程命令发送短信的双卡板"}, {"a two-slot board", "双卡板"},
+		{"telemetry in the guise of a time request", "伪装成时间请求的遥测"},
 		{"no scrambled SIP in %s", "{1}内未见加扰 SIP"},
 		{"SIP hidden under a fixed keystream: gateways do so, and mobile diallers as well", "以固定密钥流隐藏的 SIP：网关会这样做，手机拨号应用也会"},
 
@@ -168,6 +181,7 @@ func chinese() [][2]string {
 		{"the line's other traffic was measured for under 20 min: whether anybody lives behind it is not known", "线路的其他流量测量不足 20 分钟：不知道其后是否有人居住"},
 		{"registrations are refreshed too seldom: cards that are swapped or rest would go unseen", "注册刷新过于稀少：换卡或停用的卡看不到"},
 		{"no scrambled call that rang: whether the line ends strangers' calls is not known", "没有振铃的加扰呼叫：不知道线路是否落地陌生人的呼叫"},
+		{"no list of networks names the line's controller: whether it is abroad or on a server for hire is not known", "网络列表中没有线路的控制端：不知道其是否在境外或租用服务器上"},
 
 		// What was passed over.
 		{"input", "输入"}, {"decode", "解码"}, {"sip", "SIP"}, {"lines", "线路"},
