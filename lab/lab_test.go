@@ -267,11 +267,11 @@ func TestEncaps(t *testing.T) {
 		}
 		wraps = append(wraps, e)
 	}
-	plain := makeAndRead(t, Options{Scenario: "goip-line", Seed: 9, Duration: 90 * time.Second})
+	plain := makeAndRead(t, Options{Scenario: "goip-line", Seed: 9, Duration: 60 * time.Second})
 	for _, e := range wraps {
 		t.Run(e, func(t *testing.T) {
 			t.Parallel()
-			m := makeAndRead(t, Options{Scenario: "goip-line", Seed: 9, Duration: 90 * time.Second, Encap: e})
+			m := makeAndRead(t, Options{Scenario: "goip-line", Seed: 9, Duration: 60 * time.Second, Encap: e})
 			sip, rtp := 0, 0
 			for _, d := range m.packets {
 				if d.sip() {
@@ -302,7 +302,7 @@ func TestEncaps(t *testing.T) {
 			}
 		})
 	}
-	m := makeAndRead(t, Options{Scenario: "trunk-32", Seed: 9, Duration: 90 * time.Second, Encap: "fragments"})
+	m := makeAndRead(t, Options{Scenario: "trunk-32", Seed: 9, Duration: 60 * time.Second, Encap: "fragments"})
 	if m.largest > 576 {
 		t.Errorf("an IP packet of %d bytes with an MTU of 576", m.largest)
 	}

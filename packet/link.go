@@ -75,7 +75,11 @@ func cooked(b []byte, n, at, size int, p *Packet) (layer, []byte, int) {
 }
 
 func isVLAN(t uint16) bool {
-	return t == typeVLAN || t == typeProvider || t == typeOldQinQ || t == typeOlderQinQ
+	switch t {
+	case typeVLAN, typeProvider, typeOldQinQ, typeOlderQinQ:
+		return true
+	}
+	return false
 }
 
 // isTag says whether t announces a tag, which ends with another type.
@@ -88,13 +92,14 @@ func tagged(t uint16, b []byte, n, at int, p *Packet) (layer, []byte, int) {
 		if tags == maxHeaders {
 			return stop(TooManyHeaders)
 		}
-		if t == typeVNTag {
-			at += 2 // its four bytes are no VLAN
+		vlan := t != typeVNTag
+		if !vlan {
+			at += 2
 		}
 		if len(b) < at+4 {
 			return stop(VLANCut)
 		}
-		if id := binary.BigEndian.Uint16(b[at:]) & 0xfff; id != 0 && t != typeVNTag { // 0 is a priority tag
+		if id := binary.BigEndian.Uint16(b[at:]) & 0xfff; vlan && id != 0 { // 0 is a priority tag
 			if v := &p.Access.VLAN; v[0] == 0 {
 				v[0] = id
 			} else if v[1] == 0 {

@@ -8,13 +8,13 @@ import "encoding/binary"
 // the first of two bytes is even.
 func pppHeader(b []byte) (protocol uint16, size int) {
 	if len(b) >= 2 && b[0] == 0xff && b[1] == 3 {
-		size = 2
+		b, size = b[2:], 2
 	}
-	switch b = b[size:]; {
+	switch {
+	case len(b) > 1 && b[0]&1 == 0: // mostly
+		return binary.BigEndian.Uint16(b), size + 2
 	case len(b) > 0 && b[0]&1 != 0:
 		return uint16(b[0]), size + 1
-	case len(b) > 1:
-		return binary.BigEndian.Uint16(b), size + 2
 	}
 	return 0, 0
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"simtrap/capture"
+	"simtrap/ident"
 	"simtrap/packet"
 )
 
@@ -12,6 +13,7 @@ type worker struct {
 	index, of int
 	seed      uint64
 	realms    *Realms
+	homes     *ident.Homes
 	decoder   packet.Decoder
 	defrag    *packet.Defrag
 	shards    *[shards]*shard
@@ -19,7 +21,7 @@ type worker struct {
 }
 
 func newWorker(index, of int, cfg *Config, all *[shards]*shard) *worker {
-	return &worker{index: index, of: of, seed: cfg.Seed, realms: &cfg.Realms, shards: all,
+	return &worker{index: index, of: of, seed: cfg.Seed, realms: &cfg.Realms, homes: cfg.Homes, shards: all,
 		defrag: packet.NewDefrag(packet.DefragConfig{Seed: cfg.Seed})}
 }
 
@@ -66,10 +68,22 @@ func (w *worker) decode(b *capture.Batch, i int, p *packet.Packet) packet.Result
 	return kind
 }
 
-// locate sets the packet's realm, which may hang on tunnels found only now.
+// locate sets the packet's realm, which may hang on tunnels found only now. What
+// comes out of a tunnel that a subscriber holds is that subscriber's, whatever
+// addresses stand inside: they are his own choice, or a network's behind him
+// that others use as well. Otherwise whoever has a line and a server could put a
+// whole conversation in another's name into a tunnel between the two.
 func (w *worker) locate(p *packet.Packet) {
 	if len(w.realms.rules) > 0 {
 		p.Realm = w.realms.Of(p)
+	}
+	if p.Access.Tunnel > 0 && w.homes.Known() {
+		if w.homes.Contains(p.Access.OuterSrc) {
+			p.Src = p.Access.OuterSrc
+		}
+		if w.homes.Contains(p.Access.OuterDst) {
+			p.Dst = p.Access.OuterDst
+		}
 	}
 }
 
