@@ -12,6 +12,7 @@ import (
 	"simtrap/capture"
 	"simtrap/control"
 	"simtrap/packet"
+	"simtrap/pipeline"
 	"simtrap/rtp"
 	"simtrap/sip"
 )
@@ -20,6 +21,7 @@ import (
 // order of the capture.
 type walker struct {
 	t       *teller
+	config  pipeline.Config
 	decoder packet.Decoder
 	defrag  *packet.Defrag
 	tcp     *packet.Streams
@@ -48,7 +50,7 @@ const (
 )
 
 func newWalker(t *teller) *walker {
-	w := &walker{t: t, control: control.New()}
+	w := &walker{t: t, control: control.New(), config: pipeline.Config{Homes: t.o.Homes}}
 	w.defrag = packet.NewDefrag(packet.DefragConfig{})
 	w.tcp = packet.NewStreams(packet.StreamConfig{Dropped: w.dropped}, func(b []byte) bool {
 		return sip.Looks(b) || sip.LooksWebSocket(b) || w.control.Looks(b)
@@ -89,12 +91,14 @@ func (w *walker) take(b *capture.Batch, i int) {
 	defragged := w.defrag.Counters
 	fed := w.tcp.Counters
 	r := w.decoder.Frame(f.Link, b.Data(i), f.Wire, p)
+	w.config.Locate(p)
 	for r == packet.Fragment {
 		whole, ok := w.defrag.Add(p)
 		if !ok {
 			break
 		}
 		r = w.decoder.Resume(whole, p)
+		w.config.Locate(p)
 	}
 	switch r {
 	case packet.Datagram:

@@ -22,9 +22,9 @@ const MaxLines = 256
 
 // Options of a Cutter.
 type Options struct {
-	Homes *ident.Homes                     // as in the run that named the lines
-	Realm func(*packet.Packet) ident.Realm // may be nil
-	Name  func(ident.Line) string          // of a line, for its file; may be nil
+	Homes  *ident.Homes            // as in the run that named the lines
+	Locate func(*packet.Packet)    // sets realm and line of a decoded packet, as the run did; may be nil
+	Name   func(ident.Line) string // of a line, for its file; may be nil
 	// Authority permits SIP messages to be written; without one a packet ends
 	// behind its UDP or TCP header.
 	Authority   string
@@ -136,8 +136,8 @@ func (c *Cutter) frame(f *capture.Frame, data []byte) {
 	if kind != packet.Datagram && kind != packet.Segment && kind != packet.Fragment {
 		return
 	}
-	if c.o.Realm != nil {
-		p.Realm = c.o.Realm(p)
+	if c.o.Locate != nil {
+		c.o.Locate(p)
 	}
 	src, dst := c.lines[c.o.Homes.LineOf(p.Src, p.Realm)], c.lines[c.o.Homes.LineOf(p.Dst, p.Realm)]
 	if src == nil && dst == nil {

@@ -104,8 +104,8 @@ func (r Realms) Name(realm ident.Realm) string {
 	return r.names[realm-1]
 }
 
-// Of gives the realm of a packet.
-func (r *Realms) Of(p *packet.Packet) ident.Realm {
+// of gives the realm of a packet.
+func (r *Realms) of(p *packet.Packet) ident.Realm {
 	for i := range r.rules {
 		rule := &r.rules[i]
 		switch rule.kind {

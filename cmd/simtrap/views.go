@@ -132,7 +132,7 @@ func (r *replay) readAgain(ctx context.Context, files *capture.Files, result *pi
 	if len(cut) > 0 {
 		var err error
 		cutter, err = evidence.NewCutter(r.flags.writeLines, cut, evidence.Options{
-			Homes: r.config.Homes, Realm: r.config.Realms.Of, Name: r.report.LineName,
+			Homes: r.config.Homes, Locate: r.config.Locate, Name: r.report.LineName,
 			Authority: r.report.Names.Authority(), Version: version(debug.ReadBuildInfo()),
 			First: result.Stats.First, Last: result.Stats.Last, Force: r.flags.force,
 		})
