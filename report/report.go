@@ -1,4 +1,5 @@
-// Package report writes findings: JSON Lines for programs, a table for people.
+// Package report writes findings: JSON Lines for programs, a table and a page
+// for people, these two in English or Chinese.
 //
 // Everything that came from the wire is hostile text. It is written so that it
 // cannot end a string or a line, move a cursor, turn the direction of writing
