@@ -49,6 +49,7 @@ cut short, without times or of a link type that is not decoded, and what could b
 was reported; 1 for anything that prevented the work; 2 for wrong usage.`, capture.MaxOverlap),
 		Example: `  simtrap replay capture.pcap
   simtrap replay --home 203.0.113.0/24,2001:db8::/32 --json captures/ > findings.jsonl
+  simtrap replay --html report.html --lang zh --write-lines evidence/ capture.pcap
   zstdcat big.pcap.zst | simtrap replay --since "2026-11-23 10:00" -`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
