@@ -29,8 +29,9 @@ type Finding struct {
 	Score, Margin float64 // nats, now
 	PeakScore     float64 // highest in this epoch
 	PeakMargin    float64
-	Nearest       string // the nearest lookalike class
-	Declared      bool   // on the operator's register of declared gateways
+	AgainstHome   float64 // margin against a household, nats
+	Nearest       string  // the nearest lookalike class
+	Declared      bool    // on the operator's register of declared gateways
 	Device        Device
 	Controllers   []Controller
 	Cards         []Card
