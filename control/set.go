@@ -14,6 +14,7 @@ type Protocol struct {
 	Vendor     string
 	Server     string // what the far end of a gateway is: sms-server, sim-bank
 	Source     string // where the facts come from
+	Marks      bool   // nothing of it is ever more than a mark
 	Confidence string // how sure they are, and what is left out for that reason
 }
 
@@ -232,12 +233,22 @@ func (s *Set) emit(p *packet.Packet, r *Record, emit func(*Record)) {
 	emit(r)
 }
 
+// marksOnly says whether nothing of a protocol is ever more than a mark.
+func (s *Set) marksOnly(name string) bool {
+	for i := range s.readers {
+		if s.readers[i].Name == name {
+			return s.readers[i].Marks
+		}
+	}
+	return false
+}
+
 func (s *Set) count(r *Record) {
 	s.stats.Records++
 	switch {
 	case r.Kind == Mark:
 		s.stats.Marks++
-	case !r.Sound:
+	case !r.Sound && !s.marksOnly(r.Protocol):
 		s.stats.Unsound++
 	}
 }

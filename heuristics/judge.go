@@ -184,7 +184,7 @@ const serves = 8
 // subscriber: it grants registrations, serves many, or is farther from the tap
 // than its peer. With home prefixes nobody asks.
 func (l *Lines) farEnd(p *profile) bool {
-	if l.config.Homes.Known() || len(p.control) > 0 {
+	if l.config.Homes.Known() || p.firstControl() != 0 {
 		return false
 	}
 	if p.registrar {

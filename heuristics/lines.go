@@ -250,9 +250,10 @@ func callKey(id uint64, inbound bool) uint64 {
 
 // Call follows a call of the line. inbound is set when the line is the callee.
 // A call of which only the middle was seen is left out: who called is not known,
-// and a stranger can open any number of them.
+// and a stranger can open any number of them. A call that takes over another
+// (RFC 3891) is that one, which was counted.
 func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEvent) {
-	if c.Midway {
+	if c.Midway || c.Replaces != 0 {
 		return
 	}
 	p := l.evident(line, max(c.Last, c.Invite))

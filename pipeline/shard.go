@@ -239,7 +239,7 @@ func (s *shard) disguised(p *packet.Packet) {
 	m := s.message(p, raw)
 	// One mark for a registration or call, and one for its answer, are enough.
 	if m != nil && (m.Method == sip.REGISTER || m.Method == sip.INVITE) && (m.Status == 0 || m.Status >= 200) {
-		s.control.Base64SIP(p, m.Status != 0, ident.Hash(uint64(m.CSeq), m.CallID), s.onControl)
+		s.control.Base64SIP(p, m.Method == sip.REGISTER, m.Status != 0, ident.Hash(uint64(m.CSeq), m.CallID), s.onControl)
 	}
 }
 
