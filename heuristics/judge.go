@@ -241,8 +241,8 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 	f := Finding{
 		Line: p.line, Verdict: p.standing(), Proof: p.proof,
 		Score: p.score.S, Margin: p.score.M, Nearest: p.score.Nearest,
-		PeakScore: p.peakScore, PeakMargin: p.peakMargin,
-		First: p.first, Last: p.last,
+		PeakScore: p.peakScore, PeakMargin: p.peakMargin, AgainstHome: p.score.Against(l.model, "home"),
+		First: p.first, Last: p.last, Subscriber: p.subscriber(),
 		Device: Device{Vendor: p.vendor, Model: p.model, Channels: p.peakUp},
 		Calls: Calls{
 			Inbound: p.attemptsIn, Outbound: p.attemptsOut, Answered: p.answered, Verified: p.verified,

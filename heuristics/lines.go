@@ -37,18 +37,21 @@ type Lines struct {
 	closing     bool
 	closed      []Finding // of past epochs, and of lines dropped for room
 	counters    Counters
+	tenants     tenants
 }
 
 // Counters of Lines.
 type Counters struct {
-	Lines        uint64 // profiles opened
-	EvictedYoung uint64 // profiles without evidence dropped for room
-	EvictedKept  uint64 // profiles with evidence dropped for room
-	CallsDropped uint64 // calls not counted: too many at once on one line
-	LegsDropped  uint64 // legs not kept for comparison: too many at once on one line
-	Unsupported  uint64 // calls that only one end vouches for
-	FarEnds      uint64 // addresses not judged: the network's side, as far as one can guess
-	FindingsLost uint64 // findings of lines dropped or of past epochs, beyond what is kept
+	Lines            uint64 // profiles opened
+	EvictedYoung     uint64 // profiles without evidence dropped for room
+	EvictedKept      uint64 // profiles with evidence dropped for room
+	CallsDropped     uint64 // calls not counted: too many at once on one line
+	LegsDropped      uint64 // legs not kept for comparison: too many at once on one line
+	Unsupported      uint64 // calls that only one end vouches for
+	FarEnds          uint64 // addresses not judged: the network's side, as far as one can guess
+	FindingsLost     uint64 // findings of lines dropped or of past epochs, beyond what is kept
+	Tenancies        uint64 // sessions with a tenant of their own, as a feed told
+	TenantsForgotten uint64 // of addresses, for room
 }
 
 // NewLines makes an empty table. It fails when code and catalogue do not name
@@ -60,7 +63,11 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 	if c.Epoch == 0 {
 		c.Epoch = 28 * 24 * 60 * minute
 	}
-	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile), tap: &tap{places: c.Places, tenancy: c.Tenancy}}
+	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile),
+		tap: &tap{places: c.Places, tenancy: c.Tenancy}, tenants: tenants{limit: maxTenants}}
+	if l.tap.tenancy == nil {
+		l.tap.tenancy = l
+	}
 	for i, s := range l.signals {
 		at := m.index(s.id)
 		if at < 0 {
@@ -96,6 +103,9 @@ func (l *Lines) profile(line ident.Line, t int64) *profile {
 		l.list(p).remove(p)
 		l.list(p).push(p)
 	}
+	if l.tenants.table != nil {
+		l.handOver(p, t)
+	}
 	p.last = max(p.last, t)
 	return p
 }
@@ -119,7 +129,7 @@ func (l *Lines) reopen(p *profile, t int64) {
 	}
 	*p = profile{line: p.line, tap: l.tap, first: t, epoch: t, last: p.last, prev: p.prev, next: p.next, kept: p.kept,
 		open: p.open, up: p.up, peakUp: p.up, unbound: p.unbound, accounts: p.accounts, own: p.own, registrar: p.registrar, hops: p.hops,
-		control: p.control, userAgent: p.userAgent, vendorKind: p.vendorKind, vendor: p.vendor, model: p.model}
+		control: p.control, tenant: p.tenant, afterTenant: p.afterTenant, tenantSince: p.tenantSince, userAgent: p.userAgent, vendorKind: p.vendorKind, vendor: p.vendor, model: p.model}
 	if p.kept {
 		l.keep(p) // calls that began before go on
 	}
@@ -246,6 +256,9 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 		return
 	}
 	p := l.evident(line, max(c.Last, c.Invite))
+	if c.Invite < p.tenantSince {
+		return // it began in other hands
+	}
 	key := callKey(c.ID, inbound)
 	o := p.open[key]
 	if o == nil {
@@ -458,7 +471,7 @@ func (l *Lines) Registrar(line ident.Line, t int64) { l.profile(line, t).registr
 // Voice notes a confirmed stream that the line sends in one of its calls: what
 // it is worth depends on the call.
 func (l *Lines) Voice(line ident.Line, s *rtp.Stream) {
-	if p := l.table[line]; p != nil {
+	if p := l.table[line]; p != nil && s.Start >= p.tenantSince {
 		p.voiced(s)
 	}
 }
@@ -468,6 +481,9 @@ func (l *Lines) Voice(line ident.Line, s *rtp.Stream) {
 // the line sends it, ended when it is over.
 func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	p := l.evident(line, s.End)
+	if s.Start < p.tenantSince {
+		return // it began in other hands
+	}
 	if !up {
 		if !ended {
 			p.mediaDown++

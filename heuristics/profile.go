@@ -9,15 +9,18 @@ import (
 // profile is what is known of one line: facts that signals read, and the
 // counts that they keep in Evidence. Everything in it is bounded.
 type profile struct {
-	line       ident.Line
-	tap        *tap
-	epoch      int64 // ns, when the counts were opened
-	first      int64
-	last       int64
-	evidence   *Evidence
-	traits     *traits  // there when evidence is
-	prev, next *profile // in the table's order of interest
-	kept       bool     // has evidence of its own, see Lines.evict
+	line        ident.Line
+	tap         *tap
+	epoch       int64   // ns, when the counts were opened
+	tenant      *tenant // as a feed of sessions tells, nil when it does not
+	afterTenant bool    // its session has ended
+	tenantSince int64   // what began earlier was somebody else's
+	first       int64
+	last        int64
+	evidence    *Evidence
+	traits      *traits  // there when evidence is
+	prev, next  *profile // in the table's order of interest
+	kept        bool     // has evidence of its own, see Lines.evict
 
 	// What of the line's traffic was visible.
 	sipUp, sipDown     uint64 // packets sent by, sent to the line

@@ -27,6 +27,8 @@ func Scenarios() []Scenario {
 		{"dinstar", "Dinstar-like gateway: an account for each port, TCP API keepalives", true, 30 * m, dinstarBox},
 		{"goip-hidden", "gateway whose SIP is scrambled with a fixed keystream, nothing else readable", true, 30 * m, hiddenBox},
 		{"simbank", "gateway whose cards sit in a SIM bank elsewhere: SMB sessions beside SIP", true, 30 * m, bankBox},
+		{"ejoin", "Ejoin-like gateway: reports of its cards over HTTP, SIP in Base64", true, 30 * m, ejoinBox},
+		{"two-slot", "household with a two-slot board that dials by remote command", true, 30 * m, twoSlot},
 		{"goip-swap", "GoIP-8 whose cards are changed all day: channels stay away one by one, keepalives tell new cards", true, 30 * m, goipSwap},
 		{"box-household", "trunk gateways in a home where people live and on a line of their own, and a plain household", true, 30 * m, lived},
 		{"message-box", "multi-SIM box for short messages: handed to it over SIP for ever-new mobiles", true, 30 * m, messageBox},

@@ -23,6 +23,7 @@ import (
 	"simtrap/heuristics"
 	"simtrap/heuristics/catalogue"
 	"simtrap/ident"
+	"simtrap/sessions"
 )
 
 // Config of a run.
@@ -35,8 +36,10 @@ type Config struct {
 	// Ledgers says from which verdict on a finding comes with its ledger.
 	Ledgers heuristics.Verdict
 	Places  heuristics.Places // where controllers are; may be nil
-	Log     *zap.Logger       // may be nil
-	Observe Observer          // may be nil
+	// Sessions tell who had which address when; may be nil. A run reads them.
+	Sessions *sessions.Feed
+	Log      *zap.Logger // may be nil
+	Observe  Observer    // may be nil
 }
 
 // shards is fixed, so that tables are cut the same way whatever the number of

@@ -28,6 +28,7 @@ type shard struct {
 	meter   meter
 	limit   reportLimit
 	rtcp    rtp.RTCP // room for reading
+	origins origins
 
 	*output         // of this epoch
 	spare   *output // for the next one
@@ -127,6 +128,9 @@ func (s *shard) packet(p *packet.Packet) {
 	}
 	s.meter.packet(p)
 	if p.Proto == packet.TCP {
+		if p.Flags&packet.SYN != 0 {
+			s.origins.handshake(p, s.seed)
+		}
 		s.streams.Feed(p, s.tcp)
 		return
 	}
@@ -140,9 +144,14 @@ func (s *shard) packet(p *packet.Packet) {
 			if p.Cut() {
 				s.lost.truncated++
 			}
-			if rest := s.message(p, p.Payload); len(bytes.Trim(rest, "\r\n \x00")) > 0 {
+			// Raw is a view of the payload behind its leading line ends.
+			if m := s.message(p, p.Payload); m != nil && len(bytes.Trim(p.Payload[cap(p.Payload)-cap(m.Raw)+len(m.Raw):], "\r\n \x00")) > 0 {
 				s.lost.trailing++
 			}
+		}
+	case sip.LooksBase64(p.Payload):
+		if !s.again(p) {
+			s.disguised(p)
 		}
 	case s.control.Looks(p.Payload):
 		if !s.again(p) {
@@ -154,7 +163,7 @@ func (s *shard) packet(p *packet.Packet) {
 		if s.hidden.Datagram(p, &h) {
 			s.hiddens = append(s.hiddens, h)
 			s.add(kindHidden, len(s.hiddens)-1)
-		} else if rtp.LooksRTCP(p.Payload) {
+		} else if rtp.LooksRTCP(p.Payload, p.Length) {
 			s.report(p)
 		}
 	}
@@ -219,6 +228,21 @@ func (l *reportLimit) allow(p *packet.Packet, seed uint64) bool {
 	return true
 }
 
+// disguised takes a datagram that may be SIP in Base64. It is read like any
+// other message, and marked.
+func (s *shard) disguised(p *packet.Packet) {
+	raw, ok := sip.DecodeBase64(nil, p.Payload)
+	if !ok {
+		s.lost.unparsed++
+		return
+	}
+	m := s.message(p, raw)
+	// One mark for a registration or call, and one for its answer, are enough.
+	if m != nil && (m.Method == sip.REGISTER || m.Method == sip.INVITE) && (m.Status == 0 || m.Status >= 200) {
+		s.control.Base64SIP(p, m.Status != 0, ident.Hash(uint64(m.CSeq), m.CallID), s.onControl)
+	}
+}
+
 // again says whether the same datagram passed within the mirror window.
 func (s *shard) again(p *packet.Packet) bool {
 	h := ident.Hash(s.seed^p.Src.Hash(s.seed)+uint64(p.SrcPort), p.Payload) ^ p.Dst.Hash(^s.seed) + uint64(p.DstPort)<<17
@@ -232,8 +256,8 @@ func (s *shard) again(p *packet.Packet) bool {
 }
 
 // message reads one SIP message, of which raw stays valid for the epoch, and
-// gives what is behind it.
-func (s *shard) message(p *packet.Packet, raw []byte) (rest []byte) {
+// gives it, or nil.
+func (s *shard) message(p *packet.Packet, raw []byte) *sip.Message {
 	n := s.messages
 	if n == len(s.arenas)*arenaSize {
 		s.arenas = append(s.arenas, s.room.get())
@@ -246,8 +270,7 @@ func (s *shard) message(p *packet.Packet, raw []byte) (rest []byte) {
 	m.packet = *p
 	s.messages++
 	s.add(kindMessage, n)
-	// Raw is a view of raw behind its leading line ends.
-	return raw[cap(raw)-cap(m.sip.Raw)+len(m.sip.Raw):]
+	return &m.sip
 }
 
 func (s *shard) add(k kind, index int) {
@@ -335,6 +358,8 @@ func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 		f.control.Gap()
 	}
 	f.control.Push(p, s.onControl)
+	other, _ := st.State[1-st.Dir].(*follower)
+	st.Over = f.control.Over() && (other == nil || other.control == nil || other.control.Over())
 }
 
 // follow gives a follower for what one direction of a connection begins with, and
@@ -351,7 +376,9 @@ func (s *shard) follow(st *packet.Stream, p *packet.Packet) *follower {
 	if other != nil {
 		peer = other.control
 	}
-	return &follower{control: s.control.NewStream(peer)}
+	c := s.control.NewStream(peer)
+	c.Began(s.origins.of(p, s.seed))
+	return &follower{control: c}
 }
 
 // signalling takes a piece of SIP, plain or over WebSocket.
