@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"simtrap/control"
 	"simtrap/heuristics/catalogue"
 	"simtrap/ident"
 )
@@ -184,7 +185,8 @@ const serves = 8
 // subscriber: it grants registrations, serves many, or is farther from the tap
 // than its peer. With home prefixes nobody asks.
 func (l *Lines) farEnd(p *profile) bool {
-	if l.config.Homes.Known() || len(p.control) > 0 {
+	// Marks go both ways on a connection that hides its SIP; records do not.
+	if l.config.Homes.Known() || slices.ContainsFunc(p.control, func(e *control.Evidence) bool { return e.Sound > 0 }) {
 		return false
 	}
 	if p.registrar {
