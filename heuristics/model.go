@@ -20,6 +20,7 @@ type Model struct {
 	cells    int      // urn cells of all signals together
 	statics  int
 	sighted  int
+	profiles int // of all classes and boxes together
 }
 
 // compiled is one signal of the catalogue with its place in Evidence.
@@ -100,6 +101,7 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 		if len(b.Profiles) != 1 {
 			return nil, fmt.Errorf("catalogue: box type %s has profiles; mix rows instead", b.Name)
 		}
+		m.profiles++
 		m.boxes = append(m.boxes, scored{name: b.Name, logW: math.Log(b.Weight)})
 	}
 	for _, k := range cat.Classes {
@@ -116,6 +118,7 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 			c -= math.Log1p(-e)
 		}
 		m.c = max(m.c, c)
+		m.profiles += len(k.Profiles)
 		m.classes = append(m.classes, s)
 	}
 	return m, nil
@@ -304,12 +307,13 @@ func (m *Model) score(e *Evidence, skip without) Score {
 	nb, nk := len(m.boxes), len(m.classes)
 	// logp[class][profile][family]; boxes have one profile.
 	logp := make([][][maxFamilies]float64, nb+nk)
+	room := make([][maxFamilies]float64, m.profiles)
 	for k := range logp {
 		n := 1
 		if k >= nb {
 			n = len(m.classes[k-nb].profiles)
 		}
-		logp[k] = make([][maxFamilies]float64, n)
+		logp[k], room = room[:n:n], room[n:]
 	}
 	var seen [maxFamilies]bool
 	for i := range m.signals {

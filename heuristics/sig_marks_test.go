@@ -42,3 +42,15 @@ func TestControlMarks(t *testing.T) {
 	lookalikes(t, "control-marks", []int{60, 1}, 1.2, "fxs-adapter", "pstn-breakout", "m2m-test-farm")
 	lookalikes(t, "control-marks", []int{3600, 0}, 0.05, "home", "office-phones", "carrier-sbc")
 }
+
+// A server that hides its SIP as its gateway does stays a server.
+func TestMarksMakeNoLineOfAServer(t *testing.T) {
+	p := newPlay(testLines(t, Config{}))
+	p.l.Registrar(p.line, p.now)
+	p.l.Control(p.line, &control.Evidence{Owner: p.line.Addr, Peer: p.far, Protocol: "sip-base64", Role: control.RoleGateway, Marks: 9, MarksAnswered: 9, FirstMark: p.now, FirstMarkAnswered: p.now}, p.now)
+	for _, f := range p.l.Findings(true, None) {
+		if f.Line == p.line {
+			t.Errorf("a finding, S %.1f", f.Score)
+		}
+	}
+}
