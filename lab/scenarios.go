@@ -27,6 +27,7 @@ func Scenarios() []Scenario {
 		{"dinstar", "Dinstar-like gateway: an account for each port, TCP API keepalives", true, 30 * m, dinstarBox},
 		{"goip-hidden", "gateway whose SIP is scrambled with a fixed keystream, nothing else readable", true, 30 * m, hiddenBox},
 		{"simbank", "gateway whose cards sit in a SIM bank elsewhere: SMB sessions beside SIP", true, 30 * m, bankBox},
+		{"h323-gateway", "8 to 32-channel trunk gateway that speaks H.323 and no SIP", true, 30 * m, h323Gateway},
 		{"office-nat", "24 phones behind NAT at a hosted exchange: own numbers, busy lamps, repeats, internal calls", false, 30 * m, func(s *sim) { officeNAT(s, 24, 20*time.Second, 70*time.Second) }},
 		{"office-ippbx", "office exchange on a trunk: own numbers, anchored media, one clock", false, 30 * m, func(s *sim) { officePBX(s) }},
 		{"ata-24", "24-port analogue adapter: 24 accounts on one socket, calls to their own numbers", false, 30 * m, func(s *sim) { ata(s, 24, 20*time.Second, 70*time.Second) }},
@@ -44,6 +45,7 @@ func Scenarios() []Scenario {
 		{"mobile-dialler", "cheap-calls app on a phone, account abroad", false, 60 * m, func(s *sim) { diallerApp(s, nil) }},
 		{"mobile-dialler-hidden", "cheap-calls app on a phone that scrambles its SIP", false, 60 * m, func(s *sim) { diallerApp(s, drawKeystream(s.rng("keystream"))) }},
 		{"conference", "voice chat and game server at home", false, 20 * m, conference},
+		{"h323-office", "office exchange on an H.323 trunk: own numbers, its people called and calling", false, 30 * m, h323Office},
 		{"media-variety", "phones of every kind of media: RTCP both ways, SRTP, fax, comfort noise, other codecs in mid-call, late offers, media proxies elsewhere", false, 20 * m, mediaVariety},
 	}
 }
