@@ -102,7 +102,7 @@ func (y *call323) h245(t int64) int64 {
 	c := s.dial(y.from.node, uint16(30000+r.IntN(30000)), y.to.node, uint16(11000+r.IntN(2000)), kindSIP)
 	for i, n := range [...]int{140, 140, 20, 60, 24, 60, 24} {
 		body := s.stuff(r, n)
-		body[0] = byte(i) // none begins like Q.931
+		body[0] = 0x22 // a response, and nothing of Q.931
 		t = c.send(t+y.from.think(), i%2, tpkt(body))
 	}
 	s.at(t+int64(y.talk), func() { c.close(s.now) })
