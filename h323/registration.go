@@ -60,15 +60,15 @@ func (t *Tracker) RAS(p *packet.Packet, m *RAS) {
 	}
 	x := &e.v
 	if request {
-		t.asked(e, m)
+		t.request(e, m)
 	} else {
 		t.answer(e, m)
 	}
 	t.endpoints.touch(e, x.Accepted > 0, t.now)
 }
 
-// asked takes a request of the endpoint's.
-func (t *Tracker) asked(e *entry[endpoint], m *RAS) {
+// request takes a request of the endpoint's.
+func (t *Tracker) request(e *entry[endpoint], m *RAS) {
 	x := &e.v
 	x.FromClient = true
 	if x.waiting && x.seq == m.Seq && t.now-x.sent < againWithin || x.answered && x.settled == m.Seq && t.now-x.Last < againWithin {

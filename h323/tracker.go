@@ -198,9 +198,12 @@ func (t *Tracker) Message(p *packet.Packet, m *Message) {
 	e := t.calls.find(key)
 	opens := m.Type == Setup && !m.FromCallee
 	if opens && e != nil {
-		if e.v.Setup == 0 || e.v.id == m.CallID {
+		switch {
+		case e.v.Setup == 0 && e.v.Answer == 0 && m.H225:
+			t.asked(&e.v, m) // its answer overtook it
+		case e.v.Setup == 0 || e.v.id == m.CallID:
 			t.count.Repeats++
-		} else {
+		default:
 			t.giveUp(e) // the reference is used again
 			e = nil
 		}
@@ -249,15 +252,20 @@ func (t *Tracker) begin(key uint64, p *packet.Packet, m *Message, opens bool) *e
 		c.Caller, c.Callee = c.Callee, c.Caller
 	}
 	if opens {
-		c.Setup = t.now
-		c.CalleeKey, c.CalleeClass = t.user(m.Called.bytes())
-		c.CalledUser = ident.NewNumber(m.Called.bytes())
-		if !m.Withheld {
-			c.CallerKey, c.CallerClass = t.user(m.Calling.bytes())
-		}
+		t.asked(c, m)
 	}
 	c.tell(CallStarted)
 	return e
+}
+
+// asked takes what SETUP says of a call.
+func (t *Tracker) asked(c *call, m *Message) {
+	c.Setup, c.id = t.now, m.CallID
+	c.CalleeKey, c.CalleeClass = t.user(m.Called.bytes())
+	c.CalledUser = ident.NewNumber(m.Called.bytes())
+	if !m.Withheld {
+		c.CallerKey, c.CallerClass = t.user(m.Calling.bytes())
+	}
 }
 
 // follow lets a call take message m.
@@ -321,6 +329,8 @@ func (c *call) over(now int64, m *Message, side uint8) {
 	c.End, c.EndedBy = now, side
 	switch {
 	case c.Answer != 0:
+	case side == SideCaller && !c.FromCallee:
+		// Whether it was answered could not be seen.
 	case side == SideCaller:
 		c.Cause = 487
 	case m.Cause != 0:

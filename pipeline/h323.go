@@ -19,17 +19,20 @@ type signal struct {
 // rasFlows remembers the pairs of sockets that have spoken RAS, for the messages
 // that do not say so themselves. A place that is taken away costs an
 // unregistration, no more.
-type rasFlows [64]uint64
+type rasFlows struct {
+	any   bool
+	pairs [64]uint64
+}
 
 func (f *rasFlows) at(p *packet.Packet, seed uint64) (place *uint64, hash uint64) {
 	a, b := p.Src.Hash(seed)+uint64(p.SrcPort), p.Dst.Hash(seed)+uint64(p.DstPort)
 	hash = a ^ b | 1
-	return &f[hash>>32%64], hash
+	return &f.pairs[hash>>32%64], hash
 }
 
 // unregisters says whether a datagram may be of unregistration.
 func (s *shard) unregisters(p *packet.Packet) bool {
-	if !h323.LooksUnregistration(p.Payload) {
+	if !s.ras.any || !h323.LooksUnregistration(p.Payload) {
 		return false
 	}
 	place, hash := s.ras.at(p, s.seed)
@@ -44,7 +47,7 @@ func (s *shard) registration(p *packet.Packet) {
 		return
 	}
 	place, hash := s.ras.at(p, s.seed)
-	*place = hash
+	*place, s.ras.any = hash, true
 	s.signalled(p, signal{ras: m})
 }
 

@@ -270,7 +270,7 @@ func (r *replay) write(result *pipeline.Result, files *capture.Files) error {
 func summarise(result *pipeline.Result, input capture.Counters) *report.Summary {
 	s := &result.Stats
 	summary := &report.Summary{
-		Frames: s.Frames, Bytes: s.Bytes, Messages: s.Messages, Calls: s.Calls, Streams: s.Streams,
+		Frames: s.Frames, Bytes: s.Bytes, Messages: s.Messages, H323: s.H323, Calls: s.Calls, Streams: s.Streams,
 		Records: s.Records, Lines: s.Lines, First: s.First, Last: s.Last,
 	}
 	summary.CountVerdicts(result.Findings)
