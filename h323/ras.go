@@ -52,7 +52,7 @@ func LooksRAS(b []byte) bool {
 // unregistration. They do not name H.225.0, so it means something only between
 // sockets that have spoken RAS.
 func LooksUnregistration(b []byte) bool {
-	return len(b) >= 4 && b[0] >= 0x18 && b[0] <= 0x23
+	return len(b) >= 3 && b[0] >= 0x18 && b[0] <= 0x23
 }
 
 // ParseRAS reads a message of registration or unregistration; those of
