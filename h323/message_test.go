@@ -204,6 +204,20 @@ func TestAlias(t *testing.T) {
 	}
 }
 
+// Whatever prints a message does not print who is in it.
+func TestMasked(t *testing.T) {
+	var m Message
+	if err := Parse(setup(t, "13800138000"), &m); err != nil {
+		t.Fatal(err)
+	}
+	out := fmt.Sprintf("%v %+v %#v %s %x", m, m, m, m.Called, m.Called)
+	for _, clear := range []string{"13800138000", "49, 51, 56", "49 51 56", "0x31, 0x33", "3133383030"} {
+		if strings.Contains(out, clear) {
+			t.Errorf("%q is printed: %s", clear, out)
+		}
+	}
+}
+
 func TestLooks(t *testing.T) {
 	for _, c := range []struct {
 		name, bytes string

@@ -1,6 +1,11 @@
 package h323
 
-import "simtrap/ident"
+import (
+	"fmt"
+	"io"
+
+	"simtrap/ident"
+)
 
 // per reads aligned PER (ITU-T X.691), as far as H.225.0 and the few types of
 // H.245 that are read here use it. What goes past the end, and what is not
@@ -238,8 +243,14 @@ type Alias struct {
 // maxText bounds what is kept of a name.
 const maxText = 64
 
-// text gives what the alias says.
 func (a *Alias) bytes() []byte { return a.text[:a.n] }
+
+// Ident gives the alias as what prints masked and can be written under
+// authority.
+func (a *Alias) Ident() ident.Number { return ident.NewNumber(a.bytes()) }
+
+// Format keeps every verb from printing clear text.
+func (a Alias) Format(f fmt.State, _ rune) { io.WriteString(f, "alias~") }
 
 // alias reads an AliasAddress into a.
 func (r *per) alias(a *Alias) {
