@@ -26,7 +26,7 @@ type rasFlows struct {
 
 func (f *rasFlows) at(p *packet.Packet, seed uint64) (place *uint64, hash uint64) {
 	a, b := p.Src.Hash(seed)+uint64(p.SrcPort), p.Dst.Hash(seed)+uint64(p.DstPort)
-	hash = a ^ b | 1
+	hash = max(1, (a^b)*0x9fb21c651e98df25)
 	return &f.pairs[hash>>32%64], hash
 }
 
