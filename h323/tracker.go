@@ -115,8 +115,6 @@ type Counters struct {
 
 const (
 	second = int64(1e9)
-	// answerWithin is how long an answer of RAS may take.
-	answerWithin = 32 * second
 	// unproved is how long an endpoint stays that no gatekeeper accepted.
 	unproved = 120 * second
 	// kept is how long one stays that is silent.
