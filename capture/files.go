@@ -118,6 +118,17 @@ func Open(paths []string, opt Options) (*Files, error) {
 	return f, nil
 }
 
+// Once names an input that can be read only once, standard input or a pipe; ok
+// is false when every input is a file.
+func (f *Files) Once() (name string, ok bool) {
+	for _, in := range f.inputs {
+		if in.once {
+			return in.name, true
+		}
+	}
+	return "", false
+}
+
 // peekAll keeps those of ins that are captures, and learns when they begin.
 func (f *Files) peekAll(ins []*input) error {
 	usable := map[string]bool{} // by folder

@@ -451,3 +451,21 @@ func TestConcurrentUse(t *testing.T) {
 		t.Error(ds)
 	}
 }
+
+// Once tells standard input and pipes from what can be read again.
+func TestOnce(t *testing.T) {
+	file := write(t, t.TempDir(), "a.pcap", plain.file(rec{Time: t0, Data: "x"}))
+	for _, c := range []struct {
+		paths []string
+		want  string
+	}{{[]string{file}, ""}, {[]string{file, "-"}, "-"}} {
+		f, err := Open(c.paths, Options{Stdin: strings.NewReader("")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name, ok := f.Once(); name != c.want || ok != (c.want != "") {
+			t.Errorf("%v: %q, %v", c.paths, name, ok)
+		}
+		f.Close()
+	}
+}

@@ -63,6 +63,7 @@ type lineWant struct {
 	Proof  bool   `json:"proof,omitempty"`
 	Cards  bool   `json:"cards,omitempty"` // the wire shows every card of the truth
 	NoLine bool   `json:"no_line,omitempty"`
+	Hidden bool   `json:"hidden,omitempty"` // its signalling is not readable: no calls, no roles
 }
 
 // finding is a line of expected.json as far as tests ask about it.
@@ -349,6 +350,12 @@ func checkTruth(t *testing.T, c *testCase, truth *lab.Truth, o *outcome) {
 		checkVerdict(t, &w, l, f)
 		if c.Make.Snaplen > 0 {
 			continue // which calls can be told is not known
+		}
+		if w.Hidden {
+			if n := f.Calls.Inbound + f.Calls.Outbound; n > 0 {
+				t.Errorf("%s (%s): %d calls read where nothing is readable", l.Address, l.Device, n)
+			}
+			continue
 		}
 		checkLine(t, &w, l, f)
 		if l.Class != lab.ClassVictim { // what scanners ask for are no calls

@@ -245,7 +245,7 @@ func TestMatrixIsPublished(t *testing.T) {
 	} else if d := cmp.Diff(strings.Split(string(old), "\n"), strings.Split(got, "\n")); d != "" {
 		t.Errorf("%s differs from what is run (-file +run):\n%s", path, d)
 	}
-	named := map[string]bool{"ipv6": true, "sip-tcp": true, "fragments": true, "outer-fragments": true, "vlan-pppoe": true}
+	named := map[string]bool{"ipv6": true, "sip-tcp": true, "sip-ws": true, "fragments": true, "outer-fragments": true, "vlan-pppoe": true}
 	for _, r := range rows {
 		for _, part := range strings.Split(r.encap, "+") {
 			named[part] = true

@@ -220,8 +220,8 @@ func abs(n int) int { return max(n, -n) }
 func TestTsharkLab(t *testing.T) {
 	needTshark(t)
 	for _, s := range lab.Scenarios() {
-		if s.Name == "demo" {
-			continue // the others side by side
+		if s.Name == "demo" || s.Name == "ejoin" {
+			continue // the others side by side; SIP in Base64, which tshark does not read
 		}
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()

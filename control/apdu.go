@@ -76,13 +76,7 @@ func apduAnswer(b []byte) bool {
 	if known, _, _ := apduKind(b[0]); !known {
 		return false
 	}
-	switch sw1 := b[len(b)-2]; sw1 {
-	case 0x90:
-		return b[len(b)-1] == 0
-	case 0x61, 0x62, 0x63, 0x64, 0x65, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f, 0x91, 0x92, 0x94, 0x98, 0x9e, 0x9f:
-		return true
-	}
-	return false
+	return apduStatus(b[len(b)-2], b[len(b)-1])
 }
 
 // atr says whether b is an answer to reset: TS, T0, interface bytes as
@@ -124,4 +118,22 @@ func atr(b []byte) bool {
 		return x == 0
 	}
 	return true
+}
+
+// apduResponse says whether b is what a card answers to a reader: data, and a
+// status word behind it (ISO/IEC 7816-4 section 5.1).
+func apduResponse(b []byte) bool {
+	return len(b) >= 2 && len(b) <= 256+2 && apduStatus(b[len(b)-2], b[len(b)-1])
+}
+
+// apduStatus knows the status words of cards (TS 51.011 section 9.4, TS 102 221
+// section 10.2).
+func apduStatus(sw1, sw2 byte) bool {
+	switch sw1 {
+	case 0x90:
+		return sw2 == 0
+	case 0x61, 0x62, 0x63, 0x64, 0x65, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f, 0x91, 0x92, 0x94, 0x98, 0x9e, 0x9f:
+		return true
+	}
+	return false
 }

@@ -65,6 +65,10 @@ type Record struct {
 	// length, counters, and the check digits of the identities carried. Only
 	// sound records count towards proof (VERDICT section 6).
 	Sound bool
+	// Whole says that this came on a connection for one exchange, all of which
+	// was read from its first byte on. There an answer counts for the request
+	// before it, since there will be no second.
+	Whole bool
 	// Reply says that this record has the form of an answer to one of the
 	// peer's. Whether the peer did send that one, Sessions knows.
 	Reply bool

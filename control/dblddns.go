@@ -27,6 +27,7 @@ func dblDDNS() reader {
 			Name:       DBLDDNS,
 			Doc:        "equipment of DBL to the maker's dynamic DNS: a serial number, answered with an address and a name; UDP, any port (39800 by custom)",
 			Vendor:     "DBL/HYBERTONE",
+			Marks:      true,
 			Source:     "research/gateways.md 1.1.5: a capture of one device",
 			Confidence: "bytes seen in one capture; which of the maker's products do so is not known, so it is a mark",
 		},

@@ -16,6 +16,7 @@ func dblEcho() reader {
 			Name:       DBLEcho,
 			Doc:        "equipment of DBL asks the maker's server for its own address; UDP, any port (54210 by custom)",
 			Vendor:     "DBL/HYBERTONE",
+			Marks:      true,
 			Source:     "research/gateways.md 1.1.5: the maker's own source",
 			Confidence: "text verbatim in the source, never seen on the wire: a mark",
 		},

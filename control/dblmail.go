@@ -23,6 +23,7 @@ func dblMail() reader {
 			Name:       DBLMail,
 			Doc:        "GoIP gateway passes short messages on by mail, in the maker's own mailer; SMTP in clear",
 			Vendor:     "DBL/HYBERTONE",
+			Marks:      true,
 			Source:     "research/gateways.md 1.1.5: a capture of one device",
 			Confidence: "header lines seen in one capture: a mark",
 		},

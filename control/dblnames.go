@@ -21,6 +21,7 @@ func dblNames() reader {
 			Name:       DBLNames,
 			Doc:        "equipment of DBL looks up the maker's time servers, under the transaction number of an unseeded random generator; DNS over UDP",
 			Vendor:     "DBL/HYBERTONE",
+			Marks:      true,
 			Source:     "research/gateways.md 1.1.5: a capture of one device",
 			Confidence: "bytes seen in one capture: a mark",
 		},

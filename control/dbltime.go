@@ -21,6 +21,7 @@ func dblTime() reader {
 			Name:       DBLTime,
 			Doc:        "equipment of DBL to the maker's time server: empty requests of 64 bytes, and telemetry of 1072 bytes in the guise of one; UDP port 123",
 			Vendor:     "DBL/HYBERTONE",
+			Marks:      true,
 			Source:     "research/gateways.md 1.1.5: a capture of one device",
 			Confidence: "bytes seen in one capture, their meaning inferred: a mark",
 		},

@@ -20,6 +20,7 @@ func dblTunnel() reader {
 			Name:       DBLTunnel,
 			Doc:        "equipment of DBL keeps a reverse tunnel to a management server, under the maker's default key; TCP, any port",
 			Vendor:     "DBL/HYBERTONE",
+			Marks:      true,
 			Server:     "management",
 			Source:     "research/gateways.md 2.2: the maker's own source, prefixes computed from it; those of a variant of the cipher from a second-hand description",
 			Confidence: "what is enciphered is known verbatim, the bytes are computed: a mark",

@@ -208,6 +208,15 @@ func (e *Evidence) verify(at int) {
 	e.count(&e.Verified, at, Card{}, true)
 }
 
+// verifyAll marks the cards that a message of time t told last.
+func (e *Evidence) verifyAll(t int64) {
+	for i, c := range e.cards {
+		if c.Last == t {
+			e.verify(i)
+		}
+	}
+}
+
 // count adds to t what card at tells anew: what was did not, and no other card
 // does. verified leaves the others out that are not.
 func (e *Evidence) count(t *Tally, at int, was Card, verified bool) {

@@ -57,7 +57,9 @@ type SessionStats struct {
 // All else on the flow goes on counting: on UDP anyone can forge what seems to
 // come from the other end. Where so much was sent that some of it had to be
 // forgotten, what may be a reflection is taken for one. On TCP, where forging
-// takes a connection, both ends must have kept to roles that go together.
+// takes a connection, both ends must have kept to roles that go together; where
+// a connection is for one exchange (Record.Whole), they have done so with the
+// answer.
 //
 // Of an echo whose first half did not pass the tap, or passed it in a form that
 // is not read, nothing can be known: it looks like a gateway. See Set.UDP for
@@ -146,7 +148,9 @@ func (s *Sessions) Record(r *Record) (sender, receiver *Evidence) {
 	if !known {
 		// A record that is not sound opens a flow all the same if its echo may
 		// be sound, such as one that a snap length cut.
-		if r.Sender == RoleServer || !r.Sound && (r.Reply || r.Kind == Command) {
+		// A server's request over TCP opens one where the server speaks first.
+		asks := r.TCP && r.Sound && r.Kind == Command
+		if r.Sender == RoleServer && !asks || !r.Sound && (r.Reply || r.Kind == Command) {
 			s.stats.Strayed++
 			return nil, nil
 		}
@@ -186,7 +190,7 @@ func (s *Sessions) Record(r *Record) (sender, receiver *Evidence) {
 	if f.spoke[1-from] {
 		receiver = s.heard(r, again == anew && r.TCP && !reflected)
 	}
-	if matched && q.evidence != 0 {
+	if matched && q.evidence != 0 && (!r.TCP || r.Whole && r.Sound && f.paired(RoleGateway, q.from)) {
 		if e := s.answered(r, q); e != nil {
 			receiver = e
 		}
@@ -241,8 +245,9 @@ func (s *Sessions) Record(r *Record) (sender, receiver *Evidence) {
 		mine.evidence, mine.opened, mine.card = e.number, e.opened, int32(at)
 		// On TCP it takes both ends to get as far as both speaking; on UDP only
 		// an answer shows that both take part: the peer's to this record, or
-		// this one to the peer's.
-		if r.TCP {
+		// this one to the peer's. On a connection for one exchange the answer
+		// shows that both have got there.
+		if r.TCP && !r.Whole {
 			mine.evidence = 0
 		}
 		if r.TCP && f.paired(r.Sender, from) || !r.TCP && matched {
@@ -427,7 +432,11 @@ func (s *Sessions) answered(r *Record, q request) *Evidence {
 				return e
 			}
 			s.confirm(e, q.time, int(q.card), true)
-			e.Answers++
+			if r.TCP {
+				e.verifyAll(q.time) // heard has counted the answer
+			} else {
+				e.Answers++
+			}
 			return e
 		}
 	}

@@ -14,6 +14,7 @@ type Protocol struct {
 	Vendor     string
 	Server     string // what the far end of a gateway is: sms-server, sim-bank
 	Source     string // where the facts come from
+	Marks      bool   // nothing of it is ever more than a mark
 	Confidence string // how sure they are, and what is left out for that reason
 }
 
@@ -32,6 +33,12 @@ type reader struct {
 	datagram func(p *packet.Packet, emit func(*Record)) bool
 	// stream makes what one direction of a connection needs. Nil: not over TCP.
 	stream func() streamReader
+	// segment says that a message of a stream is a segment from its first byte
+	// on, so that none is looked for behind something else.
+	segment bool
+	// brief says that a connection is for one exchange, as a rule, so that its
+	// first answer must count; see Record.Whole.
+	brief bool
 }
 
 // streamReader reads one direction of a TCP stream.
@@ -49,6 +56,10 @@ type streamReader interface {
 	step(b []byte, first, last bool, now int64, emit func(*Record)) (done, want, skip int)
 }
 
+// pairedReader is a streamReader that needs to know what the other direction of
+// its connection says. pair is called once both are there.
+type pairedReader interface{ pair(other streamReader) }
+
 // readers lists every protocol. A new one is its file and a row here.
 func readers() []reader {
 	return []reader{
@@ -61,6 +72,14 @@ func readers() []reader {
 		dblTunnel(),
 		dblMail(),
 		dblEcho(),
+		ejoin(),
+		twoSlotBoard(),
+		gsmAMI(),
+		remoteSIM(),
+		smpp(),
+		simCommands(),
+		makerBanner(),
+		sipBase64(),
 	}
 }
 
@@ -102,7 +121,10 @@ type Stats struct {
 	GaveUp  uint64 // streams abandoned after garbage
 	Garbage uint64 // bytes of streams passed over between frames
 	Gaps    uint64 // holes in streams
-	Full    uint64 // messages on streams dropped because all streams hold too much
+	// Doubtful is how many marks were not handed out because their connection
+	// was not read from its beginning.
+	Doubtful uint64
+	Full     uint64 // messages on streams dropped because all streams hold too much
 }
 
 // New makes a Set.
@@ -139,15 +161,22 @@ func (s *Set) Looks(payload []byte) bool {
 	}
 	word := binary.LittleEndian.Uint32(payload)
 	for i := range list {
-		if t := &list[i]; word&t.mask == t.word && t.fits(payload) {
+		if list[i].fits(payload, word) {
 			return true
 		}
 	}
 	return false
 }
 
-func (t *opening) fits(b []byte) bool {
-	return len(b) >= len(t.text) && string(b[:len(t.text)]) == t.text && (t.looks == nil || t.looks(b))
+// fits says whether b, whose first four bytes word is, begins so.
+func (t *opening) fits(b []byte, word uint32) bool {
+	if word&t.mask != t.word {
+		return false
+	}
+	if n := len(t.text); n > 4 && (len(b) < n || string(b[4:n]) != t.text[4:]) {
+		return false
+	}
+	return t.looks == nil || t.looks(b)
 }
 
 // maxSound is the longest payload of UDP that a sound record comes of: with its
@@ -177,10 +206,11 @@ func (s *Set) read(p *packet.Packet, emit func(*Record)) bool {
 		r.Sound = r.Sound && !p.Cut() && len(b) <= maxSound
 		s.emit(p, r, emit)
 	}
+	word := binary.LittleEndian.Uint32(b)
 	for i := range s.first[b[0]] {
 		t := &s.first[b[0]][i]
 		r := &s.readers[t.reader]
-		if r.datagram == nil || tried>>t.reader&1 == 1 || !t.fits(b) {
+		if r.datagram == nil || tried>>t.reader&1 == 1 || !t.fits(b, word) {
 			continue
 		}
 		tried |= 1 << t.reader
@@ -203,12 +233,22 @@ func (s *Set) emit(p *packet.Packet, r *Record, emit func(*Record)) {
 	emit(r)
 }
 
+// marksOnly says whether nothing of a protocol is ever more than a mark.
+func (s *Set) marksOnly(name string) bool {
+	for i := range s.readers {
+		if s.readers[i].Name == name {
+			return s.readers[i].Marks
+		}
+	}
+	return false
+}
+
 func (s *Set) count(r *Record) {
 	s.stats.Records++
 	switch {
 	case r.Kind == Mark:
 		s.stats.Marks++
-	case !r.Sound:
+	case !r.Sound && !s.marksOnly(r.Protocol):
 		s.stats.Unsound++
 	}
 }

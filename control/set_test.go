@@ -15,7 +15,7 @@ func lookalikes() map[string]string {
 		"SIP response":     "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1\r\n\r\n",
 		"SIP MESSAGE":      "MESSAGE sip:a@example.org SIP/2.0\r\nContent-Length: 5\r\n\r\nhello",
 		"SIP keepalive":    "\r\n\r\n",
-		"HTTP":             "GET /goip_get_status.html?req:27 HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n",
+		"HTTP":             "GET /goip.html?req:27&path=/goip_get_status.html HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n",
 		"HTTP response":    "HTTP/1.1 200 OK\r\n\r\nreg:27;status:0;",
 		"syslog":           "<134>Nov 23 21:15:00 gw req:27;id:gw;pass:x;num:;signal:20;gsm_status:LOGIN;",
 		"syslog of STATE":  "STATE: interface up",
@@ -143,7 +143,7 @@ func TestProtocols(t *testing.T) {
 		}
 		seen[p.Name] = true
 	}
-	for _, name := range []string{GoIPSMS, GoIPSIMBank, DinstarAPI, DBLDDNS, DBLTime, DBLNames, DBLTunnel, DBLMail, DBLEcho} {
+	for _, name := range []string{GoIPSMS, GoIPSIMBank, DinstarAPI, DBLDDNS, DBLTime, DBLNames, DBLTunnel, DBLMail, DBLEcho, Ejoin, TwoSlotBoard, GSMAMI, RSPRO, SMPP, SIMCommands, MakerBanner, SIPBase64} {
 		if !seen[name] {
 			t.Errorf("%s is not listed", name)
 		}

@@ -165,15 +165,23 @@ func (r *Record) served(kind uint16) {
 	}
 }
 
-// card takes an identity out of the answer to a READ BINARY: EF IMSI is nine
-// bytes, the length 8 and the digits behind a parity nibble 9 or 1 (3GPP TS
-// 31.102 section 4.2.2), EF ICCID ten bytes (TS 51.011 section 10.1.1).
+// card takes an identity out of the answer to a READ BINARY.
 func (r *Record) card(b []byte) {
-	if len(b) < 3 || b[0] != insReadBinary || b[len(b)-2] != 0x90 || b[len(b)-1] != 0 {
+	if len(b) > 3 && b[0] == insReadBinary {
+		r.identity(b[1:])
+	}
+}
+
+// identity takes an identity out of what a card answers: EF IMSI is nine bytes,
+// the length 8 and the digits behind a parity nibble 9 or 1 (3GPP TS 31.102
+// section 4.2.2), EF ICCID ten bytes (TS 51.011 section 10.1.1), each before the
+// status word for success.
+func (r *Record) identity(b []byte) {
+	if len(b) < 3 || b[len(b)-2] != 0x90 || b[len(b)-1] != 0 {
 		return
 	}
 	var digits [20]byte
-	switch b = b[1 : len(b)-2]; {
+	switch b = b[:len(b)-2]; {
 	case len(b) == 9 && b[0] == 8 && b[1]&7 == 1:
 		d := nibbles(digits[:0], b[1:])
 		if len(d) > 1 && plausible(d[1:]) {

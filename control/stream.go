@@ -25,6 +25,7 @@ type Stream struct {
 	peer    *Stream // of the other direction
 	spoke   bool    // a piece was pushed
 	found   int     // reader + 1 once a message was found
+	reading int     // the reader at work
 	over    bool
 	states  []streamReader // by reader, made when needed
 	held    []byte
@@ -32,6 +33,8 @@ type Stream struct {
 	skip    int // bytes of a body still to be passed over
 	garbage int
 	waiting []Record // marks
+	inside  bool     // the next byte to be read is not the first of a segment
+	origin  Origin
 }
 
 // NewStream makes a Stream for one direction of a connection whose payload
@@ -46,9 +49,37 @@ func (s *Set) NewStream(peer *Stream) *Stream {
 	return st
 }
 
+// Origin says what is known of where the first piece of a stream stood in its
+// direction of the connection.
+type Origin uint8
+
+const (
+	OriginUnknown Origin = iota // the beginning of the connection was not seen
+	OriginStart                 // it was the first
+	OriginMiddle                // something had gone before
+)
+
+// Began says where the first piece stood. Where something had gone before that
+// looked like none of the protocols, anybody may be behind what follows: a page
+// makes a visitor's browser send what it likes behind a head of HTTP, and a
+// service that sends back what it is sent may cut it otherwise. Nothing on such
+// a connection is sound, and no mark is handed out.
+func (st *Stream) Began(o Origin) { st.origin = o }
+
+// doubtful says that one of the directions was not read from its beginning,
+// which was seen.
+func (st *Stream) doubtful() bool {
+	return st.origin == OriginMiddle || st.peer != nil && st.peer.origin == OriginMiddle
+}
+
+// whole says that all that either end has said so far was read.
+func (st *Stream) whole() bool {
+	return st.origin == OriginStart && (st.peer == nil || st.peer.origin == OriginStart)
+}
+
 // Over says that the stream is none of the protocols, or no longer; nothing
 // will come of pushing more.
-func (st *Stream) Over() bool { return st.over }
+func (st *Stream) Over() bool { return st.over && len(st.waiting) == 0 }
 
 // Close gives back what the stream holds. It must be called of each Stream that
 // is dropped.
@@ -87,6 +118,13 @@ func (st *Stream) Push(p *packet.Packet, emit func(*Record)) {
 		return
 	}
 	out := func(r *Record) {
+		if st.doubtful() {
+			if r.Sound = false; r.Kind == Mark {
+				st.set.stats.Doubtful++
+				return
+			}
+		}
+		r.Whole = st.set.readers[st.reading].brief && st.whole()
 		if r.Kind == Mark && (st.peer == nil || !st.peer.spoke) {
 			if len(st.waiting) < maxWaiting {
 				st.waiting = append(st.waiting, *r)
@@ -95,7 +133,7 @@ func (st *Stream) Push(p *packet.Packet, emit func(*Record)) {
 		}
 		st.set.emit(p, r, emit)
 	}
-	for len(data) > 0 && !st.over {
+	for st.inside = false; len(data) > 0 && !st.over; st.inside = true {
 		if st.skip > 0 {
 			n := min(st.skip, len(data))
 			st.skip -= n
@@ -192,10 +230,12 @@ func (st *Stream) step(b []byte, last bool, now int64, emit func(*Record)) (done
 		if r == nil || !r.begins(b) {
 			continue
 		}
+		st.reading = n
 		done, want, skip := r.step(b, st.found == 0 || st.garbage > 0, last, now, emit)
 		switch {
 		case done > 0:
 			st.found, st.garbage, st.skip = n+1, 0, skip
+			st.over = st.over || skip >= endOfStream
 			return done, 0
 		case want > len(b) && want <= maxHeld:
 			if wait == 0 || want < wait {
@@ -207,6 +247,7 @@ func (st *Stream) step(b []byte, last bool, now int64, emit func(*Record)) (done
 		return 0, wait
 	}
 	// Pass over what cannot begin a message, one byte at least.
+	st.inside = true
 	n := 1
 	for n < len(b) && !st.begins(b[n:]) {
 		n++
@@ -215,9 +256,10 @@ func (st *Stream) step(b []byte, last bool, now int64, emit func(*Record)) (done
 	return n, 0
 }
 
-// reader gives the state of reader n for this stream, nil if it reads none.
+// reader gives the state of reader n for this stream, nil if it reads none, or
+// none from here on.
 func (st *Stream) reader(n int) streamReader {
-	if st.set.readers[n].stream == nil {
+	if st.set.readers[n].stream == nil || st.set.readers[n].segment && st.inside {
 		return nil
 	}
 	if st.states == nil {
@@ -225,6 +267,9 @@ func (st *Stream) reader(n int) streamReader {
 	}
 	if st.states[n] == nil {
 		st.states[n] = st.set.readers[n].stream()
+		if p, ok := st.states[n].(pairedReader); ok && st.peer != nil && st.peer.states != nil && st.peer.states[n] != nil {
+			p.pair(st.peer.states[n])
+		}
 	}
 	return st.states[n]
 }
@@ -241,7 +286,8 @@ func (st *Stream) waste(n int) {
 // there or many.
 func (st *Stream) begins(b []byte) bool {
 	if st.found != 0 {
-		return st.reader(st.found - 1).begins(b)
+		r := st.reader(st.found - 1)
+		return r != nil && r.begins(b)
 	}
 	for i := range st.set.first[b[0]] {
 		if r := st.reader(int(st.set.first[b[0]][i].reader)); r != nil && r.begins(b) {

@@ -29,8 +29,9 @@ type Finding struct {
 	Score, Margin float64 // nats, now
 	PeakScore     float64 // highest in this epoch
 	PeakMargin    float64
-	Nearest       string // the nearest lookalike class
-	Declared      bool   // on the operator's register of declared gateways
+	AgainstHome   float64 // margin against a household, nats
+	Nearest       string  // the nearest lookalike class
+	Declared      bool    // on the operator's register of declared gateways
 	Device        Device
 	Controllers   []Controller
 	Cards         []Card
@@ -38,7 +39,8 @@ type Finding struct {
 	Signals       []Row
 	Unseen        []string // what was not visible, and what it would have decided
 	Links         Links
-	First, Last   int64 // ns since the Unix epoch
+	First, Last   int64            // ns since the Unix epoch
+	Subscriber    ident.Subscriber // who had the line then, zero unless a feed of sessions names one
 }
 
 // Device is what the box appears to be.

@@ -38,7 +38,7 @@ func (l *Lines) judgeIfDue(p *profile) {
 // (its bound is e^0): after three calls to new mobiles every gateway that ends
 // calls of others stands above it for a while, licensed ones as well.
 func (p *profile) enough() bool {
-	if p.firstControl() != 0 {
+	if p.firstControl() != 0 || p.traits != nil && p.traits.textsSeen >= watchCalls {
 		return true
 	}
 	return p.voice() && max(p.accepted, p.unsignalled) >= watchCalls
@@ -57,7 +57,8 @@ func (l *Lines) judge(p *profile, final bool) {
 	l.settleLegs(p, final)
 	l.keep(p)
 	for i := range l.signals {
-		s, at := &l.signals[i], l.place[i]
+		s := &l.signals[i]
+		at := l.model.signals[l.place[i]].first
 		if s.static != nil && p.evidence.Static[at] == 0 {
 			if c := s.static(p, l.now); c >= 0 {
 				p.evidence.Static[at] = int8(c + 1)
@@ -183,7 +184,7 @@ const serves = 8
 // subscriber: it grants registrations, serves many, or is farther from the tap
 // than its peer. With home prefixes nobody asks.
 func (l *Lines) farEnd(p *profile) bool {
-	if l.config.Homes.Known() || len(p.control) > 0 {
+	if l.config.Homes.Known() || p.firstControl() != 0 {
 		return false
 	}
 	if p.registrar {
@@ -240,8 +241,8 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 	f := Finding{
 		Line: p.line, Verdict: p.standing(), Proof: p.proof,
 		Score: p.score.S, Margin: p.score.M, Nearest: p.score.Nearest,
-		PeakScore: p.peakScore, PeakMargin: p.peakMargin,
-		First: p.first, Last: p.last,
+		PeakScore: p.peakScore, PeakMargin: p.peakMargin, AgainstHome: p.score.Against(l.model, "home"),
+		First: p.first, Last: p.last, Subscriber: p.subscriber(),
 		Device: Device{Vendor: p.vendor, Model: p.model, Channels: p.peakUp},
 		Calls: Calls{
 			Inbound: p.attemptsIn, Outbound: p.attemptsOut, Answered: p.answered, Verified: p.verified,

@@ -15,6 +15,8 @@ type Config struct {
 	Homes    *ident.Homes // tell which end of a call is the subscriber's; may be nil
 	MaxLines int          // lines with a profile, 200,000
 	Epoch    int64        // ns after which a line's counts are opened afresh, 28 days
+	Places   Places       // tells where controllers are; nil when no list was given
+	Tenancy  Tenancies    // since when lines are in the hands they are in; may be nil
 }
 
 // Lines is the table of all lines and what is known of them. It is fed by one
@@ -35,18 +37,21 @@ type Lines struct {
 	closing     bool
 	closed      []Finding // of past epochs, and of lines dropped for room
 	counters    Counters
+	tenants     tenants
 }
 
 // Counters of Lines.
 type Counters struct {
-	Lines        uint64 // profiles opened
-	EvictedYoung uint64 // profiles without evidence dropped for room
-	EvictedKept  uint64 // profiles with evidence dropped for room
-	CallsDropped uint64 // calls not counted: too many at once on one line
-	LegsDropped  uint64 // legs not kept for comparison: too many at once on one line
-	Unsupported  uint64 // calls that only one end vouches for
-	FarEnds      uint64 // addresses not judged: the network's side, as far as one can guess
-	FindingsLost uint64 // findings of lines dropped or of past epochs, beyond what is kept
+	Lines            uint64 // profiles opened
+	EvictedYoung     uint64 // profiles without evidence dropped for room
+	EvictedKept      uint64 // profiles with evidence dropped for room
+	CallsDropped     uint64 // calls not counted: too many at once on one line
+	LegsDropped      uint64 // legs not kept for comparison: too many at once on one line
+	Unsupported      uint64 // calls that only one end vouches for
+	FarEnds          uint64 // addresses not judged: the network's side, as far as one can guess
+	FindingsLost     uint64 // findings of lines dropped or of past epochs, beyond what is kept
+	Tenancies        uint64 // sessions with a tenant of their own, as a feed told
+	TenantsForgotten uint64 // of addresses, for room
 }
 
 // NewLines makes an empty table. It fails when code and catalogue do not name
@@ -58,7 +63,11 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 	if c.Epoch == 0 {
 		c.Epoch = 28 * 24 * 60 * minute
 	}
-	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile), tap: &tap{}}
+	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile),
+		tap: &tap{places: c.Places, tenancy: c.Tenancy}, tenants: tenants{limit: maxTenants}}
+	if l.tap.tenancy == nil {
+		l.tap.tenancy = l
+	}
 	for i, s := range l.signals {
 		at := m.index(s.id)
 		if at < 0 {
@@ -94,6 +103,9 @@ func (l *Lines) profile(line ident.Line, t int64) *profile {
 		l.list(p).remove(p)
 		l.list(p).push(p)
 	}
+	if l.tenants.table != nil {
+		l.handOver(p, t)
+	}
 	p.last = max(p.last, t)
 	return p
 }
@@ -117,7 +129,10 @@ func (l *Lines) reopen(p *profile, t int64) {
 	}
 	*p = profile{line: p.line, tap: l.tap, first: t, epoch: t, last: p.last, prev: p.prev, next: p.next, kept: p.kept,
 		open: p.open, up: p.up, peakUp: p.up, unbound: p.unbound, accounts: p.accounts, own: p.own, registrar: p.registrar, hops: p.hops,
-		control: p.control, userAgent: p.userAgent, vendorKind: p.vendorKind, vendor: p.vendor, model: p.model}
+		control: p.control, tenant: p.tenant, afterTenant: p.afterTenant, tenantSince: p.tenantSince, userAgent: p.userAgent, vendorKind: p.vendorKind, vendor: p.vendor, model: p.model}
+	if p.kept {
+		l.keep(p) // calls that began before go on
+	}
 }
 
 // close keeps the finding of a line whose profile goes, if it says anything.
@@ -152,6 +167,7 @@ func (l *Lines) keep(p *profile) {
 	}
 	if p.evidence == nil {
 		p.evidence = l.model.NewEvidence()
+		p.traits = &traits{}
 	}
 }
 
@@ -234,12 +250,16 @@ func callKey(id uint64, inbound bool) uint64 {
 
 // Call follows a call of the line. inbound is set when the line is the callee.
 // A call of which only the middle was seen is left out: who called is not known,
-// and a stranger can open any number of them.
+// and a stranger can open any number of them. A call that takes over another
+// (RFC 3891) is that one, which was counted.
 func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEvent) {
-	if c.Midway {
+	if c.Midway || c.Replaces != 0 {
 		return
 	}
 	p := l.evident(line, max(c.Last, c.Invite))
+	if c.Invite < p.tenantSince {
+		return // it began in other hands
+	}
 	key := callKey(c.ID, inbound)
 	o := p.open[key]
 	if o == nil {
@@ -283,8 +303,11 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 	o.counted = true
 	l.keep(p)
-	f := &callFact{Call: c, inbound: o.inbound, others: p.up}
 	accepted := c.Answer != 0 || c.Ringing != 0 || c.Progress != 0
+	f := &callFact{Call: c, inbound: o.inbound, others: p.up, callee: none}
+	if o.inbound && accepted {
+		f.callee = p.callee(c)
+	}
 	for i := range l.signals {
 		s := &l.signals[i]
 		if s.counted != nil {
@@ -295,6 +318,7 @@ func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 		}
 	}
 	o.accepted = accepted
+	p.traits.called(p, c, o.inbound)
 	if o.inbound {
 		if c.CalleeKey != 0 {
 			p.dialled.add(c.CalleeKey, maxCalled)
@@ -308,6 +332,7 @@ func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 		p.answered++
 		o.up = true
 		o.answer = c.Answer
+		p.traits.busy(c.Invite, p.up == 0)
 		p.up++
 		p.peakUp = max(p.peakUp, p.up)
 	}
@@ -342,7 +367,9 @@ func (l *Lines) ended(p *profile, o *openCall, c *sip.Call) {
 	g := leg{span: span{o.answer, c.End}, call: c.ID, at: c.Last, until: l.now, marks: o.marks, voice: o.voice,
 		inbound: o.inbound, answered: o.up, accepted: o.accepted, verified: c.Verified}
 	if o.up {
-		p.up--
+		if p.up--; p.up == 0 {
+			p.traits.idle = c.Last
+		}
 		if !o.inbound {
 			l.onward(p, g.span)
 		}
@@ -395,6 +422,7 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 	switch {
 	case r.Removed:
 		if a != nil {
+			p.traits.leaves(r.AccountKey, r.Last)
 			delete(p.accounts, r.AccountKey)
 			if p.own[a.userKey]--; p.own[a.userKey] <= 0 {
 				delete(p.own, a.userKey)
@@ -412,11 +440,13 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 		a = &account{key: r.AccountKey, userKey: r.UserKey, account: r.Account, first: r.Last}
 		p.accounts[r.AccountKey] = a
 		p.own[r.UserKey]++
+		p.returned(a, r.Last)
 	case r.Interval > 0:
 		if len(p.refreshes) < maxRefreshes {
 			p.refreshes = append(p.refreshes, r.Interval)
 		}
 	}
+	p.refreshed(a, r.Last)
 	a.last = r.Last
 	a.socket = r.ContactKey<<16 ^ uint64(r.Client.Port)
 	p.saw(r.Registrar.Addr, roleRegistrar)
@@ -442,7 +472,7 @@ func (l *Lines) Registrar(line ident.Line, t int64) { l.profile(line, t).registr
 // Voice notes a confirmed stream that the line sends in one of its calls: what
 // it is worth depends on the call.
 func (l *Lines) Voice(line ident.Line, s *rtp.Stream) {
-	if p := l.table[line]; p != nil {
+	if p := l.table[line]; p != nil && s.Start >= p.tenantSince {
 		p.voiced(s)
 	}
 }
@@ -452,9 +482,15 @@ func (l *Lines) Voice(line ident.Line, s *rtp.Stream) {
 // the line sends it, ended when it is over.
 func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	p := l.evident(line, s.End)
+	if s.Start < p.tenantSince {
+		return // it began in other hands
+	}
 	if !up {
 		if !ended {
 			p.mediaDown++
+		} else if p.kept {
+			l.keep(p)
+			p.traits.spoken(s)
 		}
 		return
 	}
@@ -486,6 +522,7 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 // silent takes a stream of the line that is over.
 func (l *Lines) silent(p *profile, s *rtp.Stream) {
 	delete(p.unbound, s.ID)
+	p.traits.spoken(s)
 	p.talk += s.End - s.Start
 	if s.Call == 0 {
 		l.onward(p, span{s.Start, s.End})
@@ -539,7 +576,7 @@ func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 			p.control = slices.Delete(p.control, weakest, weakest+1)
 		}
 	}
-	if !p.tap.counts(e) {
+	if !p.tap.counts(e) && !p.tap.marks(e) {
 		return
 	}
 	l.keep(p)
@@ -553,6 +590,12 @@ func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 		p.saw(e.Peer, roleSIMBank)
 	default:
 		p.saw(e.Peer, roleManagement)
+	}
+	if p.traits.carded == 0 && e.Seen.Channels > 0 && e.Seen.IMSIs > 0 {
+		p.traits.carded = t
+	}
+	if p.traits.rotation == 0 && e.Changes > 0 {
+		p.traits.rotation = t
 	}
 	p.activate(t)
 	p.dirty = true

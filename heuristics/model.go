@@ -18,13 +18,16 @@ type Model struct {
 	classes  []scored // honest classes; the last is catalogue.Unknown
 	c        float64  // the price of contamination, VERDICT section 4
 	cells    int      // urn cells of all signals together
+	statics  int
+	sighted  int
+	profiles int // of all classes and boxes together
 }
 
 // compiled is one signal of the catalogue with its place in Evidence.
 type compiled struct {
 	*catalogue.Signal
 	family int
-	first  int // first urn cell
+	first  int // its place in Evidence: first urn cell, static value or sighting
 	// rows[class][profile], boxes first, then the modelled classes.
 	rows [][][]component
 }
@@ -32,8 +35,8 @@ type compiled struct {
 // component is one mixed-in table of a class's profile.
 type component struct {
 	logW  float64
-	alpha []float64 // urn: concentration times probability
-	sum   float64   // of alpha
+	alpha []rising  // urn: concentration times probability
+	sum   rising    // of alpha
 	logP  []float64 // static
 	a     float64   // sighting
 	tau   float64   // sighting, seconds
@@ -44,6 +47,8 @@ type scored struct {
 	logW     float64
 	profiles []float64 // log weights
 	eps      []float64 // per family
+	taken    []float64 // log of eps
+	left     []float64 // log of 1-eps
 }
 
 // Evidence is what a line's signals have counted: nothing but counts, so that
@@ -51,8 +56,8 @@ type scored struct {
 // nothing was seen.
 type Evidence struct {
 	Urns     []uint32 // cells of all urns, in the order of Model
-	Static   []int8   // per signal: category + 1, 0 while unread
-	Exposure []int64  // per sighting signal: ns looked at, up to the first sighting
+	Static   []int8   // per static signal: category + 1, 0 while unread
+	Exposure []int64  // per sighting: ns looked at, up to the first one
 	Sighted  []bool
 }
 
@@ -66,9 +71,17 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 			f = len(m.families)
 			m.families = append(m.families, s.Family)
 		}
-		cs := compiled{Signal: s, family: f, first: m.cells}
-		if s.Kind == catalogue.Urn {
+		cs := compiled{Signal: s, family: f}
+		switch s.Kind {
+		case catalogue.Urn:
+			cs.first = m.cells
 			m.cells += len(s.Categories)
+		case catalogue.Static:
+			cs.first = m.statics
+			m.statics++
+		default:
+			cs.first = m.sighted
+			m.sighted++
 		}
 		for _, k := range slices.Concat(cat.Boxes, cat.Classes) {
 			var byProfile [][]component
@@ -88,6 +101,7 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 		if len(b.Profiles) != 1 {
 			return nil, fmt.Errorf("catalogue: box type %s has profiles; mix rows instead", b.Name)
 		}
+		m.profiles++
 		m.boxes = append(m.boxes, scored{name: b.Name, logW: math.Log(b.Weight)})
 	}
 	for _, k := range cat.Classes {
@@ -99,9 +113,12 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 		for _, f := range m.families {
 			e := cat.Epsilon.Of(k.Name, f)
 			s.eps = append(s.eps, e)
+			s.taken = append(s.taken, math.Log(e))
+			s.left = append(s.left, math.Log1p(-e))
 			c -= math.Log1p(-e)
 		}
 		m.c = max(m.c, c)
+		m.profiles += len(k.Profiles)
 		m.classes = append(m.classes, s)
 	}
 	return m, nil
@@ -111,14 +128,16 @@ func compile(s *catalogue.Signal, rows []catalogue.Row) []component {
 	var out []component
 	for _, r := range rows {
 		c := component{logW: math.Log(r.W), a: r.A, tau: r.Tau}
+		sum := 0.0
 		for _, p := range r.P {
 			if s.Kind == catalogue.Urn {
-				c.alpha = append(c.alpha, p*r.N)
-				c.sum += p * r.N
+				c.alpha = append(c.alpha, newRising(p*r.N))
+				sum += p * r.N
 			} else {
 				c.logP = append(c.logP, math.Log(p))
 			}
 		}
+		c.sum = newRising(sum)
 		out = append(out, c)
 	}
 	return out
@@ -132,8 +151,7 @@ func (m *Model) Catalogue() *catalogue.Catalogue { return m.cat }
 
 // NewEvidence makes empty evidence of the model's shape.
 func (m *Model) NewEvidence() *Evidence {
-	n := len(m.signals)
-	return &Evidence{Urns: make([]uint32, m.cells), Static: make([]int8, n), Exposure: make([]int64, n), Sighted: make([]bool, n)}
+	return &Evidence{Urns: make([]uint32, m.cells), Static: make([]int8, m.statics), Exposure: make([]int64, m.sighted), Sighted: make([]bool, m.sighted)}
 }
 
 // index finds a signal by its id, or -1.
@@ -177,9 +195,9 @@ func (m *Model) visible(e *Evidence, i int) bool {
 		}
 		return false
 	case catalogue.Static:
-		return e.Static[i] > 0
+		return e.Static[s.first] > 0
 	default:
-		return e.Exposure[i] > 0 || e.Sighted[i]
+		return e.Exposure[s.first] > 0 || e.Sighted[s.first]
 	}
 }
 
@@ -195,15 +213,15 @@ func (m *Model) logLikelihood(e *Evidence, i int, rows []component) float64 {
 			n := uint32(0)
 			for j, k := range m.counts(e, i) {
 				if k > 0 {
-					l += risingLog(c.alpha[j], k)
+					l += c.alpha[j].log(k)
 					n += k
 				}
 			}
-			l -= risingLog(c.sum, n)
+			l -= c.sum.log(n)
 		case catalogue.Static:
-			l += c.logP[e.Static[i]-1]
+			l += c.logP[e.Static[s.first]-1]
 		default:
-			l += c.sighting(e.Exposure[i], e.Sighted[i])
+			l += c.sighting(e.Exposure[s.first], e.Sighted[s.first])
 		}
 		total = logAdd(total, l)
 	}
@@ -226,18 +244,26 @@ func (c *component) sighting(exposure int64, seen bool) float64 {
 	return none + math.Log(-math.Expm1(later-none))
 }
 
-// risingLog is ln of alpha (alpha+1) ... (alpha+n-1), the Pólya urn's product.
-func risingLog(alpha float64, n uint32) float64 {
+// rising is the start of a rising factorial, the Pólya urn's product, with its
+// log gamma, which every score would ask for again.
+type rising struct{ from, gamma float64 }
+
+func newRising(from float64) rising {
+	g, _ := math.Lgamma(from)
+	return rising{from, g}
+}
+
+// log is ln of from (from+1) ... (from+n-1).
+func (r rising) log(n uint32) float64 {
 	if n <= 4 {
 		p := 1.0
 		for i := range n {
-			p *= alpha + float64(i)
+			p *= r.from + float64(i)
 		}
 		return math.Log(p)
 	}
-	a, _ := math.Lgamma(alpha + float64(n))
-	b, _ := math.Lgamma(alpha)
-	return a - b
+	a, _ := math.Lgamma(r.from + float64(n))
+	return a - r.gamma
 }
 
 func logAdd(a, b float64) float64 {
@@ -281,12 +307,13 @@ func (m *Model) score(e *Evidence, skip without) Score {
 	nb, nk := len(m.boxes), len(m.classes)
 	// logp[class][profile][family]; boxes have one profile.
 	logp := make([][][maxFamilies]float64, nb+nk)
+	room := make([][maxFamilies]float64, m.profiles)
 	for k := range logp {
 		n := 1
 		if k >= nb {
 			n = len(m.classes[k-nb].profiles)
 		}
-		logp[k] = make([][maxFamilies]float64, n)
+		logp[k], room = room[:n:n], room[n:]
 	}
 	var seen [maxFamilies]bool
 	for i := range m.signals {
@@ -320,11 +347,12 @@ func (m *Model) score(e *Evidence, skip without) Score {
 	}
 	population := math.Inf(-1)
 	q := [maxFamilies]float64{}
+	own, pooled := math.Log(0.95), math.Log(0.05)
 	for b := range m.boxes {
 		qb := 0.0
 		for f := range m.families {
 			if seen[f] {
-				q[f] = logAdd(math.Log(0.95)+logp[b][0][f], math.Log(0.05)+pool[f])
+				q[f] = logAdd(own+logp[b][0][f], pooled+pool[f])
 				qb += q[f]
 			}
 		}
@@ -336,7 +364,7 @@ func (m *Model) score(e *Evidence, skip without) Score {
 				l := w
 				for f := range m.families {
 					if seen[f] {
-						l += logAdd(math.Log1p(-cl.eps[f])+logp[nb+k][z][f], math.Log(cl.eps[f])+q[f])
+						l += logAdd(cl.left[f]+logp[nb+k][z][f], cl.taken[f]+q[f])
 					}
 				}
 				p = logAdd(p, l)

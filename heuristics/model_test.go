@@ -37,9 +37,10 @@ func evidence(t testing.TB, m *Model, counts map[string][]int) *Evidence {
 				m.counts(e, i)[c] = uint32(k)
 			}
 		case catalogue.Static:
-			e.Static[i] = int8(n[0] + 1)
+			e.Static[m.signals[i].first] = int8(n[0] + 1)
 		default:
-			e.Exposure[i], e.Sighted[i] = int64(n[0])*1e9, n[1] == 1
+			at := m.signals[i].first
+			e.Exposure[at], e.Sighted[at] = int64(n[0])*1e9, n[1] == 1
 		}
 	}
 	return e
@@ -143,9 +144,9 @@ func TestFamiliesAreCapped(t *testing.T) {
 					m.counts(e, i)[j] = r.Uint32N(1 + 1<<r.UintN(14))
 				}
 			case catalogue.Static:
-				e.Static[i] = int8(r.IntN(len(s.Categories)) + 1)
+				e.Static[s.first] = int8(r.IntN(len(s.Categories)) + 1)
 			default:
-				e.Exposure[i], e.Sighted[i] = r.Int64N(1e14), r.IntN(2) == 0
+				e.Exposure[s.first], e.Sighted[s.first] = r.Int64N(1e14), r.IntN(2) == 0
 			}
 		}
 		full := m.Score(e)
@@ -217,21 +218,22 @@ func (m *Model) draw(r *rand.Rand, e *Evidence, i int, rows []component, calls i
 	case catalogue.Urn:
 		n := m.counts(e, i)
 		for k := range calls {
-			u := r.Float64() * (c.sum + float64(k))
+			u := r.Float64() * (c.sum.from + float64(k))
 			j := 0
 			for ; j < len(n)-1; j++ {
-				if u -= c.alpha[j] + float64(n[j]); u < 0 {
+				if u -= c.alpha[j].from + float64(n[j]); u < 0 {
 					break
 				}
 			}
 			n[j]++
 		}
 	case catalogue.Static:
-		e.Static[i] = int8(pick(r, c.logP) + 1)
+		e.Static[m.signals[i].first] = int8(pick(r, c.logP) + 1)
 	default:
-		e.Exposure[i] = 1800 * second
+		at := m.signals[i].first
+		e.Exposure[at] = 1800 * second
 		// A sighting in this bin happens with the difference of two powers.
-		e.Sighted[i] = r.Float64() < math.Exp(c.sighting(e.Exposure[i], true))
+		e.Sighted[at] = r.Float64() < math.Exp(c.sighting(e.Exposure[at], true))
 	}
 }
 
@@ -242,6 +244,27 @@ func BenchmarkScore(b *testing.B) {
 		"concurrency": {2, 3, 6, 14, 20, 15}, "channels-full": {60, 0, 3}, "clocks": {0}, "one-leg": {58, 0}, "control-record": {1800, 0},
 	})
 	b.ReportAllocs()
+	for b.Loop() {
+		m.Score(e)
+	}
+}
+
+// BenchmarkScoreOfEverything is a score in which every signal has something to
+// say.
+func BenchmarkScoreOfEverything(b *testing.B) {
+	m := testModel(b)
+	e := m.NewEvidence()
+	for i := range e.Urns {
+		e.Urns[i] = uint32(i % 30)
+	}
+	for i := range e.Static {
+		e.Static[i] = 1
+	}
+	for i := range e.Exposure {
+		e.Exposure[i] = 1800 * second
+	}
+	b.ReportAllocs()
+	b.ReportMetric(float64(len(m.signals)), "signals")
 	for b.Loop() {
 		m.Score(e)
 	}

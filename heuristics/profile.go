@@ -9,14 +9,18 @@ import (
 // profile is what is known of one line: facts that signals read, and the
 // counts that they keep in Evidence. Everything in it is bounded.
 type profile struct {
-	line       ident.Line
-	tap        *tap
-	epoch      int64 // ns, when the counts were opened
-	first      int64
-	last       int64
-	evidence   *Evidence
-	prev, next *profile // in the table's order of interest
-	kept       bool     // has evidence of its own, see Lines.evict
+	line        ident.Line
+	tap         *tap
+	epoch       int64   // ns, when the counts were opened
+	tenant      *tenant // as a feed of sessions tells, nil when it does not
+	afterTenant bool    // its session has ended
+	tenantSince int64   // what began earlier was somebody else's
+	first       int64
+	last        int64
+	evidence    *Evidence
+	traits      *traits  // there when evidence is
+	prev, next  *profile // in the table's order of interest
+	kept        bool     // has evidence of its own, see Lines.evict
 
 	// What of the line's traffic was visible.
 	sipUp, sipDown     uint64 // packets sent by, sent to the line
@@ -83,7 +87,10 @@ type profile struct {
 
 // tap is what all lines share: what the tap has shown of itself.
 type tap struct {
-	twoWay bool // both directions of some conversation
+	twoWay  bool      // both directions of some conversation
+	web     int64     // when ordinary traffic of anybody was first seen
+	places  Places    // may be nil
+	tenancy Tenancies // may be nil
 }
 
 // openCall is a call of the line that is not over.
@@ -97,7 +104,7 @@ type openCall struct {
 	early    bool // before it answered
 	answer   int64
 	marks    []mark
-	room     [12]mark
+	room     [20]mark
 }
 
 // mark is one event that a call counts: place in the model and category.
@@ -108,6 +115,8 @@ type account struct {
 	account      ident.Account
 	socket       uint64
 	first, last  int64
+	usual        int64 // least time between refreshes
+	steady       int64 // since when it was never away
 }
 
 type peer struct {

@@ -24,31 +24,8 @@ const (
 // fan-out.
 func inboundFanout() signal {
 	return signal{
-		id: "inbound-fanout",
-		counted: func(p *profile, c *callFact) int {
-			// Without the request its URI is unknown, and To may name a number
-			// of which the line's own account is the end.
-			if !c.inbound || c.CalleeKey == 0 || c.Seen&sip.SeenRequest == 0 || c.Answer == 0 && c.Ringing == 0 && c.Progress == 0 {
-				return none
-			}
-			if p.own[c.CalleeKey] > 0 {
-				return fanOwn
-			}
-			if !p.called.add(c.CalleeKey, maxCalled) {
-				return fanRepeat
-			}
-			switch c.CalleeClass {
-			case ident.NumberMobile:
-				return fanMobile
-			case ident.NumberLandline:
-				return fanLandline
-			case ident.NumberShort, ident.NumberEmergency:
-				return fanShort
-			case ident.NumberForeign:
-				return fanForeign
-			}
-			return fanOther
-		},
+		id:      "inbound-fanout",
+		counted: func(_ *profile, c *callFact) int { return c.callee },
 		detail: func(_ *profile, n []uint32) string {
 			t := sum(n)
 			var parts []string
@@ -66,4 +43,31 @@ func inboundFanout() signal {
 			return needCalls("whether the line ends strangers' calls")(p)
 		},
 	}
+}
+
+// callee gives the category of an accepted inbound call, and remembers whom it
+// was for.
+func (p *profile) callee(c *sip.Call) int {
+	// Without the request its URI is unknown, and To may name a number of which
+	// the line's own account is the end.
+	if c.CalleeKey == 0 || c.Seen&sip.SeenRequest == 0 {
+		return none
+	}
+	if p.own[c.CalleeKey] > 0 {
+		return fanOwn
+	}
+	if !p.called.add(c.CalleeKey, maxCalled) {
+		return fanRepeat
+	}
+	switch c.CalleeClass {
+	case ident.NumberMobile:
+		return fanMobile
+	case ident.NumberLandline:
+		return fanLandline
+	case ident.NumberShort, ident.NumberEmergency:
+		return fanShort
+	case ident.NumberForeign:
+		return fanForeign
+	}
+	return fanOther
 }

@@ -67,6 +67,7 @@ func (l *Lines) settle(p *profile, g *leg) {
 		p.accepted++
 	}
 	p.lastCounted = max(p.lastCounted, g.at)
+	p.traits.hours[uint64(g.at)/uint64(60*minute)%24]++
 	if g.verified {
 		p.verified++
 	}

@@ -41,6 +41,9 @@ func vendorOf(v *catalogue.Vendors, agent string) (kind int, m catalogue.Maker) 
 	return 1, m
 }
 
+// MaskSerials is how header values are shown without an authority.
+func MaskSerials(s string) string { return maskSerials(s) }
+
 // maskSerials hides what in a header value may be a serial number, a MAC or a
 // telephone number: runs of six digits or more, hexadecimal ones included.
 func maskSerials(s string) string {

@@ -41,23 +41,44 @@ type callFact struct {
 	inbound bool
 	others  int  // other calls of the line that were up
 	early   bool // the line sent media before it answered
+	callee  int  // category of inbound-fanout when counted, none for other calls
 }
 
 // signals lists every signal.
 func signals() []signal {
 	return []signal{
 		accountsSignal(),
+		callGaps(),
+		calleeOperators(),
+		calleeReciprocity(),
+		cameraMessages(),
+		cardRotation(),
+		channelOutages(),
 		channelsFull(),
 		clocksSignal(),
 		concurrencySignal(),
+		controlMarks(),
 		controlRecord(),
+		controllerPlace(),
+		darkHousehold(),
+		holdOrTransfer(),
 		hiddenFanout(),
 		hiddenSIP(),
 		inboundFanout(),
 		inboundShare(),
+		internalCalls(),
+		lineAge(),
+		mediaPeers(),
+		messageFanout(),
+		numberBlock(),
 		oneLeg(),
+		outboundCallers(),
 		postDialDelay(),
 		reregisterClock(),
+		roundTheClock(),
+		sipStack(),
+		softswitchPeer(),
+		subscriptions(),
 		vendorString(),
 	}
 }

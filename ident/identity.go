@@ -21,6 +21,9 @@ type (
 	Number struct{ s string }
 	// Account is the user part of a SIP address of record, with its host.
 	Account struct{ s string }
+	// Subscriber names who holds an access line, as a feed of sessions does: a
+	// user name, a contract.
+	Subscriber struct{ s string }
 	// CNAME is the canonical name of an RTP source (RFC 3550 section 6.5.1).
 	CNAME struct{ s string }
 )
@@ -62,6 +65,9 @@ func NewNumber(b []byte) Number { return Number{string(b)} }
 // NewAccount keeps b.
 func NewAccount(b []byte) Account { return Account{string(b)} }
 
+// NewSubscriber keeps b.
+func NewSubscriber(b []byte) Subscriber { return Subscriber{string(b)} }
+
 // NewCNAME keeps b.
 func NewCNAME(b []byte) CNAME { return CNAME{string(b)} }
 
@@ -97,12 +103,42 @@ func digits(b []byte) bool {
 // 19 or 20 digits carries one.
 func (i ICCID) Checked() bool { return len(i.s) >= 19 && Luhn([]byte(i.s)) }
 
-func (i IMSI) IsZero() bool    { return i.s == "" }
-func (i IMEI) IsZero() bool    { return i.s == "" }
-func (i ICCID) IsZero() bool   { return i.s == "" }
-func (n Number) IsZero() bool  { return n.s == "" }
-func (a Account) IsZero() bool { return a.s == "" }
-func (c CNAME) IsZero() bool   { return c.s == "" }
+// Block is a hash of the number without its last two digits: the same for the
+// numbers that one subscriber is given in a row. ok is false for what is no
+// number of seven digits or more. It is for tables in memory, never for output.
+func (n Number) Block() (key uint64, ok bool) {
+	d := n.s
+	if len(d) > 0 && d[0] == '+' {
+		d = d[1:]
+	}
+	if len(d) < 7 {
+		return 0, false
+	}
+	for i := range len(d) {
+		if d[i] < '0' || d[i] > '9' {
+			return 0, false
+		}
+	}
+	return Hash(blockSeed, []byte(d[:len(d)-2])), true
+}
+
+// Hash is a keyed hash of the number as it is, for tables in memory.
+func (n Number) Hash(seed uint64) uint64 {
+	if n.s == "" {
+		return 0
+	}
+	return max(1, Hash(seed, []byte(n.s)))
+}
+
+const blockSeed = 0x2545f4914f6cdd1d
+
+func (i IMSI) IsZero() bool       { return i.s == "" }
+func (i IMEI) IsZero() bool       { return i.s == "" }
+func (i ICCID) IsZero() bool      { return i.s == "" }
+func (n Number) IsZero() bool     { return n.s == "" }
+func (a Account) IsZero() bool    { return a.s == "" }
+func (s Subscriber) IsZero() bool { return s.s == "" }
+func (c CNAME) IsZero() bool      { return c.s == "" }
 
 // Issuer is the part of the identity that names an organisation or model and
 // no person: MCC and MNC of an IMSI (two-digit MNC, which over-shortens North
@@ -121,27 +157,30 @@ func head(s string, n int) string {
 
 const masked = "~"
 
-func (i IMSI) String() string    { return i.Issuer() + masked }
-func (i IMEI) String() string    { return i.Issuer() + masked }
-func (i ICCID) String() string   { return i.Issuer() + masked }
-func (n Number) String() string  { return "number" + masked }
-func (a Account) String() string { return "account" + masked }
-func (c CNAME) String() string   { return "cname" + masked }
+func (i IMSI) String() string       { return i.Issuer() + masked }
+func (i IMEI) String() string       { return i.Issuer() + masked }
+func (i ICCID) String() string      { return i.Issuer() + masked }
+func (n Number) String() string     { return "number" + masked }
+func (a Account) String() string    { return "account" + masked }
+func (c CNAME) String() string      { return "cname" + masked }
+func (s Subscriber) String() string { return "subscriber" + masked }
 
 // Format keeps every verb, %#v and %x included, from printing clear text.
-func (i IMSI) Format(f fmt.State, _ rune)    { io.WriteString(f, i.String()) }
-func (i IMEI) Format(f fmt.State, _ rune)    { io.WriteString(f, i.String()) }
-func (i ICCID) Format(f fmt.State, _ rune)   { io.WriteString(f, i.String()) }
-func (n Number) Format(f fmt.State, _ rune)  { io.WriteString(f, n.String()) }
-func (a Account) Format(f fmt.State, _ rune) { io.WriteString(f, a.String()) }
-func (c CNAME) Format(f fmt.State, _ rune)   { io.WriteString(f, c.String()) }
+func (i IMSI) Format(f fmt.State, _ rune)       { io.WriteString(f, i.String()) }
+func (i IMEI) Format(f fmt.State, _ rune)       { io.WriteString(f, i.String()) }
+func (i ICCID) Format(f fmt.State, _ rune)      { io.WriteString(f, i.String()) }
+func (n Number) Format(f fmt.State, _ rune)     { io.WriteString(f, n.String()) }
+func (a Account) Format(f fmt.State, _ rune)    { io.WriteString(f, a.String()) }
+func (c CNAME) Format(f fmt.State, _ rune)      { io.WriteString(f, c.String()) }
+func (s Subscriber) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
-func (i IMSI) MarshalText() ([]byte, error)    { return []byte(i.String()), nil }
-func (i IMEI) MarshalText() ([]byte, error)    { return []byte(i.String()), nil }
-func (i ICCID) MarshalText() ([]byte, error)   { return []byte(i.String()), nil }
-func (n Number) MarshalText() ([]byte, error)  { return []byte(n.String()), nil }
-func (a Account) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
-func (c CNAME) MarshalText() ([]byte, error)   { return []byte(c.String()), nil }
+func (i IMSI) MarshalText() ([]byte, error)       { return []byte(i.String()), nil }
+func (i IMEI) MarshalText() ([]byte, error)       { return []byte(i.String()), nil }
+func (i ICCID) MarshalText() ([]byte, error)      { return []byte(i.String()), nil }
+func (n Number) MarshalText() ([]byte, error)     { return []byte(n.String()), nil }
+func (a Account) MarshalText() ([]byte, error)    { return []byte(a.String()), nil }
+func (c CNAME) MarshalText() ([]byte, error)      { return []byte(c.String()), nil }
+func (s Subscriber) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // A Pseudonymizer writes identities. Without an authority it writes the issuer
 // prefix, "~" and 16 hex digits of HMAC-SHA-256, so that the same card reads
@@ -170,6 +209,7 @@ func (p *Pseudonymizer) ICCID(i ICCID) string { return p.write("iccid", i.Issuer
 // plan ("cn-mobile"); class may be empty.
 func (p *Pseudonymizer) Number(class string, n Number) string { return p.write("number", class, n.s) }
 func (p *Pseudonymizer) Account(a Account) string             { return p.write("account", "", a.s) }
+func (p *Pseudonymizer) Subscriber(s Subscriber) string       { return p.write("subscriber", "", s.s) }
 func (p *Pseudonymizer) CNAME(c CNAME) string                 { return p.write("cname", "", c.s) }
 
 // Text writes any other identifying text, such as a Contact host on a private

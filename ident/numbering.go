@@ -2,7 +2,7 @@ package ident
 
 import (
 	"bytes"
-	"fmt"
+	"strings"
 )
 
 // NumberClass is what kind of subscriber a called number belongs to, as far as
@@ -35,6 +35,13 @@ type Plan struct {
 	rules         [10][]numberRule // by first digit
 	area          []numberRule     // area codes with the trunk digit; min and max are of the code
 	foreign       []numberRule     // numbers that only look like a prefix and a mobile number
+
+	region   string            // two letters, empty when the plan knows no country
+	codes    *codeTree         // of all countries
+	blocks   [10][]mobileBlock // of mobile numbers, by their second digit
+	areas    areaTable         // with the trunk digit
+	carriers []string          // dialled before a number to choose who carries the call
+	world    *world            // set in a plan made from the table of all regions
 }
 
 // numberRule gives a class to the digit strings of min to max digits that begin
@@ -54,17 +61,23 @@ func byDigit(rules []numberRule) (by [10][]numberRule) {
 	return by
 }
 
-// ParsePlan gives the plan called name: "cn" for China, "generic" for no
-// country in particular, which tells extensions and emergency calls from other
-// numbers and nothing more. The empty name is "cn". Any other is an error.
+// ParsePlan gives the plan called name: two letters of ISO 3166-1 for a country
+// ("cn" or "CN" for China), "generic" for no country in particular, which tells
+// extensions and emergency calls from other numbers and nothing more. The empty
+// name is "cn". Any other is an error.
 func ParsePlan(name string) (*Plan, error) {
-	switch name {
+	switch strings.ToLower(name) {
 	case "", "cn":
 		return chinaPlan(), nil
 	case "generic":
 		return genericPlan(), nil
 	}
-	return nil, fmt.Errorf("numbering plan %q: want cn or generic", name)
+	if len(name) == 2 {
+		if p := worldPlan(name); p != nil {
+			return p, nil
+		}
+	}
+	return nil, unknownPlan(name)
 }
 
 // Name is the name the plan was parsed by.
@@ -74,6 +87,7 @@ func genericPlan() *Plan {
 	return &Plan{
 		name:          "generic",
 		international: []string{"00", "011"},
+		codes:         countryCodes(),
 		rules: byDigit([]numberRule{
 			// ITU-T E.161.1 names 112 and 911; 999 is the oldest of them.
 			{"112", 3, 3, NumberEmergency}, {"911", 3, 3, NumberEmergency}, {"999", 3, 3, NumberEmergency},
@@ -92,7 +106,9 @@ const maxDigits = 32
 // the number in one form whatever way it was dialled, so that the same
 // subscriber reached through different prefixes is one: national numbers as
 // dialled inside the country (landlines with their trunk digit where the area
-// is known), others as "+" and the country code. Visual separators, parameters,
+// is known), others as "+" and the country code. Plans from the table of all
+// regions give national numbers with "+" and the country code too, and take off
+// technical prefixes only where "#" or "*" ends them. Visual separators, parameters,
 // escapes, a password, country and technical prefixes are taken off. Where
 // another country's number would read the same, the prefix stays and the class
 // is unknown or foreign: a number is never made mobile by guessing.
@@ -114,6 +130,10 @@ func (p *Plan) Classify(user, buf []byte) (number []byte, class NumberClass) {
 		return user, NumberUnknown
 	case len(b) == 1:
 		return nil, NumberUnknown
+	}
+	if p.world != nil {
+		number, _, class = p.world.dialled(b, plus)
+		return number, class
 	}
 	return p.dialled(b, plus)
 }
@@ -235,6 +255,17 @@ func (p *Plan) dialled(b []byte, plus bool) ([]byte, NumberClass) {
 		if s := p.suffix(d); s != nil {
 			return s, NumberMobile
 		}
+		for _, c := range p.carriers {
+			// Behind it a number is dialled as without; no second one follows.
+			if n := len(c); len(d) >= n+7 && bytes.HasPrefix(d, []byte(c)) && !bytes.HasPrefix(d[n:], []byte(c)) {
+				was := b[n]
+				b[n] = '+'
+				if number, class := p.dialled(b[n:], false); class != NumberUnknown && class != NumberInternal {
+					return number, class
+				}
+				b[n] = was
+			}
+		}
 	}
 	if len(d) >= 2 && len(d) <= 5 {
 		return d, NumberInternal
@@ -328,10 +359,22 @@ func (p *Plan) match(d []byte) NumberClass {
 	}
 	for _, r := range p.rules[d[0]-'0'] {
 		if r.fits(d) {
+			if r.class == NumberLandline && d[0] == p.trunk && !p.inArea(d) {
+				return NumberUnknown
+			}
 			return r.class
 		}
 	}
 	return NumberUnknown
+}
+
+// inArea says whether d begins with an area code that exists. Seven digits and
+// eight are taken in all areas of four: they go from seven to eight over the
+// years, and neither a table that lags nor a caller's old address book shall
+// make landlines vanish.
+func (p *Plan) inArea(d []byte) bool {
+	_, ok := p.areas.find(d)
+	return ok
 }
 
 func (r numberRule) fits(d []byte) bool {

@@ -1,5 +1,64 @@
 package ident
 
+import (
+	_ "embed"
+	"strings"
+)
+
+// areasChina has the area codes of mainland China, written by planmake.
+//
+//go:embed areas_cn.txt
+var areasChina string
+
+func chinaAreas() (areas areaTable) {
+	for line := range strings.Lines(areasChina) {
+		if line[0] == '#' {
+			continue
+		}
+		code, place, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if place == "-" {
+			place = "" // the data have no name
+		}
+		areas.add([]byte(code), place)
+	}
+	return areas
+}
+
+// chinaBlocks says who was given the blocks of mobile numbers: for people, from
+// libphonenumber's data of carriers; resellers, machines and satellites, which
+// it does not tell, from the ministry's announcements as the press reported
+// them. No verdict may need a single block.
+func chinaBlocks() (by [10][]mobileBlock) {
+	const (
+		cm   = "China Mobile"
+		cu   = "China Unicom"
+		ct   = "China Telecom"
+		cbn  = "China Broadnet"
+		sat  = "China Satcom"
+		mvno = "virtual"
+		iot  = "things"
+	)
+	add := func(operator, use string, prefixes ...string) {
+		for _, p := range prefixes {
+			by[p[1]-'0'] = append(by[p[1]-'0'], mobileBlock{p, operator, use})
+		}
+	}
+	add(cm, "", "134", "135", "136", "137", "138", "139", "147", "150", "151", "152", "157", "158", "159", "172", "178",
+		"182", "183", "184", "187", "188", "195", "197", "198")
+	add(cu, "", "130", "131", "132", "145", "155", "156", "166", "175", "176", "185", "186", "196")
+	add(ct, "", "133", "153", "173", "177", "180", "181", "189", "190", "191", "193", "199")
+	add(cbn, "", "192")
+	add(cm, mvno, "165", "1703", "1705", "1706")
+	add(cu, mvno, "167", "1704", "1707", "1708", "1709", "171")
+	add(ct, mvno, "162", "1700", "1701", "1702")
+	add(sat, "satellite", "1349")
+	add(ct, "satellite", "1740")
+	add(cm, iot, "144", "148", "10647", "10648")
+	add(cu, iot, "140", "146", "10646")
+	add(ct, iot, "141", "149", "10649")
+	return by
+}
+
 // chinaPlan is the numbering plan of mainland China: Telecommunications
 // Numbering Plan, 2017 edition, of the Ministry of Industry and Information
 // Technology, as known from secondary sources; spot checks against the public
@@ -10,6 +69,11 @@ func chinaPlan() *Plan {
 		country:       "86",
 		trunk:         '0',
 		international: []string{"00"},
+		region:        "CN",
+		codes:         countryCodes(),
+		areas:         chinaAreas(),
+		blocks:        chinaBlocks(),
+		carriers:      []string{"17951", "17950", "17911", "17910", "17909", "17908", "17900", "17969", "12593", "10193", "11808"},
 		mobile:        11,
 		rules: byDigit([]numberRule{
 			{"110", 3, 3, NumberEmergency}, // police
@@ -42,11 +106,15 @@ func chinaPlan() *Plan {
 			// 100xx reads like extensions.
 			{"10000", 5, 5, NumberShort},
 			{"10010", 5, 5, NumberShort},
+			{"10011", 5, 5, NumberShort},
+			{"10050", 5, 5, NumberShort},
 			{"10086", 5, 5, NumberShort},
 			{"10099", 5, 5, NumberShort},
-			{"12", 5, 5, NumberShort}, // public services: 12306, 12315, 12345
-			{"95", 5, 6, NumberShort}, // nationwide customer services
-			{"96", 5, 6, NumberShort}, // provincial customer services
+			{"12", 5, 5, NumberShort},     // public services: 12306, 12315, 12345
+			{"95", 5, 6, NumberShort},     // nationwide customer services
+			{"96", 5, 6, NumberShort},     // provincial customer services
+			{"116114", 6, 6, NumberShort}, // directory services of the operators
+			{"118114", 6, 6, NumberShort},
 			{"400", 10, 10, NumberShort},
 			{"800", 10, 10, NumberShort},
 			{"106", 11, 20, NumberShort}, // message ports; ten digits are Beijing without its 0

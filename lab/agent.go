@@ -26,6 +26,8 @@ type agent struct {
 	h323   *peer323 // what it is where its calls run over H.323; nil for SIP
 	// keystream scrambles what it says to agents that have the same.
 	keystream []byte
+	// disguise hides its messages over UDP; nil for those who do not.
+	disguise func([]byte) []byte
 }
 
 // newAgent gives the device a user agent. Agents of one device share media.
@@ -103,6 +105,9 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 	}
 	if a.keystream != nil && to.keystream != nil {
 		b = scrambled(b, a.keystream)
+	}
+	if a.disguise != nil {
+		b = a.disguise(b)
 	}
 	f := a.s.flow(a.node, a.node.port(a.port, false), to.node, to.node.port(to.port, false), protoUDP)
 	return a.s.send(t, f, kindSIP, b)

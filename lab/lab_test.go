@@ -314,6 +314,8 @@ func TestTCPRunsOn(t *testing.T) {
 		{Scenario: "office-nat", Seed: 2, Duration: 4 * time.Minute, Encap: "sip-tcp"},
 		{Scenario: "dinstar", Seed: 2, Duration: 4 * time.Minute},
 		{Scenario: "simbank", Seed: 2, Duration: 4 * time.Minute},
+		{Scenario: "ejoin", Seed: 2, Duration: 10 * time.Minute},
+		{Scenario: "two-slot", Seed: 2, Duration: 20 * time.Minute},
 	} {
 		m := makeAndRead(t, opt)
 		next := map[string]uint32{}

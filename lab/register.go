@@ -93,8 +93,11 @@ func (s *sim) subscribe(t int64, phone, server *agent, event, whom string) {
 }
 
 func subscriptionType(event string) string {
-	if event == "dialog" {
+	switch event {
+	case "dialog":
 		return "application/dialog-info+xml"
+	case "presence":
+		return "application/pidf+xml"
 	}
 	return "application/simple-message-summary"
 }
@@ -104,11 +107,15 @@ func (s *sim) notify(g *dialog, event, whom string) {
 	m := g.request("NOTIFY", false, true)
 	m.extra = []field{{"Event", event}, {"Subscription-State", "active;expires=1500"}}
 	m.ctype = subscriptionType(event)
-	if event == "dialog" {
+	switch event {
+	case "presence":
+		m.body = "<?xml version=\"1.0\"?>\n<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:" + whom + "@" + g.a.domain +
+			"\"><tuple id=\"t\"><status><basic>" + [...]string{"open", "closed"}[g.b.r.IntN(2)] + "</basic></status></tuple></presence>\n"
+	case "dialog":
 		state := [...]string{"trying", "early", "confirmed", "terminated"}[g.b.r.IntN(4)]
 		m.body = "<?xml version=\"1.0\"?>\n<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"" + strconv.Itoa(g.cseqB) +
 			"\" state=\"full\" entity=\"sip:" + whom + "@" + g.a.domain + "\">\n<dialog id=\"" + whom + "\"><state>" + state + "</state></dialog>\n</dialog-info>\n"
-	} else {
+	default:
 		m.body = "Messages-Waiting: no\r\nMessage-Account: sip:" + whom + "@" + g.a.domain + "\r\nVoice-Message: 0/" + strconv.Itoa(g.b.r.IntN(4)) + "\r\n"
 	}
 	t := g.b.say(s.now, g.a, m)

@@ -25,6 +25,7 @@ const (
 	ClassMobileDialer = "mobile-dialler app"
 	ClassHackedPBX    = "hacked PBX"
 	ClassVictim       = "scanner's victim"
+	ClassCamera       = "camera platform"
 )
 
 // Verdict names, weakest first.

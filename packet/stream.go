@@ -67,6 +67,9 @@ type Stream struct {
 	Dir int
 	// State is the caller's, one for each direction.
 	State [2]any
+	// Over is set by the caller when it wants no more of the connection, which
+	// is then forgotten as if it had never been of interest.
+	Over bool
 
 	src, dst         ident.Addr // of direction 0
 	srcPort, dstPort uint16
@@ -75,6 +78,7 @@ type Stream struct {
 	used             int64 // time of the last segment
 	newer, older     *Stream
 	hash, index      uint32
+	gone             bool // given up
 }
 
 // half is one direction of a Stream.
@@ -154,6 +158,7 @@ func (s *Streams) Feed(p *Packet, emit func(st *Stream, piece *Packet, gap uint3
 	st.used = p.Time
 	s.touch(st)
 	s.take(st, dir, p, emit)
+	s.leave(st, p, emit)
 }
 
 // Flush hands over everything that is held, each piece behind its gap, and
@@ -192,6 +197,14 @@ func (s *Streams) begin(p *Packet, hash uint32, emit emitter) {
 	s.push(st)
 	s.deadline = min(s.deadline, after(p.Time, s.cfg.Idle))
 	s.take(st, 0, p, emit)
+	s.leave(st, p, emit)
+}
+
+// leave gives st up if the caller wants no more of it.
+func (s *Streams) leave(st *Stream, p *Packet, emit emitter) {
+	if st.Over && !st.gone {
+		s.end(st, p, emit)
+	}
 }
 
 // take works off one segment of a followed connection.
@@ -469,6 +482,7 @@ func (s *Streams) end(st *Stream, p *Packet, emit emitter) {
 	s.release(&st.halves[1], 1, p, GapEnd, emit)
 	s.remove(st)
 	s.pull(st)
+	st.gone = true
 	if s.cfg.Dropped != nil {
 		s.cfg.Dropped(st)
 	}

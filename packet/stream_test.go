@@ -522,3 +522,42 @@ func FuzzStreams(f *testing.F) {
 		}
 	})
 }
+
+// A connection of which the caller wants no more is forgotten at once, and is
+// taken up anew when it is of interest again.
+func TestStreamsOver(t *testing.T) {
+	dropped := 0
+	s := NewStreams(StreamConfig{Dropped: func(*Stream) { dropped++ }}, sipLike)
+	var got []string
+	emit := func(st *Stream, p *Packet, gap uint32) {
+		got = append(got, fmt.Sprintf("%d %s", st.ID, p.Payload))
+		st.Over = string(p.Payload) == "SIP over" || string(p.Payload) == "answer"
+	}
+	seq := uint32(1)
+	for _, text := range []string{"SIP a", "b", "SIP over", "c", "SIP d", "e"} {
+		s.Feed(segment4(1, 0, 4000, seq, ACK, text), emit)
+		s.check(t)
+		seq += uint32(len(text))
+	}
+	if want := []string{"1 SIP a", "1 b", "1 SIP over", "2 SIP d", "2 e"}; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%v", got)
+	}
+	if s.Len() != 1 || dropped != 1 {
+		t.Errorf("%d followed, %d dropped", s.Len(), dropped)
+	}
+	// Given up while the other direction waits behind a gap.
+	s.Feed(segment4(2, 1, 4000, 1, ACK, "first"), emit)
+	s.Feed(segment4(2, 1, 4000, 100, ACK, "held"), emit)
+	s.Feed(segment4(2, 1, 4000, 6, ACK, "answer"), emit)
+	s.check(t)
+	if s.Len() != 0 || dropped != 2 || s.held != 0 {
+		t.Errorf("%d followed, %d dropped, %d held", s.Len(), dropped, s.held)
+	}
+	// The very first piece may be the last.
+	s.Feed(segment4(3, 0, 5000, 1, ACK, "SIP over"), emit)
+	s.Feed(segment4(3, 0, 5001, 1, ACK|FIN, "SIP over"), emit)
+	s.check(t)
+	if s.Len() != 0 || dropped != 4 {
+		t.Errorf("%d followed, %d dropped", s.Len(), dropped)
+	}
+}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"simtrap/control"
@@ -10,6 +11,7 @@ import (
 	"simtrap/ident"
 	"simtrap/packet"
 	"simtrap/rtp"
+	"simtrap/sessions"
 	"simtrap/sip"
 )
 
@@ -17,6 +19,8 @@ import (
 // or lines: calls, streams and their binding, evidence, verdicts.
 type joiner struct {
 	homes    *ident.Homes
+	seed     uint64
+	plan     *ident.Plan
 	lines    *heuristics.Lines
 	tracker  *sip.Tracker
 	streams  *rtp.Streams
@@ -37,7 +41,12 @@ type joiner struct {
 	intervals []rtp.Interval // that wait for their time, in order
 	fresh     []rtp.Interval
 	spare     []rtp.Interval // room for the next merge
+	metered   households
 	stats     joinStats
+
+	feed      *sessions.Feed // may be nil
+	realms    *Realms
+	realmless uint64 // sessions of realms that there are none of
 }
 
 // maxStreamsJoined bounds the streams followed at once: 32,000 calls.
@@ -46,7 +55,11 @@ const maxStreamsJoined = 1 << 16
 type joinStats struct{ messages, signals, calls, streams, records uint64 }
 
 func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
-	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), unbound: make(map[socket][]*rtp.Stream), media: newBindings(), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe}
+	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), unbound: make(map[socket][]*rtp.Stream), media: newBindings(), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe, feed: cfg.Sessions, realms: &cfg.Realms}
+	j.seed, j.plan = cfg.Seed, cfg.Plan
+	if j.plan == nil {
+		j.plan, _ = ident.ParsePlan("") // the default plan cannot fail
+	}
 	j.tracker = sip.NewTracker(sip.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j)
 	j.h323, j.pairs = h323.NewTracker(h323.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j), newPairs()
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
@@ -73,9 +86,13 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 		j.fresh = append(j.fresh, s.intervals...)
 	}
 	slices.SortFunc(j.order, func(a, b record) int {
-		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.source, b.source), cmp.Compare(a.seq, b.seq), cmp.Compare(a.shard, b.shard), cmp.Compare(a.index, b.index))
+		if a.time != b.time {
+			return cmp.Compare(a.time, b.time) // nearly always, and the rest costs more
+		}
+		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.seq, b.seq), cmp.Compare(a.shard, b.shard), cmp.Compare(a.index, b.index))
 	})
 	j.merge()
+	j.metered.add(all)
 	done := 0
 	for i := range j.order {
 		r := &j.order[i]
@@ -161,6 +178,7 @@ func (j *joiner) advance(now int64) {
 	for ; j.tick <= now; j.tick += step {
 		j.turn(j.tick)
 	}
+	j.tenancies(now)
 	j.now = max(j.now, now)
 }
 
@@ -168,12 +186,14 @@ func (j *joiner) turn(t int64) {
 	if t <= 0 {
 		return
 	}
+	j.tenancies(t)
 	j.now = max(j.now, t)
 	j.tracker.Advance(t)
 	j.h323.Advance(t)
 	j.streams.Advance(t - intervalLag)
 	j.media.advance(t)
 	j.pairs.advance(t)
+	j.metered.play(j.lines, t)
 }
 
 func (j *joiner) message(p *packet.Packet, m *sip.Message) {
@@ -200,6 +220,13 @@ func (j *joiner) record(r *control.Record) {
 	if j.observe != nil {
 		j.observe.Record(r)
 	}
+	if j.feed != nil {
+		for _, a := range [...]ident.Addr{r.Src, r.Dst} {
+			if line, ok := j.line(a, r.Realm); ok {
+				j.lines.HandOver(line, r.Time)
+			}
+		}
+	}
 	sender, receiver := j.sessions.Record(r)
 	for _, e := range [...]*control.Evidence{sender, receiver} {
 		if e == nil {
@@ -208,6 +235,21 @@ func (j *joiner) record(r *control.Record) {
 		if line, ok := j.line(e.Owner, e.Realm); ok {
 			j.lines.Control(line, e, r.Time)
 		}
+	}
+	if !r.Recipient.IsZero() {
+		j.text(r)
+	}
+}
+
+// text tells of a short message that a gateway's server hands it, or that it
+// passes on.
+func (j *joiner) text(r *control.Record) {
+	owner, peer, up := r.Dst, r.Src, false
+	if r.Sender == control.RoleGateway {
+		owner, peer, up = r.Src, r.Dst, true
+	}
+	if line, ok := j.line(owner, r.Realm); ok {
+		j.lines.ControlText(line, up, peer, r.Recipient.Hash(j.seed), j.plan.ClassOf(r.Recipient), r.Time)
 	}
 }
 
@@ -436,6 +478,7 @@ func (j *joiner) finish(all *[shards]*output, now int64) {
 		j.interval(&j.intervals[i])
 	}
 	j.intervals = nil
+	j.metered.play(j.lines, math.MaxInt64)
 	j.lines.Closing()
 	j.tracker.Flush()
 	j.h323.Flush()

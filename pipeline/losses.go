@@ -67,6 +67,7 @@ func (r *run) losses() []Loss {
 		set.Unsound += c.Unsound
 		hidden.Evicted += s.hidden.Counters.Evicted
 		hidden.Crowded += s.hidden.Counters.Crowded
+		set.Doubtful += c.Doubtful
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -124,6 +125,7 @@ func (r *run) losses() []Loss {
 	add("media", "streams without a counterpart, on a tap that shows both directions", r.join.unpaired)
 	add("control", "datagrams with a gateway's first bytes that are none of its messages", set.Refused)
 	add("control", "records that fail a check", set.Unsound)
+	add("control", "marks on connections that were not read from their beginning", set.Doubtful)
 	add("control", "streams given up after garbage", set.GaveUp)
 	add("control", "bytes passed over between messages", set.Garbage)
 	e := r.join.sessions.Stats()
@@ -140,6 +142,15 @@ func (r *run) losses() []Loss {
 	add("lines", "calls not counted: too many at once on one line", l.CallsDropped)
 	add("lines", "legs not compared: too many at once on one line", l.LegsDropped)
 	add("lines", "findings of lines dropped or of past epochs, beyond what is kept", l.FindingsLost)
+	if r.cfg.Sessions != nil {
+		c := r.cfg.Sessions.Counters()
+		add("sessions", "records more than an hour out of order, left aside", c.Late)
+		add("sessions", "times that too many records waited for others", c.Crowded)
+		add("sessions", "accounting records of no session, or without an address", c.Skipped)
+		add("sessions", "files that could not be read to their end", c.Broken)
+		add("sessions", "sessions of a realm that --realm does not name", r.join.realmless)
+		add("sessions", "addresses whose tenant was forgotten: table full", l.TenantsForgotten)
+	}
 	add("lines", "inbound calls that only the far end vouches for, not counted", l.Unsupported)
 	return out
 }

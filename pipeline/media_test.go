@@ -91,16 +91,13 @@ func (d *dialog) say(ms float64, back bool, first, sdp string) {
 		from, to = to, from
 	}
 	status, method, response := strings.Cut(first, " ")
-	start := fmt.Sprintf("%s %s SIP/2.0", status, method)
-	switch {
-	case !response:
+	start := "SIP/2.0 " + status + " X"
+	if !response {
 		method = first
 		start = fmt.Sprintf("%s sip:13912345678@%s SIP/2.0", method, to)
 		if method != "ACK" {
 			d.cseq++
 		}
-	default:
-		start = "SIP/2.0 " + status + " X"
 	}
 	fromTag, toTag := "tag=a", ";tag=b"
 	if first == "INVITE" && d.cseq == 1 || status == "100" {
@@ -428,7 +425,7 @@ func reportOf(ssrc uint32, name string) []byte {
 	return append(append(b, 0x81, 202, 0, byte(len(c)/4)), c...)
 }
 
-func TestReports(t *testing.T) {
+func TestReceiverReports(t *testing.T) {
 	var s scene
 	d := s.dialog("d1", a+":5060", b+":5060")
 	d.up(0, body(a+":4000"), body(b+":6000"))
@@ -572,7 +569,7 @@ func TestMediaVariety(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var n struct{ streams, bound, secure, fax, noisy, keyed, switched, named, byes, trips, rated int }
+		var n struct{ streams, bound, secure, fax, noisy, keyed, switched, named, byes, trips, told, rated int }
 		calls := map[uint64]bool{}
 		for _, s := range w.ended {
 			count := func(k *int, ok bool) {
@@ -590,6 +587,7 @@ func TestMediaVariety(t *testing.T) {
 			count(&n.named, !s.CNAME.IsZero())
 			count(&n.byes, s.Bye)
 			count(&n.trips, s.Far.Trip > 0)
+			count(&n.told, s.Far.R == 85 && s.Far.MOS == 4.1)
 			count(&n.rated, s.MOS > 3.5 && s.MOS <= 4.5)
 			if s.Switches > 1 || s.Far.Trip > 400e6 || s.Restarts > 0 || s.Late > 0 {
 				t.Errorf("%+v", s)
@@ -601,7 +599,7 @@ func TestMediaVariety(t *testing.T) {
 		}
 		sound := n.streams - n.fax
 		if n.bound != n.streams || len(calls) < truth.Lines[0].Calls.Answered || n.rated != sound ||
-			n.secure < 4 || n.fax < 2 || n.noisy < 8 || n.keyed < 8 || n.switched < 4 || n.named < sound/2 || n.byes < sound/2 || n.trips < sound/2 {
+			n.secure < 4 || n.fax < 2 || n.noisy < 8 || n.keyed < 8 || n.switched < 4 || n.named < sound/2 || n.byes < sound/2 || n.trips < sound/2 || n.told < 8 {
 			t.Errorf("%+v, %d calls of %d", n, len(calls), truth.Lines[0].Calls.Answered)
 		}
 		for _, l := range r.Losses {
@@ -615,4 +613,106 @@ func TestMediaVariety(t *testing.T) {
 		}
 		text = got
 	}
+}
+
+// TestWithoutCounterpart: sound in one direction only, on a tap that shows both.
+// Its call vouches for it, however late that is told; without one it counts for
+// nothing.
+func TestWithoutCounterpart(t *testing.T) {
+	const reason = "streams without a counterpart, on a tap that shows both directions"
+	for _, told := range []bool{true, false} {
+		var s scene
+		d := s.dialog("d1", a+":5060", b+":5060")
+		d.cseq = 5
+		s.voice(a+":4000", b+":6000", 7, 0, 20000)
+		d.say(9000, false, "OPTIONS", "")
+		d.say(9010, true, "200 OPTIONS", "")
+		if told {
+			d.again(15000, false, body(a+":4000"), body(b+":6000"))
+		}
+		w, r := s.run(t, 1)
+		n := uint64(0)
+		for _, l := range r.Losses {
+			if l.Reason == reason {
+				n = l.Count
+			}
+		}
+		if len(w.ended) != 1 || (w.ended[0].Call != 0) != told || (n == 0) != told {
+			t.Errorf("told %v: %v, %d without a counterpart", told, w.lines, n)
+		}
+	}
+}
+
+// FuzzBindings drives the table with calls and streams out of a stranger's
+// bytes: its counts stay true, its bounds hold, and in the end nothing is left.
+func FuzzBindings(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 10, 20, 30, 40, 50, 60, 70, 80})
+	f.Add([]byte{5, 1, 1, 9, 1, 1, 2, 1, 1, 3, 200, 1, 4, 1, 255})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 3000 {
+			return
+		}
+		m := newBindings()
+		calls := map[uint64]bool{}
+		now := int64(1e9)
+		at := func(x byte) ident.Addr { return ident.AddrFrom4([]byte{192, 168 + x&1, 0, x >> 4}) }
+		for i := 0; i+2 < len(b); i += 3 {
+			op, x, y := b[i], b[i+1], b[i+2]
+			now += int64(op>>3) * 1e8
+			c := sip.Call{ID: uint64(x%16) + 1}
+			c.Caller.Addr, c.Callee.Addr = at(y), at(y+16)
+			s := rtp.Stream{Flow: rtp.Flow{Src: at(y), SrcPort: uint16(x % 4), Dst: at(x), DstPort: uint16(y % 4)}, Start: now - int64(x)*1e8, End: now, Fax: y&1 == 0}
+			switch op % 5 {
+			case 0, 1:
+				c.CallerMedia = sip.Media{Addr: at(x), Port: uint16(y % 4), N: int(y % 13)}
+				c.CalleeMedia = sip.Media{Addr: at(y), Port: uint16(op % 4), NICE: 1, ICE: [3]sip.Socket{{Addr: at(op), Port: 1}}}
+				if y&4 != 0 {
+					c.Fax[y&1] = sip.Socket{Addr: at(op), Port: uint16(x % 4)}
+				}
+				m.call(&c, now, nil)
+				calls[c.ID] = true
+			case 2:
+				m.ended(&c, now)
+			case 3:
+				if e, other, fromCaller, ok := m.find(&s); ok {
+					if s.Fax && !e.fax || other != nil && other.call == e.call {
+						t.Fatalf("%+v, %+v", e, other)
+					}
+					e.description()
+					m.learn(&s, e, fromCaller)
+				}
+			case 4:
+				m.advance(now)
+			}
+			faxes := 0
+			for s, list := range m.table {
+				if len(list) == 0 || len(list) > maxCandidates {
+					t.Fatalf("%d calls at %v", len(list), s)
+				}
+				for _, e := range list {
+					if e.fax {
+						faxes++
+					}
+					if m.byCall[e.call] == nil {
+						t.Fatal("a binding of a call that is forgotten")
+					}
+				}
+			}
+			if faxes != m.faxes {
+				t.Fatalf("%d sockets of fax, counted %d", faxes, m.faxes)
+			}
+			for _, k := range m.byCall {
+				if len(k.sockets) > maxSockets {
+					t.Fatalf("%d sockets of a call", len(k.sockets))
+				}
+			}
+		}
+		for id := range calls {
+			m.ended(&sip.Call{ID: id}, now)
+		}
+		m.advance(now + linger)
+		if len(m.table) != 0 || len(m.byCall) != 0 || m.faxes != 0 {
+			t.Fatal("something is left")
+		}
+	})
 }

@@ -23,6 +23,7 @@ import (
 	"simtrap/heuristics"
 	"simtrap/heuristics/catalogue"
 	"simtrap/ident"
+	"simtrap/sessions"
 )
 
 // Config of a run.
@@ -34,8 +35,11 @@ type Config struct {
 	Plan    *ident.Plan // numbering plan, China's when nil
 	// Ledgers says from which verdict on a finding comes with its ledger.
 	Ledgers heuristics.Verdict
-	Log     *zap.Logger // may be nil
-	Observe Observer    // may be nil
+	Places  heuristics.Places // where controllers are; may be nil
+	// Sessions tell who had which address when; may be nil. A run reads them.
+	Sessions *sessions.Feed
+	Log      *zap.Logger // may be nil
+	Observe  Observer    // may be nil
 }
 
 // shards is fixed, so that tables are cut the same way whatever the number of
@@ -91,7 +95,7 @@ func newRun(cfg Config) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := heuristics.NewLines(model, heuristics.Config{Homes: cfg.Homes})
+	lines, err := heuristics.NewLines(model, heuristics.Config{Homes: cfg.Homes, Places: cfg.Places})
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +106,7 @@ func newRun(cfg Config) (*run, error) {
 	r := &run{cfg: cfg, arenas: &arenas{}}
 	for i := range r.shards {
 		r.shards[i] = newShard(cfg.Seed, r.arenas)
+		r.shards[i].meter.homes = cfg.Homes
 	}
 	for i := range min(cfg.Workers, shards) {
 		r.workers = append(r.workers, newWorker(i, min(cfg.Workers, shards), &r.cfg, &r.shards))

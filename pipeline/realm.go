@@ -104,6 +104,23 @@ func (r Realms) Name(realm ident.Realm) string {
 	return r.names[realm-1]
 }
 
+// byName gives the realm that a feed of sessions means. Without a name it is
+// the only one there is.
+func (r *Realms) byName(name string) (ident.Realm, bool) {
+	if name == "" {
+		if len(r.names) == 1 && len(r.rules) == 1 && r.rules[0].kind == ruleAll {
+			return 1, true
+		}
+		return 0, true
+	}
+	for i, n := range r.names {
+		if n == name {
+			return ident.Realm(i + 1), true
+		}
+	}
+	return 0, false
+}
+
 // of gives the realm of a packet.
 func (r *Realms) of(p *packet.Packet) ident.Realm {
 	for i := range r.rules {

@@ -21,7 +21,7 @@ import (
 // changes nothing: no finding, no count, no loss. Captures of one seed overlap
 // in time and share addresses, those of different seeds lie days apart.
 func TestWorkers(t *testing.T) {
-	encaps := []string{"", "", "fragments", "ipv6", "ipv6+fragments", "sip-tcp", "pppoe+fragments", "gtpu", "vlan"}
+	encaps := []string{"", "", "fragments", "ipv6", "ipv6+fragments", "sip-tcp", "sip-ws", "pppoe+fragments", "gtpu", "vlan"}
 	views := []string{"", "", "", "up", "midcall"}
 	for mix := uint64(1); mix <= 14; mix++ {
 		t.Run(fmt.Sprint(mix), func(t *testing.T) {

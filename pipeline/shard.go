@@ -28,8 +28,10 @@ type shard struct {
 	ras     rasFlows
 	held    int // bytes that framers hold
 	twoWay  twoWay
+	meter   meter
 	limit   reportLimit
 	rtcp    rtp.RTCP // room for reading
+	origins origins
 
 	*output         // of this epoch
 	spare   *output // for the next one
@@ -52,6 +54,7 @@ type output struct {
 	hiddens   []sip.Hidden
 	signals   []signal
 	intervals []rtp.Interval
+	metered   []metered
 	reports   []rtp.RTCP
 }
 
@@ -113,6 +116,8 @@ func newShard(seed uint64, room *arenas) *shard {
 	s := &shard{seed: seed, room: room, control: control.New(), output: &output{}, spare: &output{}}
 	s.media = rtp.NewAccounting(rtp.Config{Seed: seed}, s.interval)
 	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: maxStreams, Dropped: s.dropped}, s.interesting)
+	s.meter.seed = seed
+	s.meter.emit = func(e *metered) { s.output.metered = append(s.output.metered, *e) }
 	s.onMessage = s.framed
 	s.onQ931 = s.q931
 	s.onControl = s.controlRecord
@@ -130,7 +135,11 @@ func (s *shard) packet(p *packet.Packet) {
 	if !s.twoWay.known {
 		s.twoWay.packet(p, s.seed)
 	}
+	s.meter.packet(p)
 	if p.Proto == packet.TCP {
+		if p.Flags&packet.SYN != 0 {
+			s.origins.handshake(p, s.seed)
+		}
 		s.streams.Feed(p, s.tcp)
 		return
 	}
@@ -144,13 +153,18 @@ func (s *shard) packet(p *packet.Packet) {
 			if p.Cut() {
 				s.lost.truncated++
 			}
-			if rest := s.message(p, p.Payload); len(bytes.Trim(rest, "\r\n \x00")) > 0 {
+			// Raw is a view of the payload behind its leading line ends.
+			if m := s.message(p, p.Payload); m != nil && len(bytes.Trim(p.Payload[cap(p.Payload)-cap(m.Raw)+len(m.Raw):], "\r\n \x00")) > 0 {
 				s.lost.trailing++
 			}
 		}
 	case h323.LooksRAS(p.Payload) || s.unregisters(p):
 		if !s.again(p) {
 			s.registration(p)
+		}
+	case sip.LooksBase64(p.Payload):
+		if !s.again(p) {
+			s.disguised(p)
 		}
 	case s.control.Looks(p.Payload):
 		if !s.again(p) {
@@ -162,7 +176,7 @@ func (s *shard) packet(p *packet.Packet) {
 		if s.hidden.Datagram(p, &h) {
 			s.hiddens = append(s.hiddens, h)
 			s.add(kindHidden, len(s.hiddens)-1)
-		} else if rtp.LooksRTCP(p.Payload) {
+		} else if rtp.LooksRTCP(p.Payload, p.Length) {
 			s.report(p)
 		}
 	}
@@ -227,6 +241,21 @@ func (l *reportLimit) allow(p *packet.Packet, seed uint64) bool {
 	return true
 }
 
+// disguised takes a datagram that may be SIP in Base64. It is read like any
+// other message, and marked.
+func (s *shard) disguised(p *packet.Packet) {
+	raw, ok := sip.DecodeBase64(nil, p.Payload)
+	if !ok {
+		s.lost.unparsed++
+		return
+	}
+	m := s.message(p, raw)
+	// One mark for a registration or call, and one for its answer, are enough.
+	if m != nil && (m.Method == sip.REGISTER || m.Method == sip.INVITE) && (m.Status == 0 || m.Status >= 200) {
+		s.control.Base64SIP(p, m.Method == sip.REGISTER, m.Status != 0, ident.Hash(uint64(m.CSeq), m.CallID), s.onControl)
+	}
+}
+
 // again says whether the same datagram passed within the mirror window.
 func (s *shard) again(p *packet.Packet) bool {
 	h := ident.Hash(s.seed^p.Src.Hash(s.seed)+uint64(p.SrcPort), p.Payload) ^ p.Dst.Hash(^s.seed) + uint64(p.DstPort)<<17
@@ -240,8 +269,8 @@ func (s *shard) again(p *packet.Packet) bool {
 }
 
 // message reads one SIP message, of which raw stays valid for the epoch, and
-// gives what is behind it.
-func (s *shard) message(p *packet.Packet, raw []byte) (rest []byte) {
+// gives it, or nil.
+func (s *shard) message(p *packet.Packet, raw []byte) *sip.Message {
 	n := s.messages
 	if n == len(s.arenas)*arenaSize {
 		s.arenas = append(s.arenas, s.room.get())
@@ -254,8 +283,7 @@ func (s *shard) message(p *packet.Packet, raw []byte) (rest []byte) {
 	m.packet = *p
 	s.messages++
 	s.add(kindMessage, n)
-	// Raw is a view of raw behind its leading line ends.
-	return raw[cap(raw)-cap(m.sip.Raw)+len(m.sip.Raw):]
+	return &m.sip
 }
 
 func (s *shard) add(k kind, index int) {
@@ -346,6 +374,8 @@ func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 		f.control.Gap()
 	}
 	f.control.Push(p, s.onControl)
+	other, _ := st.State[1-st.Dir].(*follower)
+	st.Over = f.control.Over() && (other == nil || other.control == nil || other.control.Over())
 }
 
 // follow gives a follower for what one direction of a connection begins with, and
@@ -364,7 +394,9 @@ func (s *shard) follow(st *packet.Stream, p *packet.Packet) *follower {
 	if other != nil {
 		peer = other.control
 	}
-	return &follower{control: s.control.NewStream(peer)}
+	c := s.control.NewStream(peer)
+	c.Began(s.origins.of(p, s.seed))
+	return &follower{control: c}
 }
 
 // signalling takes a piece of SIP, plain or over WebSocket, or of H.323.
@@ -442,11 +474,13 @@ func (s *shard) interval(iv *rtp.Interval) {
 func (s *shard) sweep(now int64) {
 	s.now = max(s.now, now)
 	s.media.Sweep(now)
+	s.meter.sweep(now)
 }
 
 func (s *shard) flush() {
 	s.streams.Flush(&packet.Packet{Time: s.now, Seq: s.seq, Source: s.source}, s.tcp)
 	s.media.Flush()
+	s.meter.flush()
 }
 
 // swap gives what was emitted and goes on with the spare, emptied.
@@ -465,6 +499,7 @@ func (o *output) reset(room *arenas) {
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals, o.reports = emptied(o.records), emptied(o.controls), emptied(o.intervals), emptied(o.reports)
 	o.hiddens, o.signals = emptied(o.hiddens), emptied(o.signals)
+	o.metered = emptied(o.metered)
 }
 
 func emptied[T any](list []T) []T {

@@ -68,20 +68,26 @@ func (w *worker) decode(b *capture.Batch, i int, p *packet.Packet) packet.Result
 	return kind
 }
 
+func (w *worker) locate(p *packet.Packet) { locate(w.homes, w.realms, p) }
+
+// Locate does to a packet what a run does with it once it is decoded: it sets
+// the realm, and whose the packet is.
+func (c *Config) Locate(p *packet.Packet) { locate(c.Homes, &c.Realms, p) }
+
 // locate sets the packet's realm, which may hang on tunnels found only now. What
 // comes out of a tunnel that a subscriber holds is that subscriber's, whatever
 // addresses stand inside: they are his own choice, or a network's behind him
 // that others use as well. Otherwise whoever has a line and a server could put a
 // whole conversation in another's name into a tunnel between the two.
-func (w *worker) locate(p *packet.Packet) {
-	if len(w.realms.rules) > 0 {
-		p.Realm = w.realms.of(p)
+func locate(homes *ident.Homes, realms *Realms, p *packet.Packet) {
+	if len(realms.rules) > 0 {
+		p.Realm = realms.of(p)
 	}
-	if p.Access.Tunnel > 0 && w.homes.Known() {
-		if w.homes.Contains(p.Access.OuterSrc) {
+	if p.Access.Tunnel > 0 && homes.Known() {
+		if homes.Contains(p.Access.OuterSrc) {
 			p.Src = p.Access.OuterSrc
 		}
-		if w.homes.Contains(p.Access.OuterDst) {
+		if homes.Contains(p.Access.OuterDst) {
 			p.Dst = p.Access.OuterDst
 		}
 	}

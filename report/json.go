@@ -129,6 +129,10 @@ func AppendJSON(dst []byte, f *heuristics.Finding, o Options) []byte {
 	e.time("first_seen", f.First)
 	e.time("last_seen", f.Last)
 
+	if !f.Subscriber.IsZero() {
+		e.text("subscriber", o.Names.Subscriber(f.Subscriber))
+	}
+
 	if o.OneIn > 0 {
 		e.key("one_in")
 		e.open('{')

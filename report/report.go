@@ -1,4 +1,5 @@
-// Package report writes findings: JSON Lines for programs, a table for people.
+// Package report writes findings: JSON Lines for programs, a table and a page
+// for people, these two in English or Chinese.
 //
 // Everything that came from the wire is hostile text. It is written so that it
 // cannot end a string or a line, move a cursor, turn the direction of writing
@@ -37,6 +38,9 @@ type Options struct {
 
 	// Color asks for terminal colours.
 	Color bool
+
+	// Language is what people read; JSON is English.
+	Language Language
 }
 
 // line gives the name of a line: its address, behind the realm's name if it
@@ -50,6 +54,9 @@ func (o *Options) line(l ident.Line) string {
 	}
 	return l.Prefix()
 }
+
+// LineName gives the name of a line as it stands in everything written.
+func (o *Options) LineName(l ident.Line) string { return o.line(l) }
 
 func (o *Options) number(n ident.Number) string {
 	class := ""

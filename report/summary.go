@@ -63,7 +63,7 @@ func WriteSummary(w io.Writer, s *Summary, o Options) error {
 		messages+", "+counted(s.Records, "control record")+" on "+counted(s.Lines, "line"))
 	t.row("verdicts", count(s.Verdicts[heuristics.Case])+" case, "+count(s.Verdicts[heuristics.Review])+" review, "+
 		count(s.Verdicts[heuristics.Watch])+" watch, "+count(s.Verdicts[heuristics.None])+" below")
-	t.rows("passed over", losses(s.Losses))
+	t.rows("passed over", t.losses(s.Losses))
 	var damages []string
 	for i, err := range s.Damages {
 		if i == maxDamages {
@@ -76,8 +76,9 @@ func WriteSummary(w io.Writer, s *Summary, o Options) error {
 	return t.flush(w)
 }
 
-// losses gives one text for each stage.
-func losses(list []Loss) []string {
+// losses gives one text for each stage. Reasons have commas of their own, so
+// they are translated one by one.
+func (t *table) losses(list []Loss) []string {
 	var stages []string
 	var texts [][]string
 	for _, l := range list {
@@ -88,10 +89,14 @@ func losses(list []Loss) []string {
 			stages = append(stages, l.Stage)
 			texts = append(texts, nil)
 		}
-		texts[len(texts)-1] = append(texts[len(texts)-1], count(l.Count)+" "+l.Reason)
+		texts[len(texts)-1] = append(texts[len(texts)-1], count(l.Count)+" "+t.t.text(l.Reason))
+	}
+	colon, comma := ": ", ", "
+	if t.t != nil {
+		colon, comma = t.t.colon, t.t.comma
 	}
 	for i, stage := range stages {
-		stages[i] = stage + ": " + strings.Join(texts[i], ", ")
+		stages[i] = t.t.text(stage) + colon + strings.Join(texts[i], comma)
 	}
 	return stages
 }

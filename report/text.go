@@ -46,7 +46,7 @@ func WriteText(w io.Writer, findings []heuristics.Finding, o Options) error {
 		t.blank()
 	}
 	if len(findings) == 0 {
-		t.line("No line at watch or above.")
+		t.line(t.t.text("No line at watch or above."))
 		t.blank()
 		return t.flush(w)
 	}
@@ -60,12 +60,13 @@ func WriteText(w io.Writer, findings []heuristics.Finding, o Options) error {
 // table collects rows of text within a width.
 type table struct {
 	o     Options
+	t     *translator
 	width int
 	b     strings.Builder
 }
 
 func newTable(o Options) *table {
-	t := &table{o: o, width: defaultWidth}
+	t := &table{o: o, t: newTranslator(o.Language), width: defaultWidth}
 	if o.Width > 0 {
 		t.width = min(max(o.Width, minWidth), defaultWidth)
 	}
@@ -108,9 +109,9 @@ func (t *table) row(label, text string) {
 	}
 	head := strings.Repeat(" ", labelWidth)
 	if label != "" {
-		head = t.paint(dim, pad("  "+label, labelWidth))
+		head = t.paint(dim, pad("  "+t.t.text(label), labelWidth))
 	}
-	for _, s := range wrap(text, t.width-labelWidth) {
+	for _, s := range wrap(t.t.text(text), t.width-labelWidth) {
 		t.line(head + s)
 		head = strings.Repeat(" ", labelWidth)
 	}
@@ -125,7 +126,7 @@ func (t *table) rows(label string, texts []string) {
 }
 
 func (t *table) heading() {
-	t.line(t.paint(dim, pad("line", lineWidth)+"  "+pad("verdict", 16)+"  score  margin  nearest lookalike"))
+	t.line(t.paint(dim, pad(t.t.text("line"), lineWidth)+"  "+pad(t.t.text("verdict"), 16)+"  "+lpad(t.t.text("score"), 5)+"  "+lpad(t.t.text("margin"), 6)+"  "+t.t.text("nearest lookalike")))
 }
 
 func (t *table) finding(f *heuristics.Finding) {
@@ -141,6 +142,7 @@ func (t *table) finding(f *heuristics.Finding) {
 	if f.Proof {
 		verdict += " by proof"
 	}
+	verdict = t.t.text(verdict)
 	names := wrap(t.o.line(f.Line), t.width)
 	for _, s := range names[:len(names)-1] {
 		t.line(t.paint(bold, s))
@@ -152,7 +154,7 @@ func (t *table) finding(f *heuristics.Finding) {
 	}
 	rest := "  " + lpad(total(f.Score), 5) + "  " + lpad(total(f.Margin), 6) + "  "
 	left := t.width - lineWidth - 2 - 16 - columns(rest)
-	nearest := wrap(f.Nearest, left)
+	nearest := wrap(t.t.text(f.Nearest), left)
 	t.line(t.paint(bold, pad(name, lineWidth)) + "  " + t.paint(style, pad(verdict, 16)) + rest + nearest[0])
 	for _, s := range nearest[1:] {
 		t.line(strings.Repeat(" ", t.width-left) + s)
@@ -270,7 +272,7 @@ func (t *table) reasons(f *heuristics.Finding) {
 	if len(list) == 0 {
 		return
 	}
-	t.line(t.paint(dim, pad("  reasons", labelWidth)+lpad("nearest", natsWidth)+lpad("home", natsWidth)+"  + speaks for a box, - for the class above it"))
+	t.line(t.paint(dim, pad("  "+t.t.text("reasons"), labelWidth)+lpad(t.t.text("nearest"), natsWidth)+lpad(t.t.text("home"), natsWidth)+"  "+t.t.text("+ speaks for a box, - for the class above it")))
 	const indent = labelWidth + 2*natsWidth + 2
 	for i := range list {
 		r := &list[i]
@@ -279,7 +281,7 @@ func (t *table) reasons(f *heuristics.Finding) {
 		if len(r.others) > 0 {
 			text += "; " + strings.Join(r.others, ", ")
 		}
-		for _, s := range wrap(text, t.width-indent) {
+		for _, s := range wrap(t.t.text(text), t.width-indent) {
 			t.line(head + s)
 			head = strings.Repeat(" ", indent)
 		}

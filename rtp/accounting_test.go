@@ -128,7 +128,7 @@ func TestFields(t *testing.T) {
 		},
 		{
 			// Jitter: D is 0, then 4 ms late = 32 ticks, then early again = 32:
-			// J = 32, then 32+32-((32+8)>>4 = 2) = 62, then 62-((62+8)>>4 = 4) = 58.
+			// J = 32, then 32+32-((32+8)>>4 = 2) = 62, then 62-((62+8)>>4 = 4) = 58: the largest is 62.
 			name: "jitter and least transit",
 			packets: []at{
 				{0, 0, 0, 0, 7}, {24, 0, 1, 160, 7}, {44, 0, 2, 320, 7}, {68, 0, 3, 480, 7}, {84, 0, 4, 640, 7}, {104, 0, 5, 800, 7},
@@ -136,13 +136,13 @@ func TestFields(t *testing.T) {
 			want: []Interval{{
 				// 3 comes 4 ms late. 4 and 5 have the transit of 1 and 2: the first stays.
 				Epoch: t0, First: ms(24), Last: ms(104), Start: Sample{ms(24), 160}, Least: Sample{ms(24), 160},
-				MaxGap: 24e6, SSRC: 7, Rate: 8000, Step: 160, Jitter: 58, Bytes: 5 * 172, Packets: 5, Source: 5, InStep: 4, Timed: 4,
+				MaxGap: 24e6, SSRC: 7, Rate: 8000, Step: 160, Jitter: 62, Bytes: 5 * 172, Packets: 5, Source: 5, InStep: 4, Timed: 4,
 				Sizes: [2]uint16{172}, SizeCounts: [2]uint16{5}, Gaps: [8]uint16{2: 1, 3: 2, 4: 2},
 			}},
 		},
 		{
 			// Packet 3 is 2 ms faster than the rest: D = 16 and 16 back.
-			// J = 16, then 16+16-((16+8)>>4 = 1) = 31, then 31-((31+8)>>4 = 2) = 29.
+			// J = 16, then 16+16-((16+8)>>4 = 1) = 31, then 31-((31+8)>>4 = 2) = 29: the largest is 31.
 			name: "a faster packet",
 			packets: []at{
 				{0, 0, 0, 0, 7}, {20, 0, 1, 160, 7}, {40, 0, 2, 320, 7}, {58, 0, 3, 480, 7}, {80, 0, 4, 640, 7}, {100, 0, 5, 800, 7},

@@ -58,6 +58,10 @@ const (
 	RTCPBroken                      // breaks the rules
 )
 
+// maxCNAME is how much of a CNAME is kept, bytes: RFC 7022 makes 16 of it, the
+// older user@host seldom more than 60.
+const maxCNAME = 128
+
 const (
 	rtcpSR   = 200
 	rtcpRR   = 201
@@ -66,10 +70,11 @@ const (
 	rtcpXR   = 207
 )
 
-// LooksRTCP says whether a payload begins as RTCP does beside RTP (RFC 5761
-// section 4).
-func LooksRTCP(b []byte) bool {
-	return len(b) >= 8 && b[0]>>6 == 2 && b[1] >= 192 && b[1] <= 223
+// LooksRTCP says whether a payload of length bytes, of which b was captured,
+// begins as RTCP does beside RTP (RFC 5761 section 4), and has room for the
+// packet that it begins with: random bytes seldom have.
+func LooksRTCP(b []byte, length uint32) bool {
+	return len(b) >= 8 && b[0]>>6 == 2 && b[1] >= 192 && b[1] <= 223 && 4+4*uint32(binary.BigEndian.Uint16(b[2:])) <= length
 }
 
 // ReadRTCP reads b, the captured bytes of a payload of length bytes, into r. r
@@ -78,12 +83,8 @@ func ReadRTCP(b []byte, length uint32, r *RTCP) RTCPResult {
 	if uint32(len(b)) > length {
 		b = b[:length]
 	}
-	if !LooksRTCP(b) {
+	if !LooksRTCP(b, length) {
 		return RTCPNone
-	}
-	first := 4 + 4*uint32(binary.BigEndian.Uint16(b[2:]))
-	if first > length {
-		return RTCPNone // random bytes begin so as well
 	}
 	report := b[1] == rtcpSR || b[1] == rtcpRR
 	if uint32(len(b)) < length {
@@ -228,7 +229,7 @@ func (r *RTCP) chunks(b []byte, count int) bool {
 			}
 			text := b[at+2 : at+2+int(b[at+1])]
 			if b[at] == 1 && ssrc == r.SSRC && len(text) > 0 {
-				r.CNAME = ident.NewCNAME(text)
+				r.CNAME = ident.NewCNAME(text[:min(len(text), maxCNAME)])
 			}
 			at += 2 + len(text)
 		}

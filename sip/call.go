@@ -59,7 +59,10 @@ type Call struct {
 	CallerKey   uint64
 	CalleeClass ident.NumberClass
 	CallerClass ident.NumberClass
-	CalledUser  ident.Number // for what is written under authority
+	// CalleeOperator is who was given the block that a mobile callee's number
+	// lies in, as ident.Plan.Describe names it; empty when nobody knows.
+	CalleeOperator string
+	CalledUser     ident.Number // for what is written under authority
 
 	// Offer and answer as last seen: the media the caller and the callee
 	// expect to receive.

@@ -107,17 +107,25 @@ func readBare(b []byte, a *NameAddr, l *Leniency) []byte {
 	return rest
 }
 
-// eachContact calls f for every contact of m, until it says no. It reads the
+// maxContacts is how many contacts are looked through: to read an element may
+// take a look at all that is behind it.
+const maxContacts = 64
+
+// eachContact calls f for the contacts of m, until it says no. It reads the
 // headers again.
 func (m *Message) eachContact(f func(*NameAddr) bool) {
 	var l Leniency
 	pos := bytes.IndexByte(m.Raw, '\n') + 1
+	n := 0
 	for range maxHeaders {
 		id, _, value, next := nextHeader(m.Raw, pos, &l)
 		if id == headerEnd {
 			return
 		}
 		for id == headerContact && len(value) > 0 {
+			if n++; n > maxContacts {
+				return
+			}
 			a := NameAddr{Expires: -1}
 			rest := readNameAddr(value, &a, &l)
 			if len(a.Host) > 0 && !f(&a) {

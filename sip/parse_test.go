@@ -475,7 +475,7 @@ func within(b, v []byte) bool {
 
 func views(m *Message) [][]byte {
 	return [][]byte{
-		m.Raw, m.Reason, m.URI, m.URIUser, m.URIHost, m.Via, m.ViaHost, m.Branch, m.CallID, m.UserAgent, m.PAI, m.Event,
+		m.Raw, m.Reason, m.URI, m.URIUser, m.URIHost, m.Via, m.ViaHost, m.Branch, m.CallID, m.UserAgent, m.PAI, m.Event, m.Replaces,
 		m.ContentType, m.Body, m.SDP.OriginUser, m.SDP.OriginAddr, m.SDP.Name,
 		m.From.User, m.From.Host, m.From.Tag, m.To.User, m.To.Host, m.To.Tag, m.Contact.User, m.Contact.Host, m.Contact.Tag,
 	}
@@ -495,6 +495,17 @@ func checkMessage(t *testing.T, b []byte) {
 			t.Fatalf("error of type %T", err)
 		}
 		return
+	}
+	contacts := 0
+	m.eachContact(func(a *NameAddr) bool {
+		contacts++
+		if !within(b, a.Host) || !within(b, a.User) {
+			t.Fatal("a contact lies outside the input")
+		}
+		return true
+	})
+	if contacts > maxContacts {
+		t.Fatalf("%d contacts", contacts)
 	}
 	for i, v := range views(&m) {
 		if !within(b, v) {

@@ -236,6 +236,9 @@ func TestRegistrationContacts(t *testing.T) {
 		{"own binding far down the list", `
 			1  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
 			20 B>A 200/REGISTER to=1001 contact=` + many + `1001@10.0.0.5:5060;expires=77`, "registered 1/1/0", 77, 0, "10.0.0.5"},
+		{"own binding beyond what is looked through", `
+			1  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 expires=500
+			20 B>A 200/REGISTER to=1001 contact=` + many + many + `1001@10.0.0.5:5060;expires=77`, "registered 1/1/0", 500, 0, "10.0.0.5"},
 		{"own binding not listed", `
 			1  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 expires=500
 			20 B>A 200/REGISTER to=1001 contact=` + many + `x@y`, "registered 1/1/0", 500, 0, "10.0.0.5"},

@@ -258,6 +258,17 @@ var encodings = [...]struct {
 }
 
 func encoding(name []byte) Encoding {
+	// As they are usually spelled.
+	switch string(name) {
+	case "PCMU":
+		return EncodingPCMU
+	case "PCMA":
+		return EncodingPCMA
+	case "G729":
+		return EncodingG729
+	case "telephone-event":
+		return EncodingEvent
+	}
 	for i := range encodings {
 		if is(name, encodings[i].name) {
 			return encodings[i].is

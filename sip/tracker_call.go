@@ -159,6 +159,9 @@ func (t *Tracker) numbers(c *call, m *Message) {
 	var called []byte
 	called, c.CalleeKey, c.CalleeClass = t.called(m, c.Callee.Addr, c.Realm)
 	c.CalledUser = ident.NewNumber(called[:min(len(called), maxText)])
+	if c.CalleeClass == ident.NumberMobile {
+		c.CalleeOperator = t.cfg.Plan.Describe(called, t.buf[:]).Operator
+	}
 	caller := m.PAI
 	if len(caller) == 0 {
 		caller = m.From.User

@@ -54,3 +54,36 @@ func TestCalledNumberOfARegisteredAccount(t *testing.T) {
 		})
 	}
 }
+
+// The operator of a mobile callee is the plan's word, and there is none for
+// other numbers.
+func TestCalleeOperator(t *testing.T) {
+	for _, tt := range []struct{ to, like string }{
+		{"13812345678", "13912345678"},
+		{"8613812345678", "13912345678"},
+		{"18612345678", "13012345678"},
+		{"057188886666", ""},
+		{"1001", ""},
+		{"12025550123", ""},
+	} {
+		of := func(to string) string {
+			h := &lastCall{}
+			tr := NewTracker(Config{}, h)
+			var m Message
+			if err := Parse([]byte("INVITE sip:"+to+"@203.0.113.7 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.9;branch=z9hG4bKi\r\nFrom: <sip:x@198.51.100.9>;tag=c\r\nTo: <sip:"+to+"@198.51.100.9>\r\nCall-ID: i\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"), &m); err != nil {
+				t.Fatal(err)
+			}
+			tr.Message(&packet.Packet{Time: 1e18, Src: ident.AddrFrom4([]byte{198, 51, 100, 9}), Dst: ident.AddrFrom4([]byte{203, 0, 113, 7}), SrcPort: 5060, DstPort: 5060, Proto: packet.UDP}, &m)
+			return h.call.CalleeOperator
+		}
+		want := ""
+		if tt.like != "" {
+			if want = of(tt.like); want == "" {
+				t.Fatalf("%s has no operator", tt.like)
+			}
+		}
+		if got := of(tt.to); got != want {
+			t.Errorf("%s: operator %q, want that of %q, %q", tt.to, got, tt.like, want)
+		}
+	}
+}

@@ -20,6 +20,7 @@ type undo struct {
 	held  bool
 	hold  bool // the offer was counted in Holds
 	media Media
+	fax   Socket
 }
 
 func (c *call) mediaOf(s Side) *Media {
@@ -51,7 +52,7 @@ func (c *call) describe(m *Message, sender Side) {
 			if o.undo == nil {
 				o.undo = new([2]undo)
 			}
-			o.undo[k] = undo{cseq: m.CSeq, held: o.held[k], media: *c.mediaOf(sender)}
+			o.undo[k] = undo{cseq: m.CSeq, held: o.held[k], media: *c.mediaOf(sender), fax: c.Fax[k]}
 		}
 		o.offered[k] = m.CSeq
 	}
@@ -111,6 +112,10 @@ func (c *call) refused(m *Message, offerer Side) {
 		c.HoldsBy[k]--
 	}
 	c.offers.held[offerer-SideCaller] = u.held
+	if fax := &c.Fax[offerer-SideCaller]; *fax != u.fax {
+		*fax = u.fax
+		c.tell(CallMedia)
+	}
 	c.keepMedia(&u.media, offerer)
 	u.cseq = 0
 }

@@ -102,6 +102,25 @@ func TestHolds(t *testing.T) {
 	}
 }
 
+// A gateway that knows no T.38 refuses it, and the voice goes on.
+func TestFaxRefused(t *testing.T) {
+	const call = `
+		1    A>B INVITE     sdp=10.0.0.1:4000
+		1000 B>A 200/INVITE tt=t sdp=10.0.0.2:5000
+		2000 B>A INVITE     ft=t tt=f br=b3 cseq=2 sdp=10.0.0.2:0 more=m=image_5004_udptl_t38
+		`
+	for script, want := range map[string][2]uint16{
+		"2100 A>B 488/INVITE ft=t tt=f br=b3 cseq=2":                                            {0, 5000},
+		"2100 A>B 200/INVITE ft=t tt=f br=b3 cseq=2 sdp=10.0.0.1:0 more=m=image_4004_udptl_t38": {5004, 0},
+	} {
+		r, tr := play(t, Config{}, call+script)
+		tr.Flush()
+		if c := r.calls[1]; c.Fax[1].Port != want[0] || c.CalleeMedia.Port != want[1] || c.Holds != 0 {
+			t.Errorf("%s: fax at %d, voice at %d, %d holds", script, c.Fax[1].Port, c.CalleeMedia.Port, c.Holds)
+		}
+	}
+}
+
 func TestForks(t *testing.T) {
 	for _, c := range []struct {
 		name, script string

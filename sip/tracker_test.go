@@ -382,7 +382,14 @@ func FuzzTracker(f *testing.F) {
 		210  A>B ACK         tt=t br=b2
 		300  A>B BYE         tt=t br=b3
 		310  B>A 200/BYE     tt=t br=b3
+		320  A>B INVITE      tt=t br=b4 cseq=2 sdp=10.0.0.1:4000 more=a=sendonly
+		330  B>A 491/INVITE  tt=t br=b4 cseq=2
+		340  C>B INVITE      id=r ft=g head=Replaces:_call-1;to-tag=t;from-tag=f|x:90
+		350  B>A 302/INVITE  tt=u
 		400  A>B REGISTER    contact=*
+		405  A>B REGISTER    contact=a@10.0.0.1;expires=0|b@10.0.0.2;expires=9 cseq=2
+		406  B>A 200/REGISTER contact=c@d;expires=1|b@10.0.0.2;expires=9 cseq=2
+		407  A>B SUBSCRIBE   id=s head=Event:_dialog
 		410  A>B MESSAGE     id=m
 		420  A>B CANCEL`) {
 		all = append(all, s.text)

@@ -32,8 +32,8 @@ const progressEvery = 250 * time.Millisecond
 
 // showProgress draws a bar with the rate and the time left until stop is
 // called, which clears it. of tells the bytes read and the total, which is 0
-// or less when nobody knows it.
-func showProgress(w io.Writer, of func() (read, total int64), frames *counted) (stop func()) {
+// or less when nobody knows it; pass says which reading it is, if not the first.
+func showProgress(w io.Writer, of func() (read, total int64), frames *counted, pass string) (stop func()) {
 	_, total := of()
 	if total <= 0 {
 		total = -1
@@ -63,7 +63,7 @@ func showProgress(w io.Writer, of func() (read, total int64), frames *counted) (
 					read = min(read, total-1) // at the total the bar would call itself finished
 				}
 				rate := float64(frames.frames.Load()) / time.Since(start).Seconds()
-				bar.Describe(fmt.Sprintf("%.0f packets/s", rate))
+				bar.Describe(fmt.Sprintf("%s%.0f packets/s", pass, rate))
 				bar.Set64(read)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"simtrap/heuristics"
 	"simtrap/ident"
 	"simtrap/pipeline"
+	"simtrap/places"
 	"simtrap/report"
 )
 
@@ -28,6 +30,10 @@ type replayFlags struct {
 	workers                   int
 	oneIn                     uint64
 	numbering                 string
+	places, geo, sessions     []string
+	country                   string
+	lang, html, writeLines    string
+	force                     bool
 }
 
 func newReplay(t terminal) *cobra.Command {
@@ -47,6 +53,7 @@ cut short, without times or of a link type that is not decoded, and what could b
 was reported; 1 for anything that prevented the work; 2 for wrong usage.`, capture.MaxOverlap),
 		Example: `  simtrap replay capture.pcap
   simtrap replay --home 203.0.113.0/24,2001:db8::/32 --json captures/ > findings.jsonl
+  simtrap replay --html report.html --lang zh --write-lines evidence/ capture.pcap
   zstdcat big.pcap.zst | simtrap replay --since "2026-11-23 10:00" -`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -68,25 +75,39 @@ was reported; 1 for anything that prevented the work; 2 for wrong usage.`, captu
 	s.BoolVar(&f.all, "all", false, "print the lines below watch as well")
 	s.StringArrayVar(&f.homes, "home", nil, "addresses of subscribers: `PREFIX,...`; may be repeated")
 	s.StringArrayVar(&f.realms, "realm", nil, "spaces of inner addresses: `NAME[=SELECTOR]`, such as realm-a=vlan:100-199; may be repeated")
+	s.StringArrayVar(&f.sessions, "sessions", nil, "who had which address when: a `FILE` of CSV (start,end,address[,realm][,subscriber]), FreeRADIUS detail, or a capture of RADIUS accounting; may be repeated")
+	s.StringVar(&f.lang, "lang", "en", "language of the table and the page: `en|zh`; JSON is English")
+	s.StringVar(&f.html, "html", "", "write a page about the suspect lines to `FILE`; it needs nothing else, and reads the files twice")
+	s.StringVar(&f.writeLines, "write-lines", "", "write the packets of each suspect line, without what they carry, to a capture in folder `DIR`; reads the files twice")
+	s.BoolVar(&f.force, "force", false, "let --html and --write-lines replace files that are there")
 	s.StringVar(&f.since, "since", "", "leave out frames before `TIME` (2026-11-23, \"2026-11-23 10:00\", RFC 3339; UTC unless it says otherwise)")
 	s.StringVar(&f.until, "until", "", "leave out frames at `TIME` and after")
-	s.StringVar(&f.numbering, "numbering", "cn", "numbering plan of the country: `cn|generic`")
+	s.StringVar(&f.numbering, "numbering", "cn", "numbering plan of the country, its `CC` in two letters (cn, th, gh ...), or generic")
+	s.StringArrayVar(&f.places, "places", nil, "where networks are: a `FILE` of lines PREFIX COUNTRY [hosting|isp|carrier] [ASN] [NAME]; may be repeated")
+	s.StringArrayVar(&f.geo, "geo", nil, "where networks are: a MaxMind database, `FILE`.mmdb; may be repeated")
+	s.StringVar(&f.country, "country", "", "country the tap stands in, its `CC` in two letters (default that of --numbering)")
 	s.Uint64Var(&f.oneIn, "one-in", 0, "print the probability of a box if one such line in `N` is; it changes no verdict")
 	s.StringVar(&f.authority, "authority", "", "write identities in clear under this authority, `TEXT` such as \"case 2026-114\"")
 	s.StringVar(&f.key, "key", "", "`FILE` of the pseudonym key, made if it is not there (default simtrap/key in the user's configuration folder)")
 	s.IntVar(&f.workers, "workers", 0, "decoders at work at once, `N`; 0 for one per processor. The output is the same for any number")
 	s.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no summary")
 	s.BoolVarP(&f.verbose, "verbose", "v", false, "log what is done")
+	complete(cmd, "lang", "en", "zh")
+	complete(cmd, "numbering", "cn", "generic")
+	cmd.MarkFlagFilename("html", "html")
+	cmd.MarkFlagDirname("write-lines")
 	return cmd
 }
 
 // replay is one run, checked.
 type replay struct {
 	t       terminal
+	cmd     *cobra.Command
 	flags   replayFlags
 	config  pipeline.Config
 	capture capture.Options
 	report  report.Options
+	places  *places.Places // nil when no list was given
 }
 
 // parse checks the flags. Everything wrong with them is wrong usage, except
@@ -95,8 +116,19 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 	wrong := func(flag string, err error) error {
 		return &usageError{cmd, fmt.Errorf("--%s: %w", flag, err)}
 	}
-	r := &replay{t: t, flags: *f}
-	var err error
+	r := &replay{t: t, cmd: cmd, flags: *f}
+	language, err := report.ParseLanguage(f.lang)
+	if err != nil {
+		return nil, wrong("lang", err)
+	}
+	for flag, value := range map[string]string{"html": f.html, "write-lines": f.writeLines} {
+		if value == "" && cmd.Flags().Changed(flag) {
+			return nil, wrong(flag, errors.New("an empty text names nothing to write to"))
+		}
+	}
+	if f.force && f.html == "" && f.writeLines == "" {
+		return nil, wrong("force", errors.New("it is about --html and --write-lines, of which neither was given"))
+	}
 	if r.config.Homes, err = ident.ParseHomes(f.homes, 0); err != nil {
 		return nil, wrong("home", err)
 	}
@@ -104,10 +136,13 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 		return nil, wrong("realm", err)
 	}
 	if f.numbering == "" {
-		return nil, wrong("numbering", errors.New("an empty text names no plan: want cn or generic"))
+		return nil, wrong("numbering", errors.New("an empty text names no plan: want the two letters of a country such as cn, or generic"))
 	}
 	if r.config.Plan, err = ident.ParsePlan(f.numbering); err != nil {
 		return nil, wrong("numbering", err)
+	}
+	if err := f.where(r, wrong, cmd.Flags().Changed("country")); err != nil {
+		return nil, err
 	}
 	if f.workers < 0 {
 		return nil, wrong("workers", fmt.Errorf("%d is below 0", f.workers))
@@ -122,26 +157,10 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 	if f.key == "" && cmd.Flags().Changed("key") {
 		return nil, wrong("key", errors.New("an empty text names no file"))
 	}
+	if r.capture, err = span(cmd, f.since, f.until); err != nil {
+		return nil, err
+	}
 	r.capture.Stdin = interruptible(cmd.Context(), t.in)
-	limit := func(flag, text string) (*int64, error) {
-		if !cmd.Flags().Changed(flag) {
-			return nil, nil
-		}
-		at, err := parseWhen(text)
-		if err != nil {
-			return nil, wrong(flag, err)
-		}
-		return &at, nil
-	}
-	if r.capture.Since, err = limit("since", f.since); err != nil {
-		return nil, err
-	}
-	if r.capture.Until, err = limit("until", f.until); err != nil {
-		return nil, err
-	}
-	if since, until := r.capture.Since, r.capture.Until; since != nil && until != nil && *since >= *until {
-		return nil, wrong("until", fmt.Errorf("%s is not after --since %s", f.until, f.since))
-	}
 	r.config.Log = newLog(t, f.verbose)
 	if !f.all {
 		r.config.Ledgers = heuristics.Watch
@@ -155,14 +174,43 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 	}
 	width, onTerminal := columns(t.out)
 	r.report = report.Options{
-		Names: ident.NewPseudonymizer(key, f.authority),
-		Realm: r.config.Realms.Name,
-		Class: numberClass(r.config.Plan),
-		OneIn: f.oneIn,
-		Width: width,
-		Color: onTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		Names:    ident.NewPseudonymizer(key, f.authority),
+		Realm:    r.config.Realms.Name,
+		Class:    numberClass(r.config.Plan),
+		OneIn:    f.oneIn,
+		Width:    width,
+		Language: language,
+		Color:    onTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}
 	return r, nil
+}
+
+// where opens what tells where controllers are, and who had which address.
+func (f *replayFlags) where(r *replay, wrong func(string, error) error, given bool) (err error) {
+	home := r.config.Plan.Region()
+	if given {
+		if home, err = places.Country(f.country); err != nil {
+			return wrong("country", err)
+		}
+	}
+	for _, x := range []struct {
+		flag  string
+		names []string
+	}{{"places", f.places}, {"geo", f.geo}, {"sessions", f.sessions}} {
+		if slices.Contains(x.names, "") {
+			return wrong(x.flag, errors.New("an empty text names no file"))
+		}
+	}
+	if r.places, err = places.Open(f.places, f.geo, home); r.places != nil {
+		r.config.Places = r.places // a nil pointer would be no nil interface
+	}
+	if err != nil {
+		return err
+	}
+	if r.config.Sessions, err = pipeline.OpenSessions(f.sessions); err != nil {
+		return fmt.Errorf("sessions: %w", err)
+	}
+	return nil
 }
 
 // newLog writes warnings, or everything, to standard error.
@@ -189,17 +237,18 @@ func numberClass(plan *ident.Plan) func(ident.Number) string {
 
 // run reads the inputs and writes what was found.
 func (r *replay) run(ctx context.Context, paths []string) error {
+	defer r.config.Sessions.Close()
 	files, err := capture.Open(paths, r.capture)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
+	if err := r.checkViews(files); err != nil {
+		return err
+	}
 
 	source := &counted{Source: files}
-	stop := func() {}
-	if _, ok := columns(r.t.err); ok && !r.flags.quiet {
-		stop = showProgress(r.t.err, files.Progress, source)
-	}
+	stop := r.progress(files, source, "")
 	result, err := pipeline.Run(ctx, source, r.config)
 	stop()
 	if err != nil && result != nil && result.Stats.Frames == 0 {
@@ -210,6 +259,9 @@ func (r *replay) run(ctx context.Context, paths []string) error {
 			return err
 		}
 	}
+	if err == nil {
+		err = r.views(ctx, paths, result, files)
+	}
 	switch {
 	case ctx.Err() != nil && result == nil:
 		return errors.New("interrupted")
@@ -217,10 +269,21 @@ func (r *replay) run(ctx context.Context, paths []string) error {
 		return errors.New("interrupted; what was read until then is reported")
 	case err != nil:
 		return err
+	case r.config.Sessions.Err() != nil:
+		r.t.say(fmt.Sprintf("sessions: %v", r.config.Sessions.Err()))
+		return statusError(statusDamaged)
 	case len(files.Damages()) > 0:
 		return statusError(statusDamaged)
 	}
 	return nil
+}
+
+// progress shows how far files are read, if there is somebody to see it.
+func (r *replay) progress(files *capture.Files, source *counted, pass string) (stop func()) {
+	if _, ok := columns(r.t.err); !ok || r.flags.quiet {
+		return func() {}
+	}
+	return showProgress(r.t.err, files.Progress, source, pass)
 }
 
 // maxDamages is how many damaged inputs standard error names.
@@ -231,7 +294,7 @@ const maxDamages = 20
 func (r *replay) write(result *pipeline.Result, files *capture.Files) error {
 	out := bufio.NewWriter(r.t.out)
 	findings := report.Select(r.flags.all, result.Findings)
-	summary := summarise(result, files.Counters())
+	summary := r.summarise(result, files)
 	damages := files.Damages()
 	var err error
 	if r.flags.json {
@@ -239,9 +302,6 @@ func (r *replay) write(result *pipeline.Result, files *capture.Files) error {
 	} else {
 		err = report.WriteText(out, findings, r.report)
 		if err == nil && !r.flags.quiet {
-			for i := range damages {
-				summary.Damages = append(summary.Damages, &damages[i])
-			}
 			err = report.WriteSummary(out, summary, r.report)
 		}
 	}
@@ -252,23 +312,29 @@ func (r *replay) write(result *pipeline.Result, files *capture.Files) error {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	if r.flags.json && !r.flags.quiet {
-		if err := report.WriteSummary(r.t.err, summary, report.Options{}); err != nil {
+		summary.Damages = nil // told one by one below
+		if err := report.WriteSummary(r.t.err, summary, report.Options{Language: r.report.Language}); err != nil {
 			return err
 		}
 	}
-	for i := range damages {
-		if i == maxDamages {
-			r.t.say(fmt.Sprintf("and %d more damaged inputs", len(damages)-maxDamages))
-			break
-		}
-		r.t.say(damages[i].Error())
-	}
+	r.t.damaged(damages)
 	return nil
 }
 
+// damaged says what was wrong with inputs.
+func (t terminal) damaged(damages []capture.Damage) {
+	for i := range damages {
+		if i == maxDamages {
+			t.say(fmt.Sprintf("and %d more damaged inputs", len(damages)-maxDamages))
+			break
+		}
+		t.say(damages[i].Error())
+	}
+}
+
 // summarise puts the losses of reading before those of the stages behind it.
-func summarise(result *pipeline.Result, input capture.Counters) *report.Summary {
-	s := &result.Stats
+func (r *replay) summarise(result *pipeline.Result, files *capture.Files) *report.Summary {
+	s, input := &result.Stats, files.Counters()
 	summary := &report.Summary{
 		Frames: s.Frames, Bytes: s.Bytes, Messages: s.Messages, H323: s.H323, Calls: s.Calls, Streams: s.Streams,
 		Records: s.Records, Lines: s.Lines, First: s.First, Last: s.Last,
@@ -281,6 +347,10 @@ func summarise(result *pipeline.Result, input capture.Counters) *report.Summary 
 	}
 	for _, l := range result.Losses {
 		summary.Losses = append(summary.Losses, report.Loss{Stage: l.Stage, Reason: l.Reason, Count: l.Count})
+	}
+	summary.Losses = append(summary.Losses, report.Loss{Stage: "places", Reason: "addresses of which a damaged database could not tell", Count: r.places.Failed()})
+	for _, d := range files.Damages() {
+		summary.Damages = append(summary.Damages, &d)
 	}
 	return summary
 }

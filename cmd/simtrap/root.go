@@ -118,7 +118,7 @@ lines are multi-SIM gateways, and why. It observes and reports; it sends nothing
 	root.SetErr(t.err)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, plainFlagError(err)} })
-	root.AddCommand(newReplay(t), newSignals(t), newVersion(t), newDocs(root))
+	root.AddCommand(newReplay(t), newDissect(t), newSignals(t), newVersion(t), newDocs(root))
 	return root
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"simtrap/lab"
 )
 
 func TestMain(m *testing.M) {
@@ -37,6 +39,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"capture":  captureCommand,
+			"lab":      labCommand,
 			"status":   statusCommand,
 			"lines":    linesCommand,
 			"narrow":   narrowCommand,
@@ -88,6 +91,21 @@ func captureCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o666))
+}
+
+// labCommand makes a capture of a scenario: lab FILE SCENARIO DURATION [ENCAP].
+func labCommand(ts *testscript.TestScript, neg bool, args []string) {
+	d, err := time.ParseDuration(args[2])
+	ts.Check(err)
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer f.Close()
+	o := lab.Options{Scenario: args[1], Seed: 1, Duration: d}
+	if len(args) > 3 {
+		o.Encap = args[3]
+	}
+	_, err = lab.Make(f, o)
+	ts.Check(err)
 }
 
 // records gives the records of a pcap file, each with its header.

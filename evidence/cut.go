@@ -1,0 +1,342 @@
+// Package evidence writes what a case rests on in a form that others can read:
+// captures of suspect lines without what their packets carry.
+package evidence
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"simtrap/capture"
+	"simtrap/ident"
+	"simtrap/packet"
+	"simtrap/sip"
+)
+
+// MaxLines is how many lines are cut at once.
+const MaxLines = 256
+
+// Options of a Cutter.
+type Options struct {
+	Homes  *ident.Homes            // as in the run that named the lines
+	Locate func(*packet.Packet)    // sets realm and line of a decoded packet, as the run did; may be nil
+	Name   func(ident.Line) string // of a line, for its file; may be nil
+	// Authority permits SIP messages to be written; without one a packet ends
+	// behind its UDP or TCP header.
+	Authority   string
+	Version     string
+	First, Last int64 // times of the input's first and last frame
+	Force       bool  // replace files that are there
+}
+
+// Counters tells what became of the packets of the lines.
+type Counters struct {
+	Packets   uint64 // written, once for each line they belong to
+	Messages  uint64 // of those, with their SIP message, under authority
+	Fragments uint64 // of those, fragments of datagrams
+	Outer     uint64 // fragments of tunnels, left out: whose packet is inside shows in the whole only
+	Unplaced  uint64 // packets left out: where their headers end is not known
+}
+
+// Cutter writes the packets of lines, one capture for each line. What a packet
+// carries is left out: of RTP the header stays (twelve bytes, and the words
+// that count its extensions), of SIP the message if an authority permits it,
+// of all else nothing behind the UDP or TCP header. The length that the packet
+// had stays in its record.
+//
+// Of a SIP message a body stays only if it is a session description: others
+// are texts of people or keys they pressed. Credentials are blotted out. A
+// message on TCP stays as far as the segment that begins it goes.
+type Cutter struct {
+	o        Options
+	lines    map[ident.Line]*target
+	order    []*target
+	decoder  packet.Decoder
+	packet   packet.Packet
+	message  sip.Message
+	buf      []byte
+	Counters Counters
+}
+
+type target struct {
+	path string
+	file *os.File
+	w    *writer
+}
+
+// FileName is the name of a line's capture: what file systems do not take in
+// names is replaced.
+func FileName(name string) string {
+	return strings.NewReplacer("/", "_", ":", "-", `\`, "_", "\x00", "_").Replace(name) + ".pcapng"
+}
+
+// NewCutter makes a file in dir for each line; if one cannot be made, none is
+// left. Lines that occur twice, and those beyond MaxLines, have none.
+func NewCutter(dir string, lines []ident.Line, o Options) (*Cutter, error) {
+	if o.Name == nil {
+		o.Name = ident.Line.String
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	c := &Cutter{o: o, lines: make(map[ident.Line]*target)}
+	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if o.Force {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	for _, l := range lines {
+		if c.lines[l] != nil || len(c.lines) == MaxLines {
+			continue
+		}
+		path := filepath.Join(dir, FileName(o.Name(l)))
+		f, err := os.OpenFile(path, flags, 0o600)
+		if err != nil {
+			c.Abort()
+			if errors.Is(err, fs.ErrExist) {
+				return nil, fmt.Errorf("%s is there already: name another folder, or replace it with --force", path)
+			}
+			return nil, err
+		}
+		t := &target{path, f, newWriter(f, "simtrap "+o.Version, c.comment(l))}
+		c.lines[l] = t
+		c.order = append(c.order, t)
+	}
+	return c, nil
+}
+
+// comment says what a capture is. It has the times of the input and not that of
+// the run, so that the same input gives the same file.
+func (c *Cutter) comment(l ident.Line) string {
+	utc := func(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
+	text := fmt.Sprintf("simtrap %s: packets of line %s without what they carry, cut from a capture of %s to %s", c.o.Version, c.o.Name(l), utc(c.o.First), utc(c.o.Last))
+	if c.o.Authority == "" {
+		return text + "; no authority: no SIP message is in it"
+	}
+	return text + "; SIP messages in clear under authority: " + c.o.Authority
+}
+
+// Lines is how many lines have a file.
+func (c *Cutter) Lines() int { return len(c.order) }
+
+// Batch writes what a batch has of the lines.
+func (c *Cutter) Batch(b *capture.Batch) {
+	for i := range b.Frames {
+		c.frame(&b.Frames[i], b.Data(i))
+	}
+}
+
+func (c *Cutter) frame(f *capture.Frame, data []byte) {
+	p := &c.packet
+	p.Time, p.TapPort, p.Realm = f.Time, f.Port, 0
+	kind := c.decoder.Frame(f.Link, data, f.Wire, p)
+	if kind != packet.Datagram && kind != packet.Segment && kind != packet.Fragment {
+		return
+	}
+	if c.o.Locate != nil {
+		c.o.Locate(p)
+	}
+	src, dst := c.lines[c.o.Homes.LineOf(p.Src, p.Realm)], c.lines[c.o.Homes.LineOf(p.Dst, p.Realm)]
+	if src == nil && dst == nil {
+		if kind == packet.Fragment && tunnelled(p.Frag.Proto) {
+			c.Counters.Outer++
+		}
+		return
+	}
+	carried := p.Payload
+	if kind == packet.Fragment {
+		carried = p.Frag.Data
+	}
+	at, ok := offset(data, carried)
+	if !ok {
+		c.Counters.Unplaced++
+		return
+	}
+	out := data[:at]
+	switch {
+	case kind == packet.Fragment:
+		c.Counters.Fragments++
+		if p.Frag.Offset == 0 {
+			out = data[:at+min(len(carried), transport(p.Frag.Proto))]
+		}
+	case c.o.Authority != "" && sip.Looks(carried):
+		if kept := c.sip(p); len(kept) > 0 {
+			c.buf = append(append(c.buf[:0], out...), kept...)
+			out = c.buf
+			c.Counters.Messages++
+		}
+	case kind == packet.Datagram:
+		out = data[:at+rtpHeader(carried)]
+	}
+	if src != nil {
+		src.w.packet(f, out)
+		c.Counters.Packets++
+	}
+	if dst != nil && dst != src {
+		dst.w.packet(f, out)
+		c.Counters.Packets++
+	}
+}
+
+// tunnelled says whether a datagram of that protocol may be a tunnel's.
+func tunnelled(proto uint8) bool {
+	switch proto {
+	case 4, 41, 47, 97, 115: // IP in IP, IPv6 in IP, GRE, EtherIP, L2TPv3
+		return true
+	}
+	return false
+}
+
+// transport is how long the header of a protocol is that a first fragment may
+// show.
+func transport(proto uint8) int {
+	switch proto {
+	case packet.UDP:
+		return 8
+	case packet.TCP:
+		return 20
+	}
+	return 0
+}
+
+// offset finds where in a frame a view of it begins.
+func offset(frame, view []byte) (int, bool) {
+	at := cap(frame) - cap(view)
+	if at < 0 || at > len(frame) || at+len(view) > len(frame) {
+		return 0, false
+	}
+	if len(view) > 0 && &frame[at] != &view[0] {
+		return 0, false
+	}
+	return at, true
+}
+
+// rtpHeader is how much of a datagram is an RTP header (RFC 3550 section 5.1):
+// 12 bytes, and where an extension follows, up to the word that tells its
+// length. Of RTCP, reports alone, it is as many. 0 for all else.
+func rtpHeader(b []byte) int {
+	const maxPayload = 320 // docs/interval.md
+	if len(b) < 12 || b[0]>>6 != 2 || len(b) > maxPayload {
+		return 0
+	}
+	switch pt := b[1]; {
+	case pt == 200 || pt == 201:
+		return 12
+	case pt >= 192 && pt <= 223, pt&127 >= 72 && pt&127 <= 76:
+		return 0
+	}
+	if b[0]&0x10 == 0 {
+		return 12
+	}
+	if n := 16 + 4*int(b[0]&15); n <= len(b) {
+		return n
+	}
+	return 0
+}
+
+// sip gives what may be kept of a datagram or segment that begins with a SIP
+// message: whole messages whose bodies are session descriptions, and of the
+// first that is not, the headers.
+func (c *Cutter) sip(p *packet.Packet) []byte {
+	b, m := p.Payload, &c.message
+	var kept []byte
+	for len(b) > 0 && sip.Looks(b) {
+		lead := len(b) - len(trimLines(b))
+		if sip.Parse(b, m) != nil {
+			break
+		}
+		all := lead + len(m.Raw)
+		head := all - len(m.Body)
+		if all > len(b) || head < lead {
+			break
+		}
+		description := len(m.Body) > 0 && m.Method != sip.MESSAGE && isDescription(m.ContentType)
+		n := head
+		if description {
+			n = all
+		}
+		from := len(kept)
+		kept = append(kept, b[:n]...)
+		blot(kept[from : from+head])
+		if n < all || p.Proto != packet.TCP {
+			break
+		}
+		b = b[all:]
+	}
+	return kept
+}
+
+func trimLines(b []byte) []byte {
+	for len(b) > 0 && (b[0] == '\r' || b[0] == '\n') {
+		b = b[1:]
+	}
+	return b
+}
+
+// isDescription says whether a body is a session description and nothing else.
+func isDescription(contentType []byte) bool {
+	name, _, _ := strings.Cut(string(contentType), ";")
+	return strings.EqualFold(strings.TrimSpace(name), "application/sdp")
+}
+
+// blot writes stars over credentials in headers: what a digest was made of can
+// be guessed from it.
+func blot(head []byte) {
+	secret := false
+	for len(head) > 0 {
+		n := 0
+		for n < len(head) && head[n] != '\r' && head[n] != '\n' {
+			n++
+		}
+		line := head[:n]
+		if n > 0 {
+			value := line
+			if line[0] != ' ' && line[0] != '\t' { // else it goes on from the line before
+				name, _, _ := strings.Cut(string(line), ":")
+				at := min(len(name)+1, n)
+				value = line[at:]
+				switch strings.ToLower(strings.TrimSpace(name)) {
+				case "authorization", "proxy-authorization", "authentication-info":
+					secret = true
+				default:
+					secret = false
+				}
+			}
+			if secret {
+				for i := range value {
+					if value[i] != ' ' && value[i] != '\t' {
+						value[i] = '*'
+					}
+				}
+			}
+		}
+		head = head[min(n+1, len(head)):]
+	}
+}
+
+// Close ends the files. After an error none is left.
+func (c *Cutter) Close() error {
+	var errs []error
+	for _, t := range c.order {
+		errs = append(errs, t.w.w.Flush())
+	}
+	if err := errors.Join(errs...); err != nil {
+		c.Abort()
+		return err
+	}
+	for _, t := range c.order {
+		errs = append(errs, t.file.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Abort removes the files.
+func (c *Cutter) Abort() {
+	for _, t := range c.order {
+		t.file.Close()
+		os.Remove(t.path)
+	}
+}

@@ -1,0 +1,56 @@
+package heuristics
+
+import (
+	"fmt"
+
+	"simtrap/control"
+)
+
+// controlMarks is the first of the lesser signs that only gateways' makers are
+// known to give: a prefix that never changes, names asked for in a row. It is
+// asked only of lines that have shown no sound record, so it adds to
+// control-record what that leaves open. It is never proof, and the makers'
+// honest adapters run the same software.
+func controlMarks() signal {
+	return signal{
+		id: "control-marks",
+		seen: func(p *profile) (since, first int64, ok bool) {
+			if p.firstControl() != 0 {
+				return 0, 0, false
+			}
+			first, _ = p.firstMark()
+			return p.firstUp, first, first != 0
+		},
+		detail: func(p *profile, _ []uint32) string {
+			if first, what := p.firstMark(); first != 0 {
+				return "a mark of a gateway's maker: " + what
+			}
+			return fmt.Sprintf("no mark of a gateway's maker in %s", duration(p.last-p.firstUp))
+		},
+		unseen: func(*profile) string { return "" },
+	}
+}
+
+// marks says whether evidence of marks holds: both ends took part, or one
+// cannot be seen.
+func (t *tap) marks(e *control.Evidence) bool {
+	return e.MarksAnswered > 0 || e.Marks > 0 && e.OneWay && !t.twoWay
+}
+
+// firstMark is when a mark that holds was first sent, and what it was; 0 for
+// never.
+func (p *profile) firstMark() (first int64, what string) {
+	for _, e := range p.control {
+		if !p.tap.marks(e) {
+			continue
+		}
+		t := e.FirstMark
+		if e.MarksAnswered > 0 {
+			t = e.FirstMarkAnswered
+		}
+		if first == 0 || t < first {
+			first, what = t, e.Mark
+		}
+	}
+	return first, what
+}

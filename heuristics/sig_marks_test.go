@@ -1,0 +1,56 @@
+package heuristics
+
+import (
+	"testing"
+
+	"simtrap/control"
+)
+
+func TestControlMarks(t *testing.T) {
+	marks := func(p *play, edit func(*control.Evidence)) {
+		e := &control.Evidence{Owner: p.line.Addr, Peer: p.far, Protocol: "dbl-ddns", Role: control.RoleGateway, Marks: 3, FirstMark: p.now + minute, Mark: "what it is"}
+		edit(e)
+		p.l.Control(p.line, e, p.now+minute)
+	}
+	for name, tt := range map[string]struct {
+		twoWay bool
+		edit   func(*control.Evidence)
+		want   bool
+	}{
+		"answered":                        {true, func(e *control.Evidence) { e.MarksAnswered, e.FirstMarkAnswered = 1, e.FirstMark }, true},
+		"nobody answers, both directions": {true, func(*control.Evidence) {}, false},
+		"the peer cannot be seen":         {false, func(e *control.Evidence) { e.OneWay = true }, true},
+		"a sound record says more": {true, func(e *control.Evidence) {
+			e.MarksAnswered, e.FirstMarkAnswered, e.Sound, e.Answered, e.First = 1, e.FirstMark, 1, 1, e.FirstMark
+		}, false},
+	} {
+		p := newPlay(testLines(t, Config{Homes: home(t)}))
+		if tt.twoWay {
+			p.l.TwoWay()
+		}
+		marks(p, tt.edit)
+		if _, seen := p.sighting(t, "control-marks"); seen != tt.want {
+			t.Errorf("%s: seen %v", name, seen)
+		}
+	}
+	// Marks alone are no verdict, however many.
+	p := newPlay(testLines(t, Config{Homes: home(t)}))
+	marks(p, func(e *control.Evidence) { e.Marks, e.MarksAnswered, e.FirstMarkAnswered = 1000, 1000, e.FirstMark })
+	if f := p.finding(t); f.Verdict != None || f.Proof {
+		t.Errorf("verdict %v, proof %v", f.Verdict, f.Proof)
+	}
+	lookalikes(t, "control-marks", []int{60, 1}, 1.2, "fxs-adapter", "pstn-breakout", "m2m-test-farm")
+	lookalikes(t, "control-marks", []int{3600, 0}, 0.05, "home", "office-phones", "carrier-sbc")
+}
+
+// A server that hides its SIP as its gateway does stays a server.
+func TestMarksMakeNoLineOfAServer(t *testing.T) {
+	p := newPlay(testLines(t, Config{}))
+	p.l.Registrar(p.line, p.now)
+	p.l.Control(p.line, &control.Evidence{Owner: p.line.Addr, Peer: p.far, Protocol: "sip-base64", Role: control.RoleGateway, Marks: 9, MarksAnswered: 9, FirstMark: p.now, FirstMarkAnswered: p.now}, p.now)
+	for _, f := range p.l.Findings(true, None) {
+		if f.Line == p.line {
+			t.Errorf("a finding, S %.1f", f.Score)
+		}
+	}
+}

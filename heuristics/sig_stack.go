@@ -1,0 +1,39 @@
+package heuristics
+
+import "fmt"
+
+const (
+	stackAccounts = 3
+	stackCalls    = 10
+)
+
+// sipStack reads whether all of a line's accounts answer in one hand: the order
+// and spelling of headers is the software's, whatever name it goes by. One
+// device with many accounts has one, as has an office of equal telephones.
+func sipStack() signal {
+	return signal{
+		id: "sip-stack",
+		static: func(p *profile, _ int64) int {
+			if len(p.accounts) < stackAccounts || p.inboundCounts < stackCalls {
+				return none
+			}
+			switch p.stacks() {
+			case 0:
+				return none
+			case 1:
+				return 0
+			}
+			return 1
+		},
+		detail: func(p *profile, _ []uint32) string {
+			return fmt.Sprintf("%s, %s of SIP messages", plural(uint32(len(p.accounts)), "account"), plural(uint32(p.stacks()), "shape"))
+		},
+		unseen: func(*profile) string { return "" },
+	}
+}
+
+// stacks is how many shapes the line's answers have, of those that can be
+// compared.
+func (p *profile) stacks() int {
+	return max(len(p.traits.shapes[0].m), len(p.traits.shapes[1].m))
+}

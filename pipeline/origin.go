@@ -1,0 +1,60 @@
+package pipeline
+
+import (
+	"simtrap/control"
+	"simtrap/packet"
+)
+
+// origins remembers where the latest connections began, as far as their
+// handshake was seen, to know whether a stream that is followed from some
+// segment on was followed from its first byte. It is of fixed size; connections
+// that fall on the same place push each other out, and nothing is known of them.
+type origins [512]struct {
+	connection uint64
+	first      [2]uint32 // sequence number of the first byte, by direction
+	known      [2]bool
+	twice      bool // one end gave two of them
+}
+
+// key gives the place of a connection, and which direction p goes.
+func (o *origins) key(p *packet.Packet, seed uint64) (connection uint64, dir int) {
+	a := p.Src.Hash(seed+uint64(p.Realm)) + uint64(p.SrcPort)*0x9e3779b97f4a7c15
+	b := p.Dst.Hash(seed+uint64(p.Realm)) + uint64(p.DstPort)*0x9e3779b97f4a7c15
+	if a > b {
+		dir = 1
+	}
+	return a ^ b, dir
+}
+
+// handshake takes a segment with SYN. The first of a connection has no ACK and
+// begins anew; the second has. Anybody can send another one for his own end, on
+// a connection that stands, and then nothing is known; for the other end, whose
+// system answers no such thing, he cannot.
+func (o *origins) handshake(p *packet.Packet, seed uint64) {
+	c, dir := o.key(p, seed)
+	e := &o[c>>32%uint64(len(o))]
+	first := p.TCPSeq + 1
+	switch {
+	case p.Flags&packet.ACK == 0:
+		e.connection, e.known, e.twice = c, [2]bool{}, false
+	case e.connection != c:
+		return
+	case e.known[dir] && e.first[dir] != first:
+		e.twice = true
+		return
+	}
+	e.first[dir], e.known[dir] = first, true
+}
+
+// of says where in its direction of the connection the piece p stood.
+func (o *origins) of(p *packet.Packet, seed uint64) control.Origin {
+	c, dir := o.key(p, seed)
+	e := &o[c>>32%uint64(len(o))]
+	switch {
+	case e.connection != c || !e.known[dir] || e.twice:
+		return control.OriginUnknown
+	case e.first[dir] == p.TCPSeq:
+		return control.OriginStart
+	}
+	return control.OriginMiddle
+}

@@ -1,0 +1,538 @@
+package report
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"html"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"simtrap/heuristics"
+	"simtrap/ident"
+)
+
+// Page is what WriteHTML writes.
+type Page struct {
+	Inputs   []string // as the user named them
+	Version  string   // of simtrap
+	Summary  *Summary
+	Findings []heuristics.Finding // worst first
+	// Activity gives what a line did; nil, or a result of nil, draws nothing.
+	Activity func(ident.Line) *Activity
+}
+
+// Bounds of a page, however many suspects there are and whatever they sent.
+const (
+	// MaxDetailed is how many findings are told in full.
+	MaxDetailed = 50
+
+	maxIndexed     = 500 // findings in the table
+	maxText        = 400 // characters of one text
+	maxInputs      = 20
+	maxPageRows    = 40 // cards, or streams, in one table
+	maxUnseen      = 40
+	maxReasons     = 80
+	maxDrawnCalls  = 2000
+	maxTitled      = 200 // of those, with what the pointer shows
+	maxListedCalls = 50
+	maxRowsDrawn   = 48
+	maxDrawn       = 24 // streams in one plot
+	maxLosses      = 100
+)
+
+// WriteHTML writes one page that needs nothing else: no script, no picture, no
+// font, no request. Its policy forbids all of them, and allows the one style
+// sheet by its hash. Everything that came from the wire is made Plain, cut to a
+// bound, and escaped.
+func WriteHTML(w io.Writer, p *Page, o Options) error {
+	b := &page{w: bufio.NewWriter(w), o: o, t: newTranslator(o.Language)}
+	b.page(p)
+	return b.w.Flush() // it keeps the first error
+}
+
+type page struct {
+	w *bufio.Writer
+	o Options
+	t *translator
+}
+
+// raw writes markup of our own.
+func (b *page) raw(parts ...string) {
+	for _, s := range parts {
+		b.w.WriteString(s)
+	}
+}
+
+// safe makes any text fit for a page.
+func safe(s string) string {
+	if len(s) > 4*maxText {
+		s = s[:4*maxText]
+	}
+	s = Plain(s)
+	n := 0
+	for i := range s {
+		if n++; n > maxText {
+			s = s[:i] + "…"
+			break
+		}
+	}
+	return html.EscapeString(s)
+}
+
+// tr translates words of our own, or a sentence about the line, and makes them
+// fit for a page.
+func (b *page) tr(s string) string { return safe(b.t.text(s)) }
+
+// cell writes an element with text that is not translated.
+func (b *page) cell(tag, text string) {
+	name, _, _ := strings.Cut(tag, " ")
+	b.raw("<", tag, ">", safe(text), "</", name, ">")
+}
+
+// word writes an element with translated text.
+func (b *page) word(tag, text string) {
+	name, _, _ := strings.Cut(tag, " ")
+	b.raw("<", tag, ">", b.tr(text), "</", name, ">")
+}
+
+// heads writes the head of a table.
+func (b *page) heads(names ...string) {
+	b.raw("<thead><tr>")
+	for _, n := range names {
+		b.word(`th scope="col"`, n)
+	}
+	b.raw("</tr></thead><tbody>\n")
+}
+
+func (b *page) page(p *Page) {
+	hash := sha256.Sum256([]byte(pageStyle))
+	b.raw("<!DOCTYPE html>\n", pageMark, `<html lang="`, b.o.Language.Tag(), `"><head><meta charset="utf-8">`,
+		`<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-`, base64.StdEncoding.EncodeToString(hash[:]), `'; base-uri 'none'; form-action 'none'">`,
+		`<meta name="referrer" content="no-referrer"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">`)
+	b.raw("<title>simtrap: ", b.tr("suspect lines"), "</title>\n<style>", pageStyle, "</style></head>\n<body>\n")
+	b.header(p)
+	b.raw("<main>\n")
+	b.index(p)
+	for i := range min(len(p.Findings), MaxDetailed) {
+		b.finding(p, i)
+	}
+	b.losses(p.Summary)
+	b.raw("</main>\n</body></html>\n")
+}
+
+// pageMark tells a page of simtrap's from any other file.
+const pageMark = "<!-- simtrap page -->\n"
+
+// IsPage says whether a file that begins with head is a page WriteHTML wrote.
+func IsPage(head []byte) bool {
+	return strings.HasPrefix(string(head), "<!DOCTYPE html>\n"+pageMark)
+}
+
+func (b *page) header(p *Page) {
+	s := p.Summary
+	b.raw("<header>")
+	b.word("h1", "Suspect lines")
+	if a := b.o.Names.Authority(); a != "" {
+		b.raw(`<p class="authority"><strong>`, b.tr("Authority"), ":</strong> ", safe(a), ". ", b.tr("Identities on this page are in clear."), "</p>")
+	}
+	b.raw("<dl>")
+	var inputs []string
+	for i, name := range p.Inputs {
+		if i == maxInputs {
+			inputs = append(inputs, b.tr("and "+count(len(p.Inputs)-maxInputs)+" more"))
+			break
+		}
+		inputs = append(inputs, "<code>"+safe(name)+"</code>")
+	}
+	b.term("Read", strings.Join(inputs, " "))
+	if s.Frames > 0 {
+		b.term("Time", b.tr(span(s.First, s.Last)))
+	}
+	b.term("Contents", b.tr(counted(s.Frames, "frame")+", "+size(s.Bytes)+", "+counted(s.Calls, "call")+", "+counted(s.Streams, "voice stream")+", "+
+		counted(s.Messages, "SIP message")+", "+counted(s.Records, "control record")+", "+counted(s.Lines, "line")))
+	b.term("Verdicts", b.tr(count(s.Verdicts[heuristics.Case])+" case, "+count(s.Verdicts[heuristics.Review])+" review, "+
+		count(s.Verdicts[heuristics.Watch])+" watch, "+count(s.Verdicts[heuristics.None])+" below"))
+	if b.o.Names.Authority() == "" {
+		b.term("Identities", b.tr("Numbers, accounts and cards are pseudonyms: equal ones are equal, and nobody can read them without the key."))
+	}
+	if n := lost(s); n > 0 || len(s.Damages) > 0 {
+		b.term("Losses", `<a href="#losses">`+b.tr(lossesInWords(s))+"</a>")
+	}
+	b.term("Made by", "simtrap "+safe(p.Version))
+	b.raw("</dl></header>\n")
+}
+
+// term writes a term and what it is; markup is fit for a page already.
+func (b *page) term(name, markup string) {
+	b.raw("<dt>", b.tr(name), "</dt><dd>", markup, "</dd>")
+}
+
+func lost(s *Summary) (n uint64) {
+	for _, l := range s.Losses {
+		n += l.Count
+	}
+	return n
+}
+
+func lossesInWords(s *Summary) string {
+	kinds := 0
+	for _, l := range s.Losses {
+		if l.Count > 0 {
+			kinds++
+		}
+	}
+	text := counted(kinds, "kind") + " of loss"
+	if n := len(s.Damages); n > 0 {
+		text += ", " + counted(n, "damaged input")
+	}
+	return text
+}
+
+func (b *page) index(p *Page) {
+	b.raw(`<section aria-labelledby="index">`)
+	b.word(`h2 id="index"`, "Overview")
+	if len(p.Findings) == 0 {
+		b.word("p", "No line at watch or above.")
+		b.raw("</section>\n")
+		return
+	}
+	b.scroll("Overview")
+	b.raw("<table>")
+	b.heads("Line", "Verdict", "Score", "Margin", "Nearest lookalike", "Device", "Calls in / out", "Seen (UTC)")
+	for i := range min(len(p.Findings), maxIndexed) {
+		f := &p.Findings[i]
+		b.raw(`<tr><th scope="row">`)
+		if i < MaxDetailed {
+			b.raw(`<a href="#f`, strconv.Itoa(i), `">`, safe(b.o.line(f.Line)), "</a>")
+		} else {
+			b.raw(safe(b.o.line(f.Line)))
+		}
+		b.raw("</th><td>", b.badge(f), "</td>")
+		b.cell(`td class="n"`, total(f.Score))
+		b.cell(`td class="n"`, total(f.Margin))
+		b.word("td", f.Nearest)
+		b.word(`td class="wide"`, device(f.Device))
+		b.cell(`td class="n"`, count(f.Calls.Inbound)+" / "+count(f.Calls.Outbound))
+		b.cell(`td class="wide"`, strings.ReplaceAll(stretch(f.First, f.Last), " to ", b.t.text(" to ")))
+		b.raw("</tr>\n")
+	}
+	b.raw("</tbody></table></div>")
+	if n := len(p.Findings); n > MaxDetailed {
+		b.word("p", "The first "+count(MaxDetailed)+" are told in full below; the table names "+count(min(n, maxIndexed))+" of "+count(n)+", --json has all.")
+	}
+	b.raw("</section>\n")
+}
+
+// scroll opens a box that scrolls sideways where the page is narrow, by
+// keyboard too.
+func (b *page) scroll(name string) {
+	b.raw(`<div class="scroll" tabindex="0" role="region" aria-label="`, b.tr(name), `">`)
+}
+
+func (b *page) badge(f *heuristics.Finding) string {
+	text := f.Verdict.String()
+	if f.Proof {
+		text += " by proof"
+	}
+	return `<span class="v v` + strconv.Itoa(int(min(f.Verdict, heuristics.Case))) + `">` + b.tr(text) + "</span>"
+}
+
+// stretch writes a span of time without its length.
+func stretch(first, last int64) string {
+	s, _, _ := strings.Cut(span(first, last), " UTC")
+	return s
+}
+
+// inWords says what a verdict claims and what it does not.
+func inWords(f *heuristics.Finding) string {
+	switch {
+	case f.Verdict == heuristics.Case && f.Proof:
+		return "Case, by proof: the line itself sent records of a gateway's own protocol that pass every check, and its peer answered them. This shows equipment with several SIM cards; it does not show that its use is unlawful."
+	case f.Verdict == heuristics.Case:
+		return "Case: the line behaves like a multi-SIM gateway and unlike every honest kind of line that simtrap knows, by several independent kinds of evidence, over ten calls and ten minutes or more."
+	case f.Verdict == heuristics.Review:
+		return "Review: the line looks like a multi-SIM gateway, but not surely enough to act on. Read what was not seen before anything else is done."
+	case f.Verdict == heuristics.Watch:
+		return "Watch: the line resembles a multi-SIM gateway about as much as it resembles an honest one. This is a reason to look on, and no more."
+	}
+	return "Nothing that speaks for a multi-SIM gateway outweighs what speaks against it."
+}
+
+func (b *page) finding(p *Page, i int) {
+	f := &p.Findings[i]
+	id := "f" + strconv.Itoa(i)
+	b.raw(`<section class="line" aria-labelledby="`, id, `">`)
+	b.raw(`<h2 id="`, id, `">`, safe(b.o.line(f.Line)), " ", b.badge(f), "</h2>")
+	b.word(`p class="words"`, inWords(f))
+	b.raw("<dl>")
+	b.term("Score", safe(total(f.Score))+" "+b.tr("nats against the population"))
+	nearest := safe(total(f.Margin)) + " " + b.tr("nats")
+	if f.Nearest != "" {
+		nearest += ", " + b.tr("nearest lookalike") + ": " + b.tr(f.Nearest)
+	}
+	b.term("Margin", nearest)
+	if f.PeakScore > f.Score+0.05 || f.PeakMargin > f.Margin+0.05 {
+		b.term("Highest", b.tr("score "+total(max(f.PeakScore, f.Score))+", margin "+total(max(f.PeakMargin, f.Margin))+" earlier in this epoch"))
+	}
+	if b.o.OneIn > 0 {
+		b.term("Probability", b.tr(chance(Probability(f.Margin, b.o.OneIn))+" that this is a box, if one such line in "+
+			count(b.o.OneIn)+" is and the others are of the nearest class"))
+	}
+	if f.Declared {
+		b.term("Declared", b.tr("on the operator's register of declared gateways"))
+	}
+	if s := device(f.Device); s != "" {
+		b.term("Device", b.tr(s))
+	}
+	if s := calls(f.Calls); s != "" {
+		b.term("Calls", b.tr(s))
+	}
+	b.term("Time", b.tr(span(f.First, f.Last)))
+	for i := range f.Signals {
+		if f.Signals[i].ID == proofID {
+			b.term("Proof", b.tr(f.Signals[i].Detail))
+			break
+		}
+	}
+	b.raw("</dl>\n")
+	b.waterfall(f, id)
+	var a *Activity
+	if p.Activity != nil {
+		a = p.Activity(f.Line)
+	}
+	if a != nil {
+		from, to := stage(a)
+		b.timeline(a, id, from, to)
+		b.clocks(a, id, from, to)
+	}
+	b.controllers(f)
+	b.cards(f)
+	b.unseen(f)
+	b.raw("</section>\n")
+}
+
+func (b *page) controllers(f *heuristics.Finding) {
+	if len(f.Controllers) == 0 {
+		return
+	}
+	b.word("h3", "Controllers")
+	b.scroll("Controllers")
+	b.raw("<table>")
+	b.heads("Address", "Role")
+	for i := range min(len(f.Controllers), maxPageRows) {
+		c := f.Controllers[i]
+		b.raw("<tr>")
+		b.cell(`th scope="row"`, address(c.Addr))
+		b.word("td", c.Role)
+		b.raw("</tr>")
+	}
+	b.raw("</tbody></table></div>\n")
+}
+
+func (b *page) cards(f *heuristics.Finding) {
+	if len(f.Cards) == 0 {
+		return
+	}
+	b.word("h3", "SIM cards and modules")
+	b.scroll("SIM cards and modules")
+	b.raw("<table>")
+	b.heads("IMSI", "IMEI", "ICCID", "Number")
+	for i := range min(len(f.Cards), maxPageRows) {
+		c := f.Cards[i]
+		b.raw("<tr>")
+		for _, s := range []string{b.o.Names.IMSI(c.IMSI), b.o.Names.IMEI(c.IMEI), b.o.Names.ICCID(c.ICCID), b.o.number(c.MSISDN)} {
+			b.raw("<td><code>", safe(s), "</code></td>")
+		}
+		b.raw("</tr>")
+	}
+	b.raw("</tbody></table></div>")
+	b.more(len(f.Cards) - maxPageRows)
+}
+
+// more says how many are left out.
+func (b *page) more(n int) {
+	if n > 0 {
+		b.word("p", "and "+count(n)+" more, named by --json")
+	}
+	b.raw("\n")
+}
+
+func (b *page) unseen(f *heuristics.Finding) {
+	if len(f.Unseen) == 0 {
+		return
+	}
+	b.word("h3", "Not seen, and what it would have decided")
+	b.raw("<ul>")
+	for i := range min(len(f.Unseen), maxUnseen) {
+		b.word("li", f.Unseen[i])
+	}
+	b.raw("</ul>\n")
+}
+
+func (b *page) losses(s *Summary) {
+	if lost(s) == 0 && len(s.Damages) == 0 {
+		return
+	}
+	b.raw(`<section aria-labelledby="losses">`)
+	b.word(`h2 id="losses"`, "Passed over")
+	b.scroll("Passed over")
+	b.raw("<table>")
+	b.heads("Stage", "Reason", "Count")
+	n := 0
+	for _, l := range s.Losses {
+		if l.Count == 0 || n == maxLosses {
+			continue
+		}
+		n++
+		b.raw("<tr>")
+		b.word("td", l.Stage)
+		b.word("td", l.Reason)
+		b.cell(`td class="n"`, count(l.Count))
+		b.raw("</tr>")
+	}
+	b.raw("</tbody></table></div>\n")
+	if len(s.Damages) > 0 {
+		b.word("h3", "Damaged inputs")
+		b.raw("<ul>")
+		for i, err := range s.Damages {
+			if i == maxDamages {
+				b.word("li", "and "+count(len(s.Damages)-maxDamages)+" more")
+				break
+			}
+			b.cell("li", err.Error())
+		}
+		b.raw("</ul>")
+	}
+	b.raw("</section>\n")
+}
+
+// proofID is the signal under which package heuristics tells of proof.
+const proofID = "proof"
+
+// sane keeps nats within what can be drawn.
+func sane(v float64) float64 {
+	if math.IsNaN(v) {
+		return 0
+	}
+	return min(max(v, -999), 999)
+}
+
+// step is one row of a waterfall.
+type step struct {
+	from, to float64
+	known    bool
+}
+
+// stair lays the nats of reasons end to end from 0, then what is missing to the
+// whole.
+func stair(list []reason, whole float64, of func(*reason) (float64, bool)) (steps []step, rest step, lo, hi float64) {
+	at := 0.0
+	for i := range list {
+		v, ok := of(&list[i])
+		to := at
+		if ok {
+			to += sane(v)
+		}
+		steps = append(steps, step{at, to, ok})
+		at = to
+		lo, hi = min(lo, at), max(hi, at)
+	}
+	rest = step{at, sane(whole), true}
+	lo, hi = min(lo, rest.to), max(hi, rest.to)
+	if hi-lo < 1 {
+		hi = lo + 1
+	}
+	return steps, rest, lo, hi
+}
+
+// waterfall draws the ledger: from 0 the nats of each reason, the rest, and the
+// whole, against the nearest lookalike and against a home.
+func (b *page) waterfall(f *heuristics.Finding, id string) {
+	// Proof is a rule beside the score: it adds no nats.
+	scored := *f
+	scored.Signals = slices.DeleteFunc(slices.Clone(f.Signals), func(r heuristics.Row) bool { return r.ID == proofID })
+	list := ledger(&scored)
+	if len(list) == 0 {
+		return
+	}
+	if len(list) > maxReasons {
+		list = list[:maxReasons]
+	}
+	type column struct {
+		name  string
+		whole float64
+		of    func(*reason) (float64, bool)
+	}
+	columns := []column{{f.Nearest, f.Margin, func(r *reason) (float64, bool) { return r.nearest, r.byNearest }}}
+	if f.Nearest != home {
+		columns = append(columns, column{home, f.AgainstHome, func(r *reason) (float64, bool) { return r.home, r.byHome }})
+	}
+	b.raw(`<figure aria-labelledby="`, id, `w"><figcaption id="`, id, `w">`)
+	b.word("h3", "Reasons")
+	b.word("p", "Each bar begins where the one above ends and adds its nats: to the right it speaks for a box, to the left for the honest kind of line. Reasons overlap, so they need not add up: the rest is a bar of its own.")
+	b.raw(`</figcaption><table class="wf" role="table"><thead role="rowgroup"><tr role="row">`)
+	b.word(`th role="columnheader" scope="col"`, "Reason")
+	type drawn struct {
+		steps  []step
+		rest   step
+		lo, hi float64
+	}
+	var stairs []drawn
+	for _, c := range columns {
+		b.raw(`<th role="columnheader" scope="col">`, b.tr("against"), " ", b.tr(c.name), `</th>`)
+		var d drawn
+		d.steps, d.rest, d.lo, d.hi = stair(list, c.whole, c.of)
+		stairs = append(stairs, d)
+	}
+	b.raw("</tr></thead><tbody role=\"rowgroup\">\n")
+	bar := func(k int, class string, s step, value string) {
+		d := &stairs[k]
+		b.raw(`<td role="cell"><span class="k">`, b.tr("against"), " ", b.tr(columns[k].name), `</span> <span class="n">`, safe(value), "</span>")
+		if s.known {
+			b.bar(class, s, d.lo, d.hi)
+		}
+		b.raw("</td>")
+	}
+	for i := range list {
+		r := &list[i]
+		b.raw(`<tr role="row"><th role="rowheader" scope="row">`, b.tr(r.detail))
+		if len(r.others) > 0 {
+			b.raw("; ", b.tr(strings.Join(r.others, ", ")))
+		}
+		b.raw("</th>")
+		for k, c := range columns {
+			v, ok := c.of(r)
+			class, value := "for", ""
+			if ok {
+				value = nats(v)
+			}
+			if v < 0 {
+				class = "against"
+			}
+			bar(k, class, stairs[k].steps[i], value)
+		}
+		b.raw("</tr>\n")
+	}
+	b.raw(`<tr role="row"><th role="rowheader" scope="row">`, b.tr("the rest: overlap of reasons, allowances for error"), "</th>")
+	for k := range columns {
+		s := stairs[k].rest
+		bar(k, "rest", s, nats(s.to-s.from))
+	}
+	b.raw(`</tr><tr role="row" class="whole"><th role="rowheader" scope="row">`, b.tr("margin"), "</th>")
+	for k, c := range columns {
+		bar(k, "all", step{0, sane(c.whole), true}, total(c.whole))
+	}
+	b.raw("</tr></tbody></table></figure>\n")
+}
+
+// bar draws one step between lo and hi. The table beside it says the same.
+func (b *page) bar(class string, s step, lo, hi float64) {
+	at := func(v float64) int { return int(math.Round((v - lo) / (hi - lo) * 1000)) }
+	x, y := at(min(s.from, s.to)), at(max(s.from, s.to))
+	fmt.Fprintf(b.w, `<svg class="bar" viewBox="0 0 1000 16" preserveAspectRatio="none" aria-hidden="true"><path class="zero" d="M%d 0V16"/><rect class="%s" x="%d" y="2" width="%d" height="12"/></svg>`, at(0), class, x, max(y-x, 2))
+}
