@@ -500,11 +500,7 @@ func (b *page) waterfall(f *heuristics.Finding, id string) {
 	}
 	for i := range list {
 		r := &list[i]
-		b.raw(`<tr role="row"><th role="rowheader" scope="row">`, b.tr(r.detail))
-		if len(r.others) > 0 {
-			b.raw("; ", b.tr(strings.Join(r.others, ", ")))
-		}
-		b.raw("</th>")
+		b.raw(`<tr role="row"><th role="rowheader" scope="row">`, safe(b.t.words(r)), "</th>")
 		for k, c := range columns {
 			v, ok := c.of(r)
 			class, value := "for", ""

@@ -58,8 +58,8 @@ func (l Language) Tag() string {
 type translator struct {
 	exact    map[string]string
 	patterns []pattern
-	// What stands between the parts of a list, and before one.
-	comma, semicolon, colon string
+	// What stands between the parts of a list, before one, and around an aside.
+	comma, semicolon, colon, open, close string
 }
 
 type pattern struct {
@@ -74,7 +74,7 @@ func newTranslator(l Language) *translator {
 	if l != Chinese {
 		return nil
 	}
-	t := &translator{exact: make(map[string]string), comma: "，", semicolon: "；", colon: "："}
+	t := &translator{exact: make(map[string]string), comma: "，", semicolon: "；", colon: "：", open: "（", close: "）"}
 	for _, e := range chinese() {
 		t.add(e[0], e[1])
 	}

@@ -199,6 +199,7 @@ func listed(n int, text func(int) string) []string {
 // reason is one signal of the ledger with what it says against each class.
 type reason struct {
 	detail        string
+	family        string
 	nearest, home float64
 	byNearest     bool // nearest is known
 	byHome        bool
@@ -219,6 +220,34 @@ func (r *reason) weight() float64 {
 	return w
 }
 
+// words says a reason with its family, and what it weighs against classes
+// without a column. Each part is translated alone: a family behind a sentence
+// would be taken for its last words.
+func (t *translator) words(r *reason) string {
+	s := t.text(r.detail)
+	if r.family != "" {
+		family := t.text(r.family)
+		if t == nil {
+			s += " (" + family + ")"
+		} else {
+			s += t.open + family + t.close
+		}
+	}
+	for i, o := range r.others {
+		switch {
+		case t == nil && i == 0:
+			s += "; " + o
+		case t == nil:
+			s += ", " + o
+		case i == 0:
+			s += t.semicolon + t.text(o)
+		default:
+			s += t.comma + t.text(o)
+		}
+	}
+	return s
+}
+
 const home = "home"
 
 // ledger joins the rows of one signal with one detail, strongest first.
@@ -235,10 +264,7 @@ func ledger(f *heuristics.Finding) []reason {
 			if detail == "" {
 				detail = s.ID
 			}
-			if s.Family != "" {
-				detail += " (" + s.Family + ")"
-			}
-			list = append(list, reason{detail: detail})
+			list = append(list, reason{detail: detail, family: s.Family})
 		}
 		r := &list[at]
 		known := false
@@ -277,11 +303,7 @@ func (t *table) reasons(f *heuristics.Finding) {
 	for i := range list {
 		r := &list[i]
 		head := strings.Repeat(" ", labelWidth) + column(r.nearest, r.byNearest) + column(r.home, r.byHome) + "  "
-		text := r.detail
-		if len(r.others) > 0 {
-			text += "; " + strings.Join(r.others, ", ")
-		}
-		for _, s := range wrap(t.t.text(text), t.width-indent) {
+		for _, s := range wrap(t.t.words(r), t.width-indent) {
 			t.line(head + s)
 			head = strings.Repeat(" ", indent)
 		}

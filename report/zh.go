@@ -34,7 +34,7 @@ func chinese() [][2]string {
 		{"no identity", "无身份信息"}, {"number %c", "号码 {1}"},
 		{"IMSI %c", "IMSI {1}"}, {"IMEI %c", "IMEI {1}"}, {"ICCID %c", "ICCID {1}"},
 		{" to ", " 至 "}, {"%s to %s UTC (%s)", "{1} 至 {2} UTC（{3}）"},
-		{"%d ms", "{1} 毫秒"}, {"%d s", "{1} 秒"}, {"%d min", "{1} 分"}, {"%d h", "{1} 小时"}, {"%d d", "{1} 天"}, {"%d days", "{1} 天"},
+		{"%d ms", "{1} 毫秒"}, {"%d s", "{1} 秒"}, {"%d min", "{1} 分钟"}, {"%d h", "{1} 小时"}, {"%d d", "{1} 天"}, {"%d days", "{1} 天"},
 		{"%d min %d s", "{1} 分 {2} 秒"}, {"%d h %d min", "{1} 小时 {2} 分"}, {"%d d %d h", "{1} 天 {2} 小时"},
 		{"%d against %s", "对{2} {1}"},
 		{"%S (%s)", "{1}（{2}）"},
@@ -46,7 +46,7 @@ func chinese() [][2]string {
 		{"%d call(s)", "{1} 个呼叫"}, {"%d voice stream(s)", "{1} 条语音流"}, {"%d SIP message(s)", "{1} 条 SIP 消息"},
 		{"%d control record(s)", "{1} 条控制记录"}, {"%d line(s)", "{1} 条线路"},
 		{"%d control record(s) on %d line(s)", "{1} 条控制记录，涉及 {2} 条线路"},
-		{"%d case", "立案 {1}"}, {"%d review", "复核 {1}"}, {"%d watch", "关注 {1}"}, {"%d below", "其下 {1}"},
+		{"%d case", "立案 {1}"}, {"%d review", "复核 {1}"}, {"%d watch", "关注 {1}"}, {"%d below", "低于关注 {1}"},
 
 		// The page alone.
 		{"suspect lines", "可疑线路"}, {"Suspect lines", "可疑线路"}, {"Overview", "总览"}, {"Contents", "内容"}, {"Losses", "损失"}, {"Made by", "生成程序"}, {"Identities", "身份信息"},
@@ -112,7 +112,6 @@ func chinese() [][2]string {
 		{"ringing after 3 s or more on %d %%, with early media from the line on %d %% of %d call(s)", "{3} 个呼叫中，{1}% 在 3 秒或更久后才振铃，{2}% 由线路送出早期媒体"},
 		{"registrations refreshed every %d s", "每 {1} 秒刷新一次注册"},
 		{"calls itself %q", "自称 {1}"},
-		{"calls itself %q (device)", "自称 {1}（设备）"},
 		{"calls began %s after the line came into these hands", "线路易手 {1}后开始有呼叫"},
 		{"%d of %d new called number(s) differ from one before in their last two digits only", "{2} 个新被叫号码中有 {1} 个与先前某个号码仅末两位不同"},
 		{"%d call(s) placed: %s", "发起 {1} 个呼叫：{2}"},
