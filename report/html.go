@@ -138,7 +138,7 @@ func (b *page) header(p *Page) {
 	b.raw("<header>")
 	b.word("h1", "Suspect lines")
 	if a := b.o.Names.Authority(); a != "" {
-		b.raw(`<p class="authority"><strong>`, b.tr("Authority"), ":</strong> ", safe(a), ". ", b.tr("Identities on this page are in clear."), "</p>")
+		b.raw(`<p class="authority"><strong>`, b.tr("Authority"), b.t.mark(": "), "</strong>", safe(a), b.t.mark(". "), b.tr("Identities on this page are in clear."), "</p>")
 	}
 	b.raw("<dl>")
 	var inputs []string
@@ -273,7 +273,7 @@ func (b *page) finding(p *Page, i int) {
 	b.term("Score", safe(total(f.Score))+" "+b.tr("nats against the population"))
 	nearest := safe(total(f.Margin)) + " " + b.tr("nats")
 	if f.Nearest != "" {
-		nearest += ", " + b.tr("nearest lookalike") + ": " + b.tr(f.Nearest)
+		nearest += b.t.mark(", ") + b.tr("nearest lookalike") + b.t.mark(": ") + b.tr(f.Nearest)
 	}
 	b.term("Margin", nearest)
 	if f.PeakScore > f.Score+0.05 || f.PeakMargin > f.Margin+0.05 {

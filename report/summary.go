@@ -90,10 +90,7 @@ func (t *table) losses(list []Loss) []string {
 		}
 		texts[len(texts)-1] = append(texts[len(texts)-1], text)
 	}
-	colon, comma := ": ", ", "
-	if t.t != nil {
-		colon, comma = t.t.colon, t.t.comma
-	}
+	colon, comma := t.t.mark(": "), t.t.mark(", ")
 	for i, stage := range stages {
 		stages[i] = t.t.text(stage) + colon + strings.Join(texts[i], comma)
 	}

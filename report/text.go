@@ -234,16 +234,11 @@ func (t *translator) words(r *reason) string {
 		}
 	}
 	for i, o := range r.others {
-		switch {
-		case t == nil && i == 0:
-			s += "; " + o
-		case t == nil:
-			s += ", " + o
-		case i == 0:
-			s += t.semicolon + t.text(o)
-		default:
-			s += t.comma + t.text(o)
+		between := ", "
+		if i == 0 {
+			between = "; "
 		}
+		s += t.mark(between) + t.text(o)
 	}
 	return s
 }

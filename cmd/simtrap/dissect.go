@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,10 +72,10 @@ Exit status: as replay's.`,
 	s.StringArrayVar(&f.homes, "home", nil, "addresses of subscribers: `PREFIX,...`; they tell the direction of calls; may be repeated")
 	s.StringVar(&f.since, "since", "", "leave out frames before `TIME` (2026-11-23, \"2026-11-23 10:00\", RFC 3339; UTC unless it says otherwise)")
 	s.StringVar(&f.until, "until", "", "leave out frames at `TIME` and after")
-	s.StringVar(&f.numbering, "numbering", "cn", "numbering plan of the country: `cn|generic`")
+	s.StringVar(&f.numbering, "numbering", "cn", numberingUsage)
 	s.StringVar(&f.authority, "authority", "", "write identities in clear under this authority, `TEXT` such as \"case 2026-114\"")
 	s.StringVar(&f.key, "key", "", "`FILE` of the pseudonym key, made if it is not there (default simtrap/key in the user's configuration folder)")
-	complete(cmd, "numbering", "cn", "generic")
+	complete(cmd, "numbering", numberingNames()...)
 	return cmd
 }
 
@@ -110,7 +111,7 @@ func (f *dissectFlags) parse(cmd *cobra.Command, t terminal) (o dissect.Options,
 		return o, in, wrong("home", err)
 	}
 	if f.numbering == "" {
-		return o, in, wrong("numbering", errors.New("an empty text names no plan: want cn or generic"))
+		return o, in, wrong("numbering", errors.New("an empty text names no plan: want the two letters of a country such as cn, or generic"))
 	}
 	if o.Plan, err = ident.ParsePlan(f.numbering); err != nil {
 		return o, in, wrong("numbering", err)
@@ -194,6 +195,16 @@ func span(cmd *cobra.Command, since, until string) (in capture.Options, err erro
 func complete(cmd *cobra.Command, flag string, values ...string) {
 	// It fails for flags that are not there, which a test would show.
 	cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// numberingUsage is the help of --numbering.
+const numberingUsage = "numbering plan of the country, its `CC` in two letters (cn, th, gh ...), or generic"
+
+// numberingNames are the plans there are, as --numbering takes them.
+func numberingNames() []string {
+	names := append(ident.Regions(), "cn", "generic")
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // runDissect reads the inputs and prints what they hold.

@@ -37,10 +37,29 @@ func (r *replay) checkViews(files *capture.Files) error {
 		}
 		return &usageError{r.cmd, fmt.Errorf("%s reads its input twice, and %s can be read once only: save it to a file first", flag, name)}
 	}
-	if r.flags.html != "" {
-		return r.mayReplace(r.flags.html)
+	if dir := r.flags.writeLines; dir != "" {
+		if info, err := os.Stat(nearest(dir)); err == nil && !info.IsDir() {
+			return fmt.Errorf("--write-lines: %s is no folder: name one", nearest(dir))
+		}
 	}
-	return nil
+	if r.flags.html == "" {
+		return nil
+	}
+	if dir := filepath.Dir(r.flags.html); nearest(dir) != dir {
+		return fmt.Errorf("--html: there is no folder %s: make it first", dir)
+	}
+	return r.mayReplace(r.flags.html)
+}
+
+// nearest is the path, or the folder above it that is there.
+func nearest(path string) string {
+	path = filepath.Clean(path)
+	for {
+		if _, err := os.Lstat(path); err == nil || path == filepath.Dir(path) {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
 }
 
 // mayReplace keeps a name given by mistake, such as that of a capture, from
@@ -146,7 +165,7 @@ func (r *replay) readAgain(ctx context.Context, files *capture.Files, result *pi
 	if stages {
 		config := r.config
 		config.Observe = collector
-		config.Sessions = nil // the feed was read by the first
+		config.Sessions = nil                // the feed was read by the first
 		config.Ledgers = heuristics.Case + 1 // they are known
 		_, err = pipeline.Run(ctx, src, config)
 	} else {
