@@ -174,14 +174,25 @@ func (l *Lines) HandOver(line ident.Line, t int64) {
 	}
 }
 
-// Since says since when a line is in the hands that it is in at time t; ok is
-// false when no feed tells.
-func (l *Lines) Since(line ident.Line, _ int64) (since int64, ok bool) {
-	x := l.tenantOf(line)
-	if x == nil || x.ended != 0 {
+// settled is how long a line must have been in the same hands for that to say
+// anything. A session is no subscription: addresses are handed out anew every
+// day, and a feed begins some time. So calls soon after a session began are
+// everybody's, and only a line that was long somebody's before is known to be.
+const settled = 14 * 24 * 60 * minute
+
+// Since says since when a line is in the hands that its evidence is of, if at
+// time t it had long been; ok is false otherwise, or when no feed tells. Of a
+// line that is judged as it changes hands this is the tenant before.
+func (l *Lines) Since(line ident.Line, t int64) (since int64, ok bool) {
+	if p := l.table[line]; p != nil {
+		since, ok = p.tenantSince, p.tenant != nil && !p.afterTenant
+	} else if x := l.tenantOf(line); x != nil {
+		since, ok = x.since, x.ended == 0
+	}
+	if !ok || t-since < settled {
 		return 0, false
 	}
-	return x.since, true
+	return since, true
 }
 
 // subscriber is whom the feed names for the profile's time.
