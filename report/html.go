@@ -292,6 +292,9 @@ func (b *page) finding(p *Page, i int) {
 	if s := calls(f.Calls); s != "" {
 		b.term("Calls", b.tr(s))
 	}
+	if !f.Subscriber.IsZero() {
+		b.term("Subscriber", safe(b.o.Names.Subscriber(f.Subscriber)))
+	}
 	b.term("Time", b.tr(span(f.First, f.Last)))
 	for i := range f.Signals {
 		if f.Signals[i].ID == proofID {
@@ -303,7 +306,7 @@ func (b *page) finding(p *Page, i int) {
 	b.waterfall(f, id)
 	var a *Activity
 	if p.Activity != nil {
-		a = p.Activity(f.Line)
+		a = p.Activity(f.Line).within(f.First, f.Last)
 	}
 	if a != nil {
 		from, to := stage(a)

@@ -107,11 +107,16 @@ func (t *table) row(label, text string) {
 	if text == "" {
 		return
 	}
+	t.plain(label, t.t.text(text))
+}
+
+// plain writes text that is not translated behind a label.
+func (t *table) plain(label, text string) {
 	head := strings.Repeat(" ", labelWidth)
 	if label != "" {
 		head = t.paint(dim, pad("  "+t.t.text(label), labelWidth))
 	}
-	for _, s := range wrap(t.t.text(text), t.width-labelWidth) {
+	for _, s := range wrap(text, t.width-labelWidth) {
 		t.line(head + s)
 		head = strings.Repeat(" ", labelWidth)
 	}
@@ -180,6 +185,9 @@ func (t *table) finding(f *heuristics.Finding) {
 	t.rows("cards", listed(len(f.Cards), func(i int) string { return t.card(f.Cards[i]) }))
 	t.row("calls", calls(f.Calls))
 	t.rows("not seen", f.Unseen)
+	if !f.Subscriber.IsZero() {
+		t.plain("subscriber", t.o.Names.Subscriber(f.Subscriber))
+	}
 	t.row("time", span(f.First, f.Last))
 	t.blank()
 }

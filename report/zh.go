@@ -10,7 +10,7 @@ func chinese() [][2]string {
 		{"nearest lookalike", "最相似的合法类型"}, {"Nearest lookalike", "最相似的合法类型"}, {"nearest", "最相似"},
 		{"reasons", "依据"}, {"Reasons", "依据"}, {"Reason", "依据"}, {"device", "设备"}, {"Device", "设备"},
 		{"controllers", "控制端"}, {"Controllers", "控制端"}, {"cards", "卡"}, {"calls", "呼叫"}, {"Calls", "呼叫"},
-		{"not seen", "未见"}, {"time", "时间"}, {"Time", "时间"}, {"highest", "最高"}, {"Highest", "最高"}, {"Proof", "实证"},
+		{"not seen", "未见"}, {"subscriber", "用户"}, {"Subscriber", "用户"}, {"time", "时间"}, {"Time", "时间"}, {"highest", "最高"}, {"Highest", "最高"}, {"Proof", "实证"},
 		{"declared", "已登记"}, {"Declared", "已登记"}, {"probability", "概率"}, {"Probability", "概率"},
 		{"authority", "授权"}, {"Authority", "授权"}, {"read", "读取"}, {"Read", "读取"}, {"found", "发现"},
 		{"passed over", "略过"}, {"Passed over", "略过的内容"}, {"damaged", "损坏"}, {"Damaged inputs", "损坏的输入"},
