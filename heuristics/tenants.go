@@ -158,7 +158,8 @@ func (l *Lines) handOver(p *profile, t int64) {
 		e.Reopen()
 	}
 	l.list(p).remove(p)
-	*p = profile{line: p.line, tap: l.tap, first: t, epoch: t, last: t, tenant: x, afterTenant: after, tenantSince: since}
+	begun := max(t, since) // what is told late began before
+	*p = profile{line: p.line, tap: l.tap, first: begun, epoch: t, last: begun, tenant: x, afterTenant: after, tenantSince: since}
 	l.young.push(p)
 }
 

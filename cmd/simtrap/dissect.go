@@ -227,20 +227,35 @@ func runDissect(ctx context.Context, t terminal, paths []string, o dissect.Optio
 	if err != nil {
 		return err
 	}
+	if out.n == 0 {
+		t.say("nothing to print: " + nothing(o))
+	}
 	if len(damages) > 0 {
 		return statusError(statusDamaged)
 	}
 	return nil
 }
 
-// checked remembers an error of its writer.
+// nothing says what there was none of: an empty answer to a filter that was
+// mistyped looks like an empty capture.
+func nothing(o dissect.Options) string {
+	text := [...]string{"no call", "no packet that says something", "no confirmed voice stream", "no record of a gateway's protocol", "no registration"}[o.What]
+	if len(o.Lines) > 0 || o.Call != 0 || o.CallID != "" {
+		return text + " in it fits --line and --call"
+	}
+	return text + " in it"
+}
+
+// checked remembers an error of its writer, and how much it took.
 type checked struct {
 	w   interface{ Write([]byte) (int, error) }
+	n   int
 	err error
 }
 
 func (c *checked) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
+	c.n += n
 	if err != nil {
 		c.err = err
 	}

@@ -222,7 +222,11 @@ func drain(ctx context.Context, src capture.Source) error {
 // noteCut says what was written and what was not.
 func (r *replay) noteCut(c *evidence.Cutter, lines int) {
 	n := &c.Counters
-	text := fmt.Sprintf("%d packets of %d lines written to %s, without what they carry", n.Packets, c.Lines(), r.flags.writeLines)
+	of := "1 line"
+	if c.Lines() != 1 {
+		of = fmt.Sprintf("%d lines", c.Lines())
+	}
+	text := fmt.Sprintf("%d packets of %s written to %s, without what they carry", n.Packets, of, r.flags.writeLines)
 	for _, left := range []struct {
 		n    uint64
 		what string
