@@ -212,6 +212,9 @@ func (b *page) index(p *Page) {
 		} else {
 			b.raw(safe(b.o.line(f.Line)))
 		}
+		if !f.Subscriber.IsZero() {
+			b.raw("<div>", safe(b.o.Names.Subscriber(f.Subscriber)), "</div>")
+		}
 		b.raw("</th><td>", b.badge(f), "</td>")
 		b.cell(`td class="n"`, total(f.Score))
 		b.cell(`td class="n"`, total(f.Margin))
