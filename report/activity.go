@@ -1,6 +1,10 @@
 package report
 
-import "simtrap/ident"
+import (
+	"slices"
+
+	"simtrap/ident"
+)
 
 // Activity is what one line did, call by call and stream by stream, as far as
 // there was room: what a page draws beside the verdict. Package pipeline
@@ -10,6 +14,24 @@ type Activity struct {
 	Streams []Stream // sent by the line, in order of their starts
 	// MoreCalls and MoreStreams count those without room.
 	MoreCalls, MoreStreams uint64
+}
+
+// within gives what began from one time to another: an address may have been
+// another subscriber's before and after, and nobody's calls are drawn beside the
+// verdict on somebody else.
+func (a *Activity) within(from, to int64) *Activity {
+	if a == nil || from == 0 && to == 0 {
+		return a
+	}
+	outside := func(t int64) bool { return t < from || t > to }
+	if !slices.ContainsFunc(a.Calls, func(c Call) bool { return outside(c.First) }) &&
+		!slices.ContainsFunc(a.Streams, func(s Stream) bool { return outside(s.Start) }) {
+		return a
+	}
+	b := *a
+	b.Calls = slices.DeleteFunc(slices.Clone(a.Calls), func(c Call) bool { return outside(c.First) })
+	b.Streams = slices.DeleteFunc(slices.Clone(a.Streams), func(s Stream) bool { return outside(s.Start) })
+	return &b
 }
 
 // Call is one call attempt of a line. Times are nanoseconds since the Unix
