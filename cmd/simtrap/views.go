@@ -146,7 +146,7 @@ func (r *replay) readAgain(ctx context.Context, files *capture.Files, result *pi
 	if stages {
 		config := r.config
 		config.Observe = collector
-		config.Sessions = nil // the feed was read by the first
+		config.Sessions = nil                // the feed was read by the first
 		config.Ledgers = heuristics.Case + 1 // they are known
 		_, err = pipeline.Run(ctx, src, config)
 	} else {
