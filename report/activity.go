@@ -12,6 +12,28 @@ type Activity struct {
 	MoreCalls, MoreStreams uint64
 }
 
+// tellLate is how long after its beginning a line may first be told of, ns: a
+// stream is confirmed some seconds after its first packet.
+const tellLate = int64(30e9)
+
+// during gives what of a belongs to a finding of that time. A line has a finding
+// for each of its tenants, and one's calls are none of the other's.
+func (a *Activity) during(from, to int64) *Activity {
+	within := func(begin, end int64) bool { return begin <= to && end >= from && begin >= from-tellLate }
+	kept := &Activity{MoreCalls: a.MoreCalls, MoreStreams: a.MoreStreams}
+	for _, c := range a.Calls {
+		if within(c.First, c.End) {
+			kept.Calls = append(kept.Calls, c)
+		}
+	}
+	for _, s := range a.Streams {
+		if within(s.Start, s.End) {
+			kept.Streams = append(kept.Streams, s)
+		}
+	}
+	return kept
+}
+
 // Call is one call attempt of a line. Times are nanoseconds since the Unix
 // epoch, 0 when not seen.
 type Call struct {

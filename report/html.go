@@ -306,6 +306,7 @@ func (b *page) finding(p *Page, i int) {
 		a = p.Activity(f.Line)
 	}
 	if a != nil {
+		a = a.during(f.First, f.Last)
 		from, to := stage(a)
 		b.timeline(a, id, from, to)
 		b.clocks(a, id, from, to)
