@@ -1,6 +1,7 @@
 package heuristics
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -223,8 +224,6 @@ func (l *Lines) Packet(line ident.Line, up bool, t int64, ttl uint8) {
 		if p.firstUp == 0 {
 			p.firstUp = t
 		}
-	} else {
-		p.sipDown++
 	}
 }
 
@@ -257,7 +256,7 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 		return
 	}
 	p := l.evident(line, max(c.Last, c.Invite))
-	if c.Invite < p.tenantSince {
+	if began := cmp.Or(c.Invite, c.Trying, c.Ringing, c.Progress, c.Answer, c.End, c.Last); began < p.tenantSince {
 		return // it began in other hands
 	}
 	key := callKey(c.ID, inbound)
@@ -486,9 +485,7 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 		return // it began in other hands
 	}
 	if !up {
-		if !ended {
-			p.mediaDown++
-		} else if p.kept {
+		if ended && p.kept {
 			l.keep(p)
 			p.traits.spoken(s)
 		}
@@ -591,11 +588,13 @@ func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 	default:
 		p.saw(e.Peer, roleManagement)
 	}
-	if p.traits.carded == 0 && e.Seen.Channels > 0 && e.Seen.IMSIs > 0 {
-		p.traits.carded = t
-	}
-	if p.traits.rotation == 0 && e.Changes > 0 {
-		p.traits.rotation = t
+	if p.tap.counts(e) {
+		if p.traits.carded == 0 && e.Seen.Channels > 0 && e.Seen.IMSIs > 0 {
+			p.traits.carded = t
+		}
+		if p.traits.rotation == 0 && e.Changes > 0 {
+			p.traits.rotation = t
+		}
 	}
 	p.activate(t)
 	p.dirty = true

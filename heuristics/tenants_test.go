@@ -117,6 +117,38 @@ func TestCallOverTheChangeOfHands(t *testing.T) {
 	}
 }
 
+// A tap that shows only what the line sends sees no INVITE of its inbound calls.
+func TestCallSeenByItsAnswers(t *testing.T) {
+	l := testLines(t, Config{Homes: home(t)})
+	p := newPlay(l)
+	at := p.now
+	l.Tenancy(0, tenantPrefix, at, Tenant{subscriber("b"), 1})
+	c := &sip.Call{ID: 1, Caller: sip.Party{Addr: p.far}, Callee: sip.Party{Addr: p.line.Addr}, Ringing: at + second, Last: at + second, Seen: sip.SeenResponse, CalleeKey: 9}
+	l.Call(p.line, true, c, sip.CallStarted)
+	c.Answer, c.Last = at+2*second, at+2*second
+	l.Call(p.line, true, c, sip.CallAnswered)
+	c.Last = at + 9*second
+	l.Call(p.line, true, c, sip.CallEnded)
+	if f := findingsOf(l, p.line)[subscriber("b")]; f.Calls.Inbound != 1 || f.Calls.Answered != 1 {
+		t.Errorf("%+v", f.Calls)
+	}
+}
+
+// What one tenant's telephone asks for speaks for no other.
+func TestRequestOfTheNextTenant(t *testing.T) {
+	l := testLines(t, Config{Homes: home(t)})
+	p := newPlay(l)
+	l.Tenancy(0, tenantPrefix, p.now-1, Tenant{subscriber("box"), 1})
+	mobiles(p, 5, callOptions{})
+	l.Tenancy(0, tenantPrefix, p.now, Tenant{subscriber("family"), 2})
+	old := *l.table[p.line]
+	l.Request(p.line, true, &sip.Request{Method: sip.SUBSCRIBE, Package: sip.PackageSummary, Status: 200, Seen: sip.SeenRequest | sip.SeenResponse,
+		From: sip.Party{Addr: p.line.Addr}, To: sip.Party{Addr: p.far}, Time: p.now + second})
+	if old.traits.subscribed != 0 || l.table[p.line].traits.subscribed == 0 {
+		t.Errorf("subscribed: %d before, %d after the line changed hands", old.traits.subscribed, l.table[p.line].traits.subscribed)
+	}
+}
+
 // What a gateway's protocol told goes to whoever had the line.
 func TestControlStaysWithItsTenant(t *testing.T) {
 	l := testLines(t, Config{Homes: home(t)})
