@@ -245,7 +245,7 @@ func (s *shard) disguised(p *packet.Packet) {
 
 // again says whether the same datagram passed within the mirror window.
 func (s *shard) again(p *packet.Packet) bool {
-	h := ident.Hash(s.seed^p.Src.Hash(s.seed)+uint64(p.SrcPort), p.Payload) ^ p.Dst.Hash(^s.seed) + uint64(p.DstPort)<<17
+	h := ident.Hash(s.seed^p.Src.Hash(s.seed)+uint64(p.SrcPort)+uint64(p.Realm)<<32, p.Payload) ^ p.Dst.Hash(^s.seed) + uint64(p.DstPort)<<17
 	r := &s.recent[h%recentSize]
 	if r.hash == h && p.Time-r.time <= mirrorWindow {
 		s.lost.doubled++
@@ -392,7 +392,6 @@ func (s *shard) signalling(f *follower, p *packet.Packet, gap uint32) {
 		}
 		f.sip.Push(p.Payload, s.onMessage)
 		now := &f.sip.Stats
-		s.framer.NoLength += now.NoLength - before.NoLength
 		s.framer.TooLong += now.TooLong - before.TooLong
 		s.framer.Skipped += now.Skipped - before.Skipped
 	} else {
