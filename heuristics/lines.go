@@ -66,8 +66,8 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 	}
 	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile),
 		tap: &tap{places: c.Places, tenancy: c.Tenancy}, tenants: tenants{limit: maxTenants}}
-	if l.tap.tenancy == nil {
-		l.tap.tenancy = l
+	if c.Tenancy == nil {
+		l.tap.tenancy = feedTenancies{l}
 	}
 	for i, s := range l.signals {
 		at := m.index(s.id)

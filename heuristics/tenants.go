@@ -174,6 +174,19 @@ func (l *Lines) HandOver(line ident.Line, t int64) {
 	}
 }
 
+// feedTenancies tells of lines that a feed of sessions has long known in one
+// subscriber's hands. That a session is young says nothing of the line: it began
+// when the subscriber dialled in, or when the feed did.
+type feedTenancies struct{ l *Lines }
+
+// longHeld is from when on a line counts as long in its present hands.
+const longHeld = 14 * 24 * 60 * minute
+
+func (f feedTenancies) Since(line ident.Line, t int64) (since int64, ok bool) {
+	since, ok = f.l.Since(line, t)
+	return since, ok && t-since >= longHeld
+}
+
 // Since says since when a line is in the hands that it is in at time t; ok is
 // false when no feed tells.
 func (l *Lines) Since(line ident.Line, _ int64) (since int64, ok bool) {

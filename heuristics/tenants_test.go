@@ -185,6 +185,14 @@ func TestTenantOfPrefix(t *testing.T) {
 			t.Errorf("%s: since %d, %v; want %d", s, since, ok, want)
 		}
 	}
+	// For the line's age only what was long seen counts.
+	age := feedTenancies{l}
+	if _, ok := age.Since(line("2001:db8:1::1"), 10+longHeld-1); ok {
+		t.Error("a young session makes a young line")
+	}
+	if since, ok := age.Since(line("2001:db8:1::1"), 10+longHeld); !ok || since != 10 {
+		t.Errorf("long in the same hands: since %d, %v", since, ok)
+	}
 	other := line("2001:db8:1::1")
 	other.Realm = 3
 	if _, ok := l.Since(other, 100); ok {
