@@ -28,7 +28,7 @@ type shard struct {
 	meter   meter
 	limit   reportLimit
 	rtcp    rtp.RTCP // room for reading
-	origins origins
+	origins Origins
 
 	*output         // of this epoch
 	spare   *output // for the next one
@@ -129,7 +129,7 @@ func (s *shard) packet(p *packet.Packet) {
 	s.meter.packet(p)
 	if p.Proto == packet.TCP {
 		if p.Flags&packet.SYN != 0 {
-			s.origins.handshake(p, s.seed)
+			s.origins.Handshake(p, s.seed)
 		}
 		s.streams.Feed(p, s.tcp)
 		return
@@ -236,10 +236,16 @@ func (s *shard) disguised(p *packet.Packet) {
 		s.lost.unparsed++
 		return
 	}
-	m := s.message(p, raw)
-	// One mark for a registration or call, and one for its answer, are enough.
-	if m != nil && (m.Method == sip.REGISTER || m.Method == sip.INVITE) && (m.Status == 0 || m.Status >= 200) {
-		s.control.Base64SIP(p, m.Method == sip.REGISTER, m.Status != 0, ident.Hash(uint64(m.CSeq), m.CallID), s.onControl)
+	if m := s.message(p, raw); m != nil {
+		Disguised(s.control, p, m, s.onControl)
+	}
+}
+
+// Disguised tells of m, a message that came in Base64 in p. One record for a
+// registration or call, and one for its answer, are enough.
+func Disguised(set *control.Set, p *packet.Packet, m *sip.Message, emit func(*control.Record)) {
+	if (m.Method == sip.REGISTER || m.Method == sip.INVITE) && (m.Status == 0 || m.Status >= 200) {
+		set.Base64SIP(p, m.Method == sip.REGISTER, m.Status != 0, ident.Hash(uint64(m.CSeq), m.CallID), emit)
 	}
 }
 
@@ -377,7 +383,7 @@ func (s *shard) follow(st *packet.Stream, p *packet.Packet) *follower {
 		peer = other.control
 	}
 	c := s.control.NewStream(peer)
-	c.Began(s.origins.of(p, s.seed))
+	c.Began(s.origins.Of(p, s.seed))
 	return &follower{control: c}
 }
 
