@@ -560,6 +560,12 @@ func (p *profile) voiced(s *rtp.Stream) {
 // whenever it changed.
 func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 	p := l.evident(line, t)
+	if e.Sound > 0 && e.First < p.tenantSince || e.Marks > 0 && e.FirstMark < p.tenantSince {
+		// It is of somebody else, whose profile had to make room before the line
+		// changed hands.
+		e.Reopen()
+		return
+	}
 	l.tap.twoWay = l.tap.twoWay || e.Answered > 0
 	if !slices.Contains(p.control, e) {
 		p.control = append(p.control, e)

@@ -170,6 +170,29 @@ func TestControlStaysWithItsTenant(t *testing.T) {
 	}
 }
 
+// Evidence outlives a profile that made room; the next tenant has none of it.
+func TestControlOfAnEvictedTenant(t *testing.T) {
+	l := testLines(t, Config{Homes: home(t)})
+	line := ident.Line{Addr: addr("203.0.113.7")}
+	e := &control.Evidence{Owner: line.Addr, Protocol: control.GoIPSMS, Role: control.RoleGateway, Peer: addr("198.51.100.9"), First: 1e18, Last: 1e18, Sound: 5, Answered: 5,
+		AnsweredFirst: 1e18, AnsweredLast: 1e18 + 2*minute, Verified: control.Tally{Channels: 4}}
+	l.Tenancy(0, tenantPrefix, 1e18, Tenant{subscriber("box"), 1})
+	l.Control(line, e, 1e18)
+	l.drop(l.table[line])
+	l.Tenancy(0, tenantPrefix, 2e18, Tenant{subscriber("family"), 2})
+	l.HandOver(line, 2e18)
+	e.Sound, e.Last = e.Sound+1, 2e18
+	l.Control(line, e, 2e18)
+	if f := findingsOf(l, line)[subscriber("family")]; f.Verdict != None || f.Proof || e.Sound != 0 {
+		t.Errorf("%v, proof %v, %d records", f.Verdict, f.Proof, e.Sound)
+	}
+	e.First, e.Last, e.Sound, e.Answered = 2e18+second, 2e18+second, 1, 1
+	l.Control(line, e, 2e18+second)
+	if l.table[line].firstControl() != 2e18+second {
+		t.Error("the next tenant's own record does not count")
+	}
+}
+
 // A delegated prefix stands for all lines in it, a longer one goes before it.
 func TestTenantOfPrefix(t *testing.T) {
 	l := testLines(t, Config{Homes: home(t)})
