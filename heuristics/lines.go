@@ -27,6 +27,7 @@ type Lines struct {
 	signals []signal
 	place   []int // of each signal in the model
 	byID    map[string]int
+	served  map[string]bool // control protocols whose far end is the gateway's server
 	config  Config
 	table   map[ident.Line]*profile
 	// Two lists by interest, least recent first: lines that only strangers
@@ -64,7 +65,7 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 	if c.Epoch == 0 {
 		c.Epoch = 28 * 24 * 60 * minute
 	}
-	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile),
+	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), served: make(map[string]bool), config: c, table: make(map[ident.Line]*profile),
 		tap: &tap{places: c.Places, tenancy: c.Tenancy}, tenants: tenants{limit: maxTenants}}
 	if c.Tenancy == nil {
 		l.tap.tenancy = feedTenancies{l}
@@ -81,6 +82,9 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 		if _, ok := l.byID[m.signals[i].ID]; !ok {
 			return nil, fmt.Errorf("catalogue: no code for signal %s", m.signals[i].ID)
 		}
+	}
+	for _, c := range control.Protocols() {
+		l.served[c.Name] = c.Server != ""
 	}
 	l.young.init()
 	l.kept.init()
@@ -586,12 +590,12 @@ func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 	if p.firstUp == 0 {
 		p.firstUp = t
 	}
-	switch e.Protocol {
-	case control.GoIPSMS:
+	switch {
+	case e.Protocol == control.GoIPSMS:
 		p.saw(e.Peer, roleSMSServer)
-	case control.GoIPSIMBank:
+	case e.Protocol == control.GoIPSIMBank:
 		p.saw(e.Peer, roleSIMBank)
-	default:
+	case p.tap.counts(e) || l.served[e.Protocol]:
 		p.saw(e.Peer, roleManagement)
 	}
 	if p.tap.counts(e) {

@@ -59,6 +59,18 @@ func TestForgedRecordsBesideMarks(t *testing.T) {
 	}
 }
 
+// Who resolves names or tells the time, or connects to a greeting, controls
+// nothing.
+func TestMarksNameNoController(t *testing.T) {
+	for protocol, want := range map[string]int{control.DBLNames: 0, control.DBLTime: 0, control.MakerBanner: 0, control.DBLTunnel: 1} {
+		p := newPlay(testLines(t, Config{Homes: home(t)}))
+		p.l.Control(p.line, &control.Evidence{Owner: p.line.Addr, Peer: p.far, Protocol: protocol, Role: control.RoleGateway, Marks: 3, MarksAnswered: 3, FirstMark: p.now, FirstMarkAnswered: p.now}, p.now)
+		if f := p.finding(t); len(f.Controllers) != want {
+			t.Errorf("%s: %+v", protocol, f.Controllers)
+		}
+	}
+}
+
 // A server that hides its SIP as its gateway does stays a server.
 func TestMarksMakeNoLineOfAServer(t *testing.T) {
 	p := newPlay(testLines(t, Config{}))
