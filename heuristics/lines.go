@@ -412,7 +412,7 @@ func (l *Lines) agent(p *profile, s string) {
 
 // Registration follows a registration that the line keeps up.
 func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
-	p := l.evident(line, r.Last)
+	p := l.evident(line, max(r.Last, r.Time))
 	both := sip.SeenRequest | sip.SeenResponse
 	if r.Seen == both && r.Accepted > 0 {
 		l.tap.twoWay = true
@@ -425,7 +425,7 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 	switch {
 	case r.Removed:
 		if a != nil {
-			p.traits.leaves(r.AccountKey, r.Last)
+			p.traits.leaves(r.AccountKey, r.Time)
 			delete(p.accounts, r.AccountKey)
 			if p.own[a.userKey]--; p.own[a.userKey] <= 0 {
 				delete(p.own, a.userKey)
