@@ -23,6 +23,7 @@ type agent struct {
 	codecs []*codec
 	media  *mediaHost
 	conns  map[*agent]*conn
+	h323   *peer323 // what it is where its calls run over H.323; nil for SIP
 	// keystream scrambles what it says to agents that have the same.
 	keystream []byte
 	// disguise hides its messages over UDP; nil for those who do not.

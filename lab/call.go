@@ -75,6 +75,10 @@ func (s *sim) perform(c *call) {
 	if c.codec == nil {
 		c.codec = a.codecs[0]
 	}
+	if a.h323 != nil && b.h323 != nil {
+		(&script{call: c, s: s}).signal323()
+		return
+	}
 	fd, td := c.fromDomain, c.toDomain
 	if fd == "" {
 		fd = a.host()

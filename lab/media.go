@@ -99,6 +99,9 @@ func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
 		period: float64(frame20) / (1 + p.ppm*1e-6), end: p.end,
 		owd: src.owd, jit: float64(src.jit), loss: src.loss, offset: r.IntN(1 << 16), silence: p.silence, cname: p.from.cname, event: 101,
 	}
+	if p.codec == g723 {
+		st.step1, st.period = 240, st.period*1.5
+	}
 	st.head = rtp.Header{Version: 2, PayloadType: p.codec.pt, SequenceNumber: uint16(r.Uint32()), Timestamp: r.Uint32(), SSRC: r.Uint32()}
 	if p.from.weak {
 		st.head.SSRC &= 0x7fffffff

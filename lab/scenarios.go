@@ -27,6 +27,7 @@ func Scenarios() []Scenario {
 		{"dinstar", "Dinstar-like gateway: an account for each port, TCP API keepalives", true, 30 * m, dinstarBox},
 		{"goip-hidden", "gateway whose SIP is scrambled with a fixed keystream, nothing else readable", true, 30 * m, hiddenBox},
 		{"simbank", "gateway whose cards sit in a SIM bank elsewhere: SMB sessions beside SIP", true, 30 * m, bankBox},
+		{"h323-gateway", "8 to 32-channel trunk gateway that speaks H.323 and no SIP", true, 30 * m, h323Gateway},
 		{"ejoin", "Ejoin-like gateway: reports of its cards over HTTP, SIP in Base64", true, 30 * m, ejoinBox},
 		{"two-slot", "household with a two-slot board that dials by remote command", true, 30 * m, twoSlot},
 		{"goip-swap", "GoIP-8 whose cards are changed all day: channels stay away one by one, keepalives tell new cards", true, 30 * m, goipSwap},
@@ -53,6 +54,7 @@ func Scenarios() []Scenario {
 		{"mobile-dialler", "cheap-calls app on a phone, account abroad", false, 60 * m, func(s *sim) { diallerApp(s, nil) }},
 		{"mobile-dialler-hidden", "cheap-calls app on a phone that scrambles its SIP", false, 60 * m, func(s *sim) { diallerApp(s, drawKeystream(s.rng("keystream"))) }},
 		{"conference", "voice chat and game server at home", false, 20 * m, conference},
+		{"h323-office", "office exchange on an H.323 trunk: own numbers, its people called and calling", false, 30 * m, h323Office},
 		{"media-variety", "phones of every kind of media: RTCP both ways, SRTP, fax, comfort noise, other codecs in mid-call, late offers, media proxies elsewhere", false, 20 * m, mediaVariety},
 	}
 }

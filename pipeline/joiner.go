@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"simtrap/control"
+	"simtrap/h323"
 	"simtrap/heuristics"
 	"simtrap/ident"
 	"simtrap/packet"
@@ -25,6 +26,9 @@ type joiner struct {
 	streams  *rtp.Streams
 	sessions *control.Sessions
 	media    *bindings
+	h323     *h323.Tracker
+	pairs    *pairs
+	asSIP    sip.Call // room for translating H.323's
 	observe  Observer // may be nil
 
 	now       int64 // of the record at work
@@ -54,7 +58,7 @@ const (
 	maxUnbound = 64
 )
 
-type joinStats struct{ messages, calls, streams, records uint64 }
+type joinStats struct{ messages, signals, calls, streams, records uint64 }
 
 func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
 	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), unbound: make(map[socket][]*rtp.Stream), media: newBindings(), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe, feed: cfg.Sessions, realms: &cfg.Realms}
@@ -63,6 +67,7 @@ func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
 		j.plan, _ = ident.ParsePlan("") // the default plan cannot fail
 	}
 	j.tracker = sip.NewTracker(sip.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j)
+	j.h323, j.pairs = h323.NewTracker(h323.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j), newPairs()
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
 	j.streams.Fax = j.media.fax
 	return j
@@ -110,6 +115,8 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 			j.streams.RTCP(&s.reports[r.index])
 		case kindHidden:
 			j.hidden(&s.hiddens[r.index])
+		case kindSignal:
+			j.signal(&s.signals[r.index])
 		}
 	}
 	done = j.play(done, now)
@@ -188,8 +195,10 @@ func (j *joiner) turn(t int64) {
 	j.tenancies(t)
 	j.now = max(j.now, t)
 	j.tracker.Advance(t)
+	j.h323.Advance(t)
 	j.streams.Advance(t - intervalLag)
 	j.media.advance(t)
+	j.pairs.advance(t)
 	j.metered.play(j.lines, t)
 }
 
@@ -198,13 +207,18 @@ func (j *joiner) message(p *packet.Packet, m *sip.Message) {
 	if j.observe != nil {
 		j.observe.Message(p, m)
 	}
+	j.addressed(p)
+	j.tracker.Message(p, m)
+}
+
+// addressed notes a packet of signalling at the lines of its ends.
+func (j *joiner) addressed(p *packet.Packet) {
 	if line, ok := j.line(p.Src, p.Realm); ok {
 		j.lines.Packet(line, true, p.Time, p.TTL)
 	}
 	if line, ok := j.line(p.Dst, p.Realm); ok {
 		j.lines.Packet(line, false, p.Time, p.TTL)
 	}
-	j.tracker.Message(p, m)
 }
 
 func (j *joiner) record(r *control.Record) {
@@ -391,7 +405,11 @@ func (j *joiner) StreamEnded(s *rtp.Stream) {
 func (j *joiner) bind(s *rtp.Stream) bool {
 	e, other, fromCaller, ok := j.media.find(s)
 	if !ok {
-		return false
+		if s.Fax {
+			return false
+		}
+		s.Call, s.FromCaller, ok = j.pairs.find(s)
+		return ok
 	}
 	s.Call, s.FromCaller = e.call, fromCaller
 	if e.media != nil && !s.Fax {
@@ -473,5 +491,6 @@ func (j *joiner) finish(all *[shards]*output, now int64) {
 	j.metered.play(j.lines, math.MaxInt64)
 	j.lines.Closing()
 	j.tracker.Flush()
+	j.h323.Flush()
 	j.streams.Flush()
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"simtrap/control"
+	"simtrap/h323"
 	"simtrap/packet"
 	"simtrap/rtp"
 	"simtrap/sip"
@@ -25,6 +26,7 @@ func (r *run) losses() []Loss {
 	var shard shardLosses
 	var framer sip.FramerStats
 	var socket sip.WebSocketStats
+	var tpkt h323.FramerStats
 	var media rtp.Counters
 	var set control.Stats
 	var hidden sip.HiddenCounters
@@ -42,6 +44,11 @@ func (r *run) losses() []Loss {
 		framer.TooLong += s.framer.TooLong
 		framer.Skipped += s.framer.Skipped
 		shard.trailing += s.lost.trailing
+		shard.unreadQ931 += s.lost.unreadQ931
+		shard.unreadRAS += s.lost.unreadRAS
+		tpkt.Other += s.tpkt.Other
+		tpkt.TooLong += s.tpkt.TooLong
+		tpkt.Skipped += s.tpkt.Skipped
 		socket.Compressed += s.socket.Compressed
 		socket.Other += s.socket.Other
 		socket.TooLong += s.socket.TooLong
@@ -87,6 +94,19 @@ func (r *run) losses() []Loss {
 	add("sip", "requests dropped: table full", t.RequestsEvicted)
 	add("sip", "dialogs not followed to other addresses: too many with the same tags", t.DialogsCrowded)
 	add("sip", "flows not examined for scrambled SIP: too many at once", hidden.Evicted+hidden.Crowded)
+	h := r.join.h323.Counters()
+	add("h323", "messages of RAS that cannot be read", shard.unreadRAS)
+	add("h323", "messages of call signalling that cannot be read", shard.unreadQ931)
+	add("h323", "packets of TPKT that hold no message of call signalling", tpkt.Other)
+	add("h323", "messages on streams above 16 KiB", tpkt.TooLong)
+	add("h323", "bytes passed over in search of a message", tpkt.Skipped)
+	add("h323", "messages of calls of which nothing else was seen", h.Strays)
+	add("h323", "calls that do not name H.225.0", h.Unnamed)
+	add("h323", "answers of RAS to no request", h.Unasked)
+	add("h323", "calls dropped: table full", h.CallsEvicted)
+	add("h323", "endpoints dropped: table full", h.EndpointsEvicted)
+	add("h323", "names of endpoints beyond what is kept", h.NamesLeft)
+	add("h323", "calls whose voice is not looked for: too many at once", r.join.pairs.refused)
 	add("media", "first packets of flows displaced before the second: table full", media.StartsForgotten)
 	add("media", "flows displaced: table full", media.Evicted)
 	add("media", "packets whose header was cut by a snap length", media.Cut)

@@ -17,6 +17,7 @@ type Result struct {
 type Stats struct {
 	Frames, Bytes uint64
 	Messages      uint64 // SIP messages
+	H323          uint64 // messages of H.323: call signalling and registration
 	Calls         uint64
 	Streams       uint64 // confirmed voice streams, one way
 	Records       uint64 // of gateways' own protocols
@@ -35,6 +36,7 @@ func (r *run) result() *Result {
 	j := &r.join.stats
 	res.Stats = r.stats
 	res.Stats.Messages, res.Stats.Calls, res.Stats.Streams, res.Stats.Records = j.messages, j.calls, j.streams, j.records
+	res.Stats.H323 = j.signals
 	res.Stats.Lines = r.join.lines.Counters().Lines
 	res.Losses = r.losses()
 	r.cfg.Log.Debug("input read", zap.Uint64("frames", r.stats.Frames), zap.Uint64("messages", j.messages), zap.Uint64("calls", j.calls),

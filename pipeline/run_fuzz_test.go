@@ -19,6 +19,7 @@ func FuzzRun(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0x45, 0, 0, 40, 0, 0, 0x20, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0x13, 0xc4, 0x13, 0xc4, 0, 20, 0, 0, 0x80, 8, 0, 1, 0, 0, 0, 160, 1, 2, 3, 4}, 12), uint8(101))
 	f.Add(segmentFrames("GET / HTTP/1.1\r\nSec-WebSocket-Protocol: sip\r\n\r\n", socketFrame(0x81, false, sipText("a")), socketFrame(0x01, false, "\r\n")+socketFrame(0xc1, false, "x")), uint8(101))
 	f.Add(segmentFrames(sipText("a"), sipText("b")+"\r\n\r\n"+sipText("c"), "garbage\r\n"+sipText("d")), uint8(101))
+	f.Add(segmentFrames(q931(0x05, 7, "\x70\x04\x80110"+named), q931(0x02, 7, "")[:4], q931(0x02, 7, "")[4:], "\x03\x00\x00\x04\x03\x00"), uint8(101))
 	f.Fuzz(func(t *testing.T, data []byte, link uint8) {
 		for _, file := range [][]byte{data, framed(data, link)} {
 			var first *Result

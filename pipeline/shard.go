@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"simtrap/control"
+	"simtrap/h323"
 	"simtrap/ident"
 	"simtrap/packet"
 	"simtrap/rtp"
@@ -23,6 +24,8 @@ type shard struct {
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
 	socket  sip.WebSocketStats
+	tpkt    h323.FramerStats
+	ras     rasFlows
 	held    int // bytes that framers hold
 	twoWay  twoWay
 	meter   meter
@@ -38,6 +41,7 @@ type shard struct {
 
 	piece     *packet.Packet // of the stream that is being framed
 	onMessage func([]byte)
+	onQ931    func([]byte)
 	onControl func(*control.Record)
 }
 
@@ -48,6 +52,7 @@ type output struct {
 	messages  int // in the arenas
 	controls  []control.Record
 	hiddens   []sip.Hidden
+	signals   []signal
 	intervals []rtp.Interval
 	metered   []metered
 	reports   []rtp.RTCP
@@ -61,6 +66,8 @@ type shardLosses struct {
 	unframed  uint64 // unfinished messages on streams dropped for room
 	trailing  uint64 // datagrams with more in them than the message
 
+	unreadQ931, unreadRAS uint64 // H.323 that could not be read
+
 	reportsMany, reportsCut, reportsBroken, reportsReduced, reportsSecret uint64 // RTCP not read
 }
 
@@ -71,6 +78,7 @@ const (
 	kindControl
 	kindRTCP
 	kindHidden
+	kindSignal
 )
 
 // record is one thing for the joiner; index says where in the shard's list.
@@ -111,13 +119,14 @@ func newShard(seed uint64, room *arenas) *shard {
 	s.meter.seed = seed
 	s.meter.emit = func(e *metered) { s.output.metered = append(s.output.metered, *e) }
 	s.onMessage = s.framed
+	s.onQ931 = s.q931
 	s.onControl = s.controlRecord
 	return s
 }
 
 // interesting says whether a TCP connection that begins so is worth following.
 func (s *shard) interesting(b []byte) bool {
-	return sip.Looks(b) || sip.LooksWebSocket(b) || s.control.Looks(b)
+	return sip.Looks(b) || sip.LooksWebSocket(b) || h323.Looks(b) || s.control.Looks(b)
 }
 
 // packet takes one datagram or segment.
@@ -148,6 +157,10 @@ func (s *shard) packet(p *packet.Packet) {
 			if m := s.message(p, p.Payload); m != nil && len(bytes.Trim(p.Payload[cap(p.Payload)-cap(m.Raw)+len(m.Raw):], "\r\n \x00")) > 0 {
 				s.lost.trailing++
 			}
+		}
+	case h323.LooksRAS(p.Payload) || s.unregisters(p):
+		if !s.again(p) {
+			s.registration(p)
 		}
 	case sip.LooksBase64(p.Payload):
 		if !s.again(p) {
@@ -300,7 +313,7 @@ func (s *shard) dropped(st *packet.Stream) {
 		case f.control != nil:
 			f.control.Close()
 		default:
-			s.held -= f.sipHeld()
+			s.held -= f.unfinished()
 		}
 	}
 }
@@ -335,12 +348,15 @@ func (w *twoWay) packet(p *packet.Packet, seed uint64) {
 type follower struct {
 	sip     *sip.Framer
 	socket  *sip.WebSocket
+	h323    *h323.Framer
 	control *control.Stream
 }
 
-// sipHeld is how many bytes of an unfinished SIP message are held.
-func (f *follower) sipHeld() int {
+// unfinished is how many bytes of an unfinished message of signalling are held.
+func (f *follower) unfinished() int {
 	switch {
+	case f.h323 != nil:
+		return f.h323.Held()
 	case f.sip != nil:
 		return f.sip.Held()
 	case f.socket != nil:
@@ -373,6 +389,8 @@ func (s *shard) tcp(st *packet.Stream, p *packet.Packet, gap uint32) {
 func (s *shard) follow(st *packet.Stream, p *packet.Packet) *follower {
 	other, _ := st.State[1-st.Dir].(*follower)
 	switch {
+	case other != nil && other.h323 != nil || h323.Looks(p.Payload):
+		return &follower{h323: &h323.Framer{}}
 	case other != nil && other.socket != nil || sip.LooksWebSocket(p.Payload):
 		return &follower{socket: &sip.WebSocket{}}
 	case other != nil && other.sip != nil || sip.Looks(p.Payload):
@@ -387,11 +405,22 @@ func (s *shard) follow(st *packet.Stream, p *packet.Packet) *follower {
 	return &follower{control: c}
 }
 
-// signalling takes a piece of SIP, plain or over WebSocket.
+// signalling takes a piece of SIP, plain or over WebSocket, or of H.323.
 func (s *shard) signalling(f *follower, p *packet.Packet, gap uint32) {
 	s.piece = p
-	s.held -= f.sipHeld()
-	if f.sip != nil {
+	s.held -= f.unfinished()
+	switch {
+	case f.h323 != nil:
+		before := f.h323.Stats
+		if gap > 0 {
+			f.h323.Gap()
+		}
+		f.h323.Push(p.Payload, s.onQ931)
+		now := &f.h323.Stats
+		s.tpkt.Other += now.Other - before.Other
+		s.tpkt.TooLong += now.TooLong - before.TooLong
+		s.tpkt.Skipped += now.Skipped - before.Skipped
+	case f.sip != nil:
 		before := f.sip.Stats
 		if gap > 0 {
 			f.sip.Gap()
@@ -400,7 +429,7 @@ func (s *shard) signalling(f *follower, p *packet.Packet, gap uint32) {
 		now := &f.sip.Stats
 		s.framer.TooLong += now.TooLong - before.TooLong
 		s.framer.Skipped += now.Skipped - before.Skipped
-	} else {
+	default:
 		before := f.socket.Stats
 		if gap > 0 {
 			f.socket.Gap()
@@ -413,13 +442,17 @@ func (s *shard) signalling(f *follower, p *packet.Packet, gap uint32) {
 		s.socket.Broken += now.Broken - before.Broken
 		s.socket.Skipped += now.Skipped - before.Skipped
 	}
-	if s.held += f.sipHeld(); s.held > maxHeld {
-		s.held -= f.sipHeld()
+	if s.held += f.unfinished(); s.held > maxHeld {
+		s.held -= f.unfinished()
 		s.lost.unframed++
-		if f.sip != nil {
+		switch {
+		case f.h323 != nil:
+			f.h323 = &h323.Framer{}
+			f.h323.Gap()
+		case f.sip != nil:
 			f.sip = &sip.Framer{}
 			f.sip.Gap()
-		} else {
+		default:
 			f.socket = &sip.WebSocket{}
 			f.socket.Gap()
 		}
@@ -470,7 +503,7 @@ func (o *output) reset(room *arenas) {
 	clear(o.arenas)
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals, o.reports = emptied(o.records), emptied(o.controls), emptied(o.intervals), emptied(o.reports)
-	o.hiddens = emptied(o.hiddens)
+	o.hiddens, o.signals = emptied(o.hiddens), emptied(o.signals)
 	o.metered = emptied(o.metered)
 }
 

@@ -11,6 +11,7 @@ import (
 type Summary struct {
 	Frames, Bytes uint64
 	Messages      uint64 // SIP messages
+	H323          uint64 // messages of H.323
 	Calls         uint64
 	Streams       uint64 // media streams
 	Records       uint64 // of gateways' own protocols
@@ -54,8 +55,12 @@ func WriteSummary(w io.Writer, s *Summary, o Options) error {
 		read += ", " + span(s.First, s.Last)
 	}
 	t.row("read", read)
+	messages := counted(s.Messages, "SIP message")
+	if s.H323 > 0 {
+		messages += ", " + counted(s.H323, "H.323 message")
+	}
 	t.row("found", counted(s.Calls, "call")+", "+counted(s.Streams, "voice stream")+", "+
-		counted(s.Messages, "SIP message")+", "+counted(s.Records, "control record")+" on "+counted(s.Lines, "line"))
+		messages+", "+counted(s.Records, "control record")+" on "+counted(s.Lines, "line"))
 	t.row("verdicts", count(s.Verdicts[heuristics.Case])+" case, "+count(s.Verdicts[heuristics.Review])+" review, "+
 		count(s.Verdicts[heuristics.Watch])+" watch, "+count(s.Verdicts[heuristics.None])+" below")
 	t.rows("passed over", t.losses(s.Losses))

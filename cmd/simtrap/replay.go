@@ -336,7 +336,7 @@ func (t terminal) damaged(damages []capture.Damage) {
 func (r *replay) summarise(result *pipeline.Result, files *capture.Files) *report.Summary {
 	s, input := &result.Stats, files.Counters()
 	summary := &report.Summary{
-		Frames: s.Frames, Bytes: s.Bytes, Messages: s.Messages, Calls: s.Calls, Streams: s.Streams,
+		Frames: s.Frames, Bytes: s.Bytes, Messages: s.Messages, H323: s.H323, Calls: s.Calls, Streams: s.Streams,
 		Records: s.Records, Lines: s.Lines, First: s.First, Last: s.Last,
 	}
 	summary.CountVerdicts(result.Findings)
