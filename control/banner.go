@@ -20,7 +20,6 @@ func makerBanner() reader {
 	return reader{
 		Protocol: Protocol{
 			Name:       MakerBanner,
-			Server:     "none",
 			Doc:        "a greeting by which the telnet or web server of a gateway names its maker; TCP, any port",
 			Vendor:     "Dinstar, 2N, AddPac, DBL/HYBERTONE",
 			Source:     "research/gateways.md 1.1.5, 1.2, 1.6: service probes of nmap",

@@ -9,10 +9,13 @@ import (
 
 // Protocol describes one control protocol.
 type Protocol struct {
-	Name       string // as in Record.Protocol
-	Doc        string // what it is, in plain words
-	Vendor     string
-	Server     string // what the far end of a gateway is: sms-server, sim-bank
+	Name   string // as in Record.Protocol
+	Doc    string // what it is, in plain words
+	Vendor string
+	// Server is what the far end of a gateway is: sms-server, sim-bank,
+	// management. Empty: nothing that serves it, but whoever resolves names,
+	// tells the time or connects.
+	Server     string
 	Source     string // where the facts come from
 	Marks      bool   // nothing of it is ever more than a mark
 	Confidence string // how sure they are, and what is left out for that reason

@@ -17,7 +17,6 @@ func sipBase64() reader {
 		Doc:        "SIP put into Base64 to get past filters, as Ejoin gateways offer; UDP, any port",
 		Vendor:     "Ejoin/Skyline",
 		Marks:      true,
-		Server:     "none",
 		Source:     "research/gateways.md 1.3: the maker's manual names it among the ciphers; RFC 4648",
 		Confidence: "that whole datagrams are encoded is inferred from the name, and they are read as SIP or not at all: a mark",
 	}}

@@ -145,7 +145,7 @@ func (l *listener) Registration(r *sip.Registration) {
 		return
 	}
 	e := &registration{
-		Kind: "registration", Time: stamp(r.Last), ns: r.Last, Account: clean(l.t.o.Names.Account(r.Account)), Client: party(r.Client), Registrar: party(r.Registrar),
+		Kind: "registration", Time: stamp(r.Time), ns: r.Time, Account: clean(l.t.o.Names.Account(r.Account)), Client: party(r.Client), Registrar: party(r.Registrar),
 		Expires: r.Expires, Requests: r.Requests, Accepted: r.Accepted, Refused: r.Refused, Interval: float64(r.Interval) / 1e9, Removed: r.Removed,
 		Agent: l.t.agent(r.UserAgent), Authority: l.t.authority,
 	}

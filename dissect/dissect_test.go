@@ -140,9 +140,16 @@ func objects(t *testing.T, text string) []told {
 	return out
 }
 
-// TestAgrees holds that the modes and a replay count the same.
+// TestAgrees holds that the modes and a replay count the same, of a gateway that
+// speaks over UDP and of one that hides its SIP in Base64 and reports over HTTP.
 func TestAgrees(t *testing.T) {
-	path := labCapture(t, lab.Options{Scenario: "goip-line", Seed: 2, Duration: 4 * time.Minute})
+	for _, scenario := range []string{"goip-line", "ejoin"} {
+		t.Run(scenario, func(t *testing.T) { testAgrees(t, scenario) })
+	}
+}
+
+func testAgrees(t *testing.T, scenario string) {
+	path := labCapture(t, lab.Options{Scenario: scenario, Seed: 2, Duration: 4 * time.Minute})
 	files, err := capture.Open([]string{path}, capture.Options{})
 	if err != nil {
 		t.Fatal(err)

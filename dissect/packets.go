@@ -25,6 +25,7 @@ type walker struct {
 	decoder packet.Decoder
 	defrag  *packet.Defrag
 	tcp     *packet.Streams
+	origins pipeline.Origins
 	control *control.Set
 	media   *rtp.Accounting
 	streams *rtp.Streams
@@ -104,6 +105,9 @@ func (w *walker) take(b *capture.Batch, i int) {
 	case packet.Datagram:
 		w.datagram(p)
 	case packet.Segment:
+		if p.Flags&packet.SYN != 0 {
+			w.origins.Handshake(p, 0)
+		}
 		w.tcp.Feed(p, w.segment)
 	case packet.Fragment:
 		if w.t.o.All {
@@ -171,6 +175,12 @@ func (w *walker) datagram(p *packet.Packet) {
 	case len(p.Payload) == 0:
 	case sip.Looks(p.Payload):
 		w.sip(p, p.Payload)
+	case sip.LooksBase64(p.Payload):
+		if raw, ok := sip.DecodeBase64(nil, p.Payload); !ok {
+			w.tell(&wire{Kind: "passed-over", Reason: "begins like SIP in Base64"}, p)
+		} else if w.sip(p, raw) {
+			pipeline.Disguised(w.control, p, &w.message, w.record)
+		}
 	case w.control.Looks(p.Payload):
 		w.control.UDP(p, w.record)
 	default:
@@ -258,7 +268,9 @@ func (w *walker) follow(st *packet.Stream, p *packet.Packet) *follower {
 	if other != nil {
 		peer = other.control
 	}
-	return &follower{control: w.control.NewStream(peer)}
+	c := w.control.NewStream(peer)
+	c.Began(w.origins.Of(p, 0))
+	return &follower{control: c}
 }
 
 func (w *walker) segment(st *packet.Stream, p *packet.Packet, gap uint32) {
@@ -272,6 +284,8 @@ func (w *walker) segment(st *packet.Stream, p *packet.Packet, gap uint32) {
 			f.control.Gap()
 		}
 		f.control.Push(p, w.record)
+		other, _ := st.State[1-st.Dir].(*follower)
+		st.Over = f.control.Over() && (other == nil || other.control == nil || other.control.Over())
 		return
 	}
 	w.held -= f.held()
@@ -302,12 +316,12 @@ func (w *walker) segment(st *packet.Stream, p *packet.Packet, gap uint32) {
 	w.tell(&wire{Kind: "passed-over", Reason: "unfinished sip message dropped: memory full"}, p)
 }
 
-// sip tells of one SIP message.
-func (w *walker) sip(p *packet.Packet, raw []byte) {
+// sip tells of one SIP message, and says whether it could be read.
+func (w *walker) sip(p *packet.Packet, raw []byte) bool {
 	m := &w.message
 	if err := sip.Parse(raw, m); err != nil {
 		w.tell(&wire{Kind: "passed-over", Reason: "begins like SIP: " + clean(err.Error())}, p)
-		return
+		return false
 	}
 	e := &wire{
 		Kind: "sip", Method: method(m.Method), Status: m.Status, CSeq: m.CSeq, From: w.t.user(m.From.User), To: w.t.user(m.To.User),
@@ -327,6 +341,7 @@ func (w *walker) sip(p *packet.Packet, raw []byte) {
 		e.Lenient = clean(m.Lenient.String())
 	}
 	w.tell(e, p)
+	return true
 }
 
 // record tells of one control record.

@@ -15,6 +15,7 @@ import (
 	"simtrap/capture"
 	"simtrap/ident"
 	"simtrap/packet"
+	"simtrap/rtp"
 	"simtrap/sip"
 )
 
@@ -26,6 +27,9 @@ type Options struct {
 	Homes  *ident.Homes            // as in the run that named the lines
 	Locate func(*packet.Packet)    // sets realm and line of a decoded packet, as the run did; may be nil
 	Name   func(ident.Line) string // of a line, for its file; may be nil
+	// During says whether what a line did at time t, ns since the Unix epoch, is
+	// to be written: a line may have been another's then. Nil: always.
+	During func(l ident.Line, t int64) bool
 	// Authority permits SIP messages to be written; without one a packet ends
 	// behind its UDP or TCP header.
 	Authority   string
@@ -156,7 +160,7 @@ func (c *Cutter) frame(f *capture.Frame, data []byte) {
 	if c.o.Locate != nil {
 		c.o.Locate(p)
 	}
-	src, dst := c.lines[c.o.Homes.LineOf(p.Src, p.Realm)], c.lines[c.o.Homes.LineOf(p.Dst, p.Realm)]
+	src, dst := c.target(p.Src, p), c.target(p.Dst, p)
 	if src == nil && dst == nil {
 		if kind == packet.Fragment && tunnelled(p.Frag.Proto) {
 			c.Counters.Outer++
@@ -207,6 +211,16 @@ func (c *Cutter) frame(f *capture.Frame, data []byte) {
 	}
 }
 
+// target gives where a packet that a goes with is written, nil for nowhere.
+func (c *Cutter) target(a ident.Addr, p *packet.Packet) *target {
+	line := c.o.Homes.LineOf(a, p.Realm)
+	t := c.lines[line]
+	if t != nil && c.o.During != nil && !c.o.During(line, p.Time) {
+		return nil
+	}
+	return t
+}
+
 // tunnelled says whether a datagram of that protocol may be a tunnel's.
 func tunnelled(proto uint8) bool {
 	switch proto {
@@ -244,8 +258,7 @@ func offset(frame, view []byte) (int, bool) {
 // 12 bytes, and where an extension follows, up to the word that tells its
 // length. Of RTCP, reports alone, it is as many. 0 for all else.
 func rtpHeader(b []byte) int {
-	const maxPayload = 320 // docs/interval.md
-	if len(b) < 12 || b[0]>>6 != 2 || len(b) > maxPayload {
+	if len(b) < 12 || b[0]>>6 != 2 || uint32(len(b)) > rtp.MaxPayload {
 		return 0
 	}
 	switch pt := b[1]; {

@@ -19,6 +19,7 @@ import (
 	"simtrap/capture"
 	"simtrap/ident"
 	"simtrap/lab"
+	"simtrap/rtp"
 )
 
 var (
@@ -183,6 +184,33 @@ func TestCut(t *testing.T) {
 	}
 	if _, _, c := written(t, "", ipv4(far, [4]byte{192, 0, 2, 1}, 47, 0x2000, bytes.Repeat([]byte{0}, 64))); c.Counters.Outer != 1 {
 		t.Error("a tunnel's fragment is not counted")
+	}
+}
+
+// What another had the line for is not written, neither from nor to it.
+func TestCutDuring(t *testing.T) {
+	b := batch(ipv4(own, far, 17, 0, udp(1, 2, "one")), ipv4(far, own, 17, 0, udp(2, 1, "two")), ipv4(own, far, 17, 0, udp(1, 2, "three")))
+	c, err := NewCutter(t.TempDir(), []ident.Line{box}, Options{During: func(l ident.Line, at int64) bool { return l == box && at == b.Frames[1].Time }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Batch(b)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if c.Counters.Packets != 1 {
+		t.Errorf("%d packets, want 1", c.Counters.Packets)
+	}
+}
+
+// The longest packets of telephony that are accounted keep their header.
+func TestCutLongestVoice(t *testing.T) {
+	for n, want := range map[uint32]int{332: 12, rtp.MaxPayload: 12, rtp.MaxPayload + 1: 0} {
+		b := make([]byte, n)
+		b[0] = 0x80
+		if got := rtpHeader(b); got != want {
+			t.Errorf("%d bytes: %d kept, want %d", n, got, want)
+		}
 	}
 }
 

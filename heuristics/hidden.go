@@ -28,7 +28,6 @@ func (l *Lines) Hidden(line ident.Line, inbound bool, h *sip.Hidden) {
 	if h.Kind == sip.HiddenCall {
 		category := hiddenPlaced
 		if inbound {
-			p.hiddenCalls++
 			category = hiddenRepeat
 			if p.hiddenTargets.add(h.Target, maxCalled) {
 				category = hiddenNew

@@ -1,6 +1,7 @@
 package heuristics
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -26,6 +27,7 @@ type Lines struct {
 	signals []signal
 	place   []int // of each signal in the model
 	byID    map[string]int
+	served  map[string]bool // control protocols whose far end is the gateway's server
 	config  Config
 	table   map[ident.Line]*profile
 	// Two lists by interest, least recent first: lines that only strangers
@@ -63,7 +65,7 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 	if c.Epoch == 0 {
 		c.Epoch = 28 * 24 * 60 * minute
 	}
-	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), config: c, table: make(map[ident.Line]*profile),
+	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), served: make(map[string]bool), config: c, table: make(map[ident.Line]*profile),
 		tap: &tap{places: c.Places, tenancy: c.Tenancy}, tenants: tenants{limit: maxTenants}}
 	if c.Tenancy == nil {
 		l.tap.tenancy = l
@@ -80,6 +82,9 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 		if _, ok := l.byID[m.signals[i].ID]; !ok {
 			return nil, fmt.Errorf("catalogue: no code for signal %s", m.signals[i].ID)
 		}
+	}
+	for _, c := range control.Protocols() {
+		l.served[c.Name] = c.Server != ""
 	}
 	l.young.init()
 	l.kept.init()
@@ -223,8 +228,6 @@ func (l *Lines) Packet(line ident.Line, up bool, t int64, ttl uint8) {
 		if p.firstUp == 0 {
 			p.firstUp = t
 		}
-	} else {
-		p.sipDown++
 	}
 }
 
@@ -257,7 +260,7 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 		return
 	}
 	p := l.evident(line, max(c.Last, c.Invite))
-	if c.Invite < p.tenantSince {
+	if began := cmp.Or(c.Invite, c.Trying, c.Ringing, c.Progress, c.Answer, c.End, c.Last); began < p.tenantSince {
 		return // it began in other hands
 	}
 	key := callKey(c.ID, inbound)
@@ -409,7 +412,7 @@ func (l *Lines) agent(p *profile, s string) {
 
 // Registration follows a registration that the line keeps up.
 func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
-	p := l.evident(line, r.Last)
+	p := l.evident(line, max(r.Last, r.Time))
 	both := sip.SeenRequest | sip.SeenResponse
 	if r.Seen == both && r.Accepted > 0 {
 		l.tap.twoWay = true
@@ -422,7 +425,7 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 	switch {
 	case r.Removed:
 		if a != nil {
-			p.traits.leaves(r.AccountKey, r.Last)
+			p.traits.leaves(r.AccountKey, r.Time)
 			delete(p.accounts, r.AccountKey)
 			if p.own[a.userKey]--; p.own[a.userKey] <= 0 {
 				delete(p.own, a.userKey)
@@ -486,9 +489,7 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 		return // it began in other hands
 	}
 	if !up {
-		if !ended {
-			p.mediaDown++
-		} else if p.kept {
+		if ended && p.kept {
 			l.keep(p)
 			p.traits.spoken(s)
 		}
@@ -563,6 +564,12 @@ func (p *profile) voiced(s *rtp.Stream) {
 // whenever it changed.
 func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 	p := l.evident(line, t)
+	if e.Sound > 0 && e.First < p.tenantSince || e.Marks > 0 && e.FirstMark < p.tenantSince {
+		// It is of somebody else, whose profile had to make room before the line
+		// changed hands.
+		e.Reopen()
+		return
+	}
 	l.tap.twoWay = l.tap.twoWay || e.Answered > 0
 	if !slices.Contains(p.control, e) {
 		p.control = append(p.control, e)
@@ -583,19 +590,21 @@ func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 	if p.firstUp == 0 {
 		p.firstUp = t
 	}
-	switch e.Protocol {
-	case control.GoIPSMS:
+	switch {
+	case e.Protocol == control.GoIPSMS:
 		p.saw(e.Peer, roleSMSServer)
-	case control.GoIPSIMBank:
+	case e.Protocol == control.GoIPSIMBank:
 		p.saw(e.Peer, roleSIMBank)
-	default:
+	case p.tap.counts(e) || l.served[e.Protocol]:
 		p.saw(e.Peer, roleManagement)
 	}
-	if p.traits.carded == 0 && e.Seen.Channels > 0 && e.Seen.IMSIs > 0 {
-		p.traits.carded = t
-	}
-	if p.traits.rotation == 0 && e.Changes > 0 {
-		p.traits.rotation = t
+	if p.tap.counts(e) {
+		if p.traits.carded == 0 && e.Seen.Channels > 0 && e.Seen.IMSIs > 0 {
+			p.traits.carded = t
+		}
+		if p.traits.rotation == 0 && e.Changes > 0 {
+			p.traits.rotation = t
+		}
 	}
 	p.activate(t)
 	p.dirty = true

@@ -22,11 +22,11 @@ type profile struct {
 	prev, next  *profile // in the table's order of interest
 	kept        bool     // has evidence of its own, see Lines.evict
 
-	// What of the line's traffic was visible.
-	sipUp, sipDown     uint64 // packets sent by, sent to the line
-	mediaUp, mediaDown uint64 // confirmed streams
-	hops               uint8  // least, of packets the line sent
-	firstUp            int64  // first packet that the line itself sent
+	// What the line itself sent.
+	sipUp   uint64 // packets
+	mediaUp uint64 // confirmed streams
+	hops    uint8  // least, of its packets
+	firstUp int64  // time of the first packet
 
 	open          map[uint64]*openCall // by callKey
 	up            int                  // answered, supported calls now
@@ -71,7 +71,6 @@ type profile struct {
 
 	firstHidden   int64  // SIP under a keystream
 	hiddenTargets keySet // of its calls to the line
-	hiddenCalls   int
 
 	judged     int64 // ns of the last judgement
 	dirty      bool

@@ -19,8 +19,9 @@ func (l *Lines) Request(line ident.Line, up bool, q *sip.Request) {
 	default:
 		return
 	}
+	l.HandOver(line, q.Time)
 	p := l.table[line]
-	if p == nil {
+	if p == nil || q.Time < p.tenantSince {
 		return
 	}
 	switch q.Method {

@@ -18,6 +18,9 @@ func controlRecord() signal {
 			n, channels := 0, 0
 			name := ""
 			for _, e := range p.control {
+				if !p.tap.counts(e) {
+					continue // marks alone, or anybody may have sent it
+				}
 				n += e.Sound
 				channels = max(channels, e.Seen.Channels)
 				if name == "" {

@@ -43,6 +43,34 @@ func TestControlMarks(t *testing.T) {
 	lookalikes(t, "control-marks", []int{3600, 0}, 0.05, "home", "office-phones", "carrier-sbc")
 }
 
+// Sound records that nobody answered, beside marks that somebody did, tell
+// neither of cards nor of the protocol: anybody may have sent them.
+func TestForgedRecordsBesideMarks(t *testing.T) {
+	p := newPlay(testLines(t, Config{Homes: home(t)}))
+	p.l.TwoWay()
+	p.l.Control(p.line, &control.Evidence{Owner: p.line.Addr, Peer: p.far, Protocol: "forged", Role: control.RoleGateway, Marks: 1, MarksAnswered: 1,
+		FirstMark: p.now, FirstMarkAnswered: p.now, First: p.now, Last: p.now, Sound: 9, Changes: 4, Seen: control.Tally{Channels: 9, IMSIs: 9}}, p.now)
+	p.evidence(&control.Evidence{}, 0, p.now+minute)
+	if _, seen := p.sighting(t, "card-rotation"); seen {
+		t.Error("forged records change cards")
+	}
+	if d := p.told(t, "control-record"); d != "1 sound record of "+control.GoIPSMS+", 4 channels" {
+		t.Errorf("told as %q", d)
+	}
+}
+
+// Who resolves names or tells the time, or connects to a greeting, controls
+// nothing.
+func TestMarksNameNoController(t *testing.T) {
+	for protocol, want := range map[string]int{control.DBLNames: 0, control.DBLTime: 0, control.MakerBanner: 0, control.DBLTunnel: 1} {
+		p := newPlay(testLines(t, Config{Homes: home(t)}))
+		p.l.Control(p.line, &control.Evidence{Owner: p.line.Addr, Peer: p.far, Protocol: protocol, Role: control.RoleGateway, Marks: 3, MarksAnswered: 3, FirstMark: p.now, FirstMarkAnswered: p.now}, p.now)
+		if f := p.finding(t); len(f.Controllers) != want {
+			t.Errorf("%s: %+v", protocol, f.Controllers)
+		}
+	}
+}
+
 // A server that hides its SIP as its gateway does stays a server.
 func TestMarksMakeNoLineOfAServer(t *testing.T) {
 	p := newPlay(testLines(t, Config{}))

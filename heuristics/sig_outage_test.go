@@ -46,11 +46,30 @@ func TestChannelOutages(t *testing.T) {
 func TestOutageByRemoval(t *testing.T) {
 	p := newPlay(testLines(t, Config{Homes: home(t)}))
 	refreshes(p, 4, 5, func(int, int) bool { return false })
-	r := &sip.Registration{AccountKey: 2, UserKey: 2, Accepted: 1, Last: p.now, Removed: true, Seen: sip.SeenRequest | sip.SeenResponse, Client: sip.Party{Addr: p.line.Addr}, Registrar: sip.Party{Addr: p.far}}
+	r := &sip.Registration{AccountKey: 2, UserKey: 2, Accepted: 1, Last: p.now - minute, Time: p.now, Removed: true, Seen: sip.SeenRequest | sip.SeenResponse, Client: sip.Party{Addr: p.line.Addr}, Registrar: sip.Party{Addr: p.far}}
 	p.l.Registration(p.line, r)
 	refreshes(p, 4, 5, func(a, m int) bool { return a == 1 && m < 2 })
 	if _, seen := p.sighting(t, "channel-outages"); !seen {
 		t.Error("not seen")
+	}
+}
+
+// One that is taken away and back at once was not away, however long ago it was
+// refreshed before: telephones that start again do so.
+func TestRemovalAtOnce(t *testing.T) {
+	p := newPlay(testLines(t, Config{Homes: home(t)}))
+	for range 5 {
+		p.register(1, 2, 3, 4)
+		p.now += minute
+	}
+	r := &sip.Registration{AccountKey: 2, UserKey: 2, Accepted: 1, Last: p.now - minute, Time: p.now - 10*second, Removed: true, Seen: sip.SeenRequest | sip.SeenResponse, Client: sip.Party{Addr: p.line.Addr}, Registrar: sip.Party{Addr: p.far}}
+	p.l.Registration(p.line, r)
+	for range 5 {
+		p.register(1, 3, 4, 2)
+		p.now += minute
+	}
+	if _, seen := p.sighting(t, "channel-outages"); seen {
+		t.Error("seen")
 	}
 }
 

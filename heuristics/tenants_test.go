@@ -117,6 +117,38 @@ func TestCallOverTheChangeOfHands(t *testing.T) {
 	}
 }
 
+// A tap that shows only what the line sends sees no INVITE of its inbound calls.
+func TestCallSeenByItsAnswers(t *testing.T) {
+	l := testLines(t, Config{Homes: home(t)})
+	p := newPlay(l)
+	at := p.now
+	l.Tenancy(0, tenantPrefix, at, Tenant{subscriber("b"), 1})
+	c := &sip.Call{ID: 1, Caller: sip.Party{Addr: p.far}, Callee: sip.Party{Addr: p.line.Addr}, Ringing: at + second, Last: at + second, Seen: sip.SeenResponse, CalleeKey: 9}
+	l.Call(p.line, true, c, sip.CallStarted)
+	c.Answer, c.Last = at+2*second, at+2*second
+	l.Call(p.line, true, c, sip.CallAnswered)
+	c.Last = at + 9*second
+	l.Call(p.line, true, c, sip.CallEnded)
+	if f := findingsOf(l, p.line)[subscriber("b")]; f.Calls.Inbound != 1 || f.Calls.Answered != 1 {
+		t.Errorf("%+v", f.Calls)
+	}
+}
+
+// What one tenant's telephone asks for speaks for no other.
+func TestRequestOfTheNextTenant(t *testing.T) {
+	l := testLines(t, Config{Homes: home(t)})
+	p := newPlay(l)
+	l.Tenancy(0, tenantPrefix, p.now-1, Tenant{subscriber("box"), 1})
+	mobiles(p, 5, callOptions{})
+	l.Tenancy(0, tenantPrefix, p.now, Tenant{subscriber("family"), 2})
+	old := *l.table[p.line]
+	l.Request(p.line, true, &sip.Request{Method: sip.SUBSCRIBE, Package: sip.PackageSummary, Status: 200, Seen: sip.SeenRequest | sip.SeenResponse,
+		From: sip.Party{Addr: p.line.Addr}, To: sip.Party{Addr: p.far}, Time: p.now + second})
+	if old.traits.subscribed != 0 || l.table[p.line].traits.subscribed == 0 {
+		t.Errorf("subscribed: %d before, %d after the line changed hands", old.traits.subscribed, l.table[p.line].traits.subscribed)
+	}
+}
+
 // What a gateway's protocol told goes to whoever had the line.
 func TestControlStaysWithItsTenant(t *testing.T) {
 	l := testLines(t, Config{Homes: home(t)})
@@ -168,6 +200,29 @@ func TestAgeOfSessions(t *testing.T) {
 		if said != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, said, tt.want)
 		}
+	}
+}
+
+// Evidence outlives a profile that made room; the next tenant has none of it.
+func TestControlOfAnEvictedTenant(t *testing.T) {
+	l := testLines(t, Config{Homes: home(t)})
+	line := ident.Line{Addr: addr("203.0.113.7")}
+	e := &control.Evidence{Owner: line.Addr, Protocol: control.GoIPSMS, Role: control.RoleGateway, Peer: addr("198.51.100.9"), First: 1e18, Last: 1e18, Sound: 5, Answered: 5,
+		AnsweredFirst: 1e18, AnsweredLast: 1e18 + 2*minute, Verified: control.Tally{Channels: 4}}
+	l.Tenancy(0, tenantPrefix, 1e18, Tenant{subscriber("box"), 1})
+	l.Control(line, e, 1e18)
+	l.drop(l.table[line])
+	l.Tenancy(0, tenantPrefix, 2e18, Tenant{subscriber("family"), 2})
+	l.HandOver(line, 2e18)
+	e.Sound, e.Last = e.Sound+1, 2e18
+	l.Control(line, e, 2e18)
+	if f := findingsOf(l, line)[subscriber("family")]; f.Verdict != None || f.Proof || e.Sound != 0 {
+		t.Errorf("%v, proof %v, %d records", f.Verdict, f.Proof, e.Sound)
+	}
+	e.First, e.Last, e.Sound, e.Answered = 2e18+second, 2e18+second, 1, 1
+	l.Control(line, e, 2e18+second)
+	if l.table[line].firstControl() != 2e18+second {
+		t.Error("the next tenant's own record does not count")
 	}
 }
 

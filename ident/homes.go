@@ -27,7 +27,7 @@ func ParseHomes(lists []string, len6 int) (*Homes, error) {
 	h := &Homes{len6: len6}
 	for _, list := range lists {
 		for _, s := range strings.Split(list, ",") {
-			p, err := parseHome(strings.TrimSpace(s))
+			p, err := ParsePrefix(strings.TrimSpace(s))
 			if err != nil {
 				return nil, fmt.Errorf("home prefix %q: %w", s, err)
 			}
@@ -38,7 +38,8 @@ func ParseHomes(lists []string, len6 int) (*Homes, error) {
 	return h, nil
 }
 
-func parseHome(s string) (netip.Prefix, error) {
+// ParsePrefix reads an address or a prefix; IPv4 may be written in IPv6.
+func ParsePrefix(s string) (netip.Prefix, error) {
 	if s == "" {
 		return netip.Prefix{}, errors.New("an empty text names no address")
 	}

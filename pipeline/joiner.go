@@ -36,6 +36,7 @@ type joiner struct {
 	unbound   map[socket][]*rtp.Stream // confirmed streams without a call, by both ends
 	sockets   []socket                 // room for expect
 	unpaired  uint64                   // streams told to nobody
+	crowded   uint64                   // ends of streams not kept in unbound
 	tick      int64                    // next time to advance the tables
 	order     []record
 	intervals []rtp.Interval // that wait for their time, in order
@@ -49,8 +50,13 @@ type joiner struct {
 	realmless uint64 // sessions of realms that there are none of
 }
 
-// maxStreamsJoined bounds the streams followed at once: 32,000 calls.
-const maxStreamsJoined = 1 << 16
+const (
+	// maxStreamsJoined bounds the streams followed at once: 32,000 calls.
+	maxStreamsJoined = 1 << 16
+	// maxUnbound bounds the streams without a call at one socket. All of them
+	// are looked at when a call names it; more find their call at their end.
+	maxUnbound = 64
+)
 
 type joinStats struct{ messages, signals, calls, streams, records uint64 }
 
@@ -334,7 +340,11 @@ func (j *joiner) StreamConfirmed(s *rtp.Stream) {
 	j.stats.streams++
 	if !j.bind(s) {
 		for _, k := range ends(s) {
-			j.unbound[k] = append(j.unbound[k], s)
+			if len(j.unbound[k]) < maxUnbound {
+				j.unbound[k] = append(j.unbound[k], s)
+			} else {
+				j.crowded++
+			}
 		}
 	}
 	if j.observe != nil {

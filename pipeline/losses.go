@@ -55,19 +55,18 @@ func (r *run) losses() []Loss {
 		socket.Broken += s.socket.Broken
 		socket.Skipped += s.socket.Skipped
 		m := s.media.Counters()
-		media.Backwards += m.Backwards
 		media.Cut += m.Cut
 		media.StartsForgotten += m.StartsForgotten
 		media.Evicted += m.Evicted
-		media.Refused += m.Refused
 		c := s.control.Stats()
 		set.Refused += c.Refused
 		set.GaveUp += c.GaveUp
+		set.Full += c.Full
 		set.Garbage += c.Garbage
 		set.Unsound += c.Unsound
+		set.Doubtful += c.Doubtful
 		hidden.Evicted += s.hidden.Counters.Evicted
 		hidden.Crowded += s.hidden.Counters.Crowded
-		set.Doubtful += c.Doubtful
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -115,6 +114,7 @@ func (r *run) losses() []Loss {
 	add("media", "streams dropped before they were confirmed: table full", s.Forgotten)
 	add("media", "streams ended early: table full", s.Evicted)
 	add("media", "sockets of media descriptions not kept: table full, or too many in one call or calls at one socket", r.join.media.refused)
+	add("media", "ends of streams that found no call at once: too many at one socket", r.join.crowded)
 	add("media", "RTCP not read: too many datagrams in a second", shard.reportsMany)
 	add("media", "RTCP not read: encrypted", shard.reportsSecret)
 	add("media", "RTCP not read: without a report at its head", shard.reportsReduced)
@@ -128,10 +128,12 @@ func (r *run) losses() []Loss {
 	add("control", "marks on connections that were not read from their beginning", set.Doubtful)
 	add("control", "streams given up after garbage", set.GaveUp)
 	add("control", "bytes passed over between messages", set.Garbage)
+	add("control", "unfinished messages on streams dropped: memory full", set.Full)
 	e := r.join.sessions.Stats()
 	add("control", "exact copies within 50 ms", e.Copies)
 	add("control", "records that the other end of the flow sent first, or may have", e.Reflected)
 	add("control", "answers without a request", e.Unmatched)
+	add("control", "requests forgotten before their answer: too many at once", e.Forgotten)
 	add("control", "evidence dropped: table full", e.Evidences)
 	add("control", "flows dropped: table full", e.Flows)
 	add("control", "cards without room", e.Cards)
@@ -141,6 +143,7 @@ func (r *run) losses() []Loss {
 	add("lines", "lines with evidence dropped: table full", l.EvictedKept)
 	add("lines", "calls not counted: too many at once on one line", l.CallsDropped)
 	add("lines", "legs not compared: too many at once on one line", l.LegsDropped)
+	add("lines", "inbound calls that only the far end vouches for, not counted", l.Unsupported)
 	add("lines", "findings of lines dropped or of past epochs, beyond what is kept", l.FindingsLost)
 	if r.cfg.Sessions != nil {
 		c := r.cfg.Sessions.Counters()
@@ -151,6 +154,5 @@ func (r *run) losses() []Loss {
 		add("sessions", "sessions of a realm that --realm does not name", r.join.realmless)
 		add("sessions", "addresses whose tenant was forgotten: table full", l.TenantsForgotten)
 	}
-	add("lines", "inbound calls that only the far end vouches for, not counted", l.Unsupported)
 	return out
 }

@@ -50,6 +50,7 @@ type expiry struct {
 
 const (
 	maxBindings   = 1 << 17 // sockets
+	maxBound      = 1 << 17 // calls
 	maxSockets    = 24      // of one call
 	maxCandidates = 6       // calls at one socket
 	// linger is how long a binding outlives its call: media runs on for a
@@ -80,6 +81,10 @@ func (b *bindings) side(c *sip.Call, side int, m *sip.Media, seen ident.Addr, t 
 	}
 	k := b.byCall[c.ID]
 	if k == nil {
+		if len(b.byCall) >= maxBound {
+			b.refused++
+			return fresh
+		}
 		k = &bound{}
 		b.byCall[c.ID] = k
 	}

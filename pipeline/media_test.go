@@ -532,6 +532,20 @@ func TestBindingsAreBounded(t *testing.T) {
 	if len(m.table) != 0 || len(m.byCall) != 0 || m.faxes != 0 {
 		t.Errorf("%d sockets, %d calls, %d faxes are left", len(m.table), len(m.byCall), m.faxes)
 	}
+	// Calls that are over linger, however fast they come and go.
+	m = newBindings()
+	for i := range maxBound + 10 {
+		one := at(i + 1)
+		m.call(&one, 1, nil)
+		m.ended(&one, 1)
+	}
+	if len(m.byCall) != maxBound {
+		t.Errorf("%d calls kept", len(m.byCall))
+	}
+	m.advance(1 + linger)
+	if len(m.byCall)+len(m.table) != 0 {
+		t.Errorf("%d calls and %d sockets kept after all was over", len(m.byCall), len(m.table))
+	}
 }
 
 // TestHandedOn: a box in the middle hands the descriptions on, and media pass it

@@ -5,11 +5,11 @@ import (
 	"simtrap/packet"
 )
 
-// origins remembers where the latest connections began, as far as their
+// Origins remembers where the latest connections began, as far as their
 // handshake was seen, to know whether a stream that is followed from some
 // segment on was followed from its first byte. It is of fixed size; connections
 // that fall on the same place push each other out, and nothing is known of them.
-type origins [512]struct {
+type Origins [512]struct {
 	connection uint64
 	first      [2]uint32 // sequence number of the first byte, by direction
 	known      [2]bool
@@ -17,7 +17,7 @@ type origins [512]struct {
 }
 
 // key gives the place of a connection, and which direction p goes.
-func (o *origins) key(p *packet.Packet, seed uint64) (connection uint64, dir int) {
+func (o *Origins) key(p *packet.Packet, seed uint64) (connection uint64, dir int) {
 	a := p.Src.Hash(seed+uint64(p.Realm)) + uint64(p.SrcPort)*0x9e3779b97f4a7c15
 	b := p.Dst.Hash(seed+uint64(p.Realm)) + uint64(p.DstPort)*0x9e3779b97f4a7c15
 	if a > b {
@@ -26,11 +26,11 @@ func (o *origins) key(p *packet.Packet, seed uint64) (connection uint64, dir int
 	return a ^ b, dir
 }
 
-// handshake takes a segment with SYN. The first of a connection has no ACK and
+// Handshake takes a segment with SYN. The first of a connection has no ACK and
 // begins anew; the second has. Anybody can send another one for his own end, on
 // a connection that stands, and then nothing is known; for the other end, whose
 // system answers no such thing, he cannot.
-func (o *origins) handshake(p *packet.Packet, seed uint64) {
+func (o *Origins) Handshake(p *packet.Packet, seed uint64) {
 	c, dir := o.key(p, seed)
 	e := &o[c>>32%uint64(len(o))]
 	first := p.TCPSeq + 1
@@ -46,8 +46,8 @@ func (o *origins) handshake(p *packet.Packet, seed uint64) {
 	e.first[dir], e.known[dir] = first, true
 }
 
-// of says where in its direction of the connection the piece p stood.
-func (o *origins) of(p *packet.Packet, seed uint64) control.Origin {
+// Of says where in its direction of the connection the piece p stood.
+func (o *Origins) Of(p *packet.Packet, seed uint64) control.Origin {
 	c, dir := o.key(p, seed)
 	e := &o[c>>32%uint64(len(o))]
 	switch {

@@ -35,11 +35,11 @@ func TestOrigins(t *testing.T) {
 		"a forged question": {[]*packet.Packet{syn(100), synAck(900), segment(false, packet.SYN, 900)}, unknown, start},
 		"wraps":             {[]*packet.Packet{syn(0xffffffff), synAck(900)}, middle, start},
 	} {
-		var o origins
+		var o Origins
 		for _, p := range c.seen {
-			o.handshake(p, 7)
+			o.Handshake(p, 7)
 		}
-		up, down := o.of(segment(true, packet.ACK, 101), 7), o.of(segment(false, packet.ACK, 901), 7)
+		up, down := o.Of(segment(true, packet.ACK, 101), 7), o.Of(segment(false, packet.ACK, 901), 7)
 		if up != c.up || down != c.down {
 			t.Errorf("%s: %d %d", name, up, down)
 		}

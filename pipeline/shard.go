@@ -31,7 +31,7 @@ type shard struct {
 	meter   meter
 	limit   reportLimit
 	rtcp    rtp.RTCP // room for reading
-	origins origins
+	origins Origins
 
 	*output         // of this epoch
 	spare   *output // for the next one
@@ -138,7 +138,7 @@ func (s *shard) packet(p *packet.Packet) {
 	s.meter.packet(p)
 	if p.Proto == packet.TCP {
 		if p.Flags&packet.SYN != 0 {
-			s.origins.handshake(p, s.seed)
+			s.origins.Handshake(p, s.seed)
 		}
 		s.streams.Feed(p, s.tcp)
 		return
@@ -249,16 +249,22 @@ func (s *shard) disguised(p *packet.Packet) {
 		s.lost.unparsed++
 		return
 	}
-	m := s.message(p, raw)
-	// One mark for a registration or call, and one for its answer, are enough.
-	if m != nil && (m.Method == sip.REGISTER || m.Method == sip.INVITE) && (m.Status == 0 || m.Status >= 200) {
-		s.control.Base64SIP(p, m.Method == sip.REGISTER, m.Status != 0, ident.Hash(uint64(m.CSeq), m.CallID), s.onControl)
+	if m := s.message(p, raw); m != nil {
+		Disguised(s.control, p, m, s.onControl)
+	}
+}
+
+// Disguised tells of m, a message that came in Base64 in p. One record for a
+// registration or call, and one for its answer, are enough.
+func Disguised(set *control.Set, p *packet.Packet, m *sip.Message, emit func(*control.Record)) {
+	if (m.Method == sip.REGISTER || m.Method == sip.INVITE) && (m.Status == 0 || m.Status >= 200) {
+		set.Base64SIP(p, m.Method == sip.REGISTER, m.Status != 0, ident.Hash(uint64(m.CSeq), m.CallID), emit)
 	}
 }
 
 // again says whether the same datagram passed within the mirror window.
 func (s *shard) again(p *packet.Packet) bool {
-	h := ident.Hash(s.seed^p.Src.Hash(s.seed)+uint64(p.SrcPort), p.Payload) ^ p.Dst.Hash(^s.seed) + uint64(p.DstPort)<<17
+	h := ident.Hash(s.seed^p.Src.Hash(s.seed)+uint64(p.SrcPort)+uint64(p.Realm)<<32, p.Payload) ^ p.Dst.Hash(^s.seed) + uint64(p.DstPort)<<17
 	r := &s.recent[h%recentSize]
 	if r.hash == h && p.Time-r.time <= mirrorWindow {
 		s.lost.doubled++
@@ -395,7 +401,7 @@ func (s *shard) follow(st *packet.Stream, p *packet.Packet) *follower {
 		peer = other.control
 	}
 	c := s.control.NewStream(peer)
-	c.Began(s.origins.of(p, s.seed))
+	c.Began(s.origins.Of(p, s.seed))
 	return &follower{control: c}
 }
 
@@ -421,7 +427,6 @@ func (s *shard) signalling(f *follower, p *packet.Packet, gap uint32) {
 		}
 		f.sip.Push(p.Payload, s.onMessage)
 		now := &f.sip.Stats
-		s.framer.NoLength += now.NoLength - before.NoLength
 		s.framer.TooLong += now.TooLong - before.TooLong
 		s.framer.Skipped += now.Skipped - before.Skipped
 	default:

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"simtrap/heuristics"
+	"simtrap/ident"
 )
 
 const (
@@ -100,22 +101,11 @@ func parseLine(fields []string) (prefix netip.Prefix, at heuristics.Place, err e
 }
 
 func parsePrefix(s string) (netip.Prefix, error) {
-	fail := fmt.Errorf("%q: want a prefix such as 203.0.113.0/24", s)
-	p, err := netip.ParsePrefix(s)
+	p, err := ident.ParsePrefix(s)
 	if err != nil {
-		a, err := netip.ParseAddr(s)
-		if err != nil || a.Zone() != "" {
-			return p, fail
-		}
-		p = netip.PrefixFrom(a, a.BitLen())
+		return p, fmt.Errorf("%q: want a prefix such as 203.0.113.0/24", s)
 	}
-	if a := p.Addr(); a.Is4In6() {
-		if p.Bits() < 96 {
-			return p, fail
-		}
-		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
-	}
-	return p.Masked(), nil
+	return p, nil
 }
 
 // parseASN reads "64500" or "AS64500".

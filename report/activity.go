@@ -1,10 +1,6 @@
 package report
 
-import (
-	"slices"
-
-	"simtrap/ident"
-)
+import "simtrap/ident"
 
 // Activity is what one line did, call by call and stream by stream, as far as
 // there was room: what a page draws beside the verdict. Package pipeline
@@ -16,22 +12,26 @@ type Activity struct {
 	MoreCalls, MoreStreams uint64
 }
 
-// within gives what began from one time to another: an address may have been
-// another subscriber's before and after, and nobody's calls are drawn beside the
-// verdict on somebody else.
-func (a *Activity) within(from, to int64) *Activity {
-	if a == nil || from == 0 && to == 0 {
-		return a
+// tellLate is how long after its beginning a line may first be told of, ns: a
+// stream is confirmed some seconds after its first packet.
+const tellLate = int64(30e9)
+
+// during gives what of a belongs to a finding of that time. A line has a finding
+// for each of its tenants, and one's calls are none of the other's.
+func (a *Activity) during(from, to int64) *Activity {
+	within := func(begin, end int64) bool { return begin <= to && end >= from && begin >= from-tellLate }
+	kept := &Activity{MoreCalls: a.MoreCalls, MoreStreams: a.MoreStreams}
+	for _, c := range a.Calls {
+		if within(c.First, c.End) {
+			kept.Calls = append(kept.Calls, c)
+		}
 	}
-	outside := func(t int64) bool { return t < from || t > to }
-	if !slices.ContainsFunc(a.Calls, func(c Call) bool { return outside(c.First) }) &&
-		!slices.ContainsFunc(a.Streams, func(s Stream) bool { return outside(s.Start) }) {
-		return a
+	for _, s := range a.Streams {
+		if within(s.Start, s.End) {
+			kept.Streams = append(kept.Streams, s)
+		}
 	}
-	b := *a
-	b.Calls = slices.DeleteFunc(slices.Clone(a.Calls), func(c Call) bool { return outside(c.First) })
-	b.Streams = slices.DeleteFunc(slices.Clone(a.Streams), func(s Stream) bool { return outside(s.Start) })
-	return &b
+	return kept
 }
 
 // Call is one call attempt of a line. Times are nanoseconds since the Unix

@@ -309,9 +309,10 @@ func (b *page) finding(p *Page, i int) {
 	b.waterfall(f, id)
 	var a *Activity
 	if p.Activity != nil {
-		a = p.Activity(f.Line).within(f.First, f.Last)
+		a = p.Activity(f.Line)
 	}
 	if a != nil {
+		a = a.during(f.First, f.Last)
 		from, to := stage(a)
 		b.timeline(a, id, from, to)
 		b.clocks(a, id, from, to)

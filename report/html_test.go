@@ -239,6 +239,9 @@ func TestPageIsBounded(t *testing.T) {
 		list = append(list, f)
 	}
 	big := activity(3000)
+	for i := range list {
+		list[i].First, list[i].Last = big.Calls[0].First, big.Calls[len(big.Calls)-1].End
+	}
 	got := writePage(t, &Page{Findings: list, Activity: func(ident.Line) *Activity { return big }}, options(""))
 	if n := len(got); n > 12<<20 {
 		t.Errorf("%d bytes", n)
@@ -264,6 +267,35 @@ func TestPageIsBounded(t *testing.T) {
 }
 
 // The bars of the waterfall go from 0 to the whole without a hole.
+// Where a line changed hands, the page of one tenant draws nothing of another.
+func TestActivityOfOneTenant(t *testing.T) {
+	const minute = int64(60e9)
+	a := &Activity{
+		Calls:   []Call{{First: 0, End: 9 * minute}, {First: minute, End: 12 * minute}, {First: 10 * minute, End: 11 * minute}, {First: 20 * minute, End: 21 * minute}},
+		Streams: []Stream{{Start: 0, End: 9 * minute}, {Start: 10*minute - int64(5e9), End: 11 * minute}, {Start: 20 * minute, End: 21 * minute}}, MoreCalls: 1,
+	}
+	for _, tt := range []struct {
+		from, to       int64
+		calls, streams []int64
+	}{
+		{0, 9 * minute, []int64{0, minute}, []int64{0}},
+		{10 * minute, 15 * minute, []int64{10 * minute}, []int64{10*minute - int64(5e9)}},
+		{16 * minute, 30 * minute, []int64{20 * minute}, []int64{20 * minute}},
+	} {
+		got := a.during(tt.from, tt.to)
+		var calls, streams []int64
+		for _, c := range got.Calls {
+			calls = append(calls, c.First)
+		}
+		for _, s := range got.Streams {
+			streams = append(streams, s.Start)
+		}
+		if !slices.Equal(calls, tt.calls) || !slices.Equal(streams, tt.streams) || got.MoreCalls != 1 {
+			t.Errorf("from %d to %d: %d, %d", tt.from, tt.to, calls, streams)
+		}
+	}
+}
+
 func TestStair(t *testing.T) {
 	list := []reason{{nearest: 3, byNearest: true}, {nearest: -1, byNearest: true}, {byHome: true, home: 4}, {nearest: math.NaN(), byNearest: true}, {nearest: 2.5, byNearest: true}}
 	steps, rest, lo, hi := stair(list, 3.75, func(r *reason) (float64, bool) { return r.nearest, r.byNearest })

@@ -188,25 +188,11 @@ func (p *pending) Pop() any {
 	return x
 }
 
-// parsePrefix reads an address or a prefix; IPv4 may be written in IPv6.
+// parsePrefix reads the address or prefix of a session.
 func parsePrefix(s string) (netip.Prefix, error) {
-	fail := fmt.Errorf("address %q: want an address, or a prefix such as 2001:db8:1::/56", s)
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		a, err := netip.ParseAddr(s)
-		if err != nil || a.Zone() != "" {
-			return p, fail
-		}
-		p = netip.PrefixFrom(a, a.BitLen())
+	p, err := ident.ParsePrefix(s)
+	if err != nil || p.Addr().IsUnspecified() || p.Bits() == 0 {
+		return p, fmt.Errorf("address %q: want an address, or a prefix such as 2001:db8:1::/56", s)
 	}
-	if a := p.Addr(); a.Is4In6() {
-		if p.Bits() < 96 {
-			return p, fail
-		}
-		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
-	}
-	if p.Addr().IsUnspecified() || p.Bits() == 0 {
-		return p, fail
-	}
-	return p.Masked(), nil
+	return p, nil
 }

@@ -49,11 +49,9 @@ func DecodeBase64(dst, payload []byte) (_ []byte, ok bool) {
 	}
 	payload = bytes.TrimRight(payload, "\x00\r\n")
 	payload = bytes.TrimRight(payload, "=")
-	from := len(dst)
-	dst = append(dst, make([]byte, base64.RawStdEncoding.DecodedLen(len(payload)))...)
-	n, err := base64.RawStdEncoding.Decode(dst[from:], payload)
-	if err != nil || !Looks(dst[from:from+n]) {
-		return dst[:from], false
+	out, err := base64.RawStdEncoding.AppendDecode(dst, payload)
+	if err != nil || !Looks(out[len(dst):]) {
+		return dst, false
 	}
-	return dst[:from+n], true
+	return out, true
 }

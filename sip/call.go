@@ -133,6 +133,7 @@ type Registration struct {
 	Accepted    uint32 // 2xx seen
 	Refused     uint32 // final responses other than 2xx and the 401/407 challenge
 	First, Last int64  // of successful (or, one way only, sent) refreshes
+	Time        int64  // when what is told now was asked: a refresh, its refusal or the removal
 	// Interval is the time between the last two refreshes of one client, ns; 0
 	// for its first.
 	Interval  int64

@@ -180,6 +180,7 @@ func (t *Tracker) registerAnswered(i int32, m *Message, transaction uint64) {
 		// A challenge, or a wish for a longer interval: it will try again.
 	default:
 		r.Refused++
+		r.Time = sent
 		t.h.Registration(&r.Registration)
 	}
 }
@@ -211,6 +212,7 @@ func (t *Tracker) granted(r *registration, m *Message) int64 {
 // refreshed notes a success at time sent.
 func (t *Tracker) refreshed(i int32, sent int64) {
 	r := t.regs.at(i)
+	r.Time = sent
 	if r.removing {
 		// The entry stays for a while, so that retransmissions are known.
 		r.Removed, r.removing, r.Expires = true, false, 0

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,6 +126,24 @@ func TestRegistrations(t *testing.T) {
 			tr.Flush()
 			checkEmpty(t, tr)
 		})
+	}
+}
+
+// A refusal and a removal have times of their own.
+func TestRegistrationTime(t *testing.T) {
+	r, _ := play(t, Config{}, `
+		1     A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060
+		20    B>A 200/REGISTER to=1001 contact=1001@10.0.0.5:5060
+		5000  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 cseq=2
+		5020  B>A 403/REGISTER to=1001 cseq=2
+		9000  A>B REGISTER     to=1001 contact=1001@10.0.0.5:5060 cseq=3 expires=0
+		9020  B>A 200/REGISTER to=1001 cseq=3`)
+	var got []int64
+	for _, g := range r.regs {
+		got = append(got, g.Time, g.Last)
+	}
+	if want := []int64{at(1), at(1), at(5000), at(1), at(9000), at(1)}; !slices.Equal(got, want) || !r.regs[2].Removed {
+		t.Errorf("%d, want %d", got, want)
 	}
 }
 

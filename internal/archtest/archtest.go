@@ -38,7 +38,7 @@ func arrows() map[string][]string {
 		"report":     {"heuristics", "ident"},
 		"pipeline":   {"ident", "capture", "packet", "sip", "h323", "rtp", "control", "bpf", "heuristics", "report", "sessions"},
 		"dissect":    {"ident", "capture", "packet", "sip", "rtp", "control", "heuristics", "report", "pipeline"},
-		"evidence":   {"ident", "capture", "packet", "sip", "report"},
+		"evidence":   {"ident", "capture", "packet", "sip", "rtp", "report"},
 		"match":      {"report"},
 		"sensor":     {"pipeline", "evidence"},
 		"hub":        {"report", "evidence", "match"},
