@@ -3,6 +3,8 @@ package dissect
 import (
 	"fmt"
 	"strconv"
+
+	"simtrap/control"
 )
 
 // The events, in the order of their fields as docs/dissect.md tells them. Empty
@@ -88,7 +90,7 @@ func (e *wire) text(b []byte) []byte {
 		b = identities(b, e.IMSI, e.IMEI, e.ICCID, e.Number)
 		b = field(b, "  for ", e.Recipient)
 		b = field(b, "  ", e.Detail)
-		if e.Unsound {
+		if e.Unsound && e.Record != kind(control.Mark) { // no mark is sound
 			b = append(b, "  unsound"...)
 		}
 	case "stream":
@@ -380,7 +382,7 @@ func (e *record) text(b []byte) []byte {
 	b = identities(b, e.IMSI, e.IMEI, e.ICCID, e.Number)
 	b = field(b, "  for ", e.Recipient)
 	b = field(b, "  ", e.Detail)
-	if !e.Sound {
+	if !e.Sound && e.Record != kind(control.Mark) {
 		b = append(b, "  unsound"...)
 	}
 	return b
