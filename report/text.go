@@ -206,6 +206,7 @@ func listed(n int, text func(int) string) []string {
 
 // reason is one signal of the ledger with what it says against each class.
 type reason struct {
+	id            string
 	detail        string
 	family        string
 	nearest, home float64
@@ -267,7 +268,7 @@ func ledger(f *heuristics.Finding) []reason {
 			if detail == "" {
 				detail = s.ID
 			}
-			list = append(list, reason{detail: detail, family: s.Family})
+			list = append(list, reason{id: s.ID, detail: detail, family: s.Family})
 		}
 		r := &list[at]
 		known := false
@@ -295,7 +296,14 @@ func ledger(f *heuristics.Finding) []reason {
 	return list
 }
 
-// reasons writes the ledger: two columns of nats, then words.
+// nothing says whether a reason weighs nothing either way, as it is printed.
+func (r *reason) nothing() bool {
+	const shown = 0.05
+	return r.byNearest && r.byHome && len(r.others) == 0 && math.Abs(r.nearest) < shown && math.Abs(r.home) < shown
+}
+
+// reasons writes the ledger: two columns of nats, then words. Those that weigh
+// nothing are named in a line of their own.
 func (t *table) reasons(f *heuristics.Finding) {
 	list := ledger(f)
 	if len(list) == 0 {
@@ -303,10 +311,22 @@ func (t *table) reasons(f *heuristics.Finding) {
 	}
 	t.line(t.paint(dim, pad("  "+t.t.text("reasons"), labelWidth)+lpad(t.t.text("nearest"), natsWidth)+lpad(t.t.text("home"), natsWidth)+"  "+t.t.text("+ speaks for a box, - for the class above it")))
 	const indent = labelWidth + 2*natsWidth + 2
+	var rest []string
 	for i := range list {
 		r := &list[i]
+		if r.nothing() {
+			rest = append(rest, r.id)
+			continue
+		}
 		head := strings.Repeat(" ", labelWidth) + column(r.nearest, r.byNearest) + column(r.home, r.byHome) + "  "
 		for _, s := range wrap(t.t.words(r), t.width-indent) {
+			t.line(head + s)
+			head = strings.Repeat(" ", indent)
+		}
+	}
+	if len(rest) > 0 {
+		head := strings.Repeat(" ", labelWidth) + column(0, true) + column(0, true) + "  "
+		for _, s := range wrap(t.t.text("nothing either way")+t.t.mark(": ")+strings.Join(rest, ", "), t.width-indent) {
 			t.line(head + s)
 			head = strings.Repeat(" ", indent)
 		}
