@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,8 +35,14 @@ type Options struct {
 	Authority   string
 	Version     string
 	First, Last int64 // times of the input's first and last frame
-	Force       bool  // replace files that are there
+	// Times are those of a line that are cut, of lines that are not cut
+	// throughout: at others its address was another subscriber's.
+	Times map[ident.Line][]Span
+	Force bool // replace files that are there
 }
+
+// Span is from the first time to the last, both within.
+type Span struct{ From, To int64 }
 
 // Counters tells what became of the packets of the lines.
 type Counters struct {
@@ -43,6 +50,7 @@ type Counters struct {
 	Messages  uint64 // of those, with their SIP message, under authority
 	Fragments uint64 // of those, fragments of datagrams
 	Outer     uint64 // fragments of tunnels, left out: whose packet is inside shows in the whole only
+	Others    uint64 // packets of lines at times that are not theirs, left out
 	Unplaced  uint64 // packets left out: where their headers end is not known
 }
 
@@ -67,9 +75,15 @@ type Cutter struct {
 }
 
 type target struct {
-	path string
-	file *os.File
-	w    *writer
+	path  string
+	file  *os.File
+	w     *writer
+	times []Span // nil for all
+}
+
+// at says whether the line's packets of a time are cut.
+func (t *target) at(ns int64) bool {
+	return t.times == nil || slices.ContainsFunc(t.times, func(s Span) bool { return s.From <= ns && ns <= s.To })
 }
 
 // FileName is the name of a line's capture: what file systems do not take in
@@ -105,7 +119,7 @@ func NewCutter(dir string, lines []ident.Line, o Options) (*Cutter, error) {
 			}
 			return nil, err
 		}
-		t := &target{path, f, newWriter(f, "simtrap "+o.Version, c.comment(l))}
+		t := &target{path, f, newWriter(f, "simtrap "+o.Version, c.comment(l)), o.Times[l]}
 		c.lines[l] = t
 		c.order = append(c.order, t)
 	}
@@ -117,6 +131,9 @@ func NewCutter(dir string, lines []ident.Line, o Options) (*Cutter, error) {
 func (c *Cutter) comment(l ident.Line) string {
 	utc := func(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
 	text := fmt.Sprintf("simtrap %s: packets of line %s without what they carry, cut from a capture of %s to %s", c.o.Version, c.o.Name(l), utc(c.o.First), utc(c.o.Last))
+	if c.o.Times[l] != nil {
+		text += ", at the times of its findings only"
+	}
 	if c.o.Authority == "" {
 		return text + "; no authority: no SIP message is in it"
 	}
@@ -148,6 +165,15 @@ func (c *Cutter) frame(f *capture.Frame, data []byte) {
 		if kind == packet.Fragment && tunnelled(p.Frag.Proto) {
 			c.Counters.Outer++
 		}
+		return
+	}
+	for _, t := range [...]**target{&src, &dst} {
+		if *t != nil && !(*t).at(f.Time) {
+			*t = nil
+			c.Counters.Others++
+		}
+	}
+	if src == nil && dst == nil {
 		return
 	}
 	carried := p.Payload

@@ -421,3 +421,27 @@ func FuzzCut(f *testing.F) {
 		}
 	})
 }
+
+// An address that had several tenants is cut at the times of the findings about
+// it: what passed before, between and after is another subscriber's.
+func TestCutOfOneTenant(t *testing.T) {
+	dir := t.TempDir()
+	packet := ipv4(own, far, 17, 0, udp(1, 2, "hello"))
+	b := batch(packet, packet, packet, packet, packet, packet)
+	at := func(i int) int64 { return b.Frames[i].Time }
+	c, err := NewCutter(dir, []ident.Line{box}, Options{Times: map[ident.Line][]Span{box: {{at(1), at(2)}, {at(4), at(4)}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Batch(b)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if c.Counters.Packets != 3 || c.Counters.Others != 3 {
+		t.Errorf("%+v", c.Counters)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "203.0.113.7.pcapng"))
+	if err != nil || !strings.Contains(string(text), "at the times of its findings only") {
+		t.Errorf("the comment does not tell of it: %v", err)
+	}
+}

@@ -68,7 +68,7 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), served: make(map[string]bool), config: c, table: make(map[ident.Line]*profile),
 		tap: &tap{places: c.Places, tenancy: c.Tenancy}, tenants: tenants{limit: maxTenants}}
 	if c.Tenancy == nil {
-		l.tap.tenancy = feedTenancies{l}
+		l.tap.tenancy = l
 	}
 	for i, s := range l.signals {
 		at := m.index(s.id)

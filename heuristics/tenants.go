@@ -158,7 +158,8 @@ func (l *Lines) handOver(p *profile, t int64) {
 		e.Reopen()
 	}
 	l.list(p).remove(p)
-	*p = profile{line: p.line, tap: l.tap, first: t, epoch: t, last: t, tenant: x, afterTenant: after, tenantSince: since}
+	begun := max(t, since) // what is told late began before
+	*p = profile{line: p.line, tap: l.tap, first: begun, epoch: t, last: begun, tenant: x, afterTenant: after, tenantSince: since}
 	l.young.push(p)
 }
 
@@ -174,27 +175,25 @@ func (l *Lines) HandOver(line ident.Line, t int64) {
 	}
 }
 
-// feedTenancies tells of lines that a feed of sessions has long known in one
-// subscriber's hands. That a session is young says nothing of the line: it began
-// when the subscriber dialled in, or when the feed did.
-type feedTenancies struct{ l *Lines }
+// settled is how long a line must have been in the same hands for that to say
+// anything. A session is no subscription: addresses are handed out anew every
+// day, and a feed begins some time. So calls soon after a session began are
+// everybody's, and only a line that was long somebody's before is known to be.
+const settled = 14 * 24 * 60 * minute
 
-// longHeld is from when on a line counts as long in its present hands.
-const longHeld = 14 * 24 * 60 * minute
-
-func (f feedTenancies) Since(line ident.Line, t int64) (since int64, ok bool) {
-	since, ok = f.l.Since(line, t)
-	return since, ok && t-since >= longHeld
-}
-
-// Since says since when a line is in the hands that it is in at time t; ok is
-// false when no feed tells.
-func (l *Lines) Since(line ident.Line, _ int64) (since int64, ok bool) {
-	x := l.tenantOf(line)
-	if x == nil || x.ended != 0 {
+// Since says since when a line is in the hands that its evidence is of, if at
+// time t it had long been; ok is false otherwise, or when no feed tells. Of a
+// line that is judged as it changes hands this is the tenant before.
+func (l *Lines) Since(line ident.Line, t int64) (since int64, ok bool) {
+	if p := l.table[line]; p != nil {
+		since, ok = p.tenantSince, p.tenant != nil && !p.afterTenant
+	} else if x := l.tenantOf(line); x != nil {
+		since, ok = x.since, x.ended == 0
+	}
+	if !ok || t-since < settled {
 		return 0, false
 	}
-	return x.since, true
+	return since, true
 }
 
 // subscriber is whom the feed names for the profile's time.

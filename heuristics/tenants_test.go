@@ -170,6 +170,39 @@ func TestControlStaysWithItsTenant(t *testing.T) {
 	}
 }
 
+// A session is no subscription, and a change of hands tells of the one before:
+// calls soon after a session began say nothing, those on a line long held by the
+// same do, also when it is judged because another takes it.
+func TestAgeOfSessions(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		since int64 // before the first call
+		want  string
+	}{
+		{"a session of an hour ago", 60 * minute, ""},
+		{"thirteen days", settled - 24*60*minute, ""},
+		{"thirty days", 30 * 24 * 60 * minute, "calls began 30 days after the line came into these hands"},
+	} {
+		l := testLines(t, Config{Homes: home(t)})
+		p := newPlay(l)
+		l.Tenancy(0, tenantPrefix, p.now-tt.since, Tenant{subscriber("box"), 1})
+		mobiles(p, 30, callOptions{})
+		l.TenancyEnds(0, tenantPrefix, p.now, Tenant{subscriber("box"), 1})
+		l.Tenancy(0, tenantPrefix, p.now+second, Tenant{subscriber("family"), 2})
+		p.now += 2 * second
+		p.inbound(callOptions{callee: 1, class: ident.NumberMobile})
+		said := ""
+		for _, r := range findingsOf(l, p.line)[subscriber("box")].Signals {
+			if r.ID == "line-age" {
+				said = r.Detail
+			}
+		}
+		if said != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, said, tt.want)
+		}
+	}
+}
+
 // Evidence outlives a profile that made room; the next tenant has none of it.
 func TestControlOfAnEvictedTenant(t *testing.T) {
 	l := testLines(t, Config{Homes: home(t)})
@@ -203,22 +236,14 @@ func TestTenantOfPrefix(t *testing.T) {
 		return h.LineOf(addr(s), 0)
 	}
 	for s, want := range map[string]int64{"2001:db8:1::1": 10, "2001:db8:1:5::1": 20, "2001:db8:1:ff::1": 10, "2001:db8:1:100::1": 0} {
-		since, ok := l.Since(line(s), 100)
+		since, ok := l.Since(line(s), 100+settled)
 		if since != want || ok != (want != 0) {
 			t.Errorf("%s: since %d, %v; want %d", s, since, ok, want)
 		}
 	}
-	// For the line's age only what was long seen counts.
-	age := feedTenancies{l}
-	if _, ok := age.Since(line("2001:db8:1::1"), 10+longHeld-1); ok {
-		t.Error("a young session makes a young line")
-	}
-	if since, ok := age.Since(line("2001:db8:1::1"), 10+longHeld); !ok || since != 10 {
-		t.Errorf("long in the same hands: since %d, %v", since, ok)
-	}
 	other := line("2001:db8:1::1")
 	other.Realm = 3
-	if _, ok := l.Since(other, 100); ok {
+	if _, ok := l.Since(other, 100+settled); ok {
 		t.Error("another realm has that tenant too")
 	}
 }

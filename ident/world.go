@@ -363,6 +363,12 @@ func (p *Plan) describeWorld(number []byte, class NumberClass) (d Description) {
 	return d
 }
 
+// Regions lists what ParsePlan takes besides "generic", two letters each.
+func Regions() (out []string) {
+	eachRegion(func(r *regionRow) { out = append(out, strings.ToLower(r.region)) })
+	return out
+}
+
 func unknownPlan(name string) error {
 	return fmt.Errorf("numbering plan %q: want the two letters of a country such as cn, th or gh, or generic", name)
 }

@@ -73,7 +73,7 @@ func (r *run) losses() []Loss {
 			add("decode", reason.String(), n)
 		}
 	}
-	add("sip", "the same datagram again within 50 ms (a doubled mirror), counted once", shard.doubled)
+	add("sip", "datagrams seen again within 50 ms (a doubled mirror), counted once", shard.doubled)
 	add("sip", "datagrams that begin like SIP and cannot be read", shard.unparsed)
 	add("sip", "messages cut by a snap length, read as far as they go", shard.truncated)
 	add("sip", "messages on streams above 64 KiB", framer.TooLong)

@@ -138,7 +138,7 @@ func (b *page) header(p *Page) {
 	b.raw("<header>")
 	b.word("h1", "Suspect lines")
 	if a := b.o.Names.Authority(); a != "" {
-		b.raw(`<p class="authority"><strong>`, b.tr("Authority"), ":</strong> ", safe(a), ". ", b.tr("Identities on this page are in clear."), "</p>")
+		b.raw(`<p class="authority"><strong>`, b.tr("Authority"), b.t.mark(": "), "</strong>", safe(a), b.t.mark(". "), b.tr("Identities on this page are in clear."), "</p>")
 	}
 	b.raw("<dl>")
 	var inputs []string
@@ -212,6 +212,9 @@ func (b *page) index(p *Page) {
 		} else {
 			b.raw(safe(b.o.line(f.Line)))
 		}
+		if !f.Subscriber.IsZero() {
+			b.raw("<div>", safe(b.o.Names.Subscriber(f.Subscriber)), "</div>")
+		}
 		b.raw("</th><td>", b.badge(f), "</td>")
 		b.cell(`td class="n"`, total(f.Score))
 		b.cell(`td class="n"`, total(f.Margin))
@@ -273,7 +276,7 @@ func (b *page) finding(p *Page, i int) {
 	b.term("Score", safe(total(f.Score))+" "+b.tr("nats against the population"))
 	nearest := safe(total(f.Margin)) + " " + b.tr("nats")
 	if f.Nearest != "" {
-		nearest += ", " + b.tr("nearest lookalike") + ": " + b.tr(f.Nearest)
+		nearest += b.t.mark(", ") + b.tr("nearest lookalike") + b.t.mark(": ") + b.tr(f.Nearest)
 	}
 	b.term("Margin", nearest)
 	if f.PeakScore > f.Score+0.05 || f.PeakMargin > f.Margin+0.05 {
@@ -291,6 +294,9 @@ func (b *page) finding(p *Page, i int) {
 	}
 	if s := calls(f.Calls); s != "" {
 		b.term("Calls", b.tr(s))
+	}
+	if !f.Subscriber.IsZero() {
+		b.term("Subscriber", safe(b.o.Names.Subscriber(f.Subscriber)))
 	}
 	b.term("Time", b.tr(span(f.First, f.Last)))
 	for i := range f.Signals {
@@ -501,11 +507,7 @@ func (b *page) waterfall(f *heuristics.Finding, id string) {
 	}
 	for i := range list {
 		r := &list[i]
-		b.raw(`<tr role="row"><th role="rowheader" scope="row">`, b.tr(r.detail))
-		if len(r.others) > 0 {
-			b.raw("; ", b.tr(strings.Join(r.others, ", ")))
-		}
-		b.raw("</th>")
+		b.raw(`<tr role="row"><th role="rowheader" scope="row">`, safe(b.t.words(r)), "</th>")
 		for k, c := range columns {
 			v, ok := c.of(r)
 			class, value := "for", ""

@@ -111,7 +111,7 @@ func (b *page) timeline(a *Activity, id string, from, to int64) {
 	b.word("h3", "Calls by channel")
 	b.raw(`<p class="legend"><svg class="key" aria-hidden="true"><rect class="in" width="14" height="14"/></svg> `, b.tr("inbound"),
 		` <svg class="key" aria-hidden="true"><rect class="out" y="5" width="14" height="9"/></svg> `, b.tr("outbound (lower bar)"),
-		` <svg class="key" aria-hidden="true"><rect class="in ring" width="14" height="14"/></svg> `, b.tr("pale: not answered yet"), `. `,
+		` <svg class="key" aria-hidden="true"><rect class="in ring" width="14" height="14"/></svg> `, b.tr("pale: not answered yet"), b.t.mark(". "),
 		b.tr("A call takes the lowest free row from its first message to its end."), "</p></figcaption>")
 	fmt.Fprintf(b.w, `<div class="plot"><div class="rows" aria-hidden="true">`)
 	for i := range n {
@@ -187,10 +187,10 @@ func (b *page) call(c slot, from, to int64) {
 		class, y, h = "out", y+5, h-5
 	}
 	rang, talked := parts(c.Call)
-	said := b.t.text(direction(c.Call)) + ", " + time.Unix(0, c.First).UTC().Format("2006-01-02 15:04:05") + " UTC"
+	said := b.t.text(direction(c.Call)) + b.t.mark(", ") + time.Unix(0, c.First).UTC().Format("2006-01-02 15:04:05") + " UTC"
 	say := func(name, text string) {
 		if text != "" {
-			said += ", " + b.t.text(name) + " " + text
+			said += b.t.mark(", ") + b.t.text(name) + " " + text
 		}
 	}
 	say("rang", b.t.text(rang))

@@ -91,7 +91,8 @@ tr,.drawn,dl{break-inside:avoid}
 .scroll tbody th{white-space:nowrap!important;overflow-wrap:normal!important}
 section.line{break-before:page}
 .scroll td,.scroll tbody th{white-space:normal!important;min-width:0!important;overflow-wrap:anywhere}
-.wide{min-width:0!important}
+.scroll td.n{white-space:nowrap!important;overflow-wrap:normal}
+.scroll td.wide{min-width:8.5em!important}
 details{display:none}
 }
 `

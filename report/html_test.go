@@ -235,6 +235,7 @@ func TestPageIsBounded(t *testing.T) {
 	for i := range 700 {
 		f := box()
 		f.Line.Addr = addr(fmt.Sprintf("10.0.%d.%d", i/256, i%256))
+		f.Last = start.Add(24 * time.Hour).UnixNano()
 		list = append(list, f)
 	}
 	big := activity(3000)
@@ -350,4 +351,48 @@ func FuzzPage(f *testing.F) {
 		o.Language = Chinese
 		writePage(t, &Page{Inputs: []string{s}, Findings: []heuristics.Finding{x}, Activity: func(ident.Line) *Activity { return a }}, o)
 	})
+}
+
+// Two tenants of one address have each their own calls, on the page and in the
+// table each their name.
+func TestTenantsApart(t *testing.T) {
+	var list []heuristics.Finding
+	for i, name := range []string{"contract-1", "contract-2"} {
+		f := box()
+		f.Subscriber = ident.NewSubscriber([]byte(name))
+		f.First, f.Last = int64(i+1)*1000e9, int64(i+1)*1000e9+900e9
+		list = append(list, f)
+	}
+	a := &Activity{
+		Calls:   []Call{{First: 1000e9, End: 1010e9, Cause: 486}, {First: 1100e9, End: 2010e9, Cause: 487}, {First: 2001e9, End: 2050e9, Cause: 480}, {First: 3500e9, End: 3501e9, Cause: 404}},
+		Streams: []Stream{{Start: 1200e9, End: 1300e9}, {Start: 2200e9, End: 2300e9}},
+	}
+	o := options("case 7")
+	got := writePage(t, &Page{Findings: list, Activity: func(ident.Line) *Activity { return a }}, o)
+	parts := strings.Split(got, `<section class="line"`)
+	if len(parts) != 3 {
+		t.Fatalf("%d sections", len(parts)-1)
+	}
+	for i, want := range [][]string{{"contract-1", "486", "487"}, {"contract-2", "480"}} {
+		for _, s := range want {
+			if !strings.Contains(parts[i+1], s) {
+				t.Errorf("no %s in section %d", s, i+1)
+			}
+		}
+		for _, s := range []string{"contract-1", "contract-2", ">480<", ">486<", ">487<", ">404<"} {
+			if !slices.Contains(want, strings.Trim(s, "<>")) && strings.Contains(parts[i+1], s) {
+				t.Errorf("%s in section %d", s, i+1)
+			}
+		}
+	}
+	if len(a.Calls) != 4 || a.Calls[3].Cause != 404 {
+		t.Errorf("the activity was changed: %+v", a.Calls)
+	}
+	var b strings.Builder
+	if err := WriteText(&b, list, o); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(b.String(), "  subscriber  contract-1") != 1 || strings.Count(b.String(), "  subscriber  contract-2") != 1 {
+		t.Errorf("subscribers in\n%s", b.String())
+	}
 }

@@ -58,8 +58,9 @@ func (l Language) Tag() string {
 type translator struct {
 	exact    map[string]string
 	patterns []pattern
-	// What stands between the parts of a list, and before one.
-	comma, semicolon, colon string
+	// What stands between the parts of a list, before one, behind a sentence, and
+	// around an aside.
+	comma, semicolon, colon, stop, open, close string
 }
 
 type pattern struct {
@@ -74,7 +75,7 @@ func newTranslator(l Language) *translator {
 	if l != Chinese {
 		return nil
 	}
-	t := &translator{exact: make(map[string]string), comma: "，", semicolon: "；", colon: "："}
+	t := &translator{exact: make(map[string]string), comma: "，", semicolon: "；", colon: "：", stop: "。", open: "（", close: "）"}
 	for _, e := range chinese() {
 		t.add(e[0], e[1])
 	}
@@ -124,6 +125,22 @@ func (t *translator) text(s string) string {
 	}
 	out, _ := t.try(s, 4)
 	return out
+}
+
+// mark is the language's own for ", ", "; ", ": " or ". ".
+func (t *translator) mark(english string) string {
+	if t == nil {
+		return english
+	}
+	switch english {
+	case ", ":
+		return t.comma
+	case "; ":
+		return t.semicolon
+	case ": ":
+		return t.colon
+	}
+	return t.stop
 }
 
 // maxSentence is the longest text that is looked up: a stranger chooses some.

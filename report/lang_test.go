@@ -70,7 +70,6 @@ func TestChineseKnowsEveryCase(t *testing.T) {
 				know(name, s.Detail)
 				know(name, s.Family)
 				know(name, s.Against)
-				know(name, s.Detail+" ("+s.Family+")")
 			}
 			for _, u := range x.Unseen {
 				know(name, u)
@@ -155,6 +154,30 @@ func TestChineseOfSignals(t *testing.T) {
 	} {
 		if got, ok := zh.try(in, 4); !ok || got != want {
 			t.Errorf("%q: %q, %v", in, got, ok)
+		}
+	}
+}
+
+// TestChineseOfReasons holds that a family stays behind its sentence, whatever
+// that ends with.
+func TestChineseOfReasons(t *testing.T) {
+	for _, c := range []struct {
+		r      reason
+		zh, en string
+	}{
+		{reason{detail: "no message of a camera platform in 24 min", family: "device"},
+			"24 分钟内未见摄像机平台的消息（设备）", "no message of a camera platform in 24 min (device)"},
+		{reason{detail: "the far end of 3 of 4 calls signs as VOS3000", family: "topology"},
+			"4 个呼叫中有 3 个的远端署名为 VOS3000（拓扑）", "the far end of 3 of 4 calls signs as VOS3000 (topology)"},
+		{reason{detail: `calls itself "a; (b)"`, family: "device", others: []string{"+2.5 against call-centre", "-1.0 against home"}},
+			`自称 "a; (b)"（设备）；对呼叫中心 +2.5，对家庭 -1.0`, `calls itself "a; (b)" (device); +2.5 against call-centre, -1.0 against home`},
+		{reason{detail: "hub"}, "汇聚中心", "hub"},
+	} {
+		if got := newTranslator(Chinese).words(&c.r); got != c.zh {
+			t.Errorf("%q: %q, want %q", c.r.detail, got, c.zh)
+		}
+		if got := newTranslator(English).words(&c.r); got != c.en {
+			t.Errorf("%q: %q, want %q", c.r.detail, got, c.en)
 		}
 	}
 }

@@ -435,6 +435,9 @@ func TestWrap(t *testing.T) {
 		{"abcdefghij k", 4, []string{"abcd", "efgh", "ij k"}},
 		{"漢字漢字", 5, []string{"漢字", "漢字"}},
 		{"a\nb", 10, []string{`a\nb`}},
+		{"有 10 个号码。", 9, []string{"有 10 个", "号码。"}},
+		{"ab 漢字（漢字）", 9, []string{"ab 漢字", "（漢字）"}},
+		{"ab 漢字（漢字）", 12, []string{"ab 漢字（漢", "字）"}},
 		{"漢", 0, []string{"漢"}},
 	} {
 		if diff := cmp.Diff(c.want, Wrap(c.in, c.width)); diff != "" {

@@ -89,12 +89,13 @@ func (t *table) losses(list []Loss) []string {
 			stages = append(stages, l.Stage)
 			texts = append(texts, nil)
 		}
-		texts[len(texts)-1] = append(texts[len(texts)-1], count(l.Count)+" "+t.t.text(l.Reason))
+		text := count(l.Count) + " " + l.Reason
+		if t.t != nil { // a number before a noun wants a measure word there
+			text = t.t.text(l.Reason) + " " + count(l.Count)
+		}
+		texts[len(texts)-1] = append(texts[len(texts)-1], text)
 	}
-	colon, comma := ": ", ", "
-	if t.t != nil {
-		colon, comma = t.t.colon, t.t.comma
-	}
+	colon, comma := t.t.mark(": "), t.t.mark(", ")
 	for i, stage := range stages {
 		stages[i] = t.t.text(stage) + colon + strings.Join(texts[i], comma)
 	}

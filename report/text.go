@@ -107,11 +107,16 @@ func (t *table) row(label, text string) {
 	if text == "" {
 		return
 	}
+	t.plain(label, t.t.text(text))
+}
+
+// plain writes text that is not translated behind a label.
+func (t *table) plain(label, text string) {
 	head := strings.Repeat(" ", labelWidth)
 	if label != "" {
 		head = t.paint(dim, pad("  "+t.t.text(label), labelWidth))
 	}
-	for _, s := range wrap(t.t.text(text), t.width-labelWidth) {
+	for _, s := range wrap(text, t.width-labelWidth) {
 		t.line(head + s)
 		head = strings.Repeat(" ", labelWidth)
 	}
@@ -180,6 +185,9 @@ func (t *table) finding(f *heuristics.Finding) {
 	t.rows("cards", listed(len(f.Cards), func(i int) string { return t.card(f.Cards[i]) }))
 	t.row("calls", calls(f.Calls))
 	t.rows("not seen", f.Unseen)
+	if !f.Subscriber.IsZero() {
+		t.plain("subscriber", t.o.Names.Subscriber(f.Subscriber))
+	}
 	t.row("time", span(f.First, f.Last))
 	t.blank()
 }
@@ -199,6 +207,7 @@ func listed(n int, text func(int) string) []string {
 // reason is one signal of the ledger with what it says against each class.
 type reason struct {
 	detail        string
+	family        string
 	nearest, home float64
 	byNearest     bool // nearest is known
 	byHome        bool
@@ -219,6 +228,29 @@ func (r *reason) weight() float64 {
 	return w
 }
 
+// words says a reason with its family, and what it weighs against classes
+// without a column. Each part is translated alone: a family behind a sentence
+// would be taken for its last words.
+func (t *translator) words(r *reason) string {
+	s := t.text(r.detail)
+	if r.family != "" {
+		family := t.text(r.family)
+		if t == nil {
+			s += " (" + family + ")"
+		} else {
+			s += t.open + family + t.close
+		}
+	}
+	for i, o := range r.others {
+		between := ", "
+		if i == 0 {
+			between = "; "
+		}
+		s += t.mark(between) + t.text(o)
+	}
+	return s
+}
+
 const home = "home"
 
 // ledger joins the rows of one signal with one detail, strongest first.
@@ -235,10 +267,7 @@ func ledger(f *heuristics.Finding) []reason {
 			if detail == "" {
 				detail = s.ID
 			}
-			if s.Family != "" {
-				detail += " (" + s.Family + ")"
-			}
-			list = append(list, reason{detail: detail})
+			list = append(list, reason{detail: detail, family: s.Family})
 		}
 		r := &list[at]
 		known := false
@@ -277,11 +306,7 @@ func (t *table) reasons(f *heuristics.Finding) {
 	for i := range list {
 		r := &list[i]
 		head := strings.Repeat(" ", labelWidth) + column(r.nearest, r.byNearest) + column(r.home, r.byHome) + "  "
-		text := r.detail
-		if len(r.others) > 0 {
-			text += "; " + strings.Join(r.others, ", ")
-		}
-		for _, s := range wrap(t.t.text(text), t.width-indent) {
+		for _, s := range wrap(t.t.words(r), t.width-indent) {
 			t.line(head + s)
 			head = strings.Repeat(" ", indent)
 		}

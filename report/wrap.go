@@ -6,10 +6,11 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// Wrap breaks text into lines of at most width columns, at spaces where it can
-// and within a word that is longer than a line. There is always one line, and
-// the text is made Plain. A width below 2, which no wide character fits, is
-// taken as 2.
+// Wrap breaks text into lines of at most width columns, at spaces where it can,
+// where Unicode lets a line end (UAX #14: between Chinese characters, not before
+// their full stops) in words beyond ASCII, and within a piece that is longer than
+// a line. There is always one line, and the text is made Plain. A width below 2,
+// which no wide character fits, is taken as 2.
 func Wrap(text string, width int) []string {
 	width = max(width, 2)
 	var lines []string
@@ -21,22 +22,31 @@ func Wrap(text string, width int) []string {
 		used = 0
 	}
 	for word := range strings.FieldsSeq(Plain(text)) {
-		n := columns(word)
-		if used > 0 && used+1+n > width {
-			flush()
+		space := 1
+		for state := -1; word != ""; space = 0 {
+			piece := word
+			if columns(word) != len(word) {
+				piece, word, _, state = uniseg.FirstLineSegmentInString(word, state)
+			} else {
+				word = ""
+			}
+			n := columns(piece)
+			if used > 0 && used+space+n > width {
+				flush()
+			}
+			if used > 0 && space > 0 {
+				line.WriteByte(' ')
+				used++
+			}
+			for n > width-used {
+				head, tail := cut(piece, width-used)
+				line.WriteString(head)
+				flush()
+				piece, n = tail, columns(tail)
+			}
+			line.WriteString(piece)
+			used += n
 		}
-		if used > 0 {
-			line.WriteByte(' ')
-			used++
-		}
-		for n > width-used {
-			head, tail := cut(word, width-used)
-			line.WriteString(head)
-			flush()
-			word, n = tail, columns(tail)
-		}
-		line.WriteString(word)
-		used += n
 	}
 	if used > 0 || len(lines) == 0 {
 		flush()

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,9 +19,15 @@ import (
 func main() {
 	if err := command(os.Stdout, os.Stderr).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "simtrap-lab:", err)
+		if _, ok := errors.AsType[usageError](err); ok {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
+
+// usageError is wrong usage: exit status 2.
+type usageError struct{ error }
 
 // command builds the command line; out takes what was asked for, log the rest.
 func command(out, log io.Writer) *cobra.Command {
@@ -32,6 +39,8 @@ func command(out, log io.Writer) *cobra.Command {
 	}
 	root.SetOut(out)
 	root.SetErr(log)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(makeCommand(log), listCommand(out))
 	return root
 }
@@ -68,10 +77,28 @@ func makeCommand(log io.Writer) *cobra.Command {
 		Use:   "make SCENARIO -o FILE",
 		Short: "Make a capture",
 		Long: `Make a capture of a scenario. The same scenario, seed and options give the same
-bytes. The truth is what a verdict on each line should be measured against.`,
+bytes. The truth is what a verdict on each line should be measured against. The list
+command tells the scenarios.
+
+Encapsulations, joined by + from the outermost (pppoe+ipv6):
+` + words(lab.Encaps(), 98),
 		Example: `  simtrap-lab make demo -o demo.pcap --truth demo.json
   simtrap-lab make goip-line -o g.pcapng --format pcapng --seed 7 --encap pppoe+ipv6 --view up`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{errors.New("name one scenario; simtrap-lab list has them")}
+			}
+			return nil
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var names []cobra.Completion
+			if len(args) == 0 {
+				for _, s := range lab.Scenarios() {
+					names = append(names, cobra.CompletionWithDesc(s.Name, s.Text))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			opt.Scenario = args[0]
 			truth, err := write(file, opt)
@@ -83,7 +110,7 @@ bytes. The truth is what a verdict on each line should be measured against.`,
 					return err
 				}
 			}
-			_, err = fmt.Fprintf(log, "%s: %d lines, %d packets, %.1f MB on the wire, %v from %s\n",
+			_, err = fmt.Fprintf(log, "%s: %d line(s) with known truth, %d packets, %.1f MB on the wire, %v from %s\n",
 				opt.Scenario, len(truth.Lines), truth.Packets, float64(truth.Bytes)/1e6, truth.Duration, truth.Start.Format(time.RFC3339))
 			return err
 		},
@@ -93,7 +120,7 @@ bytes. The truth is what a verdict on each line should be measured against.`,
 	f.StringVar(&truthFile, "truth", "", "file for the truth, as JSON")
 	f.Uint64Var(&opt.Seed, "seed", 1, "draws every parameter")
 	f.DurationVar(&opt.Duration, "duration", 0, "virtual time (default: the scenario's own)")
-	f.StringVar(&opt.Encap, "encap", "ethernet", "wrapping, joined by +: "+strings.Join(lab.Encaps(), ", "))
+	f.StringVar(&opt.Encap, "encap", "ethernet", "encapsulations, see above")
 	f.StringVar(&opt.View, "view", "both", "what is captured: both, up, down, media, sip, midcall")
 	f.StringVar(&opt.Format, "format", "pcap", "pcap, nano or pcapng")
 	f.IntVar(&opt.Snaplen, "snaplen", 0, "bytes kept of each frame, 0 for all")
@@ -101,6 +128,31 @@ bytes. The truth is what a verdict on each line should be measured against.`,
 		panic(err) // the flag is defined above
 	}
 	return c
+}
+
+// words joins names by commas in lines of a width.
+func words(names []string, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, name := range names {
+		if i < len(names)-1 {
+			name += ","
+		}
+		switch {
+		case column == 0:
+			b.WriteString("  ")
+			column = 2
+		case column+1+len(name) > width:
+			b.WriteString("\n  ")
+			column = 2
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(name)
+		column += len(name)
+	}
+	return b.String()
 }
 
 // write makes the capture in file. A capture that could not be finished is

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -85,5 +86,37 @@ func TestMakeFails(t *testing.T) {
 	}
 	if _, err := os.Lstat(null); err != nil {
 		t.Error("a device was removed")
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, c := range []struct {
+		args  []string
+		want  string
+		usage bool
+	}{
+		{[]string{"make"}, "name one scenario; simtrap-lab list has them", true},
+		{[]string{"make", "demo", "demo", "-o", "x"}, "name one scenario; simtrap-lab list has them", true},
+		{[]string{"make", "demo", "--duration", "1x"}, "--duration", true},
+		{[]string{"make", "nobody", "-o", filepath.Join(t.TempDir(), "x")}, "unknown scenario", false},
+	} {
+		_, err := run(c.args...)
+		if _, usage := errors.AsType[usageError](err); err == nil || !strings.Contains(err.Error(), c.want) || usage != c.usage {
+			t.Errorf("%q: %v", c.args, err)
+		}
+	}
+	help, err := run("make", "--help")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(help, "\n") {
+		if len(line) > 100 {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+	for _, e := range lab.Encaps() {
+		if !strings.Contains(help, " "+e) {
+			t.Errorf("no %s in the help", e)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,10 +72,10 @@ Exit status: as replay's.`,
 	s.StringArrayVar(&f.homes, "home", nil, "addresses of subscribers: `PREFIX,...`; they tell the direction of calls; may be repeated")
 	s.StringVar(&f.since, "since", "", "leave out frames before `TIME` (2026-11-23, \"2026-11-23 10:00\", RFC 3339; UTC unless it says otherwise)")
 	s.StringVar(&f.until, "until", "", "leave out frames at `TIME` and after")
-	s.StringVar(&f.numbering, "numbering", "cn", "numbering plan of the country: `cn|generic`")
+	s.StringVar(&f.numbering, "numbering", "cn", numberingUsage)
 	s.StringVar(&f.authority, "authority", "", "write identities in clear under this authority, `TEXT` such as \"case 2026-114\"")
 	s.StringVar(&f.key, "key", "", "`FILE` of the pseudonym key, made if it is not there (default simtrap/key in the user's configuration folder)")
-	complete(cmd, "numbering", "cn", "generic")
+	complete(cmd, "numbering", numberingNames()...)
 	return cmd
 }
 
@@ -110,7 +111,7 @@ func (f *dissectFlags) parse(cmd *cobra.Command, t terminal) (o dissect.Options,
 		return o, in, wrong("home", err)
 	}
 	if f.numbering == "" {
-		return o, in, wrong("numbering", errors.New("an empty text names no plan: want cn or generic"))
+		return o, in, wrong("numbering", errors.New("an empty text names no plan: want the two letters of a country such as cn, or generic"))
 	}
 	if o.Plan, err = ident.ParsePlan(f.numbering); err != nil {
 		return o, in, wrong("numbering", err)
@@ -196,6 +197,16 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 	cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// numberingUsage is the help of --numbering.
+const numberingUsage = "numbering plan of the country, its `CC` in two letters (cn, th, gh ...), or generic"
+
+// numberingNames are the plans there are, as --numbering takes them.
+func numberingNames() []string {
+	names := append(ident.Regions(), "cn", "generic")
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // runDissect reads the inputs and prints what they hold.
 func runDissect(ctx context.Context, t terminal, paths []string, o dissect.Options, in capture.Options) error {
 	files, err := capture.Open(paths, in)
@@ -216,20 +227,35 @@ func runDissect(ctx context.Context, t terminal, paths []string, o dissect.Optio
 	if err != nil {
 		return err
 	}
+	if out.n == 0 {
+		t.say("nothing to print: " + nothing(o))
+	}
 	if len(damages) > 0 {
 		return statusError(statusDamaged)
 	}
 	return nil
 }
 
-// checked remembers an error of its writer.
+// nothing says what there was none of: an empty answer to a filter that was
+// mistyped looks like an empty capture.
+func nothing(o dissect.Options) string {
+	text := [...]string{"no call", "no packet that says something", "no confirmed voice stream", "no record of a gateway's protocol", "no registration"}[o.What]
+	if len(o.Lines) > 0 || o.Call != 0 || o.CallID != "" {
+		return text + " in it fits --line and --call"
+	}
+	return text + " in it"
+}
+
+// checked remembers an error of its writer, and how much it took.
 type checked struct {
 	w   interface{ Write([]byte) (int, error) }
+	n   int
 	err error
 }
 
 func (c *checked) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
+	c.n += n
 	if err != nil {
 		c.err = err
 	}

@@ -82,7 +82,7 @@ was reported; 1 for anything that prevented the work; 2 for wrong usage.`, captu
 	s.BoolVar(&f.force, "force", false, "let --html and --write-lines replace files that are there")
 	s.StringVar(&f.since, "since", "", "leave out frames before `TIME` (2026-11-23, \"2026-11-23 10:00\", RFC 3339; UTC unless it says otherwise)")
 	s.StringVar(&f.until, "until", "", "leave out frames at `TIME` and after")
-	s.StringVar(&f.numbering, "numbering", "cn", "numbering plan of the country, its `CC` in two letters (cn, th, gh ...), or generic")
+	s.StringVar(&f.numbering, "numbering", "cn", numberingUsage)
 	s.StringArrayVar(&f.places, "places", nil, "where networks are: a `FILE` of lines PREFIX COUNTRY [hosting|isp|carrier] [ASN] [NAME]; may be repeated")
 	s.StringArrayVar(&f.geo, "geo", nil, "where networks are: a MaxMind database, `FILE`.mmdb; may be repeated")
 	s.StringVar(&f.country, "country", "", "country the tap stands in, its `CC` in two letters (default that of --numbering)")
@@ -93,7 +93,7 @@ was reported; 1 for anything that prevented the work; 2 for wrong usage.`, captu
 	s.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no summary")
 	s.BoolVarP(&f.verbose, "verbose", "v", false, "log what is done")
 	complete(cmd, "lang", "en", "zh")
-	complete(cmd, "numbering", "cn", "generic")
+	complete(cmd, "numbering", numberingNames()...)
 	cmd.MarkFlagFilename("html", "html")
 	cmd.MarkFlagDirname("write-lines")
 	return cmd

@@ -37,10 +37,29 @@ func (r *replay) checkViews(files *capture.Files) error {
 		}
 		return &usageError{r.cmd, fmt.Errorf("%s reads its input twice, and %s can be read once only: save it to a file first", flag, name)}
 	}
-	if r.flags.html != "" {
-		return r.mayReplace(r.flags.html)
+	if dir := r.flags.writeLines; dir != "" {
+		if info, err := os.Stat(nearest(dir)); err == nil && !info.IsDir() {
+			return fmt.Errorf("--write-lines: %s is no folder: name one", nearest(dir))
+		}
 	}
-	return nil
+	if r.flags.html == "" {
+		return nil
+	}
+	if dir := filepath.Dir(r.flags.html); nearest(dir) != dir {
+		return fmt.Errorf("--html: there is no folder %s: make it first", dir)
+	}
+	return r.mayReplace(r.flags.html)
+}
+
+// nearest is the path, or the folder above it that is there.
+func nearest(path string) string {
+	path = filepath.Clean(path)
+	for {
+		if _, err := os.Lstat(path); err == nil || path == filepath.Dir(path) {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
 }
 
 // mayReplace keeps a name given by mistake, such as that of a capture, from
@@ -83,6 +102,7 @@ func (r *replay) views(ctx context.Context, paths []string, result *pipeline.Res
 	}
 	findings := report.Select(r.flags.all, result.Findings)
 	var shown, cut []ident.Line
+	times := make(map[ident.Line][]evidence.Span)
 	if r.flags.html != "" {
 		for i := range min(len(findings), report.MaxDetailed) {
 			shown = append(shown, findings[i].Line)
@@ -92,6 +112,9 @@ func (r *replay) views(ctx context.Context, paths []string, result *pipeline.Res
 		for _, f := range report.Select(false, result.Findings) {
 			if !slices.Contains(cut, f.Line) {
 				cut = append(cut, f.Line)
+			}
+			if len(r.flags.sessions) > 0 {
+				times[f.Line] = append(times[f.Line], evidence.Span{From: f.First, To: f.Last})
 			}
 		}
 		if len(cut) == 0 {
@@ -106,7 +129,7 @@ func (r *replay) views(ctx context.Context, paths []string, result *pipeline.Res
 			return err
 		}
 		defer again.Close()
-		if err := r.readAgain(ctx, again, result, collector, len(shown) > 0, cut); err != nil {
+		if err := r.readAgain(ctx, again, result, collector, len(shown) > 0, cut, times); err != nil {
 			return err
 		}
 	}
@@ -125,7 +148,7 @@ func (r *replay) views(ctx context.Context, paths []string, result *pipeline.Res
 
 // readAgain is the second reading: for a page through all stages, for captures
 // of lines alone no farther than the decoder.
-func (r *replay) readAgain(ctx context.Context, files *capture.Files, result *pipeline.Result, collector *pipeline.Collector, stages bool, cut []ident.Line) error {
+func (r *replay) readAgain(ctx context.Context, files *capture.Files, result *pipeline.Result, collector *pipeline.Collector, stages bool, cut []ident.Line, times map[ident.Line][]evidence.Span) error {
 	source := &counted{Source: files}
 	var src capture.Source = source
 	var cutter *evidence.Cutter
@@ -134,7 +157,7 @@ func (r *replay) readAgain(ctx context.Context, files *capture.Files, result *pi
 		cutter, err = evidence.NewCutter(r.flags.writeLines, cut, evidence.Options{
 			Homes: r.config.Homes, Locate: r.config.Locate, Name: r.report.LineName, During: r.during(result),
 			Authority: r.report.Names.Authority(), Version: version(debug.ReadBuildInfo()),
-			First: result.Stats.First, Last: result.Stats.Last, Force: r.flags.force,
+			First: result.Stats.First, Last: result.Stats.Last, Force: r.flags.force, Times: times,
 		})
 		if err != nil {
 			return fmt.Errorf("--write-lines: %w", err)
@@ -214,7 +237,11 @@ func drain(ctx context.Context, src capture.Source) error {
 // noteCut says what was written and what was not.
 func (r *replay) noteCut(c *evidence.Cutter, lines int) {
 	n := &c.Counters
-	text := fmt.Sprintf("%d packets of %d lines written to %s, without what they carry", n.Packets, c.Lines(), r.flags.writeLines)
+	of := "1 line"
+	if c.Lines() != 1 {
+		of = fmt.Sprintf("%d lines", c.Lines())
+	}
+	text := fmt.Sprintf("%d packets of %s written to %s, without what they carry", n.Packets, of, r.flags.writeLines)
 	for _, left := range []struct {
 		n    uint64
 		what string
@@ -222,6 +249,7 @@ func (r *replay) noteCut(c *evidence.Cutter, lines int) {
 		{n.Messages, "with their SIP message"},
 		{uint64(lines - c.Lines()), "lines left out, the least suspect"},
 		{n.Outer, "fragments of tunnels left out"},
+		{n.Others, "packets left out: of other subscribers' times"},
 		{n.Unplaced, "packets left out: the end of their headers is not known"},
 	} {
 		if left.n > 0 {
