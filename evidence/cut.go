@@ -27,9 +27,6 @@ type Options struct {
 	Homes  *ident.Homes            // as in the run that named the lines
 	Locate func(*packet.Packet)    // sets realm and line of a decoded packet, as the run did; may be nil
 	Name   func(ident.Line) string // of a line, for its file; may be nil
-	// During says whether what a line did at time t, ns since the Unix epoch, is
-	// to be written: a line may have been another's then. Nil: always.
-	During func(l ident.Line, t int64) bool
 	// Authority permits SIP messages to be written; without one a packet ends
 	// behind its UDP or TCP header.
 	Authority   string
@@ -160,7 +157,7 @@ func (c *Cutter) frame(f *capture.Frame, data []byte) {
 	if c.o.Locate != nil {
 		c.o.Locate(p)
 	}
-	src, dst := c.target(p.Src, p), c.target(p.Dst, p)
+	src, dst := c.lines[c.o.Homes.LineOf(p.Src, p.Realm)], c.lines[c.o.Homes.LineOf(p.Dst, p.Realm)]
 	if src == nil && dst == nil {
 		if kind == packet.Fragment && tunnelled(p.Frag.Proto) {
 			c.Counters.Outer++
@@ -209,16 +206,6 @@ func (c *Cutter) frame(f *capture.Frame, data []byte) {
 		dst.w.packet(f, out)
 		c.Counters.Packets++
 	}
-}
-
-// target gives where a packet that a goes with is written, nil for nowhere.
-func (c *Cutter) target(a ident.Addr, p *packet.Packet) *target {
-	line := c.o.Homes.LineOf(a, p.Realm)
-	t := c.lines[line]
-	if t != nil && c.o.During != nil && !c.o.During(line, p.Time) {
-		return nil
-	}
-	return t
 }
 
 // tunnelled says whether a datagram of that protocol may be a tunnel's.

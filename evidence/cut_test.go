@@ -187,22 +187,6 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// What another had the line for is not written, neither from nor to it.
-func TestCutDuring(t *testing.T) {
-	b := batch(ipv4(own, far, 17, 0, udp(1, 2, "one")), ipv4(far, own, 17, 0, udp(2, 1, "two")), ipv4(own, far, 17, 0, udp(1, 2, "three")))
-	c, err := NewCutter(t.TempDir(), []ident.Line{box}, Options{During: func(l ident.Line, at int64) bool { return l == box && at == b.Frames[1].Time }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Batch(b)
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if c.Counters.Packets != 1 {
-		t.Errorf("%d packets, want 1", c.Counters.Packets)
-	}
-}
-
 // The longest packets of telephony that are accounted keep their header.
 func TestCutLongestVoice(t *testing.T) {
 	for n, want := range map[uint32]int{332: 12, rtp.MaxPayload: 12, rtp.MaxPayload + 1: 0} {

@@ -147,10 +147,11 @@ func (t *Tracker) answer(e *entry[endpoint], m *RAS) {
 	case RegistrationReject:
 		if !m.Again {
 			x.Refused++
+			x.Time = sent
 			t.tell(x, 0)
 		}
 	case UnregistrationConfirm:
-		x.Removed, x.Expires = true, 0
+		x.Removed, x.Expires, x.Time = true, 0, sent
 		t.tell(x, 0)
 		x.Removed = false
 		x.names = nil
@@ -163,7 +164,7 @@ func (t *Tracker) refreshed(x *endpoint, sent int64) {
 	if x.Last != 0 {
 		interval = max(0, sent-x.Last)
 	}
-	x.Last = max(x.Last, sent)
+	x.Last, x.Time = max(x.Last, sent), sent
 	t.tell(x, interval)
 }
 

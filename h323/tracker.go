@@ -74,7 +74,8 @@ type Registration struct {
 	Expires            int64 // seconds
 	Requests           uint32
 	Accepted, Refused  uint32
-	First, Last        int64
+	First, Last        int64 // of refreshes that were accepted, or, one way only, sent
+	Time               int64 // when what is told now was asked: a refresh, its refusal or the removal
 	Interval           int64 // between the last two, of the endpoint's first name only
 	Agent              string
 	FromClient         bool // requests were seen

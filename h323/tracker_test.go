@@ -297,6 +297,9 @@ func TestRegistration(t *testing.T) {
 		"requests 3 accepted 2 refused 0 interval 0 removed true seen true true",
 		"requests 3 accepted 2 refused 0 interval 0 removed true seen true true",
 	}
+	if r := s.regs[4]; r.Time-r.Last != 5*second {
+		t.Errorf("removed %d s after its last refresh, want 5", (r.Time-r.Last)/second)
+	}
 	if d := cmp.Diff(want, s.registered()); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}

@@ -124,7 +124,7 @@ func (j *joiner) H323Registration(r *h323.Registration) {
 		Realm: r.Realm, Account: r.Account, AccountKey: r.AccountKey, UserKey: r.UserKey,
 		Client: sip.Party(r.Client), Registrar: sip.Party(r.Gatekeeper),
 		ContactKey: r.SignalKey, ContactHost: r.Signal.Addr, ContactPort: r.Signal.Port,
-		Expires: r.Expires, Requests: r.Requests, Accepted: r.Accepted, Refused: r.Refused, First: r.First, Last: r.Last,
+		Expires: r.Expires, Requests: r.Requests, Accepted: r.Accepted, Refused: r.Refused, First: r.First, Last: r.Last, Time: r.Time,
 		UserAgent: r.Agent, Removed: r.Removed,
 	}
 	if r.FromClient {

@@ -155,7 +155,7 @@ func (r *replay) readAgain(ctx context.Context, files *capture.Files, result *pi
 	if len(cut) > 0 {
 		var err error
 		cutter, err = evidence.NewCutter(r.flags.writeLines, cut, evidence.Options{
-			Homes: r.config.Homes, Locate: r.config.Locate, Name: r.report.LineName, During: r.during(result),
+			Homes: r.config.Homes, Locate: r.config.Locate, Name: r.report.LineName,
 			Authority: r.report.Names.Authority(), Version: version(debug.ReadBuildInfo()),
 			First: result.Stats.First, Last: result.Stats.Last, Force: r.flags.force, Times: times,
 		})
@@ -188,21 +188,6 @@ func (r *replay) readAgain(ctx context.Context, files *capture.Files, result *pi
 	}
 	r.noteCut(cutter, len(cut))
 	return nil
-}
-
-// during says when a line was in the hands of those who are suspect; nil where
-// no feed tells of hands.
-func (r *replay) during(result *pipeline.Result) func(ident.Line, int64) bool {
-	if r.config.Sessions == nil {
-		return nil
-	}
-	times := make(map[ident.Line][]heuristics.Span)
-	for _, f := range report.Select(false, result.Findings) {
-		times[f.Line] = append(times[f.Line], heuristics.Span{From: f.First, To: f.Last})
-	}
-	return func(l ident.Line, t int64) bool {
-		return slices.ContainsFunc(times[l], func(s heuristics.Span) bool { return s.From <= t && t <= s.To })
-	}
 }
 
 // cutting is a source of which everything is cut on its way.
