@@ -31,6 +31,7 @@ type Call struct {
 	EndedBy    uint8 // sideCaller or sideCallee
 	FromCaller bool  // some message of the caller was seen
 	FromCallee bool  // and of the callee
+	Doubtful   bool  // some of it came as packet.Packet.Doubtful
 	// Verified says that the callee answered on the connection on which SETUP
 	// came: only who received its part of the handshake could have sent SETUP.
 	Verified bool
@@ -212,6 +213,7 @@ func (t *Tracker) Message(p *packet.Packet, m *Message) {
 			return
 		}
 	}
+	e.v.Doubtful = e.v.Doubtful || p.Doubtful
 	t.follow(e, m)
 }
 

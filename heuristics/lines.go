@@ -417,7 +417,7 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 	if r.Seen == both && r.Accepted > 0 {
 		l.tap.twoWay = true
 	}
-	if r.Seen&sip.SeenRequest == 0 || r.Accepted == 0 && (r.Seen == both || l.tap.twoWay) {
+	if r.Doubtful || r.Seen&sip.SeenRequest == 0 || r.Accepted == 0 && (r.Seen == both || l.tap.twoWay) {
 		return
 	}
 	l.keep(p)

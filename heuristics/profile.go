@@ -221,7 +221,7 @@ func (t *tap) supports(c *sip.Call, inbound bool) bool {
 	if inbound {
 		line, far = far, line
 	}
-	return c.Seen&line != 0 && (c.Verified || c.Seen&far == 0 && !t.twoWay)
+	return !c.Doubtful && c.Seen&line != 0 && (c.Verified || c.Seen&far == 0 && !t.twoWay)
 }
 
 // standing is the verdict reached, with what holds only as long as the tap has

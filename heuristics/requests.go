@@ -13,6 +13,8 @@ func (l *Lines) Request(line ident.Line, up bool, q *sip.Request) {
 	accepted := q.Status >= 200 && q.Status < 300
 	both := q.Seen == sip.SeenRequest|sip.SeenResponse
 	switch {
+	case q.Doubtful:
+		return
 	case accepted && both:
 	case up && q.Status == 0 && q.Seen&sip.SeenRequest != 0 && !l.tap.twoWay:
 		// Only what the line sends is visible. That may exonerate it.

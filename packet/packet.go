@@ -59,7 +59,11 @@ type Packet struct {
 	// length; Payload is shorter when a snap length cut the frame.
 	Length  uint32
 	Payload []byte
-	Access  Access
+	// Doubtful says that a page in somebody's browser may have written the piece
+	// of a stream: the connection began with something else than what is read of
+	// it, or is a WebSocket. Package pipeline sets it.
+	Doubtful bool
+	Access   Access
 	// Frag is set when the decoder's result is Fragment, and stale otherwise.
 	Frag Frag
 }

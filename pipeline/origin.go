@@ -58,3 +58,16 @@ func (o *Origins) Of(p *packet.Packet, seed uint64) control.Origin {
 	}
 	return control.OriginMiddle
 }
+
+// lineEnds is how many bytes may stand before the first message of a connection:
+// keep-alives, which are line ends (RFC 5626 section 3.5.1).
+const lineEnds = 8
+
+// Doubtful says whether a stream of signalling that is followed from p on began
+// with something else. A page can make its visitor's browser send anything to
+// anybody, but not as the first bytes of a connection, which are HTTP's.
+func (o *Origins) Doubtful(p *packet.Packet, seed uint64) bool {
+	c, dir := o.key(p, seed)
+	e := &o[c>>32%uint64(len(o))]
+	return e.connection == c && e.known[dir] && !e.twice && p.TCPSeq-e.first[dir] > lineEnds
+}

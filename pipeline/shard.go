@@ -346,10 +346,12 @@ func (w *twoWay) packet(p *packet.Packet, seed uint64) {
 
 // follower reads one direction of a TCP connection.
 type follower struct {
-	sip     *sip.Framer
-	socket  *sip.WebSocket
-	h323    *h323.Framer
-	control *control.Stream
+	sip    *sip.Framer
+	socket *sip.WebSocket
+	h323   *h323.Framer
+	// doubtful is set on what a page in a browser may have written.
+	doubtful bool
+	control  *control.Stream
 }
 
 // unfinished is how many bytes of an unfinished message of signalling are held.
@@ -390,11 +392,11 @@ func (s *shard) follow(st *packet.Stream, p *packet.Packet) *follower {
 	other, _ := st.State[1-st.Dir].(*follower)
 	switch {
 	case other != nil && other.h323 != nil || h323.Looks(p.Payload):
-		return &follower{h323: &h323.Framer{}}
+		return &follower{h323: &h323.Framer{}, doubtful: s.origins.Doubtful(p, s.seed)}
 	case other != nil && other.socket != nil || sip.LooksWebSocket(p.Payload):
-		return &follower{socket: &sip.WebSocket{}}
+		return &follower{socket: &sip.WebSocket{}, doubtful: true}
 	case other != nil && other.sip != nil || sip.Looks(p.Payload):
-		return &follower{sip: &sip.Framer{}}
+		return &follower{sip: &sip.Framer{}, doubtful: s.origins.Doubtful(p, s.seed)}
 	}
 	var peer *control.Stream
 	if other != nil {
@@ -408,6 +410,8 @@ func (s *shard) follow(st *packet.Stream, p *packet.Packet) *follower {
 // signalling takes a piece of SIP, plain or over WebSocket, or of H.323.
 func (s *shard) signalling(f *follower, p *packet.Packet, gap uint32) {
 	s.piece = p
+	p.Doubtful = f.doubtful
+	defer func() { p.Doubtful = false }() // its room is used again
 	s.held -= f.unfinished()
 	switch {
 	case f.h323 != nil:

@@ -26,6 +26,9 @@ type Call struct {
 	Realm          ident.Realm
 	Caller, Callee Party // of the INVITE; inside the dialog either may use others
 	TCP            bool
+	// Doubtful says that some of it came as packet.Packet.Doubtful: somebody who
+	// made a visitor's browser say it may have, so it vouches for nobody.
+	Doubtful bool
 
 	Invite, Trying, Ringing, Progress, Answer, Ack, End int64
 	// Invite is the first INVITE; one that was challenged and sent again with
@@ -122,6 +125,7 @@ type Registration struct {
 	AccountKey uint64 // keyed hash of user@host
 	UserKey    uint64 // keyed hash of the normalised user part, as in Call.CalleeKey
 	Client     Party  // who registers, as on the wire
+	Doubtful   bool   // as of a Call
 	Registrar  Party
 	// ContactKey is a hash of host and port in Contact: which socket on the
 	// private network the account lives on.
@@ -162,9 +166,10 @@ type Request struct {
 	Realm    ident.Realm
 	// Status is the final response's, a challenge (401, 407) included; 0 when
 	// none was seen within 32 s.
-	Status uint16
-	Time   int64 // when the request was seen, or the response where the request was not
-	Seen   Seen
+	Status   uint16
+	Time     int64 // when the request was seen, or the response where the request was not
+	Seen     Seen
+	Doubtful bool // as of a Call
 	// Package is the event package of SUBSCRIBE, NOTIFY and PUBLISH.
 	Package EventPackage
 	// Content is what the body is, by Content-Type; bodies are not read.

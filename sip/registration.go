@@ -96,6 +96,7 @@ func (t *Tracker) register(p *packet.Packet, m *Message) {
 	}
 	r := t.regs.at(i)
 	r.Seen |= seen
+	r.Doubtful = r.Doubtful || p.Doubtful
 	r.Client, r.Registrar = client, registrar
 	r.call = ident.Hash(t.cfg.Seed, m.CallID)
 	transaction := max(1, sequence(r.call, m))

@@ -229,6 +229,7 @@ func (t *Tracker) followCall(i int32, p *packet.Packet, m *Message) {
 		c.Retransmits = increased(c.Retransmits)
 	}
 	c.Last = t.now
+	c.Doubtful = c.Doubtful || p.Doubtful
 	if sender == SideCaller {
 		c.Seen |= SeenRequest
 	} else {

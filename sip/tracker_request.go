@@ -33,6 +33,7 @@ func (t *Tracker) request(p *packet.Packet, m *Message) {
 		}
 	}
 	q := t.requests.at(i)
+	q.Doubtful = q.Doubtful || p.Doubtful
 	if m.Status == 0 {
 		q.Seen |= SeenRequest
 		if q.Package == PackageNone {
