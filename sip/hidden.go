@@ -67,6 +67,7 @@ type HiddenCounters struct {
 	Found   uint64 // flows that carry SIP under a keystream
 	Evicted uint64 // flows dropped undecided for want of room
 	Crowded uint64 // flows left alone because too many were under examination
+	Echoed  uint64 // flows left alone because one end sends back what it is sent
 }
 
 // HiddenTable looks for SIP under a fixed keystream among the datagrams of all
@@ -104,6 +105,8 @@ type hiddenExam struct {
 	key     [hiddenKnown]byte // the keystream
 	known   int               // how many bytes of it
 	calls   []hiddenInvite
+	said    [16]uint64 // hashes of the latest datagrams, the last bit tells the direction
+	saidAt  int
 	rang    [8]uint64 // hashes of the latest ringing responses, which may come again
 	at      int
 }
@@ -159,6 +162,11 @@ func (t *HiddenTable) Datagram(p *packet.Packet, out *Hidden) bool {
 		*f = hiddenFlow{key: key, last: f.last} // it may have begun to hide since
 	}
 	f.total++
+	if f.examined != nil && f.examined.echoed(b, up) {
+		t.Counters.Echoed++
+		t.drop(f)
+		return false
+	}
 	switch f.state {
 	case hiddenNew:
 		t.begin(f, b, up)
@@ -202,6 +210,22 @@ func (e *hiddenExam) keep(b []byte, up bool) {
 		e.samples = e.samples[:copy(e.samples, e.samples[hiddenSamples/2:])]
 	}
 	e.samples = append(e.samples, hiddenDatagram{up: up, text: [hiddenKnown]byte(b)})
+}
+
+// echoed takes note of a datagram, and says whether the other end sent the same
+// just before. A request is no response and bears its sender's names, so in SIP
+// that does not happen; a service that sends back what it is sent would else seem
+// to ring whenever a stranger wants it to.
+func (e *hiddenExam) echoed(b []byte, up bool) bool {
+	h := ident.Hash(0, b)&^1 | uint64(side(up))
+	for _, o := range e.said {
+		if o == h^1 {
+			return true
+		}
+	}
+	e.said[e.saidAt%len(e.said)] = h
+	e.saidAt++
+	return false
 }
 
 func (t *HiddenTable) drop(f *hiddenFlow) {

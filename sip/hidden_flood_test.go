@@ -57,3 +57,19 @@ func BenchmarkHiddenFlood(b *testing.B) {
 		table.Datagram(p, &out)
 	}
 }
+
+// TestHiddenEcho: a service that sends back what it is sent does not ring when a
+// stranger sends it both halves of a scrambled conversation.
+func TestHiddenEcho(t *testing.T) {
+	var talk []string
+	for _, line := range hiddenTalk(12) {
+		talk = append(talk, "s"+line[1:], "g"+line[1:])
+	}
+	var table HiddenTable
+	if told := overhear(&table, talk, under(keystreamOf("etoall.net"))); len(told) > 0 {
+		t.Errorf("told %d, the first %+v", len(told), told[0])
+	}
+	if table.Counters.Echoed == 0 || table.held != 0 {
+		t.Errorf("%d flows echoed, %d held", table.Counters.Echoed, table.held)
+	}
+}
