@@ -99,16 +99,18 @@ func NewCutter(dir string, lines []ident.Line, o Options) (*Cutter, error) {
 		return nil, err
 	}
 	c := &Cutter{o: o, lines: make(map[ident.Line]*target)}
-	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	if o.Force {
-		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	}
+	taken := make(map[string]bool, len(lines))
 	for _, l := range lines {
 		if c.lines[l] != nil || len(c.lines) == MaxLines {
 			continue
 		}
-		path := filepath.Join(dir, FileName(o.Name(l)))
-		f, err := os.OpenFile(path, flags, 0o600)
+		name := o.Name(l)
+		path := filepath.Join(dir, FileName(name))
+		for n := 2; taken[path]; n++ { // of two realms whose names differ in what was replaced
+			path = filepath.Join(dir, FileName(fmt.Sprintf("%s-%d", name, n)))
+		}
+		taken[path] = true
+		f, err := create(path, o.Force)
 		if err != nil {
 			c.Abort()
 			if errors.Is(err, fs.ErrExist) {
@@ -121,6 +123,18 @@ func NewCutter(dir string, lines []ident.Line, o Options) (*Cutter, error) {
 		c.order = append(c.order, t)
 	}
 	return c, nil
+}
+
+// create makes a file that was not there. What is to be replaced is removed
+// first and not written into: it may be a link to something else, or be read by
+// others than its owner.
+func create(path string, force bool) (*os.File, error) {
+	if info, err := os.Lstat(path); force && err == nil && !info.IsDir() {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
 // comment says what a capture is. It has the times of the input and not that of

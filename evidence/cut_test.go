@@ -429,3 +429,61 @@ func TestCutOfOneTenant(t *testing.T) {
 		t.Errorf("the comment does not tell of it: %v", err)
 	}
 }
+
+// TestNamesAlike: lines whose file names come out alike have a file each, also
+// where files are replaced.
+func TestNamesAlike(t *testing.T) {
+	dir := t.TempDir()
+	lines := []ident.Line{{Addr: ident.AddrFrom4([]byte{203, 0, 113, 1})}, {Addr: ident.AddrFrom4([]byte{203, 0, 113, 2})}, {Addr: ident.AddrFrom4([]byte{203, 0, 113, 3})}}
+	names := map[ident.Line]string{lines[0]: "a/b", lines[1]: "a_b", lines[2]: "a_b-2"}
+	for _, force := range []bool{false, true} {
+		c, err := NewCutter(dir, lines, Options{Name: func(l ident.Line) string { return names[l] }, Force: force})
+		if err != nil {
+			t.Fatalf("force %v: %v", force, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(files) != len(lines) {
+			t.Errorf("force %v: %d files of %d lines", force, len(files), len(lines))
+		}
+	}
+}
+
+// TestForceLink: what is replaced is a name in the folder, not what it leads to,
+// and the new file is its owner's alone.
+func TestForceLink(t *testing.T) {
+	dir := t.TempDir()
+	other := filepath.Join(dir, "other")
+	line := ident.Line{Addr: ident.AddrFrom4([]byte{203, 0, 113, 1})}
+	path := filepath.Join(dir, FileName(line.String()))
+	open := func(force bool) error {
+		c, err := NewCutter(dir, []ident.Line{line}, Options{Force: force})
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+	if err := os.WriteFile(other, []byte("kept"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(false); err == nil {
+		t.Error("what was there was replaced without force")
+	}
+	if err := open(true); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(other); err != nil || string(b) != "kept" {
+		t.Errorf("the file behind the link: %q, %v", b, err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the new file: %v, %v", info, err)
+	}
+}

@@ -1,6 +1,9 @@
 package packet
 
-import "simtrap/capture"
+import (
+	"simtrap/capture"
+	"simtrap/ident"
+)
 
 // Result is what a frame turned out to be.
 type Result uint8
@@ -226,8 +229,11 @@ func (d *Decoder) walk(l layer, b []byte, n, used int, p *Packet) Result {
 // enterTunnel notes that the header just read belongs to a tunnel, whose ends
 // are the addresses so far.
 func (p *Packet) enterTunnel() {
-	if p.Access.Tunnel == 0 {
+	switch n := int(p.Access.Tunnel); {
+	case n == 0:
 		p.Access.OuterSrc, p.Access.OuterDst = p.Src, p.Dst
+	case n < maxTunnels:
+		p.ends[n-1] = [...]ident.Addr{p.Src, p.Dst}
 	}
 	p.Access.Tunnel++
 }

@@ -66,6 +66,9 @@ type Packet struct {
 	Access   Access
 	// Frag is set when the decoder's result is Fragment, and stale otherwise.
 	Frag Frag
+	// ends are those of the tunnels within the outermost one, as many as
+	// Access.Tunnel says, and stale behind them.
+	ends [maxTunnels - 1][2]ident.Addr
 }
 
 // Access is how the line reached the tap: attributes of a line, not its key.
@@ -96,6 +99,21 @@ type Frag struct {
 	// over reassembly too.
 	Headers uint8
 	Data    []byte // a view, as Payload is
+}
+
+// maxTunnels is how many tunnels around a packet are known by their ends: a
+// mirror's, two of the operator's, and a subscriber's own within them.
+const maxTunnels = 4
+
+// Tunnels says how many tunnels around the packet are known by their ends.
+func (p *Packet) Tunnels() int { return min(int(p.Access.Tunnel), maxTunnels) }
+
+// Tunnel gives the ends of tunnel i around the packet, of which 0 is outermost.
+func (p *Packet) Tunnel(i int) (src, dst ident.Addr) {
+	if i == 0 {
+		return p.Access.OuterSrc, p.Access.OuterDst
+	}
+	return p.ends[i-1][0], p.ends[i-1][1]
 }
 
 // Cut says whether a snap length took part of the payload.

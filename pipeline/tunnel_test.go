@@ -50,6 +50,61 @@ func TestTunnelOwner(t *testing.T) {
 	}
 }
 
+// TestTunnelStranger: neither a tunnel within an operator's, nor one between a
+// subscriber and a server of his, makes anything of other subscribers' addresses
+// inside it.
+func TestTunnelStranger(t *testing.T) {
+	at := func(last byte) ident.Addr { return ident.AddrFrom4([]byte{203, 0, 113, last}) }
+	far := func(last byte) ident.Addr { return ident.AddrFrom4([]byte{198, 51, 100, last}) }
+	homes, err := ident.ParseHomes([]string{"203.0.113.0/24"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type ends [2]ident.Addr
+	for _, tt := range []struct {
+		name    string
+		tunnels []ends // outermost first
+		inside  ends
+		want    ends
+	}{
+		{"a server's forged packet from a victim to the holder", []ends{{far(1), at(1)}}, ends{at(2), at(1)}, ends{far(1), at(1)}},
+		{"the holder's forged packet to a victim", []ends{{at(1), far(1)}}, ends{at(1), at(2)}, ends{at(1), far(1)}},
+		{"a conversation of two victims", []ends{{at(1), far(1)}}, ends{at(2), at(3)}, ends{at(1), far(1)}},
+		{"within the operator's tunnel", []ends{{far(8), far(9)}, {at(1), far(1)}}, ends{at(2), far(2)}, ends{at(1), far(2)}},
+		{"within the operator's, under another of his own", []ends{{far(8), far(9)}, {at(1), far(1)}, {at(2), far(2)}}, ends{at(2), far(3)}, ends{at(1), far(3)}},
+		{"within three of the operator's", []ends{{far(4), far(5)}, {far(6), far(7)}, {far(8), far(9)}, {far(1), at(1)}}, ends{far(2), at(2)}, ends{far(2), at(1)}},
+		{"the operator's alone", []ends{{far(8), far(9)}, {far(6), far(7)}}, ends{at(2), far(2)}, ends{at(2), far(2)}},
+		{"a holder and whom he calls", []ends{{at(1), far(1)}}, ends{far(3), far(2)}, ends{at(1), far(2)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			// Each tunnel is IP in IP.
+			frame := []byte(nil)
+			header := func(e ends, proto byte, payload []byte) []byte {
+				b := make([]byte, 20, 20+len(payload))
+				b[0], b[3], b[8], b[9] = 0x45, byte(20+len(payload)), 64, proto
+				src, dst := e[0].Netip().As4(), e[1].Netip().As4()
+				copy(b[12:], src[:])
+				copy(b[16:], dst[:])
+				return append(b, payload...)
+			}
+			frame = header(tt.inside, packet.UDP, []byte{0x13, 0xc4, 0x13, 0xc4, 0, 12, 0, 0, 'a', 'b', 'c', 'd'})
+			for i := len(tt.tunnels) - 1; i >= 0; i-- {
+				frame = header(tt.tunnels[i], 4, frame)
+			}
+			frame = append([]byte{0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 8, 0}, frame...)
+			var d packet.Decoder
+			var p packet.Packet
+			if kind := d.Frame(capture.LinkEthernet, frame, uint32(len(frame)), &p); kind != packet.Datagram || int(p.Access.Tunnel) != len(tt.tunnels) {
+				t.Fatalf("decoded as %v with %d tunnels", kind, p.Access.Tunnel)
+			}
+			(&Config{Homes: homes}).Locate(&p)
+			if got := (ends{p.Src, p.Dst}); got != tt.want {
+				t.Errorf("got %v > %v, want %v > %v", got[0], got[1], tt.want[0], tt.want[1])
+			}
+		})
+	}
+}
+
 // outerEnds gives the ends of the tunnel around what a line sends.
 func outerEnds(t *testing.T, file []byte, line string) (near, far string) {
 	t.Helper()

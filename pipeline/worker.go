@@ -84,12 +84,29 @@ func locate(homes *ident.Homes, realms *Realms, p *packet.Packet) {
 		p.Realm = realms.of(p)
 	}
 	if p.Access.Tunnel > 0 && homes.Known() {
-		if homes.Contains(p.Access.OuterSrc) {
-			p.Src = p.Access.OuterSrc
+		holder(homes, p)
+	}
+}
+
+// holder gives what comes out of a tunnel to the subscriber who holds it. The
+// tunnel may lie within others, which are the operator's; what lies within it is
+// his. The other end of the conversation is whoever the tunnel leads to, if
+// another subscriber's address stands there: nothing shows that this one is
+// behind it, and he would be accused of what two strangers say to each other.
+func holder(homes *ident.Homes, p *packet.Packet) {
+	for i := range p.Tunnels() {
+		src, dst := p.Tunnel(i)
+		from, to := homes.Contains(src), homes.Contains(dst)
+		if !from && !to {
+			continue
 		}
-		if homes.Contains(p.Access.OuterDst) {
-			p.Dst = p.Access.OuterDst
+		if from || homes.Contains(p.Src) {
+			p.Src = src
 		}
+		if to || homes.Contains(p.Dst) {
+			p.Dst = dst
+		}
+		return
 	}
 }
 

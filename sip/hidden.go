@@ -67,6 +67,7 @@ type HiddenCounters struct {
 	Found   uint64 // flows that carry SIP under a keystream
 	Evicted uint64 // flows dropped undecided for want of room
 	Crowded uint64 // flows left alone because too many were under examination
+	Echoed  uint64 // flows left alone because one end sends back what it is sent
 }
 
 // HiddenTable looks for SIP under a fixed keystream among the datagrams of all
@@ -103,6 +104,8 @@ type hiddenExam struct {
 	samples []hiddenDatagram
 	key     [hiddenKnown]byte // the keystream
 	calls   []hiddenInvite
+	said    [16]uint64 // hashes of the latest datagrams, the last bit tells the direction
+	saidAt  int
 	rang    [8]uint64 // hashes of the latest ringing responses, which may come again
 	at      int
 }
@@ -158,6 +161,11 @@ func (t *HiddenTable) Datagram(p *packet.Packet, out *Hidden) bool {
 		*f = hiddenFlow{key: key, last: f.last} // it may have begun to hide since
 	}
 	f.total++
+	if f.examined != nil && f.examined.echoed(b, up) {
+		t.Counters.Echoed++
+		t.drop(f)
+		return false
+	}
 	switch f.state {
 	case hiddenNew:
 		t.begin(f, b, up)
@@ -201,6 +209,22 @@ func (e *hiddenExam) keep(b []byte, up bool) {
 		e.samples = e.samples[:copy(e.samples, e.samples[hiddenSamples/2:])]
 	}
 	e.samples = append(e.samples, hiddenDatagram{up: up, text: [hiddenKnown]byte(b)})
+}
+
+// echoed takes note of a datagram, and says whether the other end sent the same
+// just before. A request is no response and bears its sender's names, so in SIP
+// that does not happen; a service that sends back what it is sent would else seem
+// to ring whenever a stranger wants it to.
+func (e *hiddenExam) echoed(b []byte, up bool) bool {
+	h := ident.Hash(0, b)&^1 | uint64(side(up))
+	for _, o := range e.said {
+		if o == h^1 {
+			return true
+		}
+	}
+	e.said[e.saidAt%len(e.said)] = h
+	e.saidAt++
+	return false
 }
 
 func (t *HiddenTable) drop(f *hiddenFlow) {
@@ -281,12 +305,16 @@ func (e *hiddenExam) try(first [8]byte, texts []string) (asks bool, explained in
 	known := uint16(1<<8 - 1)
 	var kinds uint32 // of texts
 	requests, responses := [2]int{}, [2]int{}
+	misses := len(e.samples) / 10 // as many need not be explained; most keystreams end here
 	// Requests first: their texts give bytes by which status lines are read.
 	var pending []int
 	for i := range e.samples {
 		s := &e.samples[i]
 		k := textOf(s.text[:8], first[:], texts)
 		if k < 0 {
+			if misses--; misses < 0 {
+				return false, 0, false
+			}
 			continue
 		}
 		if k == 0 {

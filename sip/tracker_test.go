@@ -334,6 +334,7 @@ type tagWitness struct {
 	told   map[string]told // by Call-ID and tag
 	used   map[string]bool // by Call-ID, tag and pair of addresses
 	proved map[ident.Addr]bool
+	asked  map[string]bool // by Call-ID: a message without a tag was seen
 }
 
 type told struct {
@@ -351,12 +352,16 @@ func pairOf(s scripted) [2]ident.Addr {
 }
 
 func newTagWitness() *tagWitness {
-	return &tagWitness{map[string]told{}, map[string]bool{}, map[ident.Addr]bool{}}
+	return &tagWitness{map[string]told{}, map[string]bool{}, map[ident.Addr]bool{}, map[string]bool{}}
 }
 
 func (o *tagWitness) see(s scripted) {
 	var m Message
-	if Parse([]byte(s.text), &m) != nil || len(m.To.Tag) == 0 {
+	if Parse([]byte(s.text), &m) != nil {
+		return
+	}
+	if len(m.To.Tag) == 0 {
+		o.asked[string(m.CallID)] = true
 		return
 	}
 	k := fmt.Sprint(string(m.CallID), " ", string(m.To.Tag))
@@ -365,8 +370,11 @@ func (o *tagWitness) see(s scripted) {
 	switch {
 	case !known && m.Status != 0:
 		o.told[k] = told{reader: s.packet.Dst, writer: s.packet.Src, guessed: o.used[used]}
-	case !known:
+	case !known && o.asked[string(m.CallID)]:
+		// Before anything was asked it belongs to no call, and is a guess at
+		// what nobody has chosen yet.
 		o.used[used] = true
+	case !known:
 	case m.Status == 0 && !w.guessed && (s.packet.Src == w.reader || s.packet.Dst == w.writer):
 		o.proved[w.reader] = true
 	}
