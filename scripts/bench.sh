@@ -25,5 +25,7 @@ if command -v tcpdump >/dev/null; then set -- "$@" "tcpdump -w /dev/null: tcpdum
 if command -v ndpiReader >/dev/null; then set -- "$@" "ndpiReader -q: ndpiReader -q -i $cap"; fi
 if command -v tshark >/dev/null; then set -- "$@" "tshark -q -z rtp,streams: tshark -n -q -z rtp,streams -r $cap"; else echo "tshark is not installed (apt-get install tshark): not compared"; fi
 go run ./internal/timing -packets "$packets" -runs "$runs" "$@"
+echo "== SIP alone through all stages, on one core (kmsg/s), and the update of one line's score"
+GOMAXPROCS=1 go test -run '^$' -bench 'Signalling$|Score' -benchmem -count 1 ./pipeline ./heuristics | grep '^Benchmark'
 echo "== hot paths"
 go test -run '^$' -bench . -benchmem -count 1 ./sip ./packet ./rtp ./capture ./control ./heuristics ./pipeline | grep -E '^(Benchmark|pkg|cpu)'
