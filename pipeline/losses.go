@@ -68,6 +68,7 @@ func (r *run) losses() []Loss {
 		set.Doubtful += c.Doubtful
 		hidden.Evicted += s.hidden.Counters.Evicted
 		hidden.Crowded += s.hidden.Counters.Crowded
+		hidden.Echoed += s.hidden.Counters.Echoed
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -96,6 +97,7 @@ func (r *run) losses() []Loss {
 	add("sip", "requests dropped: table full", t.RequestsEvicted)
 	add("sip", "dialogs not followed to other addresses: too many with the same tags", t.DialogsCrowded)
 	add("sip", "flows not examined for scrambled SIP: too many at once", hidden.Evicted+hidden.Crowded)
+	add("sip", "flows that may hide SIP, left aside: one end sends back what it is sent", hidden.Echoed)
 	h := r.join.h323.Counters()
 	add("h323", "messages of RAS that cannot be read", shard.unreadRAS)
 	add("h323", "messages of call signalling that cannot be read", shard.unreadQ931)
