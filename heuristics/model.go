@@ -17,7 +17,6 @@ type Model struct {
 	boxes    []scored // box types
 	classes  []scored // honest classes; the last is catalogue.Unknown
 	c        float64  // the price of contamination, VERDICT section 4
-	profiles int      // of all boxes and classes together
 	cells    int      // urn cells of all signals together
 	statics  int
 	sighted  int
@@ -105,9 +104,7 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 		m.profiles++
 		m.boxes = append(m.boxes, scored{name: b.Name, logW: math.Log(b.Weight)})
 	}
-	m.profiles = len(m.boxes)
 	for _, k := range cat.Classes {
-		m.profiles += len(k.Profiles)
 		s := scored{name: k.Name, logW: math.Log(k.Weight)}
 		for _, p := range k.Profiles {
 			s.profiles = append(s.profiles, math.Log(p.Weight))
@@ -269,15 +266,11 @@ func (r rising) log(n uint32) float64 {
 	return a - r.gamma
 }
 
-// negligible is how far below another a logarithm adds nothing that a float64
-// of the size of a score could hold.
-const negligible = -40
-
 func logAdd(a, b float64) float64 {
 	if a < b {
 		a, b = b, a
 	}
-	if math.IsInf(b, -1) || b-a < negligible {
+	if math.IsInf(b, -1) {
 		return a
 	}
 	return a + math.Log1p(math.Exp(b-a))
@@ -338,9 +331,6 @@ func (m *Model) score(e *Evidence, skip without) Score {
 	var pool [maxFamilies]float64
 	modelled := nk - 1
 	for f := range m.families {
-		if !seen[f] {
-			continue
-		}
 		pool[f] = math.Inf(-1)
 		for k := range modelled {
 			for z, w := range m.classes[k].profiles {
@@ -372,10 +362,9 @@ func (m *Model) score(e *Evidence, skip without) Score {
 			p := math.Inf(-1)
 			for z, w := range cl.profiles {
 				l := w
-				row := &logp[nb+k][z]
 				for f := range m.families {
 					if seen[f] {
-						l += logAdd(cl.left[f]+row[f], cl.taken[f]+q[f])
+						l += logAdd(cl.left[f]+logp[nb+k][z][f], cl.taken[f]+q[f])
 					}
 				}
 				p = logAdd(p, l)

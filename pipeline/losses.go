@@ -33,6 +33,7 @@ func (r *run) losses() []Loss {
 	for _, s := range r.shards {
 		decode.Merge(&s.streams.Counters)
 		shard.doubled += s.lost.doubled
+		shard.echoed += s.lost.echoed
 		shard.unparsed += s.lost.unparsed
 		shard.truncated += s.lost.truncated
 		shard.unframed += s.lost.unframed
@@ -74,6 +75,7 @@ func (r *run) losses() []Loss {
 		}
 	}
 	add("sip", "datagrams seen again within 50 ms (a doubled mirror), counted once", shard.doubled)
+	add("sip", "datagrams sent back as they came, by a service that does so, left aside", shard.echoed)
 	add("sip", "datagrams that begin like SIP and cannot be read", shard.unparsed)
 	add("sip", "messages cut by a snap length, read as far as they go", shard.truncated)
 	add("sip", "messages on streams above 64 KiB", framer.TooLong)

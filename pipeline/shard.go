@@ -60,6 +60,7 @@ type output struct {
 
 // shardLosses counts what shards did not hand on.
 type shardLosses struct {
+	echoed    uint64 // what the other end sent just before
 	doubled   uint64 // the same datagram again within 50 ms
 	unparsed  uint64 // looked like SIP and could not be read
 	truncated uint64 // SIP cut by a snap length, read as far as it goes
@@ -149,7 +150,7 @@ func (s *shard) packet(p *packet.Packet) {
 	}
 	switch {
 	case sip.Looks(p.Payload):
-		if !s.again(p) {
+		if !s.echoed(p) && !s.again(p) {
 			if p.Cut() {
 				s.lost.truncated++
 			}
@@ -159,11 +160,11 @@ func (s *shard) packet(p *packet.Packet) {
 			}
 		}
 	case h323.LooksRAS(p.Payload) || s.unregisters(p):
-		if !s.again(p) {
+		if !s.echoed(p) && !s.again(p) {
 			s.registration(p)
 		}
 	case sip.LooksBase64(p.Payload):
-		if !s.again(p) {
+		if !s.echoed(p) && !s.again(p) {
 			s.disguised(p)
 		}
 	case s.control.Looks(p.Payload):
@@ -264,7 +265,7 @@ func Disguised(set *control.Set, p *packet.Packet, m *sip.Message, emit func(*co
 
 // again says whether the same datagram passed within the mirror window.
 func (s *shard) again(p *packet.Packet) bool {
-	h := ident.Hash(s.seed^p.Src.Hash(s.seed)+uint64(p.SrcPort)+uint64(p.Realm)<<32, p.Payload) ^ p.Dst.Hash(^s.seed) + uint64(p.DstPort)<<17
+	_, h := s.place(p, ident.Hash(s.seed+uint64(p.Realm), p.Payload))
 	r := &s.recent[h%recentSize]
 	if r.hash == h && p.Time-r.time <= mirrorWindow {
 		s.lost.doubled++
@@ -272,6 +273,32 @@ func (s *shard) again(p *packet.Packet) bool {
 	}
 	*r = recent{h, p.Time}
 	return false
+}
+
+// place names a datagram with the hash of its payload, and the same sent the
+// other way.
+func (s *shard) place(p *packet.Packet, payload uint64) (back, there uint64) {
+	one := func(src, dst ident.Addr, sport, dport uint16) uint64 {
+		return payload ^ (src.Hash(s.seed)+uint64(sport))*0x9e3779b97f4a7c15 ^ (dst.Hash(^s.seed)+uint64(dport))*0xc2b2ae3d27d4eb4f
+	}
+	return one(p.Dst, p.Src, p.DstPort, p.SrcPort), one(p.Src, p.Dst, p.SrcPort, p.DstPort)
+}
+
+// echoWindow is how long a service that sends back what it is sent may take.
+const echoWindow = int64(10e9)
+
+// echoed says whether the other end sent the same SIP datagram just before. No
+// two ends have the same to say, for each names itself; so this is a service that
+// sends back what it is sent, and takes part in nothing.
+func (s *shard) echoed(p *packet.Packet) bool {
+	back, _ := s.place(p, ident.Hash(s.seed+uint64(p.Realm), p.Payload))
+	r := &s.recent[back%recentSize]
+	if r.hash != back || p.Time-r.time > echoWindow {
+		return false
+	}
+	r.time = p.Time
+	s.lost.echoed++
+	return true
 }
 
 // message reads one SIP message, of which raw stays valid for the epoch, and

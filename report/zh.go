@@ -215,6 +215,7 @@ func chinese() [][2]string {
 		{"bytes passed over in search of a WebSocket frame", "为寻找 WebSocket 帧而略过的字节"}, {"compressed WebSocket messages, not read", "未读的压缩 WebSocket 消息"}, {"datagrams with more behind the message than it says, not read", "消息之后另有内容而未读的数据报"},
 		{"flows not examined for scrambled SIP: too many at once", "未检查加扰 SIP 的流：同时过多"}, {"goodbyes with tags of no dialog of their call", "标签不属于其呼叫任何对话的告别"},
 		{"sessions", "会话记录"}, {"places", "网络列表"}, {"addresses of which a damaged database could not tell", "因数据库损坏而无法判定的地址"},
+		{"datagrams sent back as they came, by a service that does so, left aside", "被回显服务原样送回的数据报，不予采用"},
 		{"nothing either way", "不偏向任何一方"}, {"ejoin", "ejoin"}, {"rspro", "rspro"}, {"smpp", "smpp"},
 		{"accounting records of no session, or without an address", "不属于任何会话或没有地址的计费记录"}, {"addresses whose tenant was forgotten: table full", "被遗忘使用者的地址：表已满"},
 		{"files that could not be read to their end", "未能读到结尾的文件"}, {"records more than an hour out of order, left aside", "乱序超过一小时而搁置的记录"},

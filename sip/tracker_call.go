@@ -240,11 +240,6 @@ func (t *Tracker) followCall(i int32, p *packet.Packet, m *Message) {
 		t.verify(c, m, sender)
 		t.requestInCall(c, m, sender, repeat)
 	} else {
-		// A service at the callee that sends back what it is sent answers with
-		// the tag that the caller put into an answer of its own.
-		if tag := t.text(m.To.Tag); sender == SideCaller && tag != 0 && c.tag(tag) < 0 {
-			c.guesses.add(tag)
-		}
 		t.responseInCall(i, m, sender)
 	}
 	c.describe(m, sender)
