@@ -40,7 +40,7 @@ func goipSMS() reader {
 		},
 		starts: []string{
 			"req:", "reg:", "STATE", "RECORD", "HANGUP", "REMAIN", "EXPIRY", "RECEIVE", "DELIVER", "USSN", "USSD", "GSM:", "GSM ", "BCCH", "CELLS", "CELLINFO", "CGATT",
-			"MSG ", "PASSWORD", "SEND", "WAIT", "DONE", "ERROR", "get_", "set_", "svr_", "reset_remain_time", "module_ctl",
+			"MSG ", "PASSWORD ", "SEND ", "WAIT ", "DONE ", "ERROR ", "get_", "set_", "svr_", "reset_remain_time", "module_ctl",
 			"CURCELL", "ATSTART", "ATSTOP", "ATALIVE", "ATCMD", "CFOK", "CFERROR", "CWOK", "CWERROR", "OK ", "CF ", "CW ", "AT:",
 		},
 		datagram: func(p *packet.Packet, emit func(*Record)) bool {
