@@ -58,6 +58,10 @@ type Record struct {
 	ICCID            ident.ICCID
 	Number           ident.Number // of the card
 	Recipient        ident.Number // whom a short message is for
+	// Sent is whom a message was for that the sender of this record says it has
+	// sent by one of its cards. Where the protocol names the number only when
+	// the message is handed over, Sessions fills it in.
+	Sent ident.Number
 	// Detail says in plain words what a mark is; it holds no identity, and is
 	// one of a fixed set of texts.
 	Detail string
@@ -78,4 +82,7 @@ type Record struct {
 	// Digest is equal in all records of one message and in those of its exact
 	// copies. No password and no text of a message goes into it.
 	Digest uint64
+
+	text uint64 // names a short message between the ends of a flow
+	step textStep
 }

@@ -70,7 +70,18 @@ func TestDBLDatagrams(t *testing.T) {
 		{"names, org", DBLNames, to(53), question("\x67\xc6", gontpOrg, 1), mark},
 		{"names in capitals", DBLNames, to(53), question("\x67\xc6", "\x03WWW\x05GonTP\x03com\x00", 1), mark},
 		{"names answer", DBLNames, from(53), question("\x67\xc6", gontpCom, 0x81), answer},
-		{"names under another number", DBLNames, to(53), question("\x67\xc7", gontpCom, 1), 0},
+		{"names under another number", DBLNames, to(53), question("\x67\xc7", gontpCom, 1), mark},
+		{"names by a resolver in between", DBLNames, to(53), question("\x00\x01", gontpOrg, 1), mark},
+		{"names answer under another number", DBLNames, from(53), question("\xff\xff", gontpOrg, 0x81), answer},
+		{"names for an address of version 6", DBLNames, to(53), question("\x01\x02", gontpCom, 1)[:12] + gontpCom + "\x00\x1c\x00\x01", mark},
+		{"names for a mail server", DBLNames, to(53), question("\x67\xc6", gontpCom, 1)[:12] + gontpCom + "\x00\x0f\x00\x01", 0},
+		{"names in another class", DBLNames, to(53), question("\x67\xc6", gontpCom, 1)[:12] + gontpCom + "\x00\x01\x00\x03", 0},
+		{"names in an update", DBLNames, to(53), question("\x67\xc6", gontpCom, 0x28), 0},
+		{"a name below", DBLNames, to(53), question("\x01\x02", "\x03ntp\x05gontp\x03org\x00", 1), 0},
+		{"a name alike", DBLNames, to(53), question("\x01\x02", "\x05gontp\x03orb\x00", 1), 0},
+		{"a name that begins alike", DBLNames, to(53), question("\x01\x02", "\x03www\x05gonta\x03com\x00", 1), 0},
+		{"a name of other lengths", DBLNames, to(53), question("\x01\x02", "\x23www\x25gontp\x23com\x00", 1), 0},
+		{"the name cut off", DBLNames, to(53), question("\x01\x02", gontpOrg, 1)[:12+len(gontpOrg)+3], 0},
 		{"another name under the number", DBLNames, to(53), question("\x67\xc6", "\x04pool\x03ntp\x03org\x00", 1), 0},
 		{"a longer name", DBLNames, to(53), question("\x67\xc6", "\x03www\x05gontp\x03com\x02cn\x00", 1), 0},
 		{"an answer towards the resolver", DBLNames, to(53), question("\x67\xc6", gontpCom, 0x81), 0},
@@ -224,7 +235,7 @@ func TestStreamsHold(t *testing.T) {
 }
 
 func FuzzDBL(f *testing.F) {
-	for _, s := range []string{ddnsAsk, ddnsAnswer, timeShort(), timeLong(113), timeAnswer(), question("\x67\xc6", gontpCom, 1), "ECHOGWADDRRQ", dblTunnelStarts()[0],
+	for _, s := range []string{ddnsAsk, ddnsAnswer, timeShort(), timeLong(113), timeAnswer(), question("\x67\xc6", gontpCom, 1), question("\x12\x34", gontpOrg, 0x81), "ECHOGWADDRRQ", dblTunnelStarts()[0],
 		"EHLO gw\r\nDATA\r\nSubject: SMS\r\nX-Mailer: smail 0.1\r\n\r\n"} {
 		f.Add([]byte(s), uint16(123))
 	}
@@ -253,4 +264,18 @@ func FuzzDBL(f *testing.F) {
 			t.Fatalf("%d bytes held by nobody", s.held)
 		}
 	})
+}
+
+// Under the number of an unseeded generator more is said of a question than
+// under another.
+func TestDBLNamesNumber(t *testing.T) {
+	said := map[string]bool{}
+	for _, id := range []string{"\x67\xc6", "\x00\x00", "\xc6\x67"} {
+		w := up(40000)
+		w.dstPort = 53
+		New().UDP(w.packet(0, []byte(question(id, gontpCom, 1))), func(r *Record) { said[r.Detail] = true })
+	}
+	if !said["looks up its maker's time server as it starts"] || !said["looks up the time server of a maker of gateways"] || len(said) != 2 {
+		t.Errorf("%v", said)
+	}
 }

@@ -18,7 +18,7 @@ func dblEcho() reader {
 			Vendor:     "DBL/HYBERTONE",
 			Marks:      true,
 			Source:     "research/gateways.md 1.1.5: the maker's own source",
-			Confidence: "text verbatim in the source, never seen on the wire: a mark",
+			Confidence: "text verbatim in the source, never seen on the wire: a mark; the licence request lic:%d;sn:%s; is second-hand, over TCP by one description and UDP by another, and left out",
 		},
 		starts:   []string{"ECHOGWADDR"},
 		datagram: dblEchoDatagram,

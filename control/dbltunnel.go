@@ -23,7 +23,7 @@ func dblTunnel() reader {
 			Marks:      true,
 			Server:     "management",
 			Source:     "research/gateways.md 2.2: the maker's own source, prefixes computed from it; those of a variant of the cipher from a second-hand description",
-			Confidence: "what is enciphered is known verbatim, the bytes are computed: a mark",
+			Confidence: "what is enciphered is known verbatim, the bytes are computed: a mark; another key could be told by two connections to one server whose first bytes differ as these do, which is inferred, not seen, and left out, as connections are read apart",
 		},
 		starts: dblTunnelStarts(),
 		stream: func() streamReader { return dblTunnelReader{} },

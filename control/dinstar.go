@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"simtrap/ident"
@@ -31,8 +32,8 @@ func dinstarAPI() reader {
 			Doc:        "Dinstar DWG gateway to an application server: keepalive, port states, messages and USSD under a 24-byte header; TCP, any port",
 			Vendor:     "Dinstar",
 			Server:     "sms-server",
-			Source:     "research/gateways.md 2.4: two independent server implementations",
-			Confidence: "verbatim in two sources; the body of the call-state report (515) is not known, so it is never sound",
+			Source:     "research/gateways.md 2.4: three independent server implementations",
+			Confidence: "verbatim in the sources, receipts (17) in one of them; the body of the call-state report (515) is not known, so it is never sound",
 		},
 		starts: []string{"\x00\x00"},
 		looks:  dinstarLooks,
@@ -81,7 +82,7 @@ func dinstarBody(kind uint16) (sender Role, least, most, keep int, ok bool) {
 	case dinstarLogin: // user 16; password 16
 		return RoleGateway, 32, 32, 16, true
 	case dinstarReceipt: // port; number 23; id; time 15; zone, state
-		return RoleGateway, 41, 64, 1, true
+		return RoleGateway, 42, 42, 42, true
 	case dinstarCall:
 		return RoleGateway, 1, 512, 0, true
 	case dinstarSend + 1, dinstarUSSD + 1:
@@ -190,6 +191,9 @@ func (d *dinstarStream) step(b []byte, lost, _ bool, now int64, emit func(*Recor
 		return dinstarHeader + keep, 0, size - keep
 	case dinstarResult:
 		r.Channel = uint32(body[25]) + 1
+		if to := bytes.TrimRight(body[1:25], "\x00"); r.Sound && body[26] == 0 && isNumber(to) {
+			r.Sent = ident.NewNumber(to)
+		}
 	case dinstarReceive:
 		r.Channel = uint32(body[25]) + 1
 	case dinstarUSSN, dinstarReceipt:
@@ -260,7 +264,7 @@ func dinstarCheck(kind uint16, b []byte, size int) bool {
 	case dinstarLogin:
 		return b[0] != 0 && padded(b)
 	case dinstarReceipt:
-		return b[0] < dinstarPorts
+		return b[0] < dinstarPorts && padded(b[1:24]) && stamp(b[25:40])
 	}
 	return true
 }

@@ -34,7 +34,8 @@ func TestDinstarGateway(t *testing.T) {
 		{"result", dwg(104, 48*second, 3, append(append([]byte{1}, fill("10086", 24)...), 6, 0, 1, 1)...), Event, 1, 7, true},
 		{"USSD result", dwg(105, 49*second, 11, 2, 0, 0, 3, 0, 'a', 'b', 'c'), Event, 1, 3, true},
 		{"signal", dwg(106, 50*second, 13, 2, 20, 31), Event, 1, 0, true},
-		{"call state, whose body is not known", dwg(107, 51*second, 515, 1, 2, 3), Event, 1, 0, false},
+		{"call state, whose body is not known", dwg(106, 51*second, 515, 1, 2, 3), Event, 1, 0, false},
+		{"receipt", dwg(107, 51*second, 17, dwgReceipt()...), Event, 1, 4, true},
 		{"answer to a command", dwg(5, 52*second, 2, 0), Answer, 1, 0, false},
 		{"the same number again", dwg(107, 53*second, 0), Keepalive, 1, 0, false},
 		{"number that fell", dwg(3, 54*second, 0), Keepalive, 1, 0, false},
@@ -116,6 +117,11 @@ func TestDinstarRefused(t *testing.T) {
 		"message length":     dwg(1, 0, 5, append(dwgSMS(), 0)...),
 		"answer length":      dwg(1, 0, 16, 0, 0),
 		"port of a message":  dwg(1, 0, 11, 200, 0, 0, 0, 0),
+		"receipt, short":     dwg(1, 0, 17, dwgReceipt()[:41]...),
+		"receipt, long":      dwg(1, 0, 17, append(dwgReceipt(), 0)...),
+		"receipt, number":    dwg(1, 0, 17, append([]byte{3, 1, 2}, dwgReceipt()[3:]...)...),
+		"receipt, time":      dwg(1, 0, 17, append(append(dwgReceipt()[:25:25], fill("yesterday", 15)...), 8, 0)...),
+		"receipt, port":      dwg(1, 0, 17, append([]byte{200}, dwgReceipt()[1:]...)...),
 	} {
 		st := New().NewStream(nil)
 		if r := push(t, st, up(1), 0, append(b, make([]byte, 200)...)); len(r) != 0 {
@@ -199,4 +205,83 @@ func FuzzDinstar(f *testing.F) {
 	f.Add(append(dwg(1, 0, 13, 2, 20, 31), dwg(2, 0, 515, 1)...), uint16(50))
 	f.Add(make([]byte, 300), uint16(20))
 	f.Fuzz(pushAll)
+}
+
+// dwgReceipt tells that a message has reached a telephone.
+func dwgReceipt() []byte {
+	b := append([]byte{3}, fill("13800138000", 23)...)
+	b = append(append(b, 9), fill("20261123211500", 15)...)
+	return append(b, 8, 0)
+}
+
+// Of the result of a message it is told whom it was for if it was sent, and if
+// the message is one that passes every check.
+func TestDinstarSent(t *testing.T) {
+	result := func(number string, result byte) []byte {
+		return append(append([]byte{1}, fill(number, 24)...), 6, result, 1, 1)
+	}
+	for name, c := range map[string]struct {
+		serial uint32
+		body   []byte
+		sent   bool
+	}{
+		"sent":         {101, result("13800138000", 0), true},
+		"abroad":       {101, result("+4915112345678", 0), true},
+		"failed":       {101, result("13800138000", 1), false},
+		"in part":      {101, result("13800138000", 5), false},
+		"no number":    {101, result("", 0), false},
+		"name":         {101, result("CMCC", 0), false},
+		"wrong serial": {99, result("13800138000", 0), false},
+	} {
+		st := New().NewStream(nil)
+		push(t, st, up(1), 0, dwg(100, 0, 15, dwgLogin()...))
+		got := push(t, st, up(1), second, dwg(c.serial, second, 3, c.body...))
+		if len(got) != 1 || got[0].Sent.IsZero() == c.sent || !got[0].Recipient.IsZero() {
+			t.Errorf("%s: %+v", name, got)
+		}
+		leaks(t, got, st)
+	}
+}
+
+// A session proves something as long as its messages are one gateway's, one
+// after the other, and of today.
+func TestDinstarProof(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit  func(i int, b []byte)
+		proof bool
+	}{
+		"as it should be":   {func(int, []byte) {}, true},
+		"serial stands":     {func(i int, b []byte) { copy(b[16:20], []byte{0, 0, 0, 1}) }, false},
+		"serial falls":      {func(i int, b []byte) { copy(b[16:20], []byte{0, 0, 9, byte(200 - i)}) }, false},
+		"serial jumps":      {func(i int, b []byte) { copy(b[16:20], []byte{byte(i), 0, 0, 1}) }, false},
+		"address changes":   {func(i int, b []byte) { b[9] = byte(i) }, false},
+		"time of last year": {func(i int, b []byte) { b[12]-- }, false},
+		"filler":            {func(i int, b []byte) { b[11] = 1 }, false},
+		"call states alone": {func(i int, b []byte) {
+			if i > 0 {
+				b[20], b[21] = 2, 3
+			}
+		}, false},
+	} {
+		x := newWire(t, Limits{})
+		w := up(33000)
+		for i := range 12 {
+			at := int64(i) * 20 * second
+			kind, body := uint16(7), []byte{4, 0, 2, 1, 3}
+			if i == 0 {
+				kind, body = 15, dwgLogin()
+			}
+			b := dwg(uint32(i)+1, at, kind, body...)
+			c.edit(i, b)
+			x.tcp(w, at, b)
+			x.tcp(w.back(), at+5e6, dwg(uint32(i)+1, at, kind+1, 0))
+		}
+		proof := false
+		if e := x.about(gateway); e != nil {
+			proof, _, _ = e.Proof()
+		}
+		if proof != c.proof {
+			t.Errorf("%s: %v", name, proof)
+		}
+	}
 }

@@ -2,7 +2,7 @@ package control
 
 import (
 	"bytes"
-	"strings"
+	"encoding/binary"
 
 	"simtrap/ident"
 	"simtrap/packet"
@@ -35,12 +35,12 @@ func goipSMS() reader {
 			Doc:        "GoIP gateway to its SMS server: a keepalive per channel with the identities of module and card, call and message events, commands; UDP, any port",
 			Vendor:     "DBL/HYBERTONE",
 			Server:     "sms-server",
-			Source:     "research/gateways.md 2.1: the maker's SMS interface document and five independent implementations",
-			Confidence: "verbatim in several sources; commands and bulk messages are recognised and never sound, their grammar being too plain",
+			Source:     "research/gateways.md 2.1: the maker's SMS interface document, its own server and five independent implementations",
+			Confidence: "verbatim in several sources; commands and bulk messages are recognised and never sound, their grammar being too plain, nor are CELLINFO and CGATT events, whose bodies one source tells of in part",
 		},
 		starts: []string{
-			"req:", "reg:", "STATE", "RECORD", "HANGUP", "REMAIN", "EXPIRY", "RECEIVE", "DELIVER", "USSN", "USSD", "GSM:", "GSM ", "BCCH", "CELLS",
-			"MSG ", "PASSWORD", "SEND", "WAIT", "DONE", "ERROR", "get_", "set_", "svr_", "reset_remain_time", "module_ctl",
+			"req:", "reg:", "STATE", "RECORD", "HANGUP", "REMAIN", "EXPIRY", "RECEIVE", "DELIVER", "USSN", "USSD", "GSM:", "GSM ", "BCCH", "CELLS", "CELLINFO", "CGATT",
+			"MSG ", "PASSWORD ", "SEND ", "WAIT ", "DONE ", "ERROR ", "get_", "set_", "svr_", "reset_remain_time", "module_ctl",
 			"CURCELL", "ATSTART", "ATSTOP", "ATALIVE", "ATCMD", "CFOK", "CFERROR", "CWOK", "CWERROR", "OK ", "CF ", "CW ", "AT:",
 		},
 		datagram: func(p *packet.Packet, emit func(*Record)) bool {
@@ -357,7 +357,7 @@ func goipEvent(b []byte) *Record {
 // follow: all but "GSM:", which answers a query.
 func goipVerb(verb []byte) (known, id bool) {
 	switch string(verb) {
-	case "STATE", "RECORD", "HANGUP", "REMAIN", "EXPIRY", "RECEIVE", "DELIVER", "USSN", "BCCH", "CELLS", "AT":
+	case "STATE", "RECORD", "HANGUP", "REMAIN", "EXPIRY", "RECEIVE", "DELIVER", "USSN", "BCCH", "CELLS", "CELLINFO", "CGATT", "AT":
 		return true, true
 	case "GSM":
 		return true, false
@@ -417,9 +417,11 @@ func goipEventBody(verb string, t text) bool {
 		return t.literal("lists:") && isList(bytes.TrimRight(t.b, "\r\n\x00;"))
 	case "AT":
 		return t.literal("receive:")
+	case "USSN":
+		return t.literal("msg:")
 	}
 	if !ok {
-		return false // USSN: what follows is known from one source only
+		return false // CELLINFO, CGATT: what the value is called is not known
 	}
 	if _, ok = t.number(); !ok {
 		return false
@@ -477,7 +479,7 @@ func goipWords(b []byte) *Record {
 	answer := func() { r.Kind, r.Sender, r.Reply = Answer, RoleGateway, true }
 	v := string(verb)
 	switch v {
-	case "STATE", "RECORD", "HANGUP", "REMAIN", "EXPIRY", "RECEIVE", "DELIVER", "USSN", "BCCH", "CELLS":
+	case "STATE", "RECORD", "HANGUP", "REMAIN", "EXPIRY", "RECEIVE", "DELIVER", "USSN", "BCCH", "CELLS", "CELLINFO", "CGATT":
 		r.Kind, r.Reply, r.Exchange = Answer, true, exchange(v, n)
 		switch {
 		case string(t.b) == "OK", string(t.b) == "DISABLE":
@@ -503,15 +505,21 @@ func goipWords(b []byte) *Record {
 	case "SEND":
 		if alone {
 			answer()
-		} else if _, ok = t.number(); !ok || !t.literal(" ") || !dialled(t.b) || len(t.b) == 0 {
+		} else if tel, ok := t.number(); !ok || !t.literal(" ") || !dialled(t.b) || len(t.b) == 0 {
 			return nil
 		} else if isNumber(t.b) {
 			r.Recipient = ident.NewNumber(t.b)
+			r.text, r.step = bulkText(n, tel), textHanded
 		}
 	case "OK", "WAIT":
 		answer()
-		if _, ok = t.number(); !ok {
+		tel, ok := t.number()
+		if !ok {
 			return nil
+		}
+		r.text, r.step = bulkText(n, tel), textSent
+		if v == "WAIT" {
+			r.step = textWaits
 		}
 		if t.literal(" ") {
 			_, ok = t.number()
@@ -523,6 +531,9 @@ func goipWords(b []byte) *Record {
 		answer()
 		if alone {
 			return nil
+		}
+		if tel, ok := t.number(); ok {
+			r.text, r.step = bulkText(n, tel), textFailed
 		}
 	case "DONE":
 		r.Sender = RoleUnknown // both ends say it
@@ -559,18 +570,18 @@ func goipWords(b []byte) *Record {
 
 func goipCommand(v string) bool {
 	switch v {
-	case "USSD", "CURCELL", "ATSTART", "ATSTOP", "ATALIVE", "ATCMD", "module_ctl", "module_ctl_i", "reset_remain_time":
-		return true
-	}
-	if !strings.HasPrefix(v, "get_") && !strings.HasPrefix(v, "set_") && !strings.HasPrefix(v, "svr_") {
-		return false
-	}
-	switch v[4:] {
-	case "gsm_num", "exp_time", "remain_time", "gsm_state", "drop_call", "reboot_module", "reboot_dev",
-		"imei", "out_call_interval", "base_cell", "cells_list":
+	case "USSD", "CURCELL", "ATSTART", "ATSTOP", "ATALIVE", "ATCMD", "module_ctl", "module_ctl_i", "reset_remain_time",
+		"get_gsm_num", "set_gsm_num", "get_exp_time", "set_exp_time", "get_remain_time", "get_gsm_state",
+		"svr_drop_call", "svr_reboot_module", "svr_reboot_dev", "get_imei", "set_imei",
+		"get_out_call_interval", "set_out_call_interval", "set_base_cell", "get_cells_list":
 		return true
 	}
 	return false
+}
+
+// bulkText names one message of a bulk by the bulk's number and its own.
+func bulkText(bulk, tel uint64) uint64 {
+	return exchange("text", ident.Hash(bulk, binary.LittleEndian.AppendUint64(nil, tel)))
 }
 
 func goipID(t *text) ([]byte, bool) {

@@ -121,7 +121,10 @@ func TestGoIPEvents(t *testing.T) {
 		{"BCCH:348" + who + "bcch:689,638,783,", "BCCH 348 OK", true},
 		{"CELLS:347" + who + "lists:689,638,", "CELLS 347 DISABLE", true},
 		{"AT:20;count:1" + who + "receive:write:" + smsText, "", true},
-		{"USSN:5" + who + "msg:" + smsText, "USSN 5 OK", false},
+		{"USSN:5" + who + "msg:" + smsText, "USSN 5 OK", true},
+		{"USSN:5" + who + "text:" + smsText, "", false},
+		{"CELLINFO:9" + who + "CELLINFO:LAC:2B1C,CELL ID:7D01", "CELLINFO 9 OK", false},
+		{"CGATT:9" + who + "CGATT:Y", "CGATT 9 OK", false},
 		{"STATE:446" + who + "gsm_remain_state:dialing", "", false},
 		{"RECORD:445" + who + "dir:3;num:10086", "", false},
 		{"RECORD:445" + who + "dir:1;num:<sip:a@b>", "", false},
@@ -218,6 +221,7 @@ func TestGoIPWords(t *testing.T) {
 	for _, text := range []string{
 		"MSG 77 21 x", "MSG 77 0 ", "MSG 77 9999 x", "MSG x 1 a", "SEND 77 1", "SEND 77 1 home", "SEND help", "OK", "OK 5", "OK 5 5 5 5", "OK computer 3",
 		"DONE 5 5", "ERROR 5", "ERROR: file not found", "WAIT 5", "PASSWORD hunter2", "get_state 5 x", "get_gsm_num 5", "set_everything 5 x", "module_load 3 x",
+		"get_drop_call 5 x", "set_cells_list 5 x", "svr_gsm_num 5 x", "CELLINFO 5", "CGATT 5 fine",
 		"reset 5", "USSD", "CF", "CF 1",
 	} {
 		if r := one(t, text); r != nil {
@@ -325,6 +329,64 @@ func TestGoIPOnAnyPort(t *testing.T) {
 		w.dstPort = port
 		if !New().UDP(w.packet(0, []byte(keepalive(1, "a", imei1, imsi1, iccid1))), func(*Record) {}) {
 			t.Errorf("port %d", port)
+		}
+	}
+}
+
+// Every verb of the maker's document, asked and answered: the answer belongs to
+// the question, neither is sound, and no password and no text is kept.
+func TestGoIPManagement(t *testing.T) {
+	for _, c := range []struct{ ask, answer string }{
+		{"get_gsm_num 5 " + secret, "get_gsm_num 5 +8613800138000"},
+		{"set_gsm_num 5 13800138000 " + secret, "set_gsm_num 5 ok"},
+		{"get_exp_time 5 " + secret, "get_exp_time 5 -1"},
+		{"set_exp_time 5 600 " + secret, "set_exp_time 5 ok"},
+		{"get_remain_time 5 " + secret, "get_remain_time 5 -1"},
+		{"reset_remain_time 5 " + secret, "reset_remain_time 5 ok"},
+		{"get_gsm_state 5 " + secret, "get_gsm_state 5 IDLE"},
+		{"svr_drop_call 5 " + secret, "svr_drop_call 5 ok"},
+		{"svr_reboot_module 5 " + secret, "svr_reboot_module 5 ok"},
+		{"svr_reboot_dev 5 " + secret, "svr_reboot_dev 5 ok"},
+		{"CF 5 " + secret + " 0 3 10086 0", "CFOK 5"},
+		{"CF 5 " + secret + " 0 3 10086 0", "CFERROR 5"},
+		{"CW 5 " + secret + " 2", "CWOK 5 enabled"},
+		{"CW 5 " + secret + " 2", "CWERROR 5"},
+		{"USSD 5 " + secret + " *100#", "USSD 5 " + smsText},
+		{"USSD 5 " + secret + " *100#", "USSDERROR 5 timeout"},
+		{"USSDEXIT 5 " + secret, "USSDEXIT 5"},
+		{"get_imei 5 " + secret, "get_imei 5 " + imei1},
+		{"set_imei 5 " + imei1 + " " + secret, "set_imei 5 ok"},
+		{"get_out_call_interval 5 " + secret, "get_out_call_interval 5 10"},
+		{"set_out_call_interval 5 10 " + secret, "set_out_call_interval 5 ok"},
+		{"module_ctl_i 5 1 " + secret, "module_ctl_i 5 ok"},
+		{"module_ctl 5 10101010 " + secret, "module_ctl 5 ok"},
+		{"set_base_cell 5 689 " + secret, "set_base_cell 5 ok"},
+		{"get_cells_list 5 " + secret, "get_cells_list 5 ok"},
+		{"CURCELL 5 " + secret, "CURCELL 5 689"},
+		{"ATSTART 5 " + secret, "ATSTART 5 ok"},
+		{"ATSTOP 5 " + secret, "ATSTOP 5 ok"},
+		{"ATALIVE 5 " + secret, "ATALIVE 5 ok"},
+		{"ATCMD 5 " + secret + " AT+CSQ", "ATCMD 5 OK"},
+		{"GSM 5 " + secret, "GSM:5;get_gsm_num:;get_exp_time:0;get_remain_time:0;get_gsm_state:IDLE;imei:" + imei1 + ";out_call_interval:0;module_down:0"},
+	} {
+		ask, answer := one(t, c.ask), one(t, c.answer)
+		if ask == nil || answer == nil {
+			t.Errorf("%.20s: %v %v", c.ask, ask, answer)
+			continue
+		}
+		if ask.Exchange != answer.Exchange || ask.Digest == answer.Digest {
+			t.Errorf("%.20s: question and answer do not hang together", c.ask)
+		}
+		if ask.Sound || answer.Sound && !strings.HasPrefix(c.answer, "GSM:") || ask.Kind != Command {
+			t.Errorf("%.20s: %+v %+v", c.ask, ask, answer)
+		}
+		leaks(t, ask, answer)
+		for _, verb := range []string{strings.Fields(c.ask)[0]} {
+			for _, text := range []string{verb, verb + " x " + secret, verb + "x 5 " + secret, " " + c.ask, strings.ToUpper(verb[:1]) + "_" + verb[1:] + " 5 x"} {
+				if r := one(t, text); r != nil {
+					t.Errorf("%q: %+v", text, r)
+				}
+			}
 		}
 	}
 }

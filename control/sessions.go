@@ -40,6 +40,7 @@ type SessionStats struct {
 	Evidences uint64 // evidences evicted
 	Flows     uint64 // flows evicted
 	Cards     uint64 // records whose card found no room in its evidence
+	Texts     uint64 // short messages handed over, evicted before it was told what became of them
 }
 
 // Sessions binds records to each other over time: requests to answers, channels
@@ -70,6 +71,7 @@ type Sessions struct {
 	// that a flood of forged senders drives out no other.
 	fresh, firm *recency[evidenceKey, *Evidence]
 	flows       *recency[flowKey, *flow]
+	texts       *recency[textKey, handed]
 	cards       int // in all evidences
 	next        uint64
 	forgot      int64 // time of the latest record on a flow evicted
@@ -131,6 +133,7 @@ func NewSessions(l Limits) *Sessions {
 		fresh:  newRecency[evidenceKey, *Evidence](max(l.Evidences-l.Evidences/4, 1)),
 		firm:   newRecency[evidenceKey, *Evidence](max(l.Evidences/4, 1)),
 		flows:  newRecency[flowKey, *flow](l.Flows),
+		texts:  newRecency[textKey, handed](maxTexts),
 	}
 }
 
@@ -170,6 +173,7 @@ func (s *Sessions) Record(r *Record) (sender, receiver *Evidence) {
 	reflected := r.Time <= f.unsure || f.said[1-from].has(r.Digest, r.Time)
 	if !reflected {
 		f.said[from].add(r.Digest, r.Time)
+		s.follow(r, key, from)
 	}
 	// What both ends say is answered by the same.
 	both := r.Sender == RoleUnknown

@@ -26,7 +26,8 @@ type Protocol struct {
 type reader struct {
 	Protocol
 	// starts are the first bytes that its messages may have, at least one each,
-	// the longer the better: they are the test of the hot path.
+	// the longer the better: they are the test of the hot path. dblNames has
+	// none; see dblNamed.
 	starts []string
 	// looks is a further cheap test of what begins so; nil where the first
 	// bytes tell enough. b may be as short as the start.
@@ -158,6 +159,9 @@ func (s *Set) Looks(payload []byte) bool {
 	if len(payload) < 4 {
 		return false
 	}
+	if dblNamed(payload) {
+		return true
+	}
 	list := s.first[payload[0]]
 	if len(list) == 0 {
 		return false
@@ -219,6 +223,12 @@ func (s *Set) read(p *packet.Packet, emit func(*Record)) bool {
 		tried |= 1 << t.reader
 		looked = true
 		if r.datagram(p, out) {
+			return true
+		}
+	}
+	if dblNamed(b) {
+		looked = true
+		if dblNamesDatagram(p, out) {
 			return true
 		}
 	}

@@ -10,6 +10,9 @@ func TestSoftswitch(t *testing.T) {
 		"VOS3000 V2.1.4.0":  "VOS3000",
 		"VOS3000 V2.1.3.2":  "VOS3000",
 		"VOS3000 V2.1.8.05": "VOS3000",
+		"VOS3000 V2.1.6.0":  "VOS3000",
+		"VOS3000 V2.1.8.00": "VOS3000",
+		"VOS3000 V2.1.9.07": "VOS3000",
 		"VOS3000":           "VOS3000",
 		"VOS2009 V2.1.2.0":  "VOS2009",
 		// Near misses.
@@ -23,6 +26,11 @@ func TestSoftswitch(t *testing.T) {
 		"FreeSWITCH VOS3000":    "",
 		"Asterisk PBX 20.1":     "",
 		"VOS3000 13800138000":   "",
+		"VOS3000 V":             "VOS3000",
+		" VOS3000":              "",
+		"VOS3000 ":              "",
+		"VOS3000/V2.1.4.0":      "",
+		"VOS5000 V2.1.4.0":      "",
 	} {
 		if name, ok := Softswitch(agent); name != want || ok != (want != "") {
 			t.Errorf("%q: %q %v", agent, name, ok)
