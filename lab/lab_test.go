@@ -16,6 +16,9 @@ import (
 )
 
 func TestSameSeedSameBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector; the full tests run it")
+	}
 	make1 := func(scenario string, seed uint64) ([]byte, *Truth) {
 		var b bytes.Buffer
 		truth, err := Make(&b, Options{Scenario: scenario, Seed: seed, Duration: 2 * time.Minute})
@@ -49,6 +52,9 @@ func TestEveryScenario(t *testing.T) {
 		}
 		seen[sc.Name] = true
 		for seed := uint64(1); seed <= 3; seed++ {
+			if testing.Short() && seed > 1 {
+				break // the race detector makes each ten times as long
+			}
 			t.Run(fmt.Sprintf("%s/%d", sc.Name, seed), func(t *testing.T) {
 				m := makeAndRead(t, Options{Scenario: sc.Name, Seed: seed, Duration: 2 * time.Minute})
 				if m.frames < 50 {
@@ -102,6 +108,9 @@ func TestLuhn(t *testing.T) {
 
 // TestSIP checks every message by itself and every answer against its request.
 func TestSIP(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector; the full tests run it")
+	}
 	for _, sc := range []string{"demo", "framed-home", "hacked-pbx", "office-ippbx", "mobile-dialler", "pstn-breakout"} {
 		t.Run(sc, func(t *testing.T) {
 			m := makeAndRead(t, Options{Scenario: sc, Seed: 3, Duration: 4 * time.Minute})
@@ -149,6 +158,9 @@ func TestSIP(t *testing.T) {
 
 // TestTruthOfCalls counts calls in the capture and compares.
 func TestTruthOfCalls(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector; the full tests run it")
+	}
 	for _, sc := range []string{"demo", "goip-line", "trunk-32", "disguised-single", "ata-24", "call-centre-inbound", "carrier-sbc", "pstn-breakout"} {
 		t.Run(sc, func(t *testing.T) {
 			m := makeAndRead(t, Options{Scenario: sc, Seed: 2, Duration: 5 * time.Minute})
@@ -207,6 +219,9 @@ func TestTruthOfCalls(t *testing.T) {
 // TestRTP checks that streams run on and that their clocks are as they should
 // be: one for a box, one for each phone of an office.
 func TestRTP(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector; the full tests run it")
+	}
 	clocks := func(t *testing.T, scenario string) []float64 {
 		m := makeAndRead(t, Options{Scenario: scenario, Seed: 4, Duration: 10 * time.Minute})
 		var out []float64
@@ -249,6 +264,9 @@ func TestRTP(t *testing.T) {
 }
 
 func TestEncaps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector; the full tests run it")
+	}
 	wraps := []string{"pppoe+ipv6", "gtpu+ipv6", "vxlan+fragments", "ipv6+fragments", "null+ipv6", "sll2+ipv6", "qinq+ipv6", "ipv6+sip-tcp", "sip-tcp+fragments",
 		"vlan+snap", "sll+vlan+pppoe", "qinq-9100+pppoe+mpls", "mpls-cw+vlan+pppoe+ipv6", "gre-eth+qinq+pppoe", "erspan2+vlan+pppoe+fragments",
 		"ppp+mpls", "chdlc+mpls+ipv6", "vxlan-gpe+mpls", "geneve-options+mpls", "ipip+mpls+ipv6", "gre+mpls",
@@ -338,6 +356,9 @@ func TestTCPRunsOn(t *testing.T) {
 }
 
 func TestViews(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector; the full tests run it")
+	}
 	opt := Options{Scenario: "demo", Seed: 1, Duration: 3 * time.Minute}
 	all := makeAndRead(t, opt)
 	sum := 0
