@@ -37,13 +37,7 @@ func tsharkNeeds(encap string) (args string, no bool) {
 // frame by frame: innermost addresses, protocol and ports. The lab and the
 // decoder were written from the same documents; this is a third reader.
 func TestAgainstTshark(t *testing.T) {
-	if testing.Short() {
-		t.Skip("nothing in it runs side by side")
-	}
-	tshark, err := exec.LookPath("tshark")
-	if err != nil {
-		t.Skip("tshark is not installed")
-	}
+	needTshark(t)
 	type group struct {
 		file  bytes.Buffer
 		names []string // of the encapsulation of each frame
@@ -82,7 +76,7 @@ func TestAgainstTshark(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, args, _ := strings.Cut(key, " ")
-			want := readTshark(t, tshark, path, strings.Fields(args))
+			want := readTshark(t, path, strings.Fields(args))
 			got := readSimtrap(t, path)
 			if len(want) != len(g.names) || len(got) != len(g.names) {
 				t.Fatalf("%d frames, tshark reads %d and we %d", len(g.names), len(want), len(got))
@@ -108,7 +102,7 @@ func TestAgainstTshark(t *testing.T) {
 
 // readTshark gives "protocol source:port > destination:port" of the innermost
 // headers of every frame.
-func readTshark(t *testing.T, tshark, path string, args []string) (out []string) {
+func readTshark(t *testing.T, path string, args []string) (out []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -116,7 +110,7 @@ func readTshark(t *testing.T, tshark, path string, args []string) (out []string)
 	for _, f := range []string{"frame.protocols", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "udp.srcport", "udp.dstport", "tcp.srcport", "tcp.dstport"} {
 		args = append(args, "-e", f)
 	}
-	cmd := exec.CommandContext(ctx, tshark, args...)
+	cmd := exec.CommandContext(ctx, "tshark", args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	b, err := cmd.Output()
