@@ -37,10 +37,10 @@ func messageFanout() signal {
 	}
 }
 
-// ControlText takes a short message that a gateway's own protocol names the
-// recipient of. It counts where evidence of that protocol holds: then both ends
+// ControlText takes a short message that a gateway says, in its own protocol, to
+// have sent. It counts where evidence of that protocol holds: then both ends
 // are shown to take part.
-func (l *Lines) ControlText(line ident.Line, up bool, server ident.Addr, target uint64, class ident.NumberClass, t int64) {
+func (l *Lines) ControlText(line ident.Line, server ident.Addr, target uint64, class ident.NumberClass, t int64) {
 	p := l.table[line]
 	if p == nil || !slices.ContainsFunc(p.control, func(e *control.Evidence) bool { return e.Peer == server && p.tap.counts(e) }) {
 		return
@@ -48,7 +48,7 @@ func (l *Lines) ControlText(line ident.Line, up bool, server ident.Addr, target 
 	p = l.evident(line, t)
 	l.keep(p)
 	p.traits.ownTexts++
-	l.text(p, up, target, class)
+	l.text(p, false, target, class)
 	p.activate(t)
 	p.dirty = true
 	l.judgeIfDue(p)

@@ -74,12 +74,12 @@ func TestMessageFanoutSeparates(t *testing.T) {
 // does, and between these two ends alone.
 func TestMessagesByControl(t *testing.T) {
 	p := newPlay(testLines(t, Config{Homes: home(t)}))
-	p.l.ControlText(p.line, false, p.far, 1, ident.NumberMobile, p.now) // nothing known of either
+	p.l.ControlText(p.line, p.far, 1, ident.NumberMobile, p.now) // nothing known of either
 	p.evidence(&control.Evidence{}, 0, p.now)
 	for i := range uint64(10) {
-		p.l.ControlText(p.line, false, p.far, 100+i, ident.NumberMobile, p.now)
+		p.l.ControlText(p.line, p.far, 100+i, ident.NumberMobile, p.now)
 	}
-	p.l.ControlText(p.line, false, addr("192.0.2.66"), 200, ident.NumberMobile, p.now)
+	p.l.ControlText(p.line, addr("192.0.2.66"), 200, ident.NumberMobile, p.now)
 	if d := cmp.Diff([]uint32{10, 0, 0, 0, 0}, p.counts(t, "message-fanout")); d != "" {
 		t.Error(d)
 	}
@@ -87,7 +87,7 @@ func TestMessagesByControl(t *testing.T) {
 	p = newPlay(testLines(t, Config{Homes: home(t)}))
 	p.l.TwoWay()
 	p.l.Control(p.line, &control.Evidence{Owner: p.line.Addr, Peer: p.far, Protocol: control.GoIPSMS, Role: control.RoleGateway, Sound: 9, First: p.now}, p.now)
-	p.l.ControlText(p.line, false, p.far, 1, ident.NumberMobile, p.now)
+	p.l.ControlText(p.line, p.far, 1, ident.NumberMobile, p.now)
 	for i, n := range p.counts(t, "message-fanout") {
 		if n != 0 {
 			t.Errorf("category %d counts %d", i, n)

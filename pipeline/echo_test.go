@@ -16,18 +16,8 @@ func TestEchoService(t *testing.T) {
 		var frames []frameOf
 		now := int64(1.7e18)
 		send := func(src, dst [4]byte, text string) {
-			b := make([]byte, 14+20+8, 42+len(text))
-			b[12] = 8
-			ip, udp := b[14:34], b[34:]
-			ip[0], ip[8], ip[9] = 0x45, 60, 17
-			binary.BigEndian.PutUint16(ip[2:], uint16(28+len(text)))
-			copy(ip[12:], src[:])
-			copy(ip[16:], dst[:])
-			binary.BigEndian.PutUint16(udp, 5060)
-			binary.BigEndian.PutUint16(udp[2:], 5060)
-			binary.BigEndian.PutUint16(udp[4:], uint16(8+len(text)))
 			now += 20e6
-			frames = append(frames, frameOf{now, append(b, text...)})
+			frames = append(frames, frameOf{now, datagram(src, dst, text)})
 		}
 		for i := range 12 {
 			head := func(method, tag string) string {
@@ -71,4 +61,19 @@ func TestEchoService(t *testing.T) {
 			t.Errorf("echo %v: %d calls count", echo, verified)
 		}
 	}
+}
+
+// datagram makes a frame of UDP between two addresses, on port 5060 of both.
+func datagram(src, dst [4]byte, text string) []byte {
+	b := make([]byte, 14+20+8, 42+len(text))
+	b[12] = 8
+	ip, udp := b[14:34], b[34:]
+	ip[0], ip[8], ip[9] = 0x45, 60, 17
+	binary.BigEndian.PutUint16(ip[2:], uint16(28+len(text)))
+	copy(ip[12:], src[:])
+	copy(ip[16:], dst[:])
+	binary.BigEndian.PutUint16(udp, 5060)
+	binary.BigEndian.PutUint16(udp[2:], 5060)
+	binary.BigEndian.PutUint16(udp[4:], uint16(8+len(text)))
+	return append(b, text...)
 }

@@ -242,20 +242,11 @@ func (j *joiner) record(r *control.Record) {
 			j.lines.Control(line, e, r.Time)
 		}
 	}
-	if !r.Recipient.IsZero() {
-		j.text(r)
-	}
-}
-
-// text tells of a short message that a gateway's server hands it, or that it
-// passes on.
-func (j *joiner) text(r *control.Record) {
-	owner, peer, up := r.Dst, r.Src, false
-	if r.Sender == control.RoleGateway {
-		owner, peer, up = r.Src, r.Dst, true
-	}
-	if line, ok := j.line(owner, r.Realm); ok {
-		j.lines.ControlText(line, up, peer, r.Recipient.Hash(j.seed), j.plan.ClassOf(r.Recipient), r.Time)
+	if !r.Sent.IsZero() {
+		// A server hands messages over; that they were sent only the gateway says.
+		if line, ok := j.line(r.Src, r.Realm); ok {
+			j.lines.ControlText(line, r.Dst, r.Sent.Hash(j.seed), j.plan.ClassOf(r.Sent), r.Time)
+		}
 	}
 }
 

@@ -140,6 +140,7 @@ func (r *run) losses() []Loss {
 	add("control", "requests forgotten before their answer: too many at once", e.Forgotten)
 	add("control", "evidence dropped: table full", e.Evidences)
 	add("control", "flows dropped: table full", e.Flows)
+	add("control", "short messages forgotten before their outcome: table full", e.Texts)
 	add("control", "cards without room", e.Cards)
 	l := r.join.lines.Counters()
 	add("lines", "addresses taken for the network's side and not judged (--home says for sure)", l.FarEnds)

@@ -217,6 +217,7 @@ func chinese() [][2]string {
 		{"sessions", "会话记录"}, {"places", "网络列表"}, {"addresses of which a damaged database could not tell", "因数据库损坏而无法判定的地址"},
 		{"datagrams sent back as they came, by a service that does so, left aside", "被回显服务原样送回的数据报，不予采用"},
 		{"flows that may hide SIP, left aside: one end sends back what it is sent", "可能隐藏 SIP 的流，因一端原样回显而不予采用"},
+		{"short messages forgotten before their outcome: table full", "结果未明即被遗忘的短信：表已满"},
 		{"nothing either way", "不偏向任何一方"}, {"ejoin", "ejoin"}, {"rspro", "rspro"}, {"smpp", "smpp"},
 		{"accounting records of no session, or without an address", "不属于任何会话或没有地址的计费记录"}, {"addresses whose tenant was forgotten: table full", "被遗忘使用者的地址：表已满"},
 		{"files that could not be read to their end", "未能读到结尾的文件"}, {"records more than an hour out of order, left aside", "乱序超过一小时而搁置的记录"},
