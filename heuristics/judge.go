@@ -130,13 +130,14 @@ func (l *Lines) meetsCase(p *profile) bool {
 	if p.counted < caseCalls || p.lastCounted-p.firstCounted < caseTime {
 		return false
 	}
-	s := l.model.score(p.evidence, l.model.vendorStrings)
+	w := l.model.weigh(p.evidence)
+	s := w.score(l.model.vendorStrings)
 	if s.S < caseScore || s.M < caseMargin {
 		return false
 	}
 	home, nearest := 0, 0
 	for f := range l.model.families {
-		without := l.model.score(p.evidence, func(i int) bool {
+		without := w.score(func(i int) bool {
 			return l.model.signals[i].Vendor || l.model.signals[i].family == f
 		})
 		if s.Against(l.model, "home")-without.Against(l.model, "home") >= 1 {
@@ -352,6 +353,7 @@ func (p *profile) meanClock() (ppm, err float64) {
 // against a household, and what could not be seen.
 func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 	m := l.model
+	w := m.weigh(p.evidence)
 	for i := range l.signals {
 		s, at := &l.signals[i], l.place[i]
 		if !m.visible(p.evidence, at) {
@@ -360,7 +362,7 @@ func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 			}
 			continue
 		}
-		less := m.score(p.evidence, func(j int) bool { return j == at })
+		less := w.score(func(j int) bool { return j == at })
 		var n []uint32
 		if m.signals[at].Kind == catalogue.Urn {
 			n = m.counts(p.evidence, at)
@@ -381,13 +383,8 @@ func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 			}
 			return 1
 		}
-		switch {
-		case a.Nats > b.Nats:
-			return -1
-		case a.Nats < b.Nats:
-			return 1
-		}
-		return 0
+		// As printed, so that the last bit of a sum decides nothing.
+		return cmp.Compare(math.Round(1000*b.Nats), math.Round(1000*a.Nats))
 	})
 	if p.proofNote != "" {
 		// Proof is a rule beside the score; its reason leads the ledger.

@@ -3,6 +3,7 @@ package heuristics
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 
 	"simtrap/heuristics/catalogue"
@@ -28,8 +29,11 @@ type compiled struct {
 	*catalogue.Signal
 	family int
 	first  int // its place in Evidence: first urn cell, static value or sighting
-	// rows[class][profile], boxes first, then the modelled classes.
-	rows [][][]component
+	// tables are the distinct ones among those of all profiles: most classes have
+	// the default. table tells which is a profile's, boxes first, then the
+	// modelled classes.
+	tables [][]component
+	table  []uint8
 }
 
 // component is one mixed-in table of a class's profile.
@@ -44,11 +48,9 @@ type component struct {
 
 type scored struct {
 	name     string
-	logW     float64
-	profiles []float64 // log weights
+	weight   float64
+	profiles []float64 // weights
 	eps      []float64 // per family
-	taken    []float64 // log of eps
-	left     []float64 // log of 1-eps
 }
 
 // Evidence is what a line's signals have counted: nothing but counts, so that
@@ -83,14 +85,24 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 			cs.first = m.sighted
 			m.sighted++
 		}
+		var distinct [][]catalogue.Row
 		for _, k := range slices.Concat(cat.Boxes, cat.Classes) {
-			var byProfile [][]component
-			if k.Name != catalogue.Unknown {
-				for _, p := range k.Profiles {
-					byProfile = append(byProfile, compile(s, s.Rows(k.Name, p.Name)))
-				}
+			if k.Name == catalogue.Unknown {
+				continue
 			}
-			cs.rows = append(cs.rows, byProfile)
+			for _, p := range k.Profiles {
+				rows := s.Rows(k.Name, p.Name)
+				n := slices.IndexFunc(distinct, func(o []catalogue.Row) bool { return reflect.DeepEqual(tables(o), tables(rows)) })
+				if n < 0 {
+					n = len(distinct)
+					distinct = append(distinct, rows)
+					cs.tables = append(cs.tables, compile(s, rows))
+				}
+				cs.table = append(cs.table, uint8(n))
+			}
+		}
+		if len(distinct) > math.MaxUint8 {
+			return nil, fmt.Errorf("catalogue: signal %s has %d tables, at most %d", s.ID, len(distinct), math.MaxUint8)
 		}
 		m.signals = append(m.signals, cs)
 	}
@@ -102,26 +114,36 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 			return nil, fmt.Errorf("catalogue: box type %s has profiles; mix rows instead", b.Name)
 		}
 		m.profiles++
-		m.boxes = append(m.boxes, scored{name: b.Name, logW: math.Log(b.Weight)})
+		m.boxes = append(m.boxes, scored{name: b.Name, weight: b.Weight})
 	}
 	for _, k := range cat.Classes {
-		s := scored{name: k.Name, logW: math.Log(k.Weight)}
+		s := scored{name: k.Name, weight: k.Weight}
 		for _, p := range k.Profiles {
-			s.profiles = append(s.profiles, math.Log(p.Weight))
+			s.profiles = append(s.profiles, p.Weight)
 		}
 		c := 0.0
 		for _, f := range m.families {
 			e := cat.Epsilon.Of(k.Name, f)
 			s.eps = append(s.eps, e)
-			s.taken = append(s.taken, math.Log(e))
-			s.left = append(s.left, math.Log1p(-e))
 			c -= math.Log1p(-e)
 		}
 		m.c = max(m.c, c)
 		m.profiles += len(k.Profiles)
 		m.classes = append(m.classes, s)
 	}
+	if m.profiles > maxProfiles {
+		return nil, fmt.Errorf("catalogue: %d profiles, at most %d", m.profiles, maxProfiles)
+	}
 	return m, nil
+}
+
+// tables gives rows without the names of the profiles they are for.
+func tables(rows []catalogue.Row) []catalogue.Row {
+	out := slices.Clone(rows)
+	for i := range out {
+		out[i].Profile = ""
+	}
+	return out
 }
 
 func compile(s *catalogue.Signal, rows []catalogue.Row) []component {
@@ -301,84 +323,121 @@ func (m *Model) everything(int) bool      { return false }
 func (m *Model) vendorStrings(i int) bool { return m.signals[i].Vendor }
 
 // Score computes S, M and the margins from the counts.
-func (m *Model) Score(e *Evidence) Score { return m.score(e, m.everything) }
+func (m *Model) Score(e *Evidence) Score { return m.weigh(e).score(m.everything) }
 
-func (m *Model) score(e *Evidence, skip without) Score {
-	nb, nk := len(m.boxes), len(m.classes)
-	// logp[class][profile][family]; boxes have one profile.
-	logp := make([][][maxFamilies]float64, nb+nk)
-	room := make([][maxFamilies]float64, m.profiles)
-	for k := range logp {
-		n := 1
-		if k >= nb {
-			n = len(m.classes[k-nb].profiles)
+// weighed is a line's evidence under every table: log likelihoods by signal and
+// profile (boxes first, then the modelled classes), nil for a signal that is not
+// visible. Scores of parts of the evidence are made of it.
+type weighed struct {
+	m    *Model
+	logp [][]float64
+}
+
+func (m *Model) weigh(e *Evidence) weighed {
+	w := weighed{m, make([][]float64, len(m.signals))}
+	seen := 0
+	for i := range m.signals {
+		if m.visible(e, i) {
+			seen++
 		}
-		logp[k], room = room[:n:n], room[n:]
 	}
-	var seen [maxFamilies]bool
+	room := make([]float64, seen*(m.profiles-1))
+	var byTable [math.MaxUint8 + 1]float64
 	for i := range m.signals {
 		s := &m.signals[i]
-		if skip(i) || !m.visible(e, i) {
+		if !m.visible(e, i) {
 			continue
 		}
-		seen[s.family] = true
-		for k := range logp {
-			for z := range s.rows[k] {
-				logp[k][z][s.family] += m.logLikelihood(e, i, s.rows[k][z])
-			}
+		for k := range s.tables {
+			byTable[k] = m.logLikelihood(e, i, s.tables[k])
+		}
+		w.logp[i], room = room[:len(s.table):len(s.table)], room[len(s.table):]
+		for z, k := range s.table {
+			w.logp[i][z] = byTable[k]
 		}
 	}
-	var pool [maxFamilies]float64
-	modelled := nk - 1
-	for f := range m.families {
-		pool[f] = math.Inf(-1)
-		for k := range modelled {
-			for z, w := range m.classes[k].profiles {
-				pool[f] = logAdd(pool[f], w+logp[nb+k][z][f])
-			}
-		}
-		pool[f] -= math.Log(float64(modelled))
-	}
-	logp[nb+nk-1][0] = pool
+	return w
+}
 
-	total := make([]float64, nk) // ln Σ_b v_b q_b / p~_k^b
-	for k := range total {
-		total[k] = math.Inf(-1)
+// maxProfiles bounds the scratch arrays of a score: all profiles together.
+const maxProfiles = 64
+
+// score computes S, M and the margins of what skip leaves.
+//
+// Everything is relative to the pool of its family, so that the sums of VERDICT
+// section 3 and 4 are of plain numbers: q_b is at least a twentieth of the pool,
+// and no class can exceed the pool by more than the number of classes over its
+// profile's weight, so nothing overflows, and what underflows is nothing beside
+// what it is added to.
+func (w weighed) score(skip without) Score {
+	m := w.m
+	nb, nk := len(m.boxes), len(m.classes)
+	var logp [maxFamilies][maxProfiles]float64
+	var seen [maxFamilies]bool
+	n := m.profiles - 1 // those that have tables
+	for i := range m.signals {
+		if skip(i) || w.logp[i] == nil {
+			continue
+		}
+		f := m.signals[i].family
+		seen[f] = true
+		for z, l := range w.logp[i] {
+			logp[f][z] += l
+		}
 	}
-	population := math.Inf(-1)
-	q := [maxFamilies]float64{}
-	own, pooled := math.Log(0.95), math.Log(0.05)
-	for b := range m.boxes {
-		qb := 0.0
-		for f := range m.families {
-			if seen[f] {
-				q[f] = logAdd(own+logp[b][0][f], pooled+pool[f])
-				qb += q[f]
+	// over is p over the pool; under the pool over q, by box.
+	var families []int
+	var over [maxFamilies][maxProfiles]float64
+	var under [maxFamilies][maxProfiles]float64
+	var room [maxFamilies]int
+	families = room[:0]
+	for f := range m.families {
+		if !seen[f] {
+			continue
+		}
+		families = append(families, f)
+		most := slices.Max(logp[f][nb:n])
+		pool, z := 0.0, nb
+		for k := range nk - 1 {
+			for _, share := range m.classes[k].profiles {
+				over[f][z] = math.Exp(logp[f][z] - most)
+				pool += share * over[f][z]
+				z++
 			}
 		}
-		mix := math.Inf(-1)
+		pool /= float64(nk - 1)
+		for z := nb; z < n; z++ {
+			over[f][z] /= pool
+		}
+		over[f][n] = 1 // unknown takes the pool
+		for b := range nb {
+			under[f][b] = 1 / (0.95*math.Exp(logp[f][b]-most)/pool + 0.05)
+		}
+	}
+	against := make([]float64, nk) // Σ_b v_b q_b / p~_k^b
+	population := 0.0
+	for b := range m.boxes {
+		mix, z := 0.0, nb
 		for k := range m.classes {
 			cl := &m.classes[k]
-			p := math.Inf(-1)
-			for z, w := range cl.profiles {
-				l := w
-				for f := range m.families {
-					if seen[f] {
-						l += logAdd(cl.left[f]+logp[nb+k][z][f], cl.taken[f]+q[f])
-					}
+			p := 0.0 // over q
+			for _, share := range cl.profiles {
+				for _, f := range families {
+					share *= (1-cl.eps[f])*over[f][z]*under[f][b] + cl.eps[f]
 				}
-				p = logAdd(p, l)
+				p += share
+				z++
 			}
-			total[k] = logAdd(total[k], m.boxes[b].logW+qb-p)
-			mix = logAdd(mix, cl.logW+p)
+			against[k] += m.boxes[b].weight / p
+			mix += cl.weight * p
 		}
-		population = logAdd(population, m.boxes[b].logW+qb-mix)
+		population += m.boxes[b].weight / mix
 	}
-	out := Score{S: population - m.c, M: math.Inf(1), against: total}
-	for k := range total {
-		total[k] -= m.c
-		if total[k] < out.M {
-			out.M, out.Nearest = total[k], m.classes[k].name
+	out := Score{S: math.Log(population) - m.c, M: math.Inf(1), against: against}
+	for k := range against {
+		against[k] = math.Log(against[k]) - m.c
+		if against[k] < out.M {
+			out.M, out.Nearest = against[k], m.classes[k].name
 		}
 	}
 	return out

@@ -154,7 +154,7 @@ func TestFamiliesAreCapped(t *testing.T) {
 			t.Fatalf("S %v M %v", full.S, full.M)
 		}
 		for f, name := range m.families {
-			less := m.score(e, func(i int) bool { return m.signals[i].family == f })
+			less := m.weigh(e).score(func(i int) bool { return m.signals[i].family == f })
 			for k, c := range m.classes {
 				if len(c.profiles) > 1 || c.name == catalogue.Unknown {
 					continue // profiles trade families against each other
@@ -175,6 +175,7 @@ func TestMarginKeepsItsPromise(t *testing.T) {
 	m := testModel(t)
 	r := rand.New(rand.NewPCG(7, 8))
 	const lines = 500
+	first := len(m.boxes) // among profiles, of the class
 	for k := range len(m.classes) - 1 {
 		cl := &m.classes[k]
 		over := 0
@@ -184,12 +185,13 @@ func TestMarginKeepsItsPromise(t *testing.T) {
 			e := m.NewEvidence()
 			calls := 1 + r.IntN(60)
 			for i := range m.signals {
-				m.draw(r, e, i, m.signals[i].rows[len(m.boxes)+k][z], calls)
+				m.draw(r, e, i, m.signals[i].tables[m.signals[i].table[first+z]], calls)
 			}
 			if m.Score(e).against[k] >= level {
 				over++
 			}
 		}
+		first += len(cl.profiles)
 		p := math.Exp(-level)
 		if limit := lines*p + 4*math.Sqrt(lines*p); float64(over) > limit {
 			t.Errorf("%s: margin %.0f or more on %d of %d lines, promised %.0f", cl.name, level, over, lines, lines*p)
@@ -197,23 +199,23 @@ func TestMarginKeepsItsPromise(t *testing.T) {
 	}
 }
 
-func pick(r *rand.Rand, logs []float64) int {
-	u := r.Float64()
-	for i, l := range logs {
-		if u -= math.Exp(l); u < 0 {
+func pick(r *rand.Rand, weights []float64) int {
+	x := r.Float64()
+	for i, w := range weights {
+		if x -= w; x < 0 {
 			return i
 		}
 	}
-	return len(logs) - 1
+	return len(weights) - 1
 }
 
 // draw takes one signal's evidence from a class's own table.
 func (m *Model) draw(r *rand.Rand, e *Evidence, i int, rows []component, calls int) {
-	logs := make([]float64, len(rows))
+	weights := make([]float64, len(rows))
 	for j := range rows {
-		logs[j] = rows[j].logW
+		weights[j] = math.Exp(rows[j].logW)
 	}
-	c := &rows[pick(r, logs)]
+	c := &rows[pick(r, weights)]
 	switch m.signals[i].Kind {
 	case catalogue.Urn:
 		n := m.counts(e, i)
@@ -267,5 +269,105 @@ func BenchmarkScoreOfEverything(b *testing.B) {
 	b.ReportMetric(float64(len(m.signals)), "signals")
 	for b.Loop() {
 		m.Score(e)
+	}
+}
+
+// reference computes a score by the letter of docs/verdict.md sections 3 and 4,
+// in logarithms throughout.
+func reference(m *Model, e *Evidence, skip without) (S float64, against []float64) {
+	w := m.weigh(e)
+	nb, n := len(m.boxes), m.profiles-1
+	logp := make([][]float64, len(m.families))
+	var seen []int
+	for f := range m.families {
+		for i := range m.signals {
+			if m.signals[i].family == f && w.logp[i] != nil && !skip(i) {
+				if logp[f] == nil {
+					logp[f] = make([]float64, n)
+					seen = append(seen, f)
+				}
+				for z, l := range w.logp[i] {
+					logp[f][z] += l
+				}
+			}
+		}
+	}
+	pool := make([]float64, len(m.families))
+	for _, f := range seen {
+		pool[f] = math.Inf(-1)
+		z := nb
+		for _, k := range m.classes[:len(m.classes)-1] {
+			for _, share := range k.profiles {
+				pool[f] = logAdd(pool[f], math.Log(share)+logp[f][z])
+				z++
+			}
+		}
+		pool[f] -= math.Log(float64(len(m.classes) - 1))
+	}
+	S = math.Inf(-1)
+	against = make([]float64, len(m.classes))
+	for k := range against {
+		against[k] = math.Inf(-1)
+	}
+	for b, box := range m.boxes {
+		q, all := map[int]float64{}, 0.0
+		for _, f := range seen {
+			q[f] = logAdd(math.Log(0.95)+logp[f][b], math.Log(0.05)+pool[f])
+			all += q[f]
+		}
+		mix, z := math.Inf(-1), nb
+		for k, class := range m.classes {
+			p := math.Inf(-1)
+			for _, share := range class.profiles {
+				l := math.Log(share)
+				for _, f := range seen {
+					own := pool[f]
+					if z < n {
+						own = logp[f][z]
+					}
+					l += logAdd(math.Log1p(-class.eps[f])+own, math.Log(class.eps[f])+q[f])
+				}
+				p = logAdd(p, l)
+				z++
+			}
+			against[k] = logAdd(against[k], math.Log(box.weight)+all-p)
+			mix = logAdd(mix, math.Log(class.weight)+p)
+		}
+		S = logAdd(S, math.Log(box.weight)+all-mix)
+	}
+	for k := range against {
+		against[k] -= m.c
+	}
+	return S - m.c, against
+}
+
+// TestScoreIsTheDefinition holds the fast score to the definition, on lines of
+// every class and box with few events and with very many: there the families lie
+// thousands of nats apart.
+func TestScoreIsTheDefinition(t *testing.T) {
+	m := testModel(t)
+	r := rand.New(rand.NewPCG(9, 10))
+	near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, math.Abs(a)) }
+	for z := range m.profiles - 1 {
+		for _, calls := range []int{1, 10, 200, 20_000} {
+			e := m.NewEvidence()
+			for i := range m.signals {
+				if r.IntN(4) > 0 {
+					m.draw(r, e, i, m.signals[i].tables[m.signals[i].table[z]], calls)
+				}
+			}
+			for _, skip := range []without{m.everything, m.vendorStrings, func(i int) bool { return i%3 == 0 }} {
+				got := m.weigh(e).score(skip)
+				S, against := reference(m, e, skip)
+				if !near(S, got.S) {
+					t.Fatalf("profile %d, %d calls: S %v, want %v", z, calls, got.S, S)
+				}
+				for k := range against {
+					if !near(against[k], got.against[k]) {
+						t.Fatalf("profile %d, %d calls: against %s %v, want %v", z, calls, m.classes[k].name, got.against[k], against[k])
+					}
+				}
+			}
+		}
 	}
 }
