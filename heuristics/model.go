@@ -3,7 +3,6 @@ package heuristics
 import (
 	"fmt"
 	"math"
-	"reflect"
 	"slices"
 
 	"simtrap/heuristics/catalogue"
@@ -92,7 +91,7 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 			}
 			for _, p := range k.Profiles {
 				rows := s.Rows(k.Name, p.Name)
-				n := slices.IndexFunc(distinct, func(o []catalogue.Row) bool { return reflect.DeepEqual(tables(o), tables(rows)) })
+				n := slices.IndexFunc(distinct, func(o []catalogue.Row) bool { return slices.EqualFunc(o, rows, sameRow) })
 				if n < 0 {
 					n = len(distinct)
 					distinct = append(distinct, rows)
@@ -137,13 +136,9 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 	return m, nil
 }
 
-// tables gives rows without the names of the profiles they are for.
-func tables(rows []catalogue.Row) []catalogue.Row {
-	out := slices.Clone(rows)
-	for i := range out {
-		out[i].Profile = ""
-	}
-	return out
+// sameRow says whether two rows are equal but for the profiles they are for.
+func sameRow(a, b catalogue.Row) bool {
+	return a.W == b.W && a.N == b.N && a.A == b.A && a.Tau == b.Tau && slices.Equal(a.P, b.P)
 }
 
 func compile(s *catalogue.Signal, rows []catalogue.Row) []component {
