@@ -94,18 +94,23 @@ func (f *Framer) work(b []byte, emit func([]byte)) (done int) {
 }
 
 // search gives the place of the next TPKT with a message of Q.931, or of what
-// may be the beginning of one at the end.
+// may be the beginning of one at the end. A place is found only once the type of
+// its message has been seen, so that how the bytes were cut up changes nothing.
 func search(b []byte) (at int, found bool) {
 	for i := range b {
 		rest := b[i:]
-		if len(rest) <= headerSize+1 {
-			if rest[0] == tpktVersion && (len(rest) < 2 || rest[1] == 0) && (len(rest) <= headerSize || rest[4] == protocol) {
+		switch {
+		case rest[0] != tpktVersion:
+		case len(rest) >= minMessage:
+			if Looks(rest) {
+				return i, true
+			}
+		case len(rest) >= headerSize:
+			if Looks(rest) {
 				return i, false
 			}
-			continue
-		}
-		if rest[0] == tpktVersion && Looks(rest) {
-			return i, true
+		case len(rest) < 2 || rest[1] == 0:
+			return i, false
 		}
 	}
 	return len(b), false

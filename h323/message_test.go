@@ -353,6 +353,7 @@ func FuzzParse(f *testing.F) {
 func FuzzFramer(f *testing.F) {
 	f.Add(setup(f, "13800138000"), uint8(3))
 	f.Add(raw(f, "03 00 ff ff 03 00 00 04 31 03 00 00 09 08 02 00 01 05"), uint8(1))
+	f.Add(raw(f, "30 30 30 30 03 00 10 00 08 02 30 30 30 03 00 00 09 08 02 30 30 5a"), uint8(0)) // a beginning that turns out to be none
 	f.Fuzz(func(t *testing.T, b []byte, step uint8) {
 		// However the bytes are cut up, the same messages come out.
 		cut := func(step int) (out []string) {
