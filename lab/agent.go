@@ -33,6 +33,9 @@ type agent struct {
 // newAgent gives the device a user agent. Agents of one device share media.
 func (s *sim) newAgent(n *node, d *dialect, port uint16, user, domain string) *agent {
 	r := s.rng("agent")
+	if n.line != nil && n.line.truth.Box() {
+		d = d.named(s.vendor)
+	}
 	return &agent{
 		s: s, r: r, node: n, d: d, port: port, user: user, domain: domain,
 		codecs: []*codec{pcma, pcmu, g729}, media: newMediaHost(n, r), conns: map[*agent]*conn{},

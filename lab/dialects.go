@@ -92,6 +92,20 @@ func unixID(r *rand.Rand) string {
 func smallCSeq(r *rand.Rand) int { return 1 + r.IntN(20) }
 func largeCSeq(r *rand.Rand) int { return 1 + r.IntN(32000) }
 
+// named is the dialect under another name, as Options.Vendor says.
+func (d *dialect) named(vendor string) *dialect {
+	other := *d
+	switch vendor {
+	case vendorNone:
+		other.agent, other.sdpUser, other.sdpName = "", "-", "-"
+	case vendorPhone:
+		other.agent, other.sdpUser, other.sdpName = "Yealink SIP-T46S 66.85.0.5", "-", "SDP data"
+	default:
+		return d
+	}
+	return &other
+}
+
 // dialDBL is an oSIP gateway as the makers' manuals show it.
 func dialDBL() *dialect {
 	return &dialect{

@@ -26,11 +26,20 @@ type Options struct {
 	// same of a tunnel's packets), sip-tcp (all SIP over TCP),
 	// sip-ws (all SIP over WebSocket).
 	// "vlan+pppoe+ipv6+fragments" is four.
-	Encap   string
-	View    string // "" or "both", up, down, media, sip, midcall
+	Encap string
+	View  string // "" or "both", up, down, media, sip, midcall
+	// Vendor changes what boxes call themselves in SIP and SDP: "" leaves it,
+	// "none" strips it, "phone" puts a popular desk phone's name there.
+	Vendor  string
 	Format  string // "" or "pcap", nano (pcap, nanoseconds), pcapng
 	Snaplen int    // bytes kept of a frame; 0 keeps all
 }
+
+// Values of Options.Vendor.
+const (
+	vendorNone  = "none"
+	vendorPhone = "phone"
+)
 
 // Make writes the capture to w and gives what is true of it. It fails on an
 // unknown name in opt, with the names it knows, and when w fails.
@@ -56,11 +65,17 @@ func Make(w io.Writer, opt Options) (*Truth, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch opt.Vendor {
+	case "", vendorNone, vendorPhone:
+	default:
+		return nil, fmt.Errorf("unknown vendor %q: want %s or %s", opt.Vendor, vendorNone, vendorPhone)
+	}
 	out, err := newSink(w, opt.Format, shape.linkType(), opt.Snaplen)
 	if err != nil {
 		return nil, err
 	}
 	s := newSim(opt, shape, view, out)
+	s.wide = sc.Class != ""
 	sc.build(s)
 	s.run()
 	if err := out.close(); err != nil {

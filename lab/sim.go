@@ -14,10 +14,14 @@ type sim struct {
 	end   int64 // no event is run after it
 	queue queue
 
-	shape encap
-	view  view
-	cut   int64 // nothing before is captured
-	out   *sink
+	shape  encap
+	view   view
+	vendor string // as in Options
+	// wide says that the scenario is one to draw from: accesses, clocks and
+	// people are of every kind. The others stay as they are.
+	wide bool
+	cut  int64 // nothing before is captured
+	out  *sink
 
 	noise *rand.Rand // delays and losses
 	pool  []byte     // stuff for payloads
@@ -31,7 +35,7 @@ type sim struct {
 // newSim starts at nine or later on a working day, Beijing time.
 func newSim(opt Options, shape encap, v view, out *sink) *sim {
 	s := &sim{
-		seed: opt.Seed, shape: shape, view: v, out: out,
+		seed: opt.Seed, shape: shape, view: v, vendor: opt.Vendor, out: out,
 		addrs: map[string]bool{}, names: map[string]int{}, flows: map[flowKey]*flow{},
 	}
 	r := s.rng("sim")

@@ -26,6 +26,19 @@ const (
 	ClassHackedPBX    = "hacked PBX"
 	ClassVictim       = "scanner's victim"
 	ClassCamera       = "camera platform"
+	ClassVPN          = "VPN office"
+	ClassSmallCell    = "small cell or VoWiFi"
+	ClassM2M          = "M2M, cloud SIM or SIM test farm"
+)
+
+// What a box lets be read, see LineTruth.Shows.
+const (
+	ShowSIP        = "signalling"        // SIP or H.323 in the clear
+	ShowControl    = "control"           // records of a gateway's own protocol
+	ShowCards      = "cards"             // identities of its cards in these records
+	ShowMessages   = "messages"          // short messages of many channels, in the clear
+	ShowChanges    = "card changes"      // channels stay away one by one as cards are changed
+	ShowController = "controller abroad" // the far end of its calls is abroad
 )
 
 // Verdict names, weakest first.
@@ -62,6 +75,8 @@ type LineTruth struct {
 	Calls       CallTruth    `json:"calls"`
 	// Proof says that a gateway's own protocol is there to be proved with.
 	Proof bool `json:"proof"`
+	// Shows is what a tap that sees everything can read of a box, of Show*.
+	Shows []string `json:"shows,omitempty"`
 	// MinVerdict and MaxVerdict are what a verdict on this line must reach and
 	// must not exceed. With less than the full view nothing must be reached.
 	MinVerdict string `json:"min_verdict"`

@@ -1,0 +1,6 @@
+package lab
+
+// bankScenarios are SIM banks.
+func bankScenarios() []Scenario {
+	return nil
+}

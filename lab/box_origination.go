@@ -1,0 +1,6 @@
+package lab
+
+// originationScenarios are gateways that take calls from the mobile network out.
+func originationScenarios() []Scenario {
+	return nil
+}

@@ -1,0 +1,6 @@
+package lab
+
+// adapterScenarios are analogue (FXS) adapters.
+func adapterScenarios() []Scenario {
+	return nil
+}

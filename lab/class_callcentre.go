@@ -1,0 +1,6 @@
+package lab
+
+// callcentreScenarios are call centres.
+func callcentreScenarios() []Scenario {
+	return nil
+}

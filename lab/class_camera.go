@@ -1,0 +1,6 @@
+package lab
+
+// cameraScenarios are camera platforms.
+func cameraScenarios() []Scenario {
+	return nil
+}

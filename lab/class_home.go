@@ -1,0 +1,6 @@
+package lab
+
+// homeScenarios are households.
+func homeScenarios() []Scenario {
+	return nil
+}

@@ -1,0 +1,6 @@
+package lab
+
+// pbxScenarios are exchanges that anchor media.
+func pbxScenarios() []Scenario {
+	return nil
+}
