@@ -62,6 +62,10 @@ type Evidence struct {
 	Sighted  []bool
 }
 
+func (e *Evidence) clone() *Evidence {
+	return &Evidence{slices.Clone(e.Urns), slices.Clone(e.Static), slices.Clone(e.Exposure), slices.Clone(e.Sighted)}
+}
+
 // NewModel compiles a catalogue.
 func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 	m := &Model{cat: cat}
@@ -196,6 +200,54 @@ func (m *Model) Total(e *Evidence, signal int) (n int) {
 	return n
 }
 
+// Seen is what one signal has of a line: the counts of an urn, the category of
+// a static value, or a sighting. Nothing is set of a signal that is not visible.
+type Seen struct {
+	Counts   []uint32
+	Category int   // -1 while unread
+	Exposure int64 // ns looked at, up to the first sighting
+	Sighted  bool
+}
+
+// Seen gives what the signal of an id has, and whether it has anything.
+func (m *Model) Seen(e *Evidence, id string) (Seen, bool) {
+	i := m.index(id)
+	if i < 0 || !m.visible(e, i) {
+		return Seen{Category: -1}, false
+	}
+	out, at := Seen{Category: -1}, m.signals[i].first
+	switch m.signals[i].Kind {
+	case catalogue.Urn:
+		out.Counts = m.counts(e, i)
+	case catalogue.Static:
+		out.Category = int(e.Static[at]) - 1
+	default:
+		out.Exposure, out.Sighted = e.Exposure[at], e.Sighted[at]
+	}
+	return out, true
+}
+
+// Put sets what a signal has, as Seen gave it. It fails on what does not fit the
+// model.
+func (m *Model) Put(e *Evidence, id string, s Seen) error {
+	i := m.index(id)
+	if i < 0 {
+		return fmt.Errorf("no signal %q", id)
+	}
+	g := &m.signals[i]
+	switch {
+	case g.Kind == catalogue.Urn && len(s.Counts) == len(g.Categories):
+		copy(m.counts(e, i), s.Counts)
+	case g.Kind == catalogue.Static && s.Category >= 0 && s.Category < len(g.Categories):
+		e.Static[g.first] = int8(s.Category + 1)
+	case g.Kind == catalogue.Sighting && s.Counts == nil && s.Category < 0:
+		e.Exposure[g.first], e.Sighted[g.first] = s.Exposure, s.Sighted
+	default:
+		return fmt.Errorf("signal %q: %+v does not fit", id, s)
+	}
+	return nil
+}
+
 func (m *Model) counts(e *Evidence, signal int) []uint32 {
 	s := &m.signals[signal]
 	return e.Urns[s.first : s.first+len(s.Categories)]
@@ -319,6 +371,17 @@ func (m *Model) vendorStrings(i int) bool { return m.signals[i].Vendor }
 
 // Score computes S, M and the margins from the counts.
 func (m *Model) Score(e *Evidence) Score { return m.weigh(e).score(m.everything) }
+
+// Without computes the score that the counts give when the signals named by
+// leave are left out.
+func (m *Model) Without(e *Evidence, leave func(s *catalogue.Signal) bool) Score {
+	return m.weigh(e).score(func(i int) bool { return leave(m.signals[i].Signal) })
+}
+
+// Likelihoods gives, by signal in the catalogue's order, the log likelihood of
+// its history under each profile: box types first, then the profiles of the
+// modelled classes in their order. What is not visible has nil.
+func (m *Model) Likelihoods(e *Evidence) [][]float64 { return m.weigh(e).logp }
 
 // weighed is a line's evidence under every table: log likelihoods by signal and
 // profile (boxes first, then the modelled classes), nil for a signal that is not
