@@ -115,14 +115,14 @@ const (
 
 // Signal is one measurable trait with its likelihoods per class.
 type Signal struct {
-	ID         string           `json:"id"`
-	Family     string           `json:"family"`
-	Kind       Kind             `json:"kind"`
-	Vendor     bool             `json:"vendor,omitempty"`
-	Measures   string           `json:"measures"`
-	Separates  string           `json:"separates"`
-	Source     string           `json:"source"`
-	Categories []string         `json:"categories"`
+	ID         string   `json:"id"`
+	Family     string   `json:"family"`
+	Kind       Kind     `json:"kind"`
+	Vendor     bool     `json:"vendor,omitempty"`
+	Measures   string   `json:"measures"`
+	Separates  string   `json:"separates"`
+	Source     string   `json:"source"`
+	Categories []string `json:"categories"`
 	// Hand names the classes whose rows were set by hand and are not to be
 	// fitted, each with why; "*" stands for all of them.
 	Hand   map[string]string `json:"hand,omitempty"`
