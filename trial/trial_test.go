@@ -59,6 +59,18 @@ func TestRunAll(t *testing.T) {
 	}
 }
 
+// A capture without any telephony is a result too.
+func TestRunOfNothing(t *testing.T) {
+	b, err := NewBench()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := b.Run(t.Context(), lab.Options{Scenario: "conference", Duration: 60e9})
+	if err != nil || len(lines) == 0 || lines[0].Verdict() != heuristics.None {
+		t.Error(lines, err)
+	}
+}
+
 func TestRunAllStops(t *testing.T) {
 	b, err := NewBench()
 	if err != nil {
