@@ -20,8 +20,12 @@ type Correlation struct {
 	R      float64 `json:"r"`      // of their nats, each class's profile taken out
 }
 
-// leastLines is how many lines a correlation is told from.
-const leastLines = 12
+// A correlation is told from so many lines, and of nats that are spread by so many
+// at the least: what hardly varies cannot mislead.
+const (
+	leastLines  = 12
+	leastSpread = 0.25
+)
 
 // Correlations measures, class by class, how the nats of each signal and family
 // go together from line to line. A line's nats are those of the box types'
@@ -163,7 +167,7 @@ func correlation(a, b []float64, group []int) (n int, r float64) {
 			n++
 		}
 	}
-	if aa < 1e-9 || bb < 1e-9 {
+	if aa < leastSpread*leastSpread*float64(n) || bb < leastSpread*leastSpread*float64(n) {
 		return n, math.NaN()
 	}
 	return n, ab / math.Sqrt(aa*bb)

@@ -122,7 +122,10 @@ func (f *Fit) tables(prior *catalogue.Catalogue) (*catalogue.Catalogue, error) {
 			if k.Name == catalogue.Unknown {
 				continue
 			}
-			if s.ByHand(k.Name) != "" || !f.showed(k.Name, s.ID) {
+			if _, like := s.Like[k.Name]; like {
+				continue
+			}
+			if s.Vendor || s.ByHand(k.Name) != "" || !f.showed(k.Name, s.ID) {
 				if rows, ok := prior.Signals[i].Tables[k.Name]; ok {
 					s.Tables[k.Name] = rows
 				}
@@ -135,6 +138,9 @@ func (f *Fit) tables(prior *catalogue.Catalogue) (*catalogue.Catalogue, error) {
 			for z, p := range k.Profiles {
 				s.Tables[k.Name] = append(s.Tables[k.Name], fitted(&prior.Signals[i], prior.Signals[i].Rows(k.Name, p.Name), p.Name, f.lines(k.Name, s.ID, z))...)
 			}
+		}
+		for class, box := range s.Like {
+			s.Tables[class] = s.Tables[box]
 		}
 		out.Signals = append(out.Signals, s)
 	}

@@ -90,21 +90,8 @@ func signalText(s *catalogue.Signal, c *catalogue.Catalogue) []byte {
 	if len(s.Categories) > 0 {
 		fmt.Fprintf(&b, "  \"categories\": %s,\n", names(s.Categories))
 	}
-	if len(s.Hand) > 0 {
-		keys := make([]string, 0, len(s.Hand))
-		for k := range s.Hand {
-			keys = append(keys, k)
-		}
-		slices.Sort(keys)
-		b.WriteString("  \"hand\": {")
-		for i, k := range keys {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			fmt.Fprintf(&b, "%s: %s", quoted(k), quoted(s.Hand[k]))
-		}
-		b.WriteString("},\n")
-	}
+	pairs(&b, "hand", s.Hand)
+	pairs(&b, "like", s.Like)
 	b.WriteString("  \"tables\": {\n")
 	order := make([]string, 0, len(s.Tables))
 	for _, k := range slices.Concat(c.Boxes, c.Classes) {
@@ -129,6 +116,19 @@ func signalText(s *catalogue.Signal, c *catalogue.Catalogue) []byte {
 	}
 	b.WriteString("  }\n}\n")
 	return b.Bytes()
+}
+
+// pairs writes a map of strings in the order of its keys, if it holds any.
+func pairs(b *bytes.Buffer, key string, m map[string]string) {
+	if len(m) == 0 {
+		return
+	}
+	parts := make([]string, 0, len(m))
+	for k, v := range m {
+		parts = append(parts, quoted(k)+": "+quoted(v))
+	}
+	slices.Sort(parts)
+	fmt.Fprintf(b, "  %s: {%s},\n", quoted(key), strings.Join(parts, ", "))
 }
 
 func rowText(r catalogue.Row) string {

@@ -125,7 +125,10 @@ type Signal struct {
 	Categories []string `json:"categories"`
 	// Hand names the classes whose rows were set by hand and are not to be
 	// fitted, each with why; "*" stands for all of them.
-	Hand   map[string]string `json:"hand,omitempty"`
+	Hand map[string]string `json:"hand,omitempty"`
+	// Like names classes that the signal is to say nothing against, each with the
+	// box type whose rows are theirs as well, whatever the lab shows.
+	Like   map[string]string `json:"like,omitempty"`
 	Tables map[string][]Row  `json:"tables"`
 }
 
@@ -158,16 +161,17 @@ type Row struct {
 const DefaultTable = "default"
 
 // Rows gives the rows of a class under one of its profiles, with weights that
-// sum to 1.
+// sum to 1. A profile that has none of its own takes those of all.
 func (s *Signal) Rows(class, profile string) []Row {
 	rows, ok := s.Tables[class]
 	if !ok {
 		rows = s.Tables[DefaultTable]
 	}
+	known := slices.ContainsFunc(rows, func(r Row) bool { return r.Profile == "" || r.Profile == profile })
 	var out []Row
 	sum := 0.0
 	for _, r := range rows {
-		if r.Profile != "" && r.Profile != profile {
+		if known && r.Profile != "" && r.Profile != profile {
 			continue
 		}
 		if r.W == 0 {
@@ -299,6 +303,17 @@ func (c *Catalogue) checkSignal(s *Signal) error {
 	if _, ok := s.Tables[DefaultTable]; !ok {
 		return fmt.Errorf("%s: no %q table", s.ID, DefaultTable)
 	}
+	for name, box := range s.Like {
+		if c.class(name) == nil || c.class(box) == nil {
+			return fmt.Errorf("%s: %q like %q: no such class", s.ID, name, box)
+		}
+		if _, ok := s.Tables[name]; !ok {
+			s.Tables[name] = s.Tables[box]
+		}
+		if !slices.EqualFunc(s.Rows(name, ""), s.Rows(box, ""), sameRow) {
+			return fmt.Errorf("%s: the rows of %s are not those of %s", s.ID, name, box)
+		}
+	}
 	for name := range s.Tables {
 		if name != DefaultTable && c.class(name) == nil || name == Unknown {
 			return fmt.Errorf("%s: table for %q, which is no modelled class", s.ID, name)
@@ -308,6 +323,11 @@ func (c *Catalogue) checkSignal(s *Signal) error {
 		for _, k := range list {
 			if k.Name == Unknown {
 				continue
+			}
+			for _, r := range s.Tables[k.Name] {
+				if r.Profile != "" && !slices.ContainsFunc(k.Profiles, func(p Profile) bool { return p.Name == r.Profile }) {
+					return fmt.Errorf("%s: %s has no profile %q", s.ID, k.Name, r.Profile)
+				}
 			}
 			profiles := k.Profiles
 			if len(profiles) == 0 {
@@ -356,6 +376,10 @@ func (s *Signal) checkRow(r Row) error {
 		return fmt.Errorf("probabilities sum to %v", sum)
 	}
 	return nil
+}
+
+func sameRow(a, b Row) bool {
+	return a.W == b.W && a.N == b.N && a.A == b.A && a.Tau == b.Tau && slices.Equal(a.P, b.P)
 }
 
 // checkVendor holds a vendor-string table to its cap: a string that any setting
