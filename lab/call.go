@@ -2,6 +2,7 @@ package lab
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -35,6 +36,7 @@ type call struct {
 	keys    int
 	extra   []field // headers of the INVITE
 	variety *variety
+	ptime   [2]int // ms a packet of caller and callee; drawn in wide scenarios
 
 	// answered and over are told of the call's course; over in any case.
 	answered func()
@@ -74,6 +76,9 @@ func (s *sim) perform(c *call) {
 	}
 	if c.codec == nil {
 		c.codec = a.codecs[0]
+	}
+	if s.wide {
+		c.packetise(a.r)
 	}
 	if a.h323 != nil && b.h323 != nil {
 		(&script{call: c, s: s}).signal323()
@@ -130,7 +135,11 @@ func (x *script) describe(side int, codecs []*codec, dir string) string {
 	if ag.mapped {
 		host, port = m.node.addr.String(), m.node.port(port, false)
 	}
-	return x.variety.dress(ag.d.sdp(x.sdpID[side], host, port, codecs, dir))
+	sdp := ag.d.sdp(x.sdpID[side], host, port, codecs, dir)
+	if ms := x.ptime[side]; ms > 0 {
+		sdp = strings.Replace(sdp, "a=ptime:20\r\n", "a=ptime:"+strconv.Itoa(ms)+"\r\n", 1)
+	}
+	return x.variety.dress(sdp)
 }
 
 // authenticate answers the INVITE that arrived at t with a challenge, and gives
@@ -256,7 +265,7 @@ func (x *script) stream(side int, start, end int64) {
 	p := streamPlan{
 		from: x.media[side], to: x.media[1-side], fport: x.ports[side], tport: x.ports[1-side], codec: x.codec,
 		start: start, end: end, ppm: ppm, own: own, silence: x.silence[side], rtcp: x.rtcp, d: ag.d,
-		variety: x.variety,
+		variety: x.variety, ptime: x.ptime[side],
 	}
 	if x.variety != nil {
 		p.peer = func() *stream { return x.playing[1-side] }

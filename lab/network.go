@@ -24,6 +24,16 @@ type node struct {
 	df   bool
 	ipid uint16
 	ppm  float64 // error of its clock, positive when fast
+
+	// What hosts of wide scenarios have besides.
+	clk     *clock
+	path    *path   // beyond the tap
+	wifi    float64 // ns, mean of what the building's radio adds; 0 for a wire
+	ptime   int     // ms of voice in a packet
+	dtx     float64 // share of the time that it keeps silent
+	smooth  bool    // what it relays goes through a buffer
+	ids     int     // how it numbers packets
+	scatter uint16
 }
 
 // line is one subscriber access.
@@ -41,6 +51,17 @@ type line struct {
 	loss   float64
 	called map[string]bool
 	active int // answered calls now
+
+	// What lines of wide scenarios have besides.
+	phys   *rand.Rand
+	up     *uplink
+	mapper *nat
+	used   map[natKey]int64 // when the mapping last let something out
+	held   map[natKey]bool  // mappings that somebody keeps open, or does not
+	lots   map[string]lotOf
+	hops   int // routers between the device and the tap
+	late   float64
+	twice  float64
 }
 
 type natKey struct {
@@ -94,6 +115,9 @@ func (s *sim) newLine(class, device, minVerdict, maxVerdict string) *line {
 	}
 	l.truth = &LineTruth{Address: name, Class: class, Device: device, MinVerdict: minVerdict, MaxVerdict: maxVerdict}
 	s.lines = append(s.lines, l)
+	if s.wide {
+		l.connect()
+	}
 	return l
 }
 
@@ -125,6 +149,9 @@ func (l *line) device(name string) *node {
 	} else {
 		n.lan = netip.AddrFrom4([4]byte{192, 168, byte(l.access.mac[2] & 3), byte(9 + l.hosts)})
 	}
+	if l.s.wide {
+		l.equip(n)
+	}
 	return n
 }
 
@@ -132,6 +159,9 @@ func (l *line) device(name string) *node {
 func (l *line) public(name string) *node {
 	n := l.device(name)
 	n.lan = n.addr
+	if l.s.wide {
+		n.ttl++
+	}
 	return n
 }
 
@@ -179,6 +209,9 @@ func (s *sim) host(name string, abroad bool) *node {
 		}
 	}
 	n.lan = n.addr
+	if s.wide {
+		s.settle(n)
+	}
 	s.addrs[n.addr.String()] = true
 	s.far = append(s.far, n)
 	return n
@@ -195,9 +228,13 @@ func (n *node) port(own uint16, tcp bool) uint16 {
 	if p, ok := l.nat[k]; ok {
 		return p
 	}
-	p := own
-	for l.taken[p] {
-		p = uint16(1024 + l.rng.IntN(64000))
+	var p uint16
+	if l.mapper != nil {
+		p = l.choose(own)
+	} else {
+		for p = own; l.taken[p]; {
+			p = uint16(1024 + l.rng.IntN(64000))
+		}
 	}
 	l.taken[p] = true
 	l.nat[k] = p

@@ -161,7 +161,11 @@ func (st *stream) vary(s *sim, p *streamPlan) {
 	if p.variety.muxed && st.rtcp != nil {
 		st.rtcp = st.flow
 	}
-	st.buf = make([]byte, len(st.buf)+160+tagSize)
+	room := 160
+	if st.how != nil {
+		room = 480 // 60 ms of G.711
+	}
+	st.buf = make([]byte, len(st.buf)+room+tagSize)
 }
 
 // whispers says whether the pending frame of silence is comfort noise, which is
@@ -178,9 +182,9 @@ func (st *stream) whispers() bool {
 // shape makes the header and payload size of a packet what the variety wants.
 func (o *oddities) shape(st *stream, h *rtp.Header, size int) int {
 	if o.next != nil {
-		st.head.PayloadType, st.size = o.next.pt, o.next.size
+		st.head.PayloadType, st.size = o.next.pt, st.sized(o.next)
 		if h.PayloadType != st.event {
-			h.PayloadType, size = o.next.pt, o.next.size
+			h.PayloadType, size = o.next.pt, st.size
 		}
 		o.next = nil
 	}
