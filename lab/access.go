@@ -54,9 +54,10 @@ type uplink struct {
 	kind   int
 	cycle  int64 // between grants; 0 when it may send at any time
 	phase  int64
-	early  int64 // before a grant the packet must be there
-	grant  int64 // from the grant until the packet passes
-	spread int64 // where in the grant it is sent
+	early  int64  // before a grant the packet must be there
+	grant  int64  // from the grant until the packet passes
+	roams  uint64 // how far grants move about in their cycle as other lines get theirs
+	spread int64  // where in the grant it is sent
 	again  float64
 	retry  int64 // what a repetition on the radio takes
 
@@ -85,7 +86,7 @@ func newUplink(l *line, r *rand.Rand) *uplink {
 	switch u.kind {
 	case fibre: // PON: allocations every few frames of 125 µs
 		u.cycle = 125_000 * int64(1+r.IntN(6))
-		u.grant = 40_000
+		u.grant, u.roams = 40_000, uint64(share(r, 0.2, 1)*float64(u.cycle))
 		megabits = logged(10, 500)
 		l.owd, l.jit = int64(logged(0.3, 4)*ms), int64(logged(0.01, 0.15)*ms)
 		l.loss = pick(r, 0, 0, 1e-5, 1e-4)
@@ -98,6 +99,7 @@ func newUplink(l *line, r *rand.Rand) *uplink {
 		u.cycle = int64(share(r, 2, 6) * ms)
 		u.early, u.grant = u.cycle/2, u.cycle/2+int64(share(r, 0.5, 2)*ms)
 		u.spread = int64(share(r, 0.1, 1) * ms)
+		u.roams = uint64(share(r, 0, 0.8) * float64(u.cycle))
 		megabits = logged(2, 50)
 		l.owd, l.jit = int64(logged(1, 6)*ms), int64(logged(0.05, 0.4)*ms)
 		l.loss = logged(1e-5, 1e-3)
@@ -128,21 +130,22 @@ func newUplink(l *line, r *rand.Rand) *uplink {
 	return u
 }
 
-// size makes the line fast enough for the calls it is for, as whoever ordered
-// it would: a call of G.711 takes 0.1 Mbit/s.
-func (u *uplink) size() {
-	u.sized = true
-	need := 0.15 + 0.16*float64(min(u.line.truth.Channels, 2000))
-	u.byteTime = min(u.byteTime, 8000/need)
+// perByte gives the ns a byte takes. The line is fast enough for the calls it is
+// for, as whoever ordered it would see to: one of G.711 takes 0.1 Mbit/s. How
+// many those are is known once traffic begins.
+func (u *uplink) perByte() float64 {
+	if !u.sized {
+		u.sized = true
+		need := 0.15 + 0.16*float64(min(u.line.truth.Channels, 2000))
+		u.byteTime = min(u.byteTime, 8000/need)
+	}
+	return u.byteTime
 }
 
 // pass gives the time at which a packet of n bytes that reaches the modem at t
 // has been sent; false when the queue had no room for it.
 func (u *uplink) pass(s *sim, t int64, n int) (int64, bool) {
-	if !u.sized {
-		u.size()
-	}
-	took := int64(u.byteTime * float64(n+46))
+	took := int64(u.perByte() * float64(n+46))
 	ok := true
 	if t < s.now+soon {
 		if t > u.last {
@@ -163,7 +166,7 @@ func (u *uplink) pass(s *sim, t int64, n int) (int64, bool) {
 	if u.cycle == 0 {
 		return t, ok
 	}
-	t = ceilTo(t+u.early, u.phase, u.cycle) + u.grant
+	t = u.granted(t+u.early) + u.grant
 	if u.spread > 0 {
 		t += int64(s.noise.Uint64() >> 32 * uint64(u.spread) >> 32)
 	}
@@ -173,9 +176,22 @@ func (u *uplink) pass(s *sim, t int64, n int) (int64, bool) {
 	return t, ok
 }
 
+// granted gives the first grant that is not before t.
+func (u *uplink) granted(t int64) int64 {
+	g := ceilTo(t, u.phase, u.cycle)
+	if u.roams == 0 {
+		return g
+	}
+	moved := func(g int64) int64 { return g + int64(uint64(g)*0x9e3779b97f4a7c15>>32*u.roams>>32) }
+	if before := moved(g - u.cycle); before >= t {
+		return before
+	}
+	return moved(g)
+}
+
 // usual is what the access adds at most when nothing else is sent.
 func (u *uplink) usual() int64 {
-	return u.cycle + u.early + u.grant + u.spread + 2*u.retry + int64(u.byteTime*1500)
+	return u.cycle + int64(u.roams) + u.early + u.grant + u.spread + 2*u.retry + int64(u.byteTime*1500)
 }
 
 // fade is a state that comes and goes, as in Gilbert's channel.
@@ -315,6 +331,20 @@ func (l *line) connect() {
 		l.late = max(l.late, pick(r, 0, 0, 3e-4))
 	}
 	l.drawNAT(r)
+}
+
+// upload sends a picture or a file over the connection, about as fast as the
+// line lets it, so that what else the line sends has to wait. It gives the time
+// at which the last of it left.
+func (s *sim) upload(c *conn, t int64, l *line, r *rand.Rand) int64 {
+	const record = 16000
+	// Some senders are slower than the line; others keep its queue full.
+	pace := max(l.up.perByte()*share(r, 0.85, 2), 80) * record
+	for size := expo(r, 250_000, 30_000, 1_200_000); size > 0; size -= record {
+		c.send(t, 0, tlsRecord(23, s.stuff(r, record)))
+		t += int64(pace)
+	}
+	return t
 }
 
 // wait is what the access of a host may add to a packet's way.

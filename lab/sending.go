@@ -65,8 +65,11 @@ func (st *stream) embody(s *sim, p *streamPlan, r *rand.Rand) {
 		if !src.smooth {
 			h.before = math.Exp(share(r, math.Log(20e3), math.Log(3e6)))
 		}
+		if st.silence == 0 && r.IntN(12) == 0 {
+			st.silence = share(r, 0.25, 0.6)
+		}
 		if r.IntN(6) == 0 { // software made it
-			h.tick, h.slack = int64(pick(r, 1, 4, 10, 20))*int64(time.Millisecond), 50e3
+			h.tick, h.slack = int64(pick(r, 1, 4, 10, 20, 40))*int64(time.Millisecond), 50e3
 			h.woken = r.Int64N(h.tick)
 		}
 	}

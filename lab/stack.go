@@ -38,24 +38,25 @@ func (n *node) habits(r *rand.Rand) {
 	if r.IntN(9) == 0 {
 		n.dtx = share(r, 0.25, 0.6)
 	}
-	if n.line == nil {
-		n.smooth = r.IntN(3) == 0
-		return
-	}
-	if l := n.line; l.up.kind != ethernet && r.Float64() < onAir(n.name) {
+	n.smooth = r.IntN(3) == 0
+	if l := n.line; l != nil && r.Float64() < onAir(n.name, l.truth.Class) {
 		n.wifi = float64(between(r, 200*time.Microsecond, 2500*time.Microsecond))
 	}
 }
 
-// onAir is how likely a device is on Wi-Fi: people's own mostly are, telephone
-// equipment hardly ever (estimates).
-func onAir(name string) float64 {
-	for _, own := range [...]string{"phone", "mobile", "app", "softphone", "computer", "camera"} {
-		if strings.HasPrefix(name, own) {
-			return 0.5
-		}
+// onAir is how likely a device is on Wi-Fi: people's own mostly are, at home
+// all the more, telephone equipment hardly ever (estimates).
+func onAir(name, class string) float64 {
+	home := class == ClassHome || class == ClassMobileDialer || class == ClassConference
+	switch {
+	case strings.HasPrefix(name, "mobile"), strings.HasPrefix(name, "app"), home && strings.HasPrefix(name, "phone"):
+		return 0.85
+	case strings.HasPrefix(name, "softphone"), strings.HasPrefix(name, "computer"), strings.HasPrefix(name, "camera"):
+		return 0.5
+	case strings.HasPrefix(name, "phone"):
+		return 0.1
 	}
-	return 0.06
+	return 0.05
 }
 
 // number gives the identification of the flow's next packet.
