@@ -11,21 +11,23 @@ import (
 // tap. Its clock moves slowly, so its times are laid out a stretch of packets
 // at a time, evenly.
 type sending struct {
-	clk     *clock
-	ppm     float64
-	first   int64 // what the clock shows when packet 0 leaves
-	frame   int64 // ns a packet, by the clock
-	ms      int   // the same, of codecs that come in any
-	from    int64 // packet at which the present stretch began
-	until   int64 // and the next begins
-	tick    int64 // as in clock
-	woken   int64
-	slack   float64
-	before  float64 // ns, mean jitter of the way to the relay
-	spurt   float64 // packets of speech between two silences
-	changes bool    // the way to the tap is not always of one length
-	late    float64
-	twice   float64
+	clk    *clock
+	ppm    float64
+	first  int64 // what the clock shows when packet 0 leaves
+	frame  int64 // ns a packet, by the clock
+	ms     int   // the same, of codecs that come in any
+	from   int64 // packet at which the present stretch began
+	until  int64 // and the next begins
+	tick   int64 // as in clock
+	woken  int64
+	slack  float64
+	before float64 // ns, mean jitter of the way to the relay
+	spurt  float64 // packets of speech between two silences
+	up     *uplink // of the line that sends it
+	path   *path   // or the way from beyond the tap, whose length changes
+	wifi   float64
+	late   float64
+	twice  float64
 }
 
 // stretch is some five seconds at 20 ms.
@@ -81,9 +83,9 @@ func (st *stream) embody(s *sim, p *streamPlan, r *rand.Rand) {
 	}
 	h.spurt = share(r, 0.7, 2.6) * 1e9 / float64(h.frame)
 	if l := src.line; l != nil {
-		h.late, h.twice = l.late, l.twice
+		h.up, h.wifi, h.late, h.twice = l.up, src.wifi, l.late, l.twice
 	} else {
-		h.changes, h.late, h.twice = true, src.path.late, src.path.twice
+		h.path, h.late, h.twice = src.path, src.path.late, src.path.twice
 	}
 	st.lay(s)
 }
@@ -95,9 +97,8 @@ func (st *stream) lay(s *sim) {
 	a := h.clk.when(h.ppm, h.first+st.n*h.frame)
 	b := h.clk.when(h.ppm, h.first+h.until*h.frame)
 	st.base, st.period = s.start+int64(a), (b-a)/stretch
-	if h.changes {
-		src := st.flow.src
-		st.owd = src.owd + src.path.shift(st.base)
+	if h.path != nil {
+		st.owd = st.flow.src.owd + h.path.shift(st.base)
 	}
 }
 
@@ -113,22 +114,21 @@ func (st *stream) leaves(s *sim) int64 {
 // travels gives the time at which a packet that was due at t passes the tap,
 // and whether it does.
 func (st *stream) travels(s *sim, t int64) (int64, bool) {
-	h, src := st.how, st.flow.src
+	h := st.how
 	if h.tick > 0 {
 		t = ceilTo(t, h.woken, h.tick) + int64(h.slack*s.noise.ExpFloat64())
 	}
 	if h.before > 0 {
 		t += int64(h.before * s.noise.ExpFloat64())
 	}
-	l := src.line
-	if l == nil {
-		return t + st.owd + int64(st.jit*s.noise.ExpFloat64()), !src.path.drops.takes(t)
+	if h.path != nil {
+		return t + st.owd + int64(st.jit*s.noise.ExpFloat64()), !h.path.drops.takes(t)
 	}
-	if src.wifi > 0 {
-		t += src.air(s)
+	if h.wifi > 0 {
+		t += st.flow.src.air(s)
 	}
-	t, ok := l.up.pass(s, t, len(st.buf))
-	if l.up.drops.gap > 0 && l.up.drops.takes(t) {
+	t, ok := h.up.pass(s, t, len(st.buf))
+	if h.up.drops.takes(t) {
 		ok = false
 	}
 	return t + st.owd + int64(st.jit*s.noise.ExpFloat64()), ok
