@@ -111,7 +111,7 @@ func newUplink(l *line, r *rand.Rand) *uplink {
 		megabits = logged(2, 60)
 		l.owd, l.jit = int64(share(r, 5, 20)*ms), int64(logged(0.3, 4)*ms)
 		l.loss = logged(1e-5, 3e-3)
-		u.stall = newFade(r, logged(8, 300), share(r, 0.05, 0.4), 1)
+		u.stall = newFade(r, logged(15, 600), share(r, 0.03, 0.2), 1)
 	default:
 		megabits = logged(10, 1000)
 		l.owd, l.jit = int64(logged(0.2, 5)*ms), int64(logged(0.005, 0.08)*ms)
@@ -320,7 +320,8 @@ func (n *node) air(s *sim) int64 {
 
 // connect draws what a line of a drawn scenario is connected by.
 func (l *line) connect() {
-	l.phys, l.lots = l.s.rng("access"), map[string]lotOf{}
+	// Scenarios of one seed shall not have the same accesses.
+	l.phys, l.lots = l.s.rng("access of "+l.truth.Class+", "+l.truth.Device), map[string]lotOf{}
 	l.used, l.held = map[natKey]int64{}, map[natKey]bool{}
 	r := l.phys
 	l.hops = r.IntN(3)
@@ -358,7 +359,7 @@ func (n *node) wait() int64 {
 // settle gives a host beyond the tap of a wide scenario its clock, its way and
 // its habits. A host in the country is 3 to 14 routers away, one abroad 8 to 24.
 func (s *sim) settle(n *node) {
-	r := s.rng("settle")
+	r := s.rng("way of " + n.name)
 	hard := drawHardware(r, "server", "")
 	n.clk, n.ppm = drawClock(r, hard), drawError(r, hard, "")
 	s.crystals[n.ppm] = true

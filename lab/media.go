@@ -81,7 +81,7 @@ type streamPlan struct {
 	start, end int64
 	ppm        float64
 	own        bool // the source's own voice processor, rather than a relayed stranger's
-	ptime      int  // ms a packet in wide scenarios, 0 what the source likes
+	ptime      int  // ms a packet in wide scenarios, 0 for 20
 	silence    float64
 	rtcp       bool
 	keys       int

@@ -38,7 +38,7 @@ func (c *codec) scales() bool { return c.pt == 0 || c.pt == 8 || c.pt == 18 }
 
 // sized is how many bytes a packet of the codec holds in this stream.
 func (st *stream) sized(c *codec) int {
-	if st.how == nil || !c.scales() {
+	if st.how == nil {
 		return c.size
 	}
 	return c.size * st.how.ms / 20
@@ -52,7 +52,7 @@ func (st *stream) embody(s *sim, p *streamPlan, r *rand.Rand) {
 	h.frame = int64(math.Round(st.period * (1 + p.ppm*1e-6)))
 	st.how = h
 	if p.codec.scales() {
-		h.ms = cmp.Or(p.ptime, src.ptime)
+		h.ms = cmp.Or(p.ptime, 20)
 		st.size, st.step1, h.frame = st.sized(p.codec), uint32(8*h.ms), int64(h.ms)*int64(time.Millisecond)
 	}
 	if p.own {
@@ -150,7 +150,8 @@ func (st *stream) astray(s *sim, b []byte) bool {
 }
 
 // packetise draws how much voice a packet of each side holds: what its host
-// likes, though a callee mostly does as the caller offers.
+// likes, though a callee mostly does as the caller offers. Scenarios that want
+// a length of their own set it.
 func (c *call) packetise(r *rand.Rand) {
 	if c.ptime[0] != 0 || c.from.h323 != nil || !c.codec.scales() {
 		return
