@@ -47,6 +47,19 @@ func weighted(r *rand.Rand, shares []float64) int {
 	return len(shares) - 1
 }
 
+// premises are what a line of a wide scenario has besides.
+type premises struct {
+	phys   *rand.Rand
+	up     *uplink
+	mapper *nat
+	used   map[natKey]int64 // when the mapping last let something out
+	held   map[natKey]bool  // mappings that somebody keeps open, or does not
+	lots   map[string]lotOf
+	hops   int     // routers between the line and the tap
+	late   float64 // share of packets that another overtakes
+	twice  float64 // share that come twice
+}
+
 // uplink is the way from a line's modem to the tap: packets queue for the
 // line's rate and then wait for the moments at which the access lets it send.
 type uplink struct {

@@ -30,13 +30,13 @@ type call struct {
 	media   [2]*mediaHost // of caller and callee; nil takes the agents'
 	ports   [2]uint16     // RTP; 0 draws
 	ppm     [2]float64    // clock of a relayed stream
+	ptime   [2]int        // ms a packet; drawn in wide scenarios
 	relayed [2]bool       // the side passes on media of another's clock
 	silence [2]float64    // share of time that is not sent
 	rtcp    bool
 	keys    int
 	extra   []field // headers of the INVITE
 	variety *variety
-	ptime   [2]int // ms a packet of caller and callee; drawn in wide scenarios
 
 	// answered and over are told of the call's course; over in any case.
 	answered func()

@@ -45,6 +45,7 @@ func (m *mediaHost) port(r *rand.Rand) uint16 {
 // stream is one RTP source, and the event of its next packet.
 type stream struct {
 	flow, rtcp *flow
+	how        *sending // in wide scenarios
 	head       rtp.Header
 	size       int
 	step1      uint32 // timestamp units a packet
@@ -69,7 +70,6 @@ type stream struct {
 	buf        []byte
 	event      uint8 // payload type of telephone events
 	odd        *oddities
-	how        *sending // in wide scenarios
 }
 
 // streamPlan is what one side of a call sends.
@@ -139,6 +139,9 @@ func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
 	st.buf = make([]byte, 12+max(st.size, 4))
 	if p.variety != nil {
 		st.vary(s, &p)
+	}
+	if st.how != nil {
+		st.follow(s)
 	}
 	st.n = -1
 	if !st.next(s) {

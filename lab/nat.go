@@ -68,7 +68,7 @@ func (l *line) choose(own uint16) uint16 {
 // if it is one that does.
 func (s *sim) keepOpen(t int64, a, registrar *agent) {
 	l := a.node.line
-	if l == nil || a.node.lan == a.node.addr || s.shape.sipTCP || a.keystream != nil || a.disguise != nil {
+	if l == nil || a.node.lan == a.node.addr || a.keystream != nil || a.disguise != nil {
 		return
 	}
 	k := natKey{a.node.lan, a.port, false}
@@ -84,7 +84,7 @@ func (s *sim) keepOpen(t int64, a, registrar *agent) {
 	}
 	s.every(t+int64(period), func() time.Duration { return period }, func() bool {
 		// Thousands of quiet lines would make a capture of nothing else.
-		if int64(len(s.lines))*(s.end-s.start)/int64(period) > 100_000 {
+		if a.transport() != "UDP" || int64(len(s.lines))*(s.end-s.start)/int64(period) > 100_000 {
 			return false
 		}
 		there, back := s.between(a, registrar)
@@ -108,7 +108,7 @@ func (s *sim) between(a, b *agent) (there, back *flow) {
 // would be cut off, and telephones see to it that they are not.
 func (s *sim) expire(a *agent) {
 	l := a.node.line
-	if l == nil || a.node.lan == a.node.addr || l.active > 0 || s.shape.sipTCP {
+	if l == nil || a.node.lan == a.node.addr || l.active > 0 || a.transport() != "UDP" {
 		return
 	}
 	k := natKey{a.node.lan, a.port, false}

@@ -11,6 +11,7 @@ import (
 // node is a host. On the subscriber's side it is one device of a line, whose
 // packets leave from the line's address; beyond the tap line is nil.
 type node struct {
+	body
 	name   string
 	addr   netip.Addr // in packets at the tap
 	lan    netip.Addr // what the device takes for its own address
@@ -24,20 +25,11 @@ type node struct {
 	df   bool
 	ipid uint16
 	ppm  float64 // error of its clock, positive when fast
-
-	// What hosts of wide scenarios have besides.
-	clk     *clock
-	path    *path   // beyond the tap
-	wifi    float64 // ns, mean of what the building's radio adds; 0 for a wire
-	ptime   int     // ms of voice in a packet
-	dtx     float64 // share of the time that it keeps silent
-	smooth  bool    // what it relays goes through a buffer
-	ids     int     // how it numbers packets
-	scatter uint16
 }
 
 // line is one subscriber access.
 type line struct {
+	premises
 	s      *sim
 	truth  *LineTruth
 	addr   netip.Addr
@@ -51,17 +43,6 @@ type line struct {
 	loss   float64
 	called map[string]bool
 	active int // answered calls now
-
-	// What lines of wide scenarios have besides.
-	phys   *rand.Rand
-	up     *uplink
-	mapper *nat
-	used   map[natKey]int64 // when the mapping last let something out
-	held   map[natKey]bool  // mappings that somebody keeps open, or does not
-	lots   map[string]lotOf
-	hops   int // routers between the device and the tap
-	late   float64
-	twice  float64
 }
 
 type natKey struct {

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"cmp"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -13,9 +12,11 @@ import (
 type sending struct {
 	clk    *clock
 	ppm    float64
-	first  int64 // what the clock shows when packet 0 leaves
-	frame  int64 // ns a packet, by the clock
-	ms     int   // the same, of codecs that come in any
+	first  int64  // what the clock shows when packet 0 leaves
+	frame  int64  // ns a packet, by the clock
+	ms     int    // the same as the description has it
+	unit   uint32 // what the timestamp gains in it
+	bytes  int
 	from   int64 // packet at which the present stretch began
 	until  int64 // and the next begins
 	tick   int64 // as in clock
@@ -33,8 +34,9 @@ type sending struct {
 // stretch is some five seconds at 20 ms.
 const stretch = 256
 
-// scales says whether a codec comes in packets of any multiple of 10 ms.
-func (c *codec) scales() bool { return c.pt == 0 || c.pt == 8 || c.pt == 18 }
+// scales says whether a codec is one of those of 20 ms that can come in packets
+// of any multiple of 10 ms.
+func (c *codec) scales() bool { return c == pcma || c == pcmu || c == g729 }
 
 // sized is how many bytes a packet of the codec holds in this stream.
 func (st *stream) sized(c *codec) int {
@@ -51,8 +53,8 @@ func (st *stream) embody(s *sim, p *streamPlan, r *rand.Rand) {
 	h := &sending{ppm: p.ppm, clk: src.clk, ms: 20}
 	h.frame = int64(math.Round(st.period * (1 + p.ppm*1e-6)))
 	st.how = h
-	if p.codec.scales() {
-		h.ms = cmp.Or(p.ptime, 20)
+	if p.ptime > 0 && p.codec.scales() {
+		h.ms = p.ptime
 		st.size, st.step1, h.frame = st.sized(p.codec), uint32(8*h.ms), int64(h.ms)*int64(time.Millisecond)
 	}
 	if p.own {
@@ -87,7 +89,21 @@ func (st *stream) embody(s *sim, p *streamPlan, r *rand.Rand) {
 	} else {
 		h.path, h.late, h.twice = src.path, src.path.late, src.path.twice
 	}
+	h.unit = st.step1
 	st.lay(s)
+}
+
+// follow takes up what the variety of the call has made of the packets.
+func (st *stream) follow(s *sim) {
+	h := st.how
+	if st.step1 != h.unit {
+		h.frame, h.unit = h.frame*int64(st.step1)/int64(h.unit), st.step1
+		st.lay(s)
+	}
+	h.bytes = 12 + st.size
+	if st.odd != nil && len(st.buf) < 12+480+tagSize { // it may turn to 60 ms of G.711
+		st.buf = make([]byte, 12+480+tagSize)
+	}
 }
 
 // lay lays out the stretch that begins with the present packet.
@@ -127,7 +143,7 @@ func (st *stream) travels(s *sim, t int64) (int64, bool) {
 	if h.wifi > 0 {
 		t += st.flow.src.air(s)
 	}
-	t, ok := h.up.pass(s, t, len(st.buf))
+	t, ok := h.up.pass(s, t, h.bytes)
 	if h.up.drops.takes(t) {
 		ok = false
 	}
@@ -150,10 +166,10 @@ func (st *stream) astray(s *sim, b []byte) bool {
 }
 
 // packetise draws how much voice a packet of each side holds: what its host
-// likes, though a callee mostly does as the caller offers. Scenarios that want
-// a length of their own set it.
+// likes, though a callee mostly does as the caller offers. Calls with a variety
+// see to it themselves, and so do scenarios that set it.
 func (c *call) packetise(r *rand.Rand) {
-	if c.ptime[0] != 0 || c.from.h323 != nil || !c.codec.scales() {
+	if c.ptime[0] != 0 || c.variety != nil || c.from.h323 != nil || !c.codec.scales() {
 		return
 	}
 	c.ptime = [2]int{c.media[0].node.ptime, c.media[1].node.ptime}

@@ -14,6 +14,18 @@ const (
 	idRandom         // unrelated numbers: iOS, BSD, and routers that rewrite them
 )
 
+// body is what a host of a wide scenario has besides.
+type body struct {
+	clk     *clock
+	path    *path   // beyond the tap
+	wifi    float64 // ns, mean of what the building's radio adds; 0 for a wire
+	ptime   int     // ms of voice in a packet
+	dtx     float64 // share of the time that it keeps silent
+	smooth  bool    // what it relays goes through a buffer
+	ids     int     // how it numbers packets
+	scatter uint16  // the last number, where they are random
+}
+
 // stack draws what the IP software of a host shows. The first TTL is 64 with
 // Linux, Apple and most small devices, 128 with Windows and some voice
 // gateways' systems, 255 with some makers of network equipment (shares are

@@ -161,11 +161,7 @@ func (st *stream) vary(s *sim, p *streamPlan) {
 	if p.variety.muxed && st.rtcp != nil {
 		st.rtcp = st.flow
 	}
-	room := 160
-	if st.how != nil {
-		room = 480 // 60 ms of G.711
-	}
-	st.buf = make([]byte, len(st.buf)+room+tagSize)
+	st.buf = make([]byte, len(st.buf)+160+tagSize)
 }
 
 // whispers says whether the pending frame of silence is comfort noise, which is

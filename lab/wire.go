@@ -28,6 +28,7 @@ type flow struct {
 	src, dst     *node
 	sport, dport uint16
 	proto        uint8
+	id           uint16 // of its latest IPv4 packet
 	up           bool
 	hidden       bool // both ends are on one side of the tap
 	prefix       prefix
@@ -37,7 +38,6 @@ type flow struct {
 	flags        uint16 // of IPv4
 	ipSum        uint64 // sum of ip
 	pseudo       uint64 // sum of the pseudo header without the length
-	id           uint16 // of its latest packet
 	last         int64  // when its latest packet in order passes the tap
 	buf          []byte
 }
