@@ -265,7 +265,7 @@ func (x *script) stream(side int, start, end int64) {
 	p := streamPlan{
 		from: x.media[side], to: x.media[1-side], fport: x.ports[side], tport: x.ports[1-side], codec: x.codec,
 		start: start, end: end, ppm: ppm, own: own, silence: x.silence[side], rtcp: x.rtcp, d: ag.d,
-		variety: x.variety, ptime: x.ptime[side],
+		variety: x.variety,
 	}
 	if x.variety != nil {
 		p.peer = func() *stream { return x.playing[1-side] }
@@ -273,6 +273,7 @@ func (x *script) stream(side int, start, end int64) {
 	if side == 0 {
 		p.keys = x.keys
 	}
+	p.ptime = x.ptime[side]
 	x.s.at(start, func() { x.playing[side] = x.s.play(p, ag.r) })
 }
 
