@@ -37,14 +37,14 @@ func accessShares(class string) [5]float64 {
 	return [5]float64{0.62, 0.10, 0.12, 0.12, 0.04}
 }
 
-func weighted(r *rand.Rand, shares []float64) int {
+func drawAccess(r *rand.Rand, class string) int {
 	u := r.Float64()
-	for i, w := range shares {
+	for kind, w := range accessShares(class) {
 		if u -= w; u < 0 {
-			return i
+			return kind
 		}
 	}
-	return len(shares) - 1
+	return fibre
 }
 
 // premises are what a line of a wide scenario has besides.
@@ -91,7 +91,7 @@ const soon = int64(100 * time.Millisecond)
 
 // newUplink draws an access. The delays it adds are on top of l.owd and l.jit.
 func newUplink(l *line, r *rand.Rand) *uplink {
-	u := &uplink{line: l, kind: weighted(r, func() []float64 { a := accessShares(l.truth.Class); return a[:] }())}
+	u := &uplink{line: l, kind: drawAccess(r, l.truth.Class)}
 	ms := float64(time.Millisecond)
 	logged := func(lo, hi float64) float64 { return math.Exp(share(r, math.Log(lo), math.Log(hi))) }
 	var megabits float64
