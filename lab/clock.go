@@ -53,6 +53,14 @@ func (c *clock) when(ppm float64, d int64) float64 {
 	return float64(d) - c.gained(ppm, t)
 }
 
+// steady takes the drift from a clock of hardly any error: it follows a better
+// one.
+func (c *clock) steady(ppm float64) {
+	if math.Abs(ppm) < 0.25 {
+		c.day, c.warm = 0, 0
+	}
+}
+
 // align puts d off to the next tick of the chassis.
 func (c *clock) align(d int64, r *rand.Rand) int64 {
 	return ceilTo(d, c.phase, c.grid) + r.Int64N(c.slot)

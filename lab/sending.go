@@ -58,6 +58,7 @@ func (st *stream) embody(s *sim, p *streamPlan, r *rand.Rand) {
 		st.size, st.step1, h.frame = st.sized(p.codec), uint32(8*h.ms), int64(h.ms)*int64(time.Millisecond)
 	}
 	if p.own {
+		src.clk.steady(p.ppm)
 		h.tick, h.woken, h.slack = src.clk.tick, src.clk.woken, src.clk.slack
 		if st.silence == 0 && src.dtx > 0 {
 			st.silence = src.dtx
@@ -172,7 +173,13 @@ func (c *call) packetise(r *rand.Rand) {
 	if c.ptime[0] != 0 || c.variety != nil || c.from.h323 != nil || !c.codec.scales() {
 		return
 	}
-	c.ptime = [2]int{c.media[0].node.ptime, c.media[1].node.ptime}
+	for side, m := range c.media {
+		c.ptime[side] = m.node.ptime
+		// Long packets save headers, of which G.711 hardly takes notice.
+		if c.ptime[side] > 40 && c.codec != g729 && r.IntN(4) > 0 {
+			c.ptime[side] = 20
+		}
+	}
 	if r.IntN(3) > 0 {
 		c.ptime[1] = c.ptime[0]
 	}

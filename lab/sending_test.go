@@ -10,6 +10,9 @@ import (
 )
 
 func TestWideSameSeedSameBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector; the full tests run it")
+	}
 	for _, name := range [...]string{"demo", "media-variety"} {
 		var a, b, c bytes.Buffer
 		wide(t, name, 5, time.Minute, &a, "")
@@ -39,6 +42,7 @@ func TestWideReads(t *testing.T) {
 				said[ms] = true
 			}
 		}
+		// The least step is the packet's length: in silence nothing is sent.
 		for _, p := range m.streams() {
 			step := uint32(0)
 			for i := 1; i < min(len(p), 300); i++ {
