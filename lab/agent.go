@@ -112,6 +112,10 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 	if a.disguise != nil {
 		b = a.disguise(b)
 	}
+	if l := a.node.line; l != nil && l.mapper != nil {
+		k := natKey{a.node.lan, a.port, false}
+		l.used[k] = max(l.used[k], t)
+	}
 	f := a.s.flow(a.node, a.node.port(a.port, false), to.node, to.node.port(to.port, false), protoUDP)
 	return a.s.send(t, f, kindSIP, b)
 }

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type call struct {
 	media   [2]*mediaHost // of caller and callee; nil takes the agents'
 	ports   [2]uint16     // RTP; 0 draws
 	ppm     [2]float64    // clock of a relayed stream
+	ptime   [2]int        // ms a packet; drawn in wide scenarios
 	relayed [2]bool       // the side passes on media of another's clock
 	silence [2]float64    // share of time that is not sent
 	rtcp    bool
@@ -74,6 +76,9 @@ func (s *sim) perform(c *call) {
 	}
 	if c.codec == nil {
 		c.codec = a.codecs[0]
+	}
+	if s.wide {
+		c.packetise(a.r)
 	}
 	if a.h323 != nil && b.h323 != nil {
 		(&script{call: c, s: s}).signal323()
@@ -130,7 +135,11 @@ func (x *script) describe(side int, codecs []*codec, dir string) string {
 	if ag.mapped {
 		host, port = m.node.addr.String(), m.node.port(port, false)
 	}
-	return x.variety.dress(ag.d.sdp(x.sdpID[side], host, port, codecs, dir))
+	sdp := ag.d.sdp(x.sdpID[side], host, port, codecs, dir)
+	if ms := x.ptime[side]; ms > 0 {
+		sdp = strings.Replace(sdp, "a=ptime:20\r\n", "a=ptime:"+strconv.Itoa(ms)+"\r\n", 1)
+	}
+	return x.variety.dress(sdp)
 }
 
 // authenticate answers the INVITE that arrived at t with a challenge, and gives
@@ -264,6 +273,7 @@ func (x *script) stream(side int, start, end int64) {
 	if side == 0 {
 		p.keys = x.keys
 	}
+	p.ptime = x.ptime[side]
 	x.s.at(start, func() { x.playing[side] = x.s.play(p, ag.r) })
 }
 

@@ -55,16 +55,22 @@ func makeAndRead(t *testing.T, opt Options) *made {
 	if err != nil {
 		t.Fatalf("Make(%+v): %v", opt, err)
 	}
+	return read(t, opt, truth, &buf)
+}
+
+// read decodes a capture that was made, as makeAndRead does.
+func read(t *testing.T, opt Options, truth *Truth, buf *bytes.Buffer) *made {
+	t.Helper()
 	m := &made{truth: truth}
 	var next func() ([]byte, gopacket.CaptureInfo, error)
 	if opt.Format == "pcapng" {
-		r, err := pcapgo.NewNgReader(&buf, pcapgo.DefaultNgReaderOptions)
+		r, err := pcapgo.NewNgReader(buf, pcapgo.DefaultNgReaderOptions)
 		if err != nil {
 			t.Fatal(err)
 		}
 		next = r.ReadPacketData
 	} else {
-		r, err := pcapgo.NewReader(&buf)
+		r, err := pcapgo.NewReader(buf)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,6 +48,10 @@ func Make(w io.Writer, opt Options) (*Truth, error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown scenario %q (see the list command)", opt.Scenario)
 	}
+	return sc.make(w, opt)
+}
+
+func (sc Scenario) make(w io.Writer, opt Options) (*Truth, error) {
 	if opt.Duration < 0 || opt.Duration > 7*24*time.Hour {
 		return nil, fmt.Errorf("duration %v: want more than nothing and at most seven days", opt.Duration)
 	}

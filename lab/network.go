@@ -11,6 +11,7 @@ import (
 // node is a host. On the subscriber's side it is one device of a line, whose
 // packets leave from the line's address; beyond the tap line is nil.
 type node struct {
+	body
 	name   string
 	addr   netip.Addr // in packets at the tap
 	lan    netip.Addr // what the device takes for its own address
@@ -28,6 +29,7 @@ type node struct {
 
 // line is one subscriber access.
 type line struct {
+	premises
 	s      *sim
 	truth  *LineTruth
 	addr   netip.Addr
@@ -94,6 +96,9 @@ func (s *sim) newLine(class, device, minVerdict, maxVerdict string) *line {
 	}
 	l.truth = &LineTruth{Address: name, Class: class, Device: device, MinVerdict: minVerdict, MaxVerdict: maxVerdict}
 	s.lines = append(s.lines, l)
+	if s.wide {
+		l.connect()
+	}
 	return l
 }
 
@@ -125,6 +130,9 @@ func (l *line) device(name string) *node {
 	} else {
 		n.lan = netip.AddrFrom4([4]byte{192, 168, byte(l.access.mac[2] & 3), byte(9 + l.hosts)})
 	}
+	if l.s.wide {
+		l.equip(n)
+	}
 	return n
 }
 
@@ -132,6 +140,9 @@ func (l *line) device(name string) *node {
 func (l *line) public(name string) *node {
 	n := l.device(name)
 	n.lan = n.addr
+	if l.s.wide {
+		n.ttl++
+	}
 	return n
 }
 
@@ -179,6 +190,9 @@ func (s *sim) host(name string, abroad bool) *node {
 		}
 	}
 	n.lan = n.addr
+	if s.wide {
+		s.settle(n)
+	}
 	s.addrs[n.addr.String()] = true
 	s.far = append(s.far, n)
 	return n
@@ -195,9 +209,13 @@ func (n *node) port(own uint16, tcp bool) uint16 {
 	if p, ok := l.nat[k]; ok {
 		return p
 	}
-	p := own
-	for l.taken[p] {
-		p = uint16(1024 + l.rng.IntN(64000))
+	var p uint16
+	if l.mapper != nil {
+		p = l.choose(own)
+	} else {
+		for p = own; l.taken[p]; {
+			p = uint16(1024 + l.rng.IntN(64000))
+		}
 	}
 	l.taken[p] = true
 	l.nat[k] = p

@@ -30,6 +30,8 @@ type sim struct {
 	addrs map[string]bool // addresses in use
 	names map[string]int  // how many actors bear a name
 	flows map[flowKey]*flow
+
+	crystals map[float64]bool // errors of the clocks of a wide scenario's devices
 }
 
 // newSim starts at nine or later on a working day, Beijing time.
@@ -37,6 +39,7 @@ func newSim(opt Options, shape encap, v view, out *sink) *sim {
 	s := &sim{
 		seed: opt.Seed, shape: shape, view: v, vendor: opt.Vendor, out: out,
 		addrs: map[string]bool{}, names: map[string]int{}, flows: map[flowKey]*flow{},
+		crystals: map[float64]bool{},
 	}
 	r := s.rng("sim")
 	day := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC).AddDate(0, 0, 7*r.IntN(20)+r.IntN(5))

@@ -178,9 +178,9 @@ func (st *stream) whispers() bool {
 // shape makes the header and payload size of a packet what the variety wants.
 func (o *oddities) shape(st *stream, h *rtp.Header, size int) int {
 	if o.next != nil {
-		st.head.PayloadType, st.size = o.next.pt, o.next.size
+		st.head.PayloadType, st.size = o.next.pt, st.sized(o.next)
 		if h.PayloadType != st.event {
-			h.PayloadType, size = o.next.pt, o.next.size
+			h.PayloadType, size = o.next.pt, st.size
 		}
 		o.next = nil
 	}

@@ -28,6 +28,7 @@ type flow struct {
 	src, dst     *node
 	sport, dport uint16
 	proto        uint8
+	id           uint16 // of its latest IPv4 packet
 	up           bool
 	hidden       bool // both ends are on one side of the tap
 	prefix       prefix
@@ -48,7 +49,7 @@ func (s *sim) flow(src *node, sport uint16, dst *node, dport uint16, proto uint8
 	if f := s.flows[k]; f != nil {
 		return f
 	}
-	f := &flow{src: src, dst: dst, sport: sport, dport: dport, proto: proto, up: src.line != nil}
+	f := &flow{src: src, dst: dst, sport: sport, dport: dport, proto: proto, up: src.line != nil, id: src.ipid}
 	f.hidden = (src.line != nil) == (dst.line != nil)
 	l := src.line
 	if l == nil {
@@ -106,7 +107,7 @@ func (f *flow) address(s *sim, l *line, src, dst netip.Addr) {
 
 // udp writes a datagram at the present time.
 func (s *sim) udp(f *flow, k kind, payload []byte) {
-	f.src.ipid++
+	f.number()
 	if f.hidden || !s.shows(k, f.up) {
 		return
 	}
@@ -127,7 +128,7 @@ func (s *sim) udp(f *flow, k kind, payload []byte) {
 
 // datagram writes an IP packet with the payload as it is.
 func (s *sim) datagram(f *flow, k kind, payload []byte) {
-	f.src.ipid++
+	f.number()
 	if f.hidden || !s.shows(k, f.up) {
 		return
 	}
@@ -146,7 +147,7 @@ func (s *sim) frame(f *flow, at int) {
 		s.fragments(f, at)
 		return
 	}
-	f.finish(b, f.src.ipid, f.flags)
+	f.finish(b, f.id, f.flags)
 	s.put(b, f)
 }
 
@@ -204,6 +205,10 @@ func (s *sim) fragments(f *flow, at int) {
 		room -= 8
 	}
 	room &^= 7
+	id := f.id
+	if f.src.ids == idZero {
+		id = f.src.ipid // pieces need one
+	}
 	for off := 0; off < len(whole); off += room {
 		chunk := whole[off:min(off+room, len(whole))]
 		more := uint16(0)
@@ -215,10 +220,10 @@ func (s *sim) fragments(f *flow, at int) {
 		if v6 {
 			b[len(f.prefix.bytes)+6] = 44
 			v := uint16(off) | more
-			b = append(b, proto, 0, byte(v>>8), byte(v), 0, 0, byte(f.src.ipid>>8), byte(f.src.ipid))
+			b = append(b, proto, 0, byte(v>>8), byte(v), 0, 0, byte(id>>8), byte(id))
 		}
 		b = append(b, chunk...)
-		f.finish(b, f.src.ipid, uint16(off/8)|more<<13)
+		f.finish(b, id, uint16(off/8)|more<<13)
 		f.buf = b
 		s.put(b, f)
 	}
@@ -257,7 +262,7 @@ func fold(v uint64) uint16 {
 // send lets a datagram leave its sender at t and gives the time it arrives.
 // The payload must not change afterwards.
 func (s *sim) send(t int64, f *flow, k kind, payload []byte) int64 {
-	tap := t + s.delay(f.src)
+	tap := s.passes(t, f.src, len(payload))
 	s.at(tap, func() { s.udp(f, k, payload) })
 	return tap + s.delay(f.dst)
 }
