@@ -11,6 +11,8 @@ import (
 type bridge struct {
 	out [2]*flow // of what the caller (0) and the callee (1) send, on the leg away from them
 	lag time.Duration
+	// secure says that the onward leg alone is SRTP.
+	secure bool
 }
 
 // pass sends on what a stream of the given side brought past the tap just now.
@@ -20,6 +22,13 @@ func (b *bridge) pass(s *sim, side int, k kind, payload []byte) {
 		return
 	}
 	copied := append([]byte(nil), payload...)
+	const header = 12
+	switch {
+	case b.secure && side == 0:
+		copied = append(copied[:header], s.stuff(s.noise, len(payload)-header+tagSize)...)
+	case b.secure && len(payload) > header+tagSize:
+		copied = append(copied[:header], s.stuff(s.noise, len(payload)-header-tagSize)...)
+	}
 	t := s.now + 2*f.src.owd + int64(b.lag) + int64(float64(f.src.jit)*s.noise.ExpFloat64())
 	t = max(t, f.last+40_000) // in order
 	f.last = t

@@ -265,7 +265,7 @@ func (b *breakoutGate) both(erlangs, inward float64) {
 func breakoutFXO(s *sim) {
 	n := pick(s.rng("size"), 1, 2, 2, 4, 4, 4, 8, 8, 8, 12, 16, 24)
 	b := s.breakoutLine(wayFXO, n, fmt.Sprintf("licensed FXO gateway, %d lines, both ways", n), 0.02, 0.65)
-	b.both(s.erlangs(b.m, 0.03*float64(n), 0.5*float64(n), 1), share(b.r, 0.15, 0.7))
+	b.both(s.erlangs(b.m, max(0.1, 0.04*float64(n)), 0.5*float64(n), 1), share(b.r, 0.15, 0.7))
 }
 
 func breakoutE1(s *sim) {
@@ -326,7 +326,7 @@ func breakoutLocal(s *sim) {
 	r = b.r
 	b.who = newContacts(r, spreadInt(r, 6, 60), share(r, 0.05, 0.5), share(r, 0.02, 0.25))
 	short, emergency, inward := share(r, 0.02, 0.25), share(r, 0, 0.03), pick(r, 0, 0, share(r, 0.05, 0.5))
-	s.flowing(r, s.start, b.m.gap(s.erlangs(b.m, 0.05, min(3, 0.6*float64(n)), 1)), func() {
+	s.flowing(r, s.start, b.m.gap(s.erlangs(b.m, 0.1, min(3, 0.6*float64(n)), 1)), func() {
 		switch {
 		case chance(r, inward):
 			b.in(b.who.next(), pick(r, b.own...))
