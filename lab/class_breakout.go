@@ -194,6 +194,7 @@ func (b *breakoutGate) out(called, calling string) {
 	s, r := b.s, b.r
 	c := b.m.draw()
 	c.from, c.to, c.called, c.calling = b.from(), b.gw, b.write.write(called), calling
+	c.toDomain = hostOnly(b.gw.node.addr)
 	c.relayed[0], c.ppm[0] = chance(r, 0.7), drawPPM(r)
 	if b.pai {
 		c.extra = append(c.extra, field{"P-Asserted-Identity", "<sip:" + b.own[0] + "@" + c.from.host() + ">"})
@@ -262,9 +263,53 @@ func (b *breakoutGate) both(erlangs, inward float64) {
 	})
 }
 
+// phones puts telephones of the same office on the line, at the head office's
+// exchange: some of what they dial comes back to the gateway.
+func (b *breakoutGate) phones(p float64) {
+	s, r, hq := b.s, b.r, b.peers[0]
+	if !chance(r, p) || hq.tcp {
+		return
+	}
+	d := customerDialect(r)
+	list := make([]*agent, spreadInt(r, 2, 16))
+	for i := range list {
+		a := s.newAgent(b.l.device("telephone"), d, 5060, b.staff[i%len(b.staff)], hq.host())
+		a.codecs, a.mapped = b.gw.codecs, chance(r, 0.2)
+		s.register(s.start+int64(between(r, 0, 2*time.Minute)), a, hq, max(25*time.Second, time.Duration(d.expires)*time.Second/2), chance(r, 0.6))
+		list[i] = a
+	}
+	m := *b.m
+	m.pdd, m.causes = between(r, 500*time.Millisecond, 2*time.Second), plainCauses
+	busy := make([]bool, len(list))
+	home := r.Float64() // share of their calls out that leave here
+	s.flowing(r, s.start, spreadTime(r, time.Minute, 8*time.Minute), func() {
+		i := r.IntN(len(list))
+		if busy[i] {
+			return
+		}
+		busy[i] = true
+		a, c := list[i], m.draw()
+		c.over = func() { busy[i] = false }
+		if chance(r, 0.5) {
+			c.from, c.to, c.called, c.calling, c.toContact = hq, a, a.user, pick(r, b.who.next(), pick(r, b.staff...)), true
+			c.relayed[0], c.ppm[0] = true, drawPPM(r)
+			s.perform(c)
+			return
+		}
+		c.from, c.to, c.called, c.calling, c.challenge = a, hq, b.who.next(), a.user, chance(r, 0.8)
+		c.fromDomain, c.toDomain = hq.host(), hq.host()
+		c.relayed[1], c.ppm[1] = true, drawPPM(r)
+		s.perform(c)
+		if chance(r, home) {
+			s.after(between(r, 60*time.Millisecond, 400*time.Millisecond), func() { b.out(c.called, a.user) })
+		}
+	})
+}
+
 func breakoutFXO(s *sim) {
 	n := pick(s.rng("size"), 1, 2, 2, 4, 4, 4, 8, 8, 8, 12, 16, 24)
 	b := s.breakoutLine(wayFXO, n, fmt.Sprintf("licensed FXO gateway, %d lines, both ways", n), 0.02, 0.65)
+	b.phones(0.25)
 	b.both(s.erlangs(b.m, max(0.1, 0.04*float64(n)), 0.5*float64(n), 1), share(b.r, 0.15, 0.7))
 }
 
@@ -272,6 +317,7 @@ func breakoutE1(s *sim) {
 	n := 30 * pick(s.rng("size"), 1, 1, 1, 2, 2, 4)
 	b := s.breakoutLine(wayE1, n, fmt.Sprintf("licensed E1 gateway, %d channels, both ways", n), 0.04, 0.45)
 	b.m.hold /= 2
+	b.phones(0.15)
 	b.who = newContacts(b.r, spreadInt(b.r, 40, 1500), share(b.r, 0.25, 0.65), share(b.r, 0.1, 0.5))
 	b.both(s.erlangs(b.m, 0.4, 0.4*float64(n), 1), share(b.r, 0.1, 0.7))
 }
@@ -325,6 +371,7 @@ func breakoutLocal(s *sim) {
 	b := s.breakoutLine(way, n, fmt.Sprintf("a branch office's local breakout, %d lines", n), 0, 0.85)
 	r = b.r
 	b.who = newContacts(r, spreadInt(r, 6, 60), share(r, 0.05, 0.5), share(r, 0.02, 0.25))
+	b.phones(0.45)
 	short, emergency, inward := share(r, 0.02, 0.25), share(r, 0, 0.03), pick(r, 0, 0, share(r, 0.05, 0.5))
 	s.flowing(r, s.start, b.m.gap(s.erlangs(b.m, 0.1, min(3, 0.6*float64(n)), 1)), func() {
 		switch {

@@ -360,7 +360,7 @@ func (m *manner) rate() float64 {
 // erlangs draws the talk at once between bounds, as far as the capture's cost
 // allows it with so many legs per call.
 func (s *sim) erlangs(m *manner, lo, hi, legs float64) float64 {
-	const most = 1_500_000 // packets
+	const most = 1_100_000 // packets, beside early media and chance
 	can := most / (m.rate() * legs * (time.Duration(s.end-s.start) + time.Minute).Seconds())
 	hi = min(hi, can)
 	return spread(m.r, min(lo, hi), hi)
