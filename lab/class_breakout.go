@@ -15,13 +15,13 @@ func breakoutScenarios() []Scenario {
 	const m = time.Minute
 	list := []Scenario{
 		// Analogue lines are what small branches have, and most branches are small.
-		{Name: "breakout-fxo-both", Text: "FXO gateway of 1 to 24 lines, calls both ways, callees of every kind", Share: 0.26, duration: 60 * m, build: breakoutFXO},
+		{Name: "breakout-fxo-both", Text: "FXO gateway of 1 to 24 lines, calls both ways, callees of every kind", Share: 0.26, Heavy: true, duration: 60 * m, build: breakoutFXO},
 		{Name: "breakout-e1-both", Text: "E1 gateway of 30 to 120 channels, calls both ways, callees of every kind", Share: 0.22, Heavy: true, duration: 30 * m, build: breakoutE1},
 		// Hop-off is licensed to few, but each has many gateways.
 		{Name: "breakout-termination", Text: "licensed tail-end hop-off: calls in only, to landlines and mobiles of the area", Share: 0.12, Heavy: true, duration: 30 * m, build: breakoutTermination},
-		{Name: "breakout-local", Text: "a branch office's way out for local, short and emergency numbers", Share: 0.23, duration: 90 * m, build: breakoutLocal},
+		{Name: "breakout-local", Text: "a branch office's way out for local, short and emergency numbers", Share: 0.23, Heavy: true, duration: 90 * m, build: breakoutLocal},
 		{Name: "breakout-dark", Text: "licensed gateway at its worst: hardly anything but calls in to ever-new mobiles", Share: 0.05, Heavy: true, duration: 30 * m, build: breakoutDark},
-		{Name: "breakout-alarm", Text: "gateway through which alarm panels and callback servers dial the same few", Share: 0.07, duration: 180 * m, build: breakoutAlarm},
+		{Name: "breakout-alarm", Text: "gateway through which alarm panels and callback servers dial the same few", Share: 0.07, Heavy: true, duration: 180 * m, build: breakoutAlarm},
 		// Fixed wireless terminals are common where no cable goes, but few have one on SIP.
 		{Name: "breakout-radio", Text: "licensed fixed-wireless terminal: one number of a mobile network, calls both ways", Share: 0.05, duration: 120 * m, build: breakoutRadio},
 	}
@@ -39,6 +39,7 @@ type breakoutGate struct {
 	gw    *agent
 	peers []*agent // whose calls it carries; the first most
 	m     *manner
+	way   int
 	lines int
 	used  int
 	write *speller
@@ -49,6 +50,26 @@ type breakoutGate struct {
 	// as they have dialled.
 	blind bool
 	pai   bool // the peers tell who the caller is
+	link  int
+	far   *tunnel
+	// accounts are the gateway's where each line has one of its own.
+	accounts []*agent
+}
+
+// How a gateway and its peers speak.
+const (
+	linkUDP = iota
+	linkTCP
+	linkTLS    // and SRTP
+	linkTunnel // between the offices' routers
+	link323
+)
+
+// place is where a gateway stands.
+type place struct {
+	abroad float64 // chance that a peer is
+	people float64 // chance of people on the line
+	hidden float64 // chance that nothing it says can be read
 }
 
 // Ways to the telephone network.
@@ -93,7 +114,8 @@ func gateDialect(r *rand.Rand, way int) *dialect {
 }
 
 // breakoutLine draws the gateway, its peers, and what else is on the line.
-func (s *sim) breakoutLine(way, lines int, device string, abroad, people float64) *breakoutGate {
+func (s *sim) breakoutLine(way, lines int, device string, where place) *breakoutGate {
+	s.hours(0.15)
 	l := s.newLine(ClassBreakout, device, VerdictNone, VerdictWatch)
 	r := l.rng
 	l.truth.Channels = lines
@@ -105,9 +127,9 @@ func (s *sim) breakoutLine(way, lines int, device string, abroad, people float64
 	default:
 		l.reach(reachLeased, reachFibre, reachFibre, reachDSL, reachDSL, reachCable, reachRadio)
 	}
-	b := &breakoutGate{s: s, l: l, r: r, lines: lines, m: newManner(r), who: newContacts(r, spreadInt(r, 12, 150), share(r, 0.2, 0.6), share(r, 0.05, 0.35))}
+	b := &breakoutGate{s: s, l: l, r: r, way: way, lines: lines, m: newManner(r), who: newContacts(r, spreadInt(r, 12, 150), share(r, 0.2, 0.6), share(r, 0.05, 0.35))}
 	dev := l.boxAt("gateway", pick(r, 0.1, 0.9))
-	s.beside(l, dev, people)
+	s.beside(l, dev, where.people)
 	b.gw = s.newAgent(dev, gateDialect(r, way), pick(r, uint16(5060), 5060, 5060, uint16(spread(r, 1025, 60000))), fmt.Sprint(spreadInt(r, 100, 9_999_999)), "")
 	b.gw.mapped = chance(r, 0.8)
 	b.gw.codecs = distinct(b.m.codecs)
@@ -127,9 +149,11 @@ func (s *sim) breakoutLine(way, lines int, device string, abroad, people float64
 		b.blind = true
 	}
 	b.pai = chance(r, 0.4)
+	b.connect(where.hidden)
 	for i := range pick(r, 1, 1, 1, 2, 3) {
-		b.peers = append(b.peers, b.peer(i, chance(r, abroad)))
+		b.peers = append(b.peers, b.peer(i, chance(r, where.abroad)))
 	}
+	b.troubles()
 	b.gw.domain = b.peers[0].host()
 	b.write = newSpeller(r, b.who.area, formLocal, formLocal, formNational, formNational, formPlus, formCode)
 	base := landline(r, b.who.area)
@@ -141,6 +165,80 @@ func (s *sim) breakoutLine(way, lines int, device string, abroad, people float64
 		b.staff = append(b.staff, fmt.Sprint(first+i))
 	}
 	return b
+}
+
+// connect draws how the gateway speaks with its peers.
+func (b *breakoutGate) connect(hidden float64) {
+	s, r, m := b.s, b.r, b.m
+	switch {
+	case chance(r, hidden):
+		b.link = pick(r, linkTLS, linkTunnel)
+	case chance(r, 0.1):
+		b.link = linkTCP
+	case chance(r, 0.07):
+		b.link = link323
+	}
+	b.l.truth.Note = [...]string{"", "SIP over TCP", "TLS and SRTP", "in a tunnel", "H.323"}[b.link]
+	switch b.link {
+	case linkTCP:
+		b.gw.tcp = true
+	case linkTLS:
+		b.gw.tls, m.media.secure, m.fax = true, true, 0
+	case linkTunnel:
+		b.far = s.tunnel(r, b.l.device("router"), s.host("head office's router", false), tunnelMake(r.IntN(int(tunnelMakes))))
+	case link323:
+		b.gw.h323 = speaks323(r)
+		m.hold, m.fax, m.late, m.media, m.causes = 0, 0, 0, variety{}, plainCauses
+		m.codecs = pick(r, []*codec{pcma}, []*codec{g729, pcma}, []*codec{g729}, []*codec{g723})
+		b.gw.codecs = distinct(m.codecs)
+	}
+}
+
+// speaks323 draws what a gateway or switch says of itself in H.323.
+func speaks323(r *rand.Rand) *peer323 {
+	return &peer323{
+		gateway: true, product: pick(r, "Cisco IOS", "Tenor", "MediantGW", "Gateway", "NetBorder", "Softswitch", "MERA MVTS", "OpenH323"),
+		version: release(r, 1+r.IntN(12), 2), h225: byte(2 + r.IntN(5)), fast: chance(r, 0.8), names: chance(r, 0.2),
+	}
+}
+
+// troubles takes lines out of service for a while, as broken cables and resets
+// of spans do.
+func (b *breakoutGate) troubles() {
+	s, r := b.s, b.r
+	if !chance(r, 0.25) {
+		return
+	}
+	for range 1 + r.IntN(3) {
+		n := pick(r, 1, (b.lines+1)/2, b.lines)
+		long := spreadTime(r, 20*time.Second, 15*time.Minute)
+		s.at(s.start+r.Int64N(max(1, s.end-s.start)), func() {
+			b.used += n
+			s.after(long, func() { b.used -= n })
+		})
+	}
+}
+
+// bareDigits writes a number as H.323 can tell it.
+func bareDigits(number string) string {
+	out := make([]byte, 0, len(number))
+	for i := range len(number) {
+		if c := number[i]; c >= '0' && c <= '9' {
+			out = append(out, c)
+		}
+	}
+	if len(out) == 0 {
+		return "0"
+	}
+	return string(out)
+}
+
+// port gives the account of one of the lines, or the gateway.
+func (b *breakoutGate) port() *agent {
+	if len(b.accounts) == 0 {
+		return b.gw
+	}
+	return pick(b.r, b.accounts...)
 }
 
 func distinct(list []*codec) []*codec {
@@ -160,15 +258,22 @@ func (b *breakoutGate) peer(i int, abroad bool) *agent {
 	if chance(r, 0.5) {
 		d = houseDialect(r)
 	}
-	p := s.newAgent(s.host("head office", abroad), d, pick(r, uint16(5060), 5060, 5060, uint16(spread(r, 1025, 60000))), pick(r, "hq", "trunk", "gw", fmt.Sprint(1000+r.IntN(9000))), "")
+	host := s.host("head office", abroad)
+	host.tunnel = b.far
+	p := s.newAgent(host, d, pick(r, uint16(5060), 5060, 5060, uint16(spread(r, 1025, 60000))), pick(r, "hq", "trunk", "gw", fmt.Sprint(1000+r.IntN(9000))), "")
 	p.domain = p.host()
 	p.codecs = b.gw.codecs
 	ports(r, p, 4*b.lines)
 	if chance(r, 0.25) { // its media come from elsewhere
 		relay := s.host("media relay", abroad)
+		relay.tunnel = b.far
 		p.media = newMediaHost(relay, r)
 		p.media.random = chance(r, 0.7)
 		b.l.controls(relay, "media")
+	}
+	p.tcp, p.tls = b.gw.tcp, b.gw.tls
+	if b.link == link323 {
+		return b.peer323(p, i)
 	}
 	if i > 0 {
 		b.l.controls(p.node, "trunk-peer")
@@ -176,11 +281,44 @@ func (b *breakoutGate) peer(i int, abroad bool) *agent {
 		return p
 	}
 	b.gw.domain = p.host()
-	if chance(r, 0.12) {
-		b.gw.tcp, p.tcp = true, true
+	if b.link <= linkTCP && b.way == wayFXO && b.lines > 1 && chance(r, 0.25) {
+		b.perLine(p)
+	} else {
+		s.joins(b.l, b.gw, p, 0.35)
 	}
-	s.joins(b.l, b.gw, p, 0.35)
 	return p
+}
+
+// peer323 has a peer speak H.323; the first may be the gatekeeper.
+func (b *breakoutGate) peer323(p *agent, i int) *agent {
+	p.h323 = speaks323(b.r)
+	if i == 0 && chance(b.r, 0.5) {
+		b.l.controls(p.node, "registrar")
+		at := b.s.start + int64(between(b.r, time.Second, 10*time.Second))
+		b.s.register323(at, b.gw, p, []string{"gw" + fmt.Sprint(100+b.r.IntN(900))}, pick(b.r, time.Minute, 2*time.Minute, 5*time.Minute))
+		return p
+	}
+	b.l.controls(p.node, "trunk-peer")
+	return p
+}
+
+// perLine registers an account for each line, all on the gateway's one socket.
+func (b *breakoutGate) perLine(p *agent) {
+	s, r := b.s, b.r
+	first := pick(r, 100, 500, 1001, 8001, 30001, 700_000) + r.IntN(50)
+	period := time.Duration(float64(b.gw.d.expires)*pick(r, 0.5, 0.9)) * time.Second
+	t, apart, always := s.start+int64(between(r, 0, 20*time.Second)), between(r, 20*time.Millisecond, time.Second), chance(r, 0.5)
+	for i := range b.lines {
+		a := s.newAgent(b.gw.node, b.gw.d, b.gw.port, fmt.Sprint(first+i), p.host())
+		a.media, a.mapped, a.codecs, a.tcp = b.gw.media, b.gw.mapped, b.gw.codecs, b.gw.tcp
+		s.register(t+int64(i)*int64(apart), a, p, period, always)
+		b.accounts = append(b.accounts, a)
+	}
+	b.l.controls(p.node, "registrar")
+	b.l.truth.Note = "an account for each line"
+	if chance(r, 0.4) {
+		s.options(t, p, b.accounts[0], spreadTime(r, 15*time.Second, 3*time.Minute))
+	}
 }
 
 // from gives a peer, the first most often.
@@ -194,6 +332,12 @@ func (b *breakoutGate) out(called, calling string) {
 	s, r := b.s, b.r
 	c := b.m.draw()
 	c.from, c.to, c.called, c.calling = b.from(), b.gw, b.write.write(called), calling
+	if len(b.accounts) > 0 && c.from == b.peers[0] {
+		c.to, c.toContact = b.port(), true
+	}
+	if b.link == link323 {
+		c.called, c.calling = bareDigits(c.called), bareDigits(c.calling)
+	}
 	c.toDomain = hostOnly(b.gw.node.addr)
 	c.relayed[0], c.ppm[0] = chance(r, 0.7), drawPPM(r)
 	if b.pai {
@@ -234,6 +378,12 @@ func (b *breakoutGate) in(calling, called string) {
 	s, r := b.s, b.r
 	c := b.m.draw()
 	c.from, c.to, c.called, c.calling = b.gw, b.from(), called, b.write.write(calling)
+	if len(b.accounts) > 0 {
+		c.from, c.to = b.port(), b.peers[0]
+	}
+	if b.link == link323 {
+		c.called, c.calling = bareDigits(c.called), bareDigits(c.calling)
+	}
 	c.delay = between(r, 100*time.Millisecond, 2*time.Second)
 	c.early = chance(r, 0.2)
 	c.relayed[1], c.ppm[1] = chance(r, 0.7), drawPPM(r)
@@ -267,7 +417,7 @@ func (b *breakoutGate) both(erlangs, inward float64) {
 // exchange: some of what they dial comes back to the gateway.
 func (b *breakoutGate) phones(p float64) {
 	s, r, hq := b.s, b.r, b.peers[0]
-	if !chance(r, p) || hq.tcp {
+	if !chance(r, p) || b.link != linkUDP {
 		return
 	}
 	d := customerDialect(r)
@@ -308,14 +458,14 @@ func (b *breakoutGate) phones(p float64) {
 
 func breakoutFXO(s *sim) {
 	n := pick(s.rng("size"), 1, 2, 2, 4, 4, 4, 8, 8, 8, 12, 16, 24)
-	b := s.breakoutLine(wayFXO, n, fmt.Sprintf("licensed FXO gateway, %d lines, both ways", n), 0.02, 0.65)
+	b := s.breakoutLine(wayFXO, n, fmt.Sprintf("licensed FXO gateway, %d lines, both ways", n), place{0.02, 0.65, 0.12})
 	b.phones(0.25)
 	b.both(s.erlangs(b.m, max(0.1, 0.04*float64(n)), 0.5*float64(n), 1), share(b.r, 0.15, 0.7))
 }
 
 func breakoutE1(s *sim) {
 	n := 30 * pick(s.rng("size"), 1, 1, 1, 2, 2, 4)
-	b := s.breakoutLine(wayE1, n, fmt.Sprintf("licensed E1 gateway, %d channels, both ways", n), 0.04, 0.45)
+	b := s.breakoutLine(wayE1, n, fmt.Sprintf("licensed E1 gateway, %d channels, both ways", n), place{0.04, 0.45, 0.14})
 	b.m.hold /= 2
 	b.phones(0.15)
 	b.who = newContacts(b.r, spreadInt(b.r, 40, 1500), share(b.r, 0.25, 0.65), share(b.r, 0.1, 0.5))
@@ -329,7 +479,7 @@ func breakoutTermination(s *sim) {
 	if chance(r, 0.2) {
 		way, n = wayFXO, pick(r, 4, 8, 16, 24)
 	}
-	b := s.breakoutLine(way, n, fmt.Sprintf("licensed hop-off, %d channels, calls in only", n), 0.25, 0.15)
+	b := s.breakoutLine(way, n, fmt.Sprintf("licensed hop-off, %d channels, calls in only", n), place{0.25, 0.15, 0.05})
 	r = b.r
 	mobiles, here := share(r, 0.1, 0.75), share(r, 0.5, 0.98)
 	again, abroad := share(r, 0.02, 0.25), pick(r, 0, 0.1, r.Float64(), 0.9)
@@ -368,7 +518,7 @@ func breakoutLocal(s *sim) {
 	if chance(r, 0.25) {
 		way, n = wayE1, 30
 	}
-	b := s.breakoutLine(way, n, fmt.Sprintf("a branch office's local breakout, %d lines", n), 0, 0.85)
+	b := s.breakoutLine(way, n, fmt.Sprintf("a branch office's local breakout, %d lines", n), place{0, 0.85, 0.18})
 	r = b.r
 	b.who = newContacts(r, spreadInt(r, 6, 60), share(r, 0.05, 0.5), share(r, 0.02, 0.25))
 	b.phones(0.45)
@@ -395,7 +545,7 @@ func breakoutDark(s *sim) {
 	if chance(r, 0.5) {
 		way, n = wayFXO, pick(r, 4, 8, 8, 16, 24)
 	}
-	b := s.breakoutLine(way, n, fmt.Sprintf("licensed gateway, %d lines, calls in to mobiles almost only", n), 0.2, 0.1)
+	b := s.breakoutLine(way, n, fmt.Sprintf("licensed gateway, %d lines, calls in to mobiles almost only", n), place{0.2, 0.1, 0})
 	r = b.r
 	b.blind = false
 	b.pai = chance(r, 0.1)
@@ -430,7 +580,7 @@ func breakoutAlarm(s *sim) {
 	if n == 30 {
 		way = wayE1
 	}
-	b := s.breakoutLine(way, n, fmt.Sprintf("gateway of alarm panels and callbacks, %d lines", n), 0.02, 0.3)
+	b := s.breakoutLine(way, n, fmt.Sprintf("gateway of alarm panels and callbacks, %d lines", n), place{0.02, 0.3, 0.08})
 	r := b.r
 	b.m.talk, b.m.talkV, b.m.most = spreadTime(r, 12*time.Second, 45*time.Second), share(r, 0.2, 0.7), 4*time.Minute
 	b.m.asr, b.m.keys, b.m.hold, b.m.fax = share(r, 0.8, 0.98), pick(r, 8, 20, 40), 0, 0
@@ -461,7 +611,7 @@ func breakoutAlarm(s *sim) {
 // a number like any other, seen from the mobile network.
 func breakoutRadio(s *sim) {
 	n := pick(s.rng("size"), 1, 1, 1, 2)
-	b := s.breakoutLine(wayRadio, n, fmt.Sprintf("licensed fixed-wireless terminal, %d of its calls at once", n), 0.03, 0.7)
+	b := s.breakoutLine(wayRadio, n, fmt.Sprintf("licensed fixed-wireless terminal, %d of its calls at once", n), place{0.03, 0.7, 0.05})
 	r := b.r
 	b.own = []string{mobile(r)}
 	b.m.pdd, b.m.causes = spreadTime(r, 3*time.Second, 9*time.Second), carrierCauses

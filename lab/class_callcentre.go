@@ -34,6 +34,7 @@ type centre struct {
 }
 
 func (s *sim) centre(device string, abroad float64) *centre {
+	s.hours(0.15)
 	l := s.newLine(ClassCallCentre, device, VerdictNone, VerdictReview)
 	r := l.rng
 	x := &centre{house: s.newHouse(l, centreDialect(s, l), spreadInt(r, 10, 400), 0.6, abroad)}

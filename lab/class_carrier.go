@@ -68,6 +68,7 @@ type borderSite struct {
 }
 
 func (s *sim) borderSite(o onward, device string) *borderSite {
+	s.hours(0.4)
 	l := s.newLine(ClassCarrier, device, VerdictNone, VerdictWatch)
 	r := l.rng
 	l.reach(reachLeased, reachLeased, reachLeased, reachFibre)
@@ -333,7 +334,7 @@ func mediaRelay(s *sim) {
 	x.m.hold, x.m.fax, x.m.late = 0, 0, 0
 	x.m.asr = 1
 	ways := x.ways
-	s.flowing(r, s.start, x.m.gap(s.erlangs(x.m, 0.3, 40, 2)), func() {
+	s.flowing(r, s.start, x.m.gap(s.erlangs(x.m, 0.8, 40, 2)), func() {
 		if x.used >= x.l.truth.Channels {
 			return
 		}

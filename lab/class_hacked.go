@@ -135,9 +135,7 @@ func (x *stolen) sold(mobiles, home float64) string {
 // hackedThrough is what termination looks like where it is stolen: strangers'
 // calls in from abroad, each out again over the trunk.
 func hackedThrough(s *sim) {
-	if hours := s.rng("hour"); chance(hours, 0.5) {
-		s.moves(12 * time.Hour)
-	}
+	s.hours(0.5)
 	x := s.stolen("office exchange through which stolen minutes are sold", houseDialect(s.rng("house")))
 	r := x.r
 	x.business(newContacts(r, 60, 0.45, 0.2), spread(r, 0.02, 1), 0.5)
@@ -157,6 +155,7 @@ func (x *stolen) caller() string {
 // hackedBreakout has lines of its own to the telephone network, over which the
 // strangers' calls leave unseen.
 func hackedBreakout(s *sim) {
+	s.hours(0.5)
 	d := houseDialect(s.rng("house"))
 	if r := s.rng("house kind"); chance(r, 0.4) {
 		d = gateDialect(r, wayE1)
@@ -181,6 +180,8 @@ type scan struct {
 	menu             float64
 	prefixes, people []string
 	home             float64 // share of numbers called that are mobiles of the country
+	greeted          *int    // calls that the menu has now
+	room             int     // for them
 }
 
 // scanned lets scanners of every kind at a victim that answers in one way.
@@ -189,8 +190,9 @@ func (s *sim) scanned(victim *agent, menu float64) {
 	r := s.rng("scans")
 	statuses := pick(r, []int{404}, []int{401}, []int{401, 401, 403}, []int{403}, []int{603}, []int{404, 401}, []int{407}, []int{488, 404}, []int{480})
 	deaf := chance(r, 0.2)
+	greeted, room := new(int), spreadInt(r, 1, 5)
 	for i := range spreadInt(r, 1, 8) {
-		x := &scan{s: s, r: r, victim: victim, statuses: statuses, deaf: deaf, menu: menu, home: pick(r, 0, r.Float64(), 1)}
+		x := &scan{s: s, r: r, victim: victim, statuses: statuses, deaf: deaf, menu: menu, greeted: greeted, room: room, home: pick(r, 0, r.Float64(), 1)}
 		d := dialScanner(r)
 		d.agent = pick(r, d.agent, d.agent, "sipcli/v1.8", "Avaya", "Asterisk PBX", "eyeBeam release 1006e", "")
 		x.scanner = s.newAgent(s.host(fmt.Sprintf("scanner %d", i), chance(r, 0.85)), d, uint16(spread(r, 1025, 65000)), strconv.Itoa(100+r.IntN(900)), "")
@@ -199,7 +201,7 @@ func (s *sim) scanned(victim *agent, menu float64) {
 		from := s.start + r.Int64N(max(1, (s.end-s.start)*2/3))
 		until := from + int64(spreadTime(r, 30*time.Second, 3*time.Hour))
 		pace := spreadTime(r, 80*time.Millisecond, 40*time.Second)
-		act := pick(r, x.sweep, x.guess, x.crack(), x.call, x.call)
+		act := pick(r, x.sweep, x.guess, x.crack(), x.call, x.call, x.call, x.call)
 		s.every(from, func() time.Duration { return expo(r, pace, 20*time.Millisecond, 10*pace) }, func() bool {
 			act()
 			return s.now < until
@@ -236,7 +238,8 @@ func (x *scan) call() {
 		called = pick(r, x.prefixes...) + mobile(r)
 	}
 	calling := strconv.Itoa(100 + r.IntN(9900))
-	if chance(r, x.menu) {
+	if *x.greeted < x.room && chance(r, x.menu) {
+		*x.greeted++
 		// The exchange's menu takes any call; the scanner thinks it got through.
 		c := &call{
 			from: x.scanner, to: x.victim, called: called, calling: calling, status: 200, delay: between(r, 30*time.Millisecond, time.Second),
@@ -244,6 +247,7 @@ func (x *scan) call() {
 		}
 		c.toDomain, c.fromDomain = hostOnly(x.victim.node.addr), hostOnly(x.victim.node.addr)
 		c.silence[0] = pick(r, 0, 0.9)
+		c.over = func() { *x.greeted-- }
 		x.s.perform(c)
 		return
 	}
@@ -269,6 +273,7 @@ func (x *scan) ask(method, user string, status int) {
 }
 
 func victimHome(s *sim) {
+	s.hours(0.4)
 	l := s.newLine(ClassVictim, "household under SIP scans", VerdictNone, VerdictReview)
 	r := l.rng
 	l.truth.Channels = pick(r, 1, 1, 2)
@@ -287,6 +292,7 @@ func victimHome(s *sim) {
 }
 
 func victimPBX(s *sim) {
+	s.hours(0.4)
 	l := s.newLine(ClassVictim, "office exchange under SIP scans", VerdictNone, VerdictReview)
 	r := l.rng
 	x := s.newHouse(l, houseDialect(r), spreadInt(r, 4, 60), 0.7, 0.02)
@@ -295,6 +301,7 @@ func victimPBX(s *sim) {
 }
 
 func victimHosted(s *sim) {
+	s.hours(0.4)
 	l := s.newLine(ClassVictim, "phones at a hosted exchange under SIP scans", VerdictNone, VerdictReview)
 	r := l.rng
 	n := spreadInt(r, 2, 24)

@@ -524,6 +524,14 @@ func (s *sim) moves(d time.Duration) {
 	}
 }
 
+// hours moves the capture, with the given chance, out of the working hours that
+// it would have: to an evening, a night or a weekend.
+func (s *sim) hours(p float64) {
+	if r := s.rng("hours"); chance(r, p) {
+		s.moves(between(r, 4*time.Hour, 15*time.Hour) + time.Duration(pick(r, 0, 0, 1, 2, 4))*24*time.Hour)
+	}
+}
+
 // anyone draws a stranger's number as a caller.
 func anyone(r *rand.Rand, abroad float64) string {
 	switch x := r.Float64(); {
