@@ -28,6 +28,8 @@ type agent struct {
 	keystream []byte
 	// disguise hides its messages over UDP; nil for those who do not.
 	disguise func([]byte) []byte
+	// tcp and tls say that it speaks so with agents that do as well.
+	tcp, tls bool
 }
 
 // newAgent gives the device a user agent. Agents of one device share media.
@@ -68,7 +70,7 @@ func (a *agent) transport() string {
 	switch {
 	case a.s.shape.sipWS:
 		return "WS"
-	case a.s.shape.sipTCP:
+	case a.s.shape.sipTCP, a.tcp:
 		return "TCP"
 	}
 	return "UDP"
@@ -99,6 +101,12 @@ func (a *agent) seen(via string) string {
 // say sends a message to another agent at t and gives the time of arrival.
 func (a *agent) say(t int64, to *agent, m *message) int64 {
 	b := a.d.render(m)
+	if a.tls && to.tls {
+		return a.conn(to).sendSealed(t, a.side(to), b, a.s, to.d.name+".voice.example", a.r)
+	}
+	if a.tcp && to.tcp && !a.s.shape.sipTCP {
+		return a.conn(to).send(t, a.side(to), b)
+	}
 	if a.s.shape.sipTCP && a.d.name != "scanner" && to.d.name != "scanner" {
 		c := a.conn(to)
 		if a.s.shape.sipWS {

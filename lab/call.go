@@ -37,6 +37,7 @@ type call struct {
 	keys    int
 	extra   []field // headers of the INVITE
 	variety *variety
+	bridge  *bridge // passes media on between this leg and another
 
 	// answered and over are told of the call's course; over in any case.
 	answered func()
@@ -115,7 +116,7 @@ func (s *sim) perform(c *call) {
 	}
 
 	t := s.now
-	if !s.shape.sipTCP && a.r.IntN(100) == 0 {
+	if !s.shape.sipTCP && !a.tcp && !a.tls && a.r.IntN(100) == 0 {
 		a.say(t, b, x.invite) // lost beyond the tap
 		t += int64(500 * time.Millisecond)
 	}
@@ -257,6 +258,10 @@ func (x *script) stream(side int, start, end int64) {
 	if side == 1 {
 		ag = x.to
 	}
+	if x.bridge != nil && ag.node.line != nil {
+		x.relay(side, start, end)
+		return
+	}
 	own := !x.relayed[side]
 	ppm := x.ppm[side]
 	if own {
@@ -265,7 +270,7 @@ func (x *script) stream(side int, start, end int64) {
 	p := streamPlan{
 		from: x.media[side], to: x.media[1-side], fport: x.ports[side], tport: x.ports[1-side], codec: x.codec,
 		start: start, end: end, ppm: ppm, own: own, silence: x.silence[side], rtcp: x.rtcp, d: ag.d,
-		variety: x.variety,
+		variety: x.variety, bridge: x.bridge, side: side,
 	}
 	if x.variety != nil {
 		p.peer = func() *stream { return x.playing[1-side] }

@@ -70,6 +70,8 @@ type stream struct {
 	buf        []byte
 	event      uint8 // payload type of telephone events
 	odd        *oddities
+	bridge     *bridge
+	side       int
 }
 
 // streamPlan is what one side of a call sends.
@@ -88,6 +90,8 @@ type streamPlan struct {
 	d          *dialect
 	variety    *variety
 	peer       func() *stream // what the other side sends
+	bridge     *bridge        // passes it on
+	side       int            // 0 when the caller sends it
 }
 
 func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
@@ -114,6 +118,7 @@ func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
 	if p.d != nil && p.d.tsFromFrame {
 		st.head.Timestamp = 160
 	}
+	st.bridge, st.side = p.bridge, p.side
 	st.head.Marker = r.IntN(4) > 0
 	st.base = p.start
 	if s.wide {
@@ -269,6 +274,9 @@ func (st *stream) emit(s *sim) {
 		return
 	}
 	s.udp(st.flow, kindMedia, st.buf[:n+size])
+	if st.bridge != nil {
+		st.bridge.pass(s, st.side, kindMedia, st.buf[:n+size])
+	}
 }
 
 // report sends an RTCP sender report with a CNAME (RFC 3550 section 6.4.1).

@@ -32,7 +32,7 @@ var reasons = map[int]string{
 	100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK", 202: "Accepted", 401: "Unauthorized", 403: "Forbidden",
 	404: "Not Found", 407: "Proxy Authentication Required", 408: "Request Timeout", 480: "Temporarily Unavailable",
 	481: "Call/Transaction Does Not Exist", 486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here",
-	500: "Server Internal Error", 503: "Service Unavailable", 603: "Decline",
+	410: "Gone", 484: "Address Incomplete", 500: "Server Internal Error", 502: "Bad Gateway", 504: "Server Time-out", 503: "Service Unavailable", 603: "Decline",
 }
 
 // render writes m.

@@ -18,13 +18,14 @@ type node struct {
 	line   *line
 	abroad bool
 
-	owd  int64   // ns from the device to the tap, at least
-	jit  int64   // ns, mean of what queues add
-	loss float64 // of packets before they reach the tap
-	ttl  uint8   // at the tap
-	df   bool
-	ipid uint16
-	ppm  float64 // error of its clock, positive when fast
+	owd    int64   // ns from the device to the tap, at least
+	jit    int64   // ns, mean of what queues add
+	loss   float64 // of packets before they reach the tap
+	ttl    uint8   // at the tap
+	df     bool
+	ipid   uint16
+	ppm    float64 // error of its clock, positive when fast
+	tunnel *tunnel // in which its packets travel past the tap
 }
 
 // line is one subscriber access.

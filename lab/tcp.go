@@ -4,11 +4,12 @@ import "encoding/binary"
 
 // conn is a TCP connection as the tap sees it, without losses.
 type conn struct {
-	s    *sim
-	kind kind
-	side [2]tcpSide // client, server
-	open bool
-	ws   bool // the handshake of WebSocket was sent
+	s      *sim
+	kind   kind
+	side   [2]tcpSide // client, server
+	open   bool
+	ws     bool // the handshake of WebSocket was sent
+	sealed bool // that of TLS
 }
 
 type tcpSide struct {
@@ -101,6 +102,10 @@ func (c *conn) segment(t int64, from int, flags byte, seq, ack uint32, data []by
 func (s *sim) tcp(f *flow, k kind, flags byte, seq, ack uint32, data []byte) {
 	f.number()
 	if f.hidden || !s.shows(k, f.up) {
+		return
+	}
+	if f.tunnel != nil {
+		f.tunnel.carry(f.up, len(f.ip)+20+len(data))
 		return
 	}
 	b := append(f.buf[:0], f.prefix.bytes...)

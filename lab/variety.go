@@ -21,6 +21,8 @@ type variety struct {
 	codec  *codec     // a re-INVITE half-way turns to it
 	fax    bool       // a re-INVITE turns to T.38
 	music  *mediaHost // a re-INVITE puts the callee on hold, and this plays
+	// packing is how many frames of 20 ms go into a packet; 0 is one.
+	packing int
 }
 
 // tagSize is the length of an authentication tag of SRTP (RFC 3711).
@@ -45,6 +47,9 @@ func (v *variety) dress(sdp string) string {
 	if v.secure {
 		sdp = strings.Replace(sdp, "RTP/AVP", "RTP/SAVP", 1) +
 			"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk\r\n"
+	}
+	if v.packing > 1 {
+		sdp = strings.Replace(sdp, "a=ptime:20\r\n", "a=ptime:"+strconv.Itoa(20*v.packing)+"\r\n", 1)
 	}
 	if v.muxed {
 		sdp += "a=rtcp-mux\r\n"
@@ -161,7 +166,10 @@ func (st *stream) vary(s *sim, p *streamPlan) {
 	if p.variety.muxed && st.rtcp != nil {
 		st.rtcp = st.flow
 	}
-	st.buf = make([]byte, len(st.buf)+160+tagSize)
+	if n := p.variety.packing; n > 1 {
+		st.size, st.step1, st.period = n*st.size, uint32(n)*st.step1, float64(n)*st.period
+	}
+	st.buf = make([]byte, len(st.buf)+160+st.size+tagSize)
 }
 
 // whispers says whether the pending frame of silence is comfort noise, which is

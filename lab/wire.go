@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
@@ -35,10 +36,12 @@ type flow struct {
 	ip           []byte // header with length, id, flags and checksum zero
 	ext          []byte // headers between it and the transport
 	sent         *uint32
-	flags        uint16 // of IPv4
-	ipSum        uint64 // sum of ip
-	pseudo       uint64 // sum of the pseudo header without the length
-	last         int64  // when its latest packet in order passes the tap
+	flags        uint16              // of IPv4
+	ipSum        uint64              // sum of ip
+	pseudo       uint64              // sum of the pseudo header without the length
+	last         int64               // when its latest packet in order passes the tap
+	tunnel       *tunnel             // in which its packets travel
+	wrap         func([]byte) []byte // puts a relay's header before payloads
 	buf          []byte
 }
 
@@ -56,6 +59,7 @@ func (s *sim) flow(src *node, sport uint16, dst *node, dport uint16, proto uint8
 		l = dst.line
 	}
 	if !f.hidden {
+		f.tunnel = cmp.Or(src.tunnel, dst.tunnel)
 		f.address(s, l, src.addr, dst.addr)
 	}
 	s.flows[k] = f
@@ -109,6 +113,13 @@ func (f *flow) address(s *sim, l *line, src, dst netip.Addr) {
 func (s *sim) udp(f *flow, k kind, payload []byte) {
 	f.number()
 	if f.hidden || !s.shows(k, f.up) {
+		return
+	}
+	if f.wrap != nil {
+		payload = f.wrap(payload)
+	}
+	if f.tunnel != nil {
+		f.tunnel.carry(f.up, len(f.ip)+8+len(payload))
 		return
 	}
 	b := append(f.buf[:0], f.prefix.bytes...)
