@@ -28,7 +28,24 @@ type agent struct {
 	keystream []byte
 	// disguise hides its messages over UDP; nil for those who do not.
 	disguise func([]byte) []byte
+	// link is how a subscriber's agent reaches its server, which has an agent
+	// for each; empty for UDP.
+	link link
 }
+
+// link is a transport of SIP.
+type link string
+
+const (
+	linkUDP link = ""
+	linkTCP link = "TCP"
+	linkTLS link = "TLS" // only records are to be seen
+	linkWS  link = "WS"
+	linkWSS link = "WSS" // the same
+)
+
+// sealed says that the link shows nothing but records of TLS.
+func (k link) sealed() bool { return k == linkTLS || k == linkWSS }
 
 // newAgent gives the device a user agent. Agents of one device share media.
 func (s *sim) newAgent(n *node, d *dialect, port uint16, user, domain string) *agent {
@@ -70,6 +87,8 @@ func (a *agent) transport() string {
 		return "WS"
 	case a.s.shape.sipTCP:
 		return "TCP"
+	case a.link != linkUDP:
+		return string(a.link)
 	}
 	return "UDP"
 }
@@ -105,6 +124,14 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 			return c.sendFramed(t, a.side(to), b, a.s.noise)
 		}
 		return c.send(t, a.side(to), b)
+	}
+	switch c := a.link; {
+	case c.sealed():
+		return a.conn(to).sendSealed(t, a.side(to), b, a.s.noise)
+	case c == linkWS:
+		return a.conn(to).sendFramed(t, a.side(to), b, a.s.noise)
+	case c == linkTCP:
+		return a.conn(to).send(t, a.side(to), b)
 	}
 	if a.keystream != nil && to.keystream != nil {
 		b = scrambled(b, a.keystream)

@@ -9,6 +9,7 @@ type conn struct {
 	side [2]tcpSide // client, server
 	open bool
 	ws   bool // the handshake of WebSocket was sent
+	tls  bool // that of TLS
 }
 
 type tcpSide struct {
