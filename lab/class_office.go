@@ -52,7 +52,7 @@ func office(s *sim, trade string, lo, hi int, most float64) *site {
 	n := sizes(r, lo, hi)
 	x.furnish(n, pick(r, 0, 0, 0.1, 0.5))
 	s.company(l, min(8, n))
-	x.load(spread(r, most/10, most))
+	x.load(spread(r, most/5, most))
 	x.work()
 	if chance(r, 0.15) {
 		x.faxes(r.IntN(n))

@@ -92,6 +92,8 @@ type site struct {
 	within  float64 // share of calls between colleagues
 	inbound float64
 	gap     time.Duration
+	// sealed is told when a call is answered whose near side is a web page.
+	sealed func(c *call, near int)
 }
 
 // desk is one telephone, or one port of an adapter.
@@ -337,6 +339,9 @@ func (x *site) settle(c *call, d *desk, far int) {
 	x.anchor(c, far)
 	x.sound.give(x.r, c, 1-far, d.secure)
 	guard(c)
+	if x.sealed != nil {
+		c.answered = func() { x.sealed(c, 1-far) }
+	}
 }
 
 // guard keeps the parts of a plan that cannot go together apart.
