@@ -30,7 +30,10 @@ func drawSound(s *sim, r *rand.Rand) *sound {
 		muxed: chance(r, 0.08), event: pick(r, 0, 0, 0, uint8(96), 97, 127),
 	}
 	if chance(r, 0.2) {
-		ms := pick(r, 10, 30, 30, 40, 60)
+		ms := pick(r, 10, 30, 30, 40)
+		if x.main == g729 && chance(r, 0.4) || chance(r, 0.03) {
+			ms = 60
+		}
 		x.main = x.main.in(ms)
 		x.other = x.other.in(ms)
 	}
