@@ -304,7 +304,7 @@ func pbxTenants(s *sim) {
 			own = append(own, fmt.Sprintf("%s%02d", base[:len(base)-2], k))
 		}
 		inbound := drawShare(r, h.inbound)
-		gap := time.Duration(float64(who.held()) * float64(n) / total)
+		gap := time.Duration(float64(who.held()) * float64(n) / (total * x.sound.ease()))
 		tenant := *x
 		tenant.who = who
 		// Channels are shared: what one tenant uses is missing to the others.

@@ -209,7 +209,7 @@ type numbering struct {
 
 func drawNumbering(r *rand.Rand) numbering {
 	forms := []string{"", "", "", "", "+86", "86", "0086"}
-	return numbering{outside: pick(r, "", "", "", "9", "0", "00", "8"), called: pick(r, forms...), calling: pick(r, forms...)}
+	return numbering{outside: pick(r, "", "", "", "", "9", "0", "8"), called: pick(r, forms...), calling: pick(r, forms...)}
 }
 
 // national writes a number with the country code before it, when there is one.
@@ -223,8 +223,14 @@ func national(code, n string) string {
 	return code + n
 }
 
-func (n numbering) out(number string) string { return n.outside + national(n.called, number) }
-func (n numbering) in(number string) string  { return national(n.calling, number) }
+func (n numbering) out(number string) string {
+	if n.outside != "" {
+		return n.outside + number
+	}
+	return national(n.called, number)
+}
+
+func (n numbering) in(number string) string { return national(n.calling, number) }
 
 // offices, shops and others, by trade.
 var trades = map[string]*habits{

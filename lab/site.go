@@ -49,6 +49,10 @@ func drawSound(s *sim, r *rand.Rand) *sound {
 	return x
 }
 
+// ease is by how much a site whose packets are short has to be less busy, so
+// that captures do not grow with them.
+func (x *sound) ease() float64 { return min(1, float64(x.main.frame())/20) }
+
 // give makes a call sound like the site's; near is the side of the line.
 func (x *sound) give(r *rand.Rand, c *call, near int, secure bool) {
 	c.codec = x.main
@@ -505,6 +509,6 @@ func (x *site) work() {
 // load sets how often people telephone so that the mean number of calls at the
 // peak is erlang, and never more than the telephones allow.
 func (x *site) load(erlang float64) {
-	erlang = min(erlang, 0.6*float64(len(x.desks)))
+	erlang = min(erlang*x.sound.ease(), 0.6*float64(len(x.desks)))
 	x.gap = time.Duration(float64(x.who.held()) / erlang)
 }

@@ -322,5 +322,5 @@ func (x *house) work() {
 // load sets how often somebody telephones, so that on average the given number
 // of calls is there at the peak.
 func (x *house) load(erlang float64) {
-	x.gap = time.Duration(float64(x.who.held()) / min(erlang, 0.7*float64(x.channels)))
+	x.gap = time.Duration(float64(x.who.held()) / min(erlang*x.sound.ease(), 0.7*float64(x.channels)))
 }
