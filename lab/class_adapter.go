@@ -89,6 +89,9 @@ func (x *site) chassis(n int) {
 			x.live(p, at, &u)
 		}
 	}
+	if chance(r, 0.08) {
+		x.outage()
+	}
 	l.truth.Channels = n
 	l.truth.Note = fmt.Sprintf("%d ports, %s", n, d.name)
 }
@@ -108,7 +111,7 @@ func adapterOffice(s *sim) {
 	name := trade(r)
 	x := adapter(s, name, pick(r, 2, 4, 4, 8, 8, 8, 16, 24), "analogue adapter: "+name)
 	s.company(x.l, 6)
-	x.load(spread(x.r, 0.6, 5))
+	x.load(spread(x.r, 0.8, 7))
 	x.work()
 	if chance(x.r, 0.3) {
 		x.faxes(len(x.desks) - 1)
@@ -119,7 +122,7 @@ func adapterOffice(s *sim) {
 func adapterHotel(s *sim) {
 	x := adapter(s, "hotel", pick(s.rng("ports"), 16, 24, 24, 32, 48, 48), "hotel with an analogue adapter")
 	s.company(x.l, 4)
-	x.load(spread(x.r, 0.8, 5))
+	x.load(spread(x.r, 0.8, 3.5))
 	x.work()
 	s.visits(x.r, &hotelDay, span(x.r, 30*time.Second, 4*time.Minute), func() {
 		if d := x.free(); d != nil && d != x.desks[0] && !x.desks[0].busy {
@@ -160,7 +163,7 @@ func adapterHouse(s *sim) {
 	if chance(r, 0.3) {
 		s.company(x.l, 4)
 	}
-	gap := span(r, 6*time.Minute, time.Hour)
+	gap := span(r, 4*time.Minute, 25*time.Minute)
 	day := x.who.day
 	for _, d := range x.desks {
 		flat := drawPeople(r, trades["home"])

@@ -48,7 +48,7 @@ func hosted(s *sim, k hosting) {
 		a.domain = x.domain
 	}
 	x.elsewhere(abroad)
-	n, most := sizes(r, 2, 50), 6.0
+	n, most := sizes(r, 2, 50), 8.0
 	if k.small {
 		n, most = sizes(r, 1, 3), 1
 	}
@@ -61,6 +61,7 @@ func hosted(s *sim, k hosting) {
 		x.furnish(n, k.soft)
 	}
 	x.probes(chance(r, 0.3))
+	x.absences(k.soft >= 0.3)
 	s.company(l, min(8, n+2))
 	x.load(spread(r, most/6, most))
 	x.work()
@@ -79,6 +80,7 @@ func (x *site) elsewhere(abroad bool) {
 		m := newMediaHost(n, x.s.rng("cloud media"))
 		m.random = chance(x.r, 0.8)
 		x.relays = append(x.relays, m)
+		x.l.controls(n, "media")
 	}
 }
 
@@ -159,7 +161,8 @@ func browsers(s *sim) {
 	l.truth.Channels = n
 	l.truth.Note = fmt.Sprintf("%d web pages over %s", n, over)
 	s.company(l, 8)
-	x.load(spread(r, 0.7, 5))
+	x.absences(true)
+	x.load(spread(r, 1, 6))
 	x.work()
 }
 

@@ -12,16 +12,16 @@ import (
 func officeScenarios() []Scenario {
 	const m, h = time.Minute, time.Hour
 	list := []Scenario{
-		{Name: "office-general", Share: .33, Heavy: true, duration: 40 * m, Text: "telephones of an office: colleagues, customers, busy lamps", build: func(s *sim) { office(s, "office", 3, 60, 7) }},
+		{Name: "office-general", Share: .33, Heavy: true, duration: 40 * m, Text: "telephones of an office: colleagues, customers, busy lamps", build: func(s *sim) { office(s, "office", 3, 60, 9) }},
 		{Name: "office-shop", Share: .18, duration: 3 * h, Text: "shop with one to four telephones", build: func(s *sim) { office(s, "shop", 1, 4, 1) }},
-		{Name: "office-practice", Share: .09, Heavy: true, duration: 50 * m, Text: "medical practice: many short calls come in", build: func(s *sim) { office(s, "practice", 2, 14, 4) }},
-		{Name: "office-firm", Share: .07, Heavy: true, duration: 50 * m, Text: "law firm: long talks, transfers, holds", build: func(s *sim) { office(s, "law firm", 3, 40, 5) }},
+		{Name: "office-practice", Share: .09, Heavy: true, duration: 50 * m, Text: "medical practice: many short calls come in", build: func(s *sim) { office(s, "practice", 2, 14, 5) }},
+		{Name: "office-firm", Share: .07, Heavy: true, duration: 50 * m, Text: "law firm: long talks, transfers, holds", build: func(s *sim) { office(s, "law firm", 3, 40, 7) }},
 		{Name: "office-works", Share: .06, Heavy: true, duration: 45 * m, Text: "works at all hours: mostly calls between colleagues", build: func(s *sim) { office(s, "works", 4, 60, 6) }},
-		{Name: "office-school", Share: .05, duration: 75 * m, Text: "school: bells over the telephones, calls in the breaks", build: school},
+		{Name: "office-school", Share: .05, Heavy: true, duration: 75 * m, Text: "school: bells over the telephones, calls in the breaks", build: school},
 		{Name: "office-hotel", Share: .05, Heavy: true, duration: 90 * m, Text: "hotel: rooms call the reception and are woken", build: hotel},
-		{Name: "office-taxi", Share: .02, Heavy: true, duration: 45 * m, Text: "taxi dispatcher: short calls of ever-new mobiles", build: func(s *sim) { office(s, "taxi", 2, 12, 4) }},
+		{Name: "office-taxi", Share: .02, Heavy: true, duration: 45 * m, Text: "taxi dispatcher: short calls of ever-new mobiles", build: func(s *sim) { office(s, "taxi", 2, 12, 5) }},
 		{Name: "office-depot", Share: .04, Heavy: true, duration: 45 * m, Text: "courier depot: short calls to ever-new mobiles", build: func(s *sim) { office(s, "depot", 2, 24, 6) }},
-		{Name: "office-agents", Share: .05, Heavy: true, duration: 50 * m, Text: "estate agents: calls to many mobiles", build: func(s *sim) { office(s, "agents", 2, 20, 5) }},
+		{Name: "office-agents", Share: .05, Heavy: true, duration: 50 * m, Text: "estate agents: calls to many mobiles", build: func(s *sim) { office(s, "agents", 2, 20, 6) }},
 		{Name: "office-closed", Share: .03, duration: 4 * h, Text: "office at night: telephones registered, hardly a call", build: closed},
 		{Name: "office-remote", Share: .03, duration: 4 * h, Text: "home with one or two telephones of an office", build: remote},
 	}
@@ -51,6 +51,7 @@ func office(s *sim, trade string, lo, hi int, most float64) *site {
 	x := newSite(l, h, drawServer(r), false)
 	n := sizes(r, lo, hi)
 	x.furnish(n, pick(r, 0, 0, 0.1, 0.5))
+	x.absences(false)
 	s.company(l, min(8, n))
 	x.load(spread(r, most/5, most))
 	x.work()
@@ -192,6 +193,7 @@ func remote(s *sim) {
 	x := newSite(l, trades[name], drawServer(r), chance(r, 0.1))
 	x.furnish(pick(r, 1, 1, 1, 2), 0.5)
 	s.company(l, 3)
+	x.absences(true)
 	if chance(r, 0.3) {
 		s.game(l, l.device("console"))
 	}

@@ -152,7 +152,7 @@ func pbxTaxi(s *sim) {
 	x.connect(drawPBX(r))
 	x.dids = x.dids[:min(len(x.dids), sizes(r, 1, 3))]
 	drivers := newContacts(r, sizes(r, 15, 400), 1, 0)
-	x.load(spread(r, 1, 6))
+	x.load(spread(r, 0.8, 3.5))
 	told, joined, driven := r.Float64(), r.Float64()*0.5, r.Float64()
 	s.visits(r, &x.who.day, x.gap, func() {
 		t, customer, did := x.any(), x.who.callers.next(), x.did()

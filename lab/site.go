@@ -109,7 +109,10 @@ type desk struct {
 	server *agent
 	did    string
 	busy   bool
-	secure bool // SRTP
+	secure bool  // SRTP
+	away   int64 // when it is back
+	// registered is its account's registration, nil when another port's does.
+	registered *registration
 }
 
 // newSite puts an exchange beyond the tap for the people of a line.
@@ -132,6 +135,7 @@ func newSite(l *line, h *habits, d *dialect, abroad bool) *site {
 		for i := range sizes(r, 1, 6) {
 			n := s.host(fmt.Sprintf("media %d", i), abroad != chance(r, 0.1))
 			x.relays = append(x.relays, newMediaHost(n, s.rng("media")))
+			l.controls(n, "media")
 		}
 	}
 	base := landline(r, x.who.callees.area)
@@ -258,7 +262,7 @@ func (x *site) offer() []*codec {
 // live lets a telephone keep its account from t on.
 func (x *site) live(p *desk, t int64, u *upkeep) {
 	s, r := x.s, x.r
-	s.register(t, p.agent, p.server, max(10*time.Second, u.period-time.Duration(r.Int64N(int64(3*time.Second)))), u.everyTime)
+	x.enrol(p, t, u)
 	if u.ask > 0 {
 		s.options(t+int64(between(r, time.Second, u.ask)), p.server, p.agent, u.ask)
 	}
@@ -277,6 +281,64 @@ func (x *site) live(p *desk, t int64, u *upkeep) {
 			s.subscribe(t+int64(2+i)*int64(time.Second), p.agent, p.server, event, x.desks[r.IntN(len(x.desks))].user)
 		}
 	}
+}
+
+// enrol registers a telephone at t and keeps it registered while it is there.
+func (x *site) enrol(p *desk, t int64, u *upkeep) {
+	s, r := x.s, x.r
+	g := s.newDialog(p.agent, p.server, aor(p.name, p.user, p.domain), aor(p.name, p.user, p.domain), "sip:"+p.domain)
+	p.registered = &registration{client: p.agent, registrar: p.server, expires: u.expires, everyTime: u.everyTime, g: g}
+	period := max(10*time.Second, u.period-time.Duration(r.Int64N(int64(3*time.Second))))
+	s.every(t, func() time.Duration { return period + time.Duration(p.r.Int64N(int64(60*time.Millisecond))) }, func() bool {
+		if p.away <= s.now {
+			p.registered.refresh(s.now)
+		}
+		return true
+	})
+}
+
+// leave takes a telephone away for a while: unplugged, asleep, out of the
+// house. The polite ones say goodbye; back again, it registers at once.
+func (x *site) leave(p *desk, d time.Duration, polite bool) {
+	if p.busy || p.away > x.s.now || p.registered == nil {
+		return
+	}
+	if g := p.registered; polite && g.nonce != "" {
+		expires := g.expires
+		g.expires = 0
+		g.refresh(x.s.now)
+		g.expires = expires
+	}
+	p.away = x.s.now + int64(d)
+	x.s.at(p.away, func() { p.registered.refresh(x.s.now) })
+}
+
+// absences lets telephones come and go: laptops all day, those on desks hardly
+// ever, and now and then the power or the access fails for all.
+func (x *site) absences(soft bool) {
+	r, s := x.r, x.s
+	every := pick(r, 0, 0, 0, 4*time.Hour, 30*time.Minute)
+	if soft {
+		every = pick(r, 0, 90*time.Minute, 20*time.Minute, 5*time.Minute)
+	}
+	polite, long := r.Float64(), span(r, time.Minute, time.Hour)
+	if every > 0 {
+		s.arrivals(r, s.start, max(every/time.Duration(len(x.desks)), 20*time.Second), func() {
+			x.leave(x.desks[r.IntN(len(x.desks))], lognormal(r, long, 1, 10*time.Second, 5*time.Hour), chance(r, polite))
+		})
+	}
+	if chance(r, 0.1) {
+		x.outage()
+	}
+}
+
+// outage lets the power or the access fail once.
+func (x *site) outage() {
+	x.s.at(x.s.start+x.r.Int64N(x.s.end-x.s.start), func() {
+		for _, p := range x.desks {
+			x.leave(p, between(x.r, time.Minute, 8*time.Minute), false)
+		}
+	})
 }
 
 // company is what else there is on a line, from a voice access with nothing to
@@ -323,7 +385,7 @@ func (s *sim) hush(t int64, a, server *agent, period time.Duration) {
 // free draws an idle telephone; nil when it cannot find one.
 func (x *site) free() *desk {
 	for range 3 {
-		if d := x.desks[x.r.IntN(len(x.desks))]; !d.busy {
+		if d := x.desks[x.r.IntN(len(x.desks))]; !d.busy && d.away <= x.s.now {
 			return d
 		}
 	}
@@ -376,7 +438,7 @@ func (x *site) calls(d *desk, number string, tries int) *call {
 	c.early = chance(x.r, 0.7)
 	x.settle(c, d, 1)
 	x.s.persist(x.who, c, tries, func(n int) {
-		if !d.busy {
+		if !d.busy && d.away <= x.s.now {
 			x.calls(d, number, n)
 		}
 	})
@@ -392,13 +454,23 @@ func (x *site) called(d *desk, caller string, tries int) *call {
 	c.extra = x.heads(d, c.calling)
 	x.settle(c, d, 0)
 	x.s.persist(x.who, c, tries, func(n int) {
-		if !d.busy {
+		if !d.busy && d.away <= x.s.now {
 			x.called(d, caller, n)
 		}
 	})
 	d.take(c)
 	x.s.perform(c)
 	return c
+}
+
+// engaged tells somebody who calls a telephone in use that it is.
+func (x *site) engaged(d *desk, caller string) {
+	c := x.who.course(false)
+	c.from, c.to, c.called, c.calling, c.toContact = d.server, d.agent, d.user, x.plan.in(caller), true
+	c.status, c.ring, c.delay, c.hold, c.refer = 486, 0, 20*time.Millisecond, false, false
+	c.extra = x.heads(d, c.calling)
+	x.settle(c, d, 0)
+	x.s.perform(c)
 }
 
 // heads writes what the exchange tells a telephone of a call.
@@ -467,7 +539,7 @@ func (x *site) colleagues(a, b *desk) {
 // page lets the exchange speak to many telephones at once.
 func (x *site) page(desks []*desk, talk time.Duration) {
 	for _, d := range desks {
-		if d.busy {
+		if d.busy || d.away > x.s.now {
 			continue
 		}
 		c := &call{status: 200, delay: 30 * time.Millisecond, talk: talk, codec: x.sound.main, from: d.server, to: d.agent, called: d.user, calling: "900", toContact: true, fromDomain: x.domain, toDomain: x.domain}
@@ -491,7 +563,9 @@ func (x *site) work() {
 				x.colleagues(d, o)
 			}
 		case chance(x.r, x.inbound):
-			if chance(x.r, 0.5) {
+			if any := x.desks[x.r.IntN(len(x.desks))]; any.busy && any.away <= x.s.now {
+				x.engaged(any, x.who.callers.next())
+			} else if chance(x.r, 0.5) {
 				x.rings(x.who.callers.next())
 			} else {
 				x.called(d, x.who.callers.next(), 0)

@@ -46,6 +46,9 @@ func newHouse(l *line, h *habits, lo, hi int) *house {
 		s: s, l: l, r: r, who: drawPeople(r, h), plan: drawNumbering(r), sound: drawSound(s, r), channels: sizes(r, lo, hi),
 		full: pick(r, 486, 503, 503, 480, 600), inbound: drawShare(r, h.inbound),
 	}
+	if chance(r, 0.2) { // in a data centre
+		l.owd, l.jit, l.loss = int64(between(r, 200*time.Microsecond, 2*time.Millisecond)), int64(20*time.Microsecond), 0
+	}
 	x.plan.outside = pick(r, "", "", "", "", "9", "0086", fmt.Sprint(100+r.IntN(900)))
 	x.sound.music = nil
 	if chance(r, 0.4) {
@@ -97,7 +100,9 @@ func (x *house) peer(name string, d *dialect, abroad, registers bool) *trunk {
 	t := &trunk{pbx: pbx, carrier: carrier, registers: registers, asks: registers && chance(r, 0.8), byAccount: registers && chance(r, 0.25), cli: r.IntN(2)}
 	if chance(r, 0.5) {
 		for i := range sizes(r, 1, 6) {
-			t.relays = append(t.relays, newMediaHost(s.host(fmt.Sprintf("%s media %d", name, i), abroad), s.rng("media")))
+			n := s.host(fmt.Sprintf("%s media %d", name, i), abroad)
+			t.relays = append(t.relays, newMediaHost(n, s.rng("media")))
+			l.controls(n, "media")
 		}
 	}
 	for _, h := range []string{"P-Asserted-Identity", "P-Charging-Vector", "Session-Expires", "Privacy"} {
