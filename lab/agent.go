@@ -125,13 +125,8 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 		}
 		return c.send(t, a.side(to), b)
 	}
-	switch c := a.link; {
-	case c.sealed():
-		return a.conn(to).sendSealed(t, a.side(to), b, a.s.noise)
-	case c == linkWS:
-		return a.conn(to).sendFramed(t, a.side(to), b, a.s.noise)
-	case c == linkTCP:
-		return a.conn(to).send(t, a.side(to), b)
+	if a.link != linkUDP {
+		return a.pass(t, to, b)
 	}
 	if a.keystream != nil && to.keystream != nil {
 		b = scrambled(b, a.keystream)
@@ -141,6 +136,18 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 	}
 	f := a.s.flow(a.node, a.node.port(a.port, false), to.node, to.node.port(to.port, false), protoUDP)
 	return a.s.send(t, f, kindSIP, b)
+}
+
+// pass sends bytes over the connection of the agent's link.
+func (a *agent) pass(t int64, to *agent, b []byte) int64 {
+	switch c := a.conn(to); {
+	case a.link.sealed():
+		return c.sendSealed(t, a.side(to), b, a.s.noise)
+	case a.link == linkWS:
+		return c.sendFramed(t, a.side(to), b, a.s.noise)
+	default:
+		return c.send(t, a.side(to), b)
+	}
 }
 
 // side is 0 when a opened the connection to the other: the subscriber does.

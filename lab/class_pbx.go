@@ -11,9 +11,10 @@ import (
 func pbxScenarios() []Scenario {
 	const m, h = time.Minute, time.Hour
 	list := []Scenario{
-		{Name: "pbx-did", Share: .36, Heavy: true, duration: 40 * m, Text: "office exchange with numbers of its own", build: func(s *sim) { pbxDID(s, 4, 120, 8) }},
+		{Name: "pbx-did", Share: .3, Heavy: true, duration: 40 * m, Text: "office exchange with numbers of its own", build: func(s *sim) { pbxDID(s, 4, 120, 8) }},
 		{Name: "pbx-menu", Share: .12, Heavy: true, duration: 35 * m, Text: "exchange whose machine takes the calls: menus, early media, queues", build: pbxMenu},
 		{Name: "pbx-forwarding", Share: .1, Heavy: true, duration: 40 * m, Text: "calls to its numbers go on to the people's mobiles", build: pbxForwarding},
+		{Name: "pbx-workers", Share: .06, Heavy: true, duration: 40 * m, Text: "people at home are telephones of the exchange: their calls come in and go on", build: pbxWorkers},
 		{Name: "pbx-mobile-numbers", Share: .07, Heavy: true, duration: 40 * m, Text: "exchange whose own numbers are mobile numbers", build: pbxMobileNumbers},
 		{Name: "pbx-callback", Share: .05, Heavy: true, duration: 40 * m, Text: "callers leave their number and are called back", build: pbxCallback},
 		{Name: "pbx-taxi", Share: .03, Heavy: true, duration: 40 * m, Text: "taxi firm: strangers come in, drivers and customers are called and joined", build: pbxTaxi},
@@ -318,4 +319,44 @@ func pbxTenants(s *sim) {
 		})
 	}
 	x.l.truth.Note += fmt.Sprintf(", %d tenants", n)
+}
+
+// pbxWorkers has people at home whose telephones register at the exchange: what
+// they dial comes in from the network, often for mobiles, and goes on over the
+// trunk; what is for them comes back.
+func pbxWorkers(s *sim) {
+	x := pbxLine(s, trade(s.rng("trade")), "exchange whose people are at home", 6, 60)
+	r := x.r
+	x.connect(drawPBX(r))
+	trunks := x.trunks
+	for _, t := range trunks { // workers need it to speak UDP
+		t.pbx.link, t.carrier.link = linkUDP, linkUDP
+	}
+	var workers []*trunk
+	first := pick(r, 101, 201, 801, 8001)
+	for i := range sizes(r, 2, 30) {
+		workers = append(workers, x.worker(fmt.Sprint(first+i), chance(r, 0.05)))
+	}
+	x.load(spread(r, 0.8, 5))
+	local, within := r.Float64()*0.7, r.Float64()*0.2
+	s.visits(r, &x.who.day, x.gap, func() {
+		w, t := workers[r.IntN(len(workers))], trunks[r.IntN(len(trunks))]
+		other := workers[r.IntN(len(workers))]
+		switch in := chance(r, x.inbound); {
+		case chance(r, local): // somebody in the house
+			if in {
+				x.called(t, x.did(), x.who.callers.next(), 0)
+			} else {
+				x.calls(t, x.who.callees.next(), x.did(), 0)
+			}
+		case chance(r, within) && other != w:
+			x.bridge(w, other, other.carrier.user, w.carrier.user, other.carrier.user, w.carrier.user, 0)
+		case in:
+			caller, did := x.who.callers.next(), x.did()
+			x.bridge(t, w, did, caller, w.carrier.user, caller, 0)
+		default:
+			number := x.who.callees.next()
+			x.bridge(w, t, number, w.carrier.user, number, x.did(), 0)
+		}
+	})
 }

@@ -266,7 +266,7 @@ func (x *site) live(p *desk, t int64, u *upkeep) {
 	if u.ask > 0 {
 		s.options(t+int64(between(r, time.Second, u.ask)), p.server, p.agent, u.ask)
 	}
-	if u.hush > 0 && p.link == linkUDP {
+	if u.hush > 0 && p.link != linkWS {
 		s.hush(t+int64(u.hush), p.agent, p.server, u.hush)
 	}
 	if u.mailbox {
@@ -372,12 +372,17 @@ func (s *sim) company(l *line, most int) {
 }
 
 // hush sends what keeps a binding of a NAT open: line ends (RFC 5626), or
-// nothing much.
+// nothing much. A connection's other end answers them.
 func (s *sim) hush(t int64, a, server *agent, period time.Duration) {
 	what := pick(a.r, "\r\n\r\n", "\r\n\r\n", "\x00\x00\x00\x00", "\x00\x00")
 	f := s.flow(a.node, a.node.port(a.port, false), server.node, server.port, protoUDP)
 	s.every(t, func() time.Duration { return period }, func() bool {
-		s.send(s.now, f, kindSIP, []byte(what))
+		if a.link == linkUDP {
+			s.send(s.now, f, kindSIP, []byte(what))
+		} else {
+			t := a.pass(s.now, server, []byte("\r\n\r\n"))
+			server.pass(t+server.think(), a, []byte("\r\n"))
+		}
 		return true
 	})
 }

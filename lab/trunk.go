@@ -34,6 +34,7 @@ type trunk struct {
 	relays       []*mediaHost
 	registers    bool
 	asks         bool
+	guest        bool // the far end is a telephone of the house, which is asked who it is
 	byAccount    bool // calls in are for the account, not for a number
 	cli          int  // who is calling out: 0 a number, 1 the account with the number asserted
 	extras       []string
@@ -146,10 +147,26 @@ func (x *house) carrier(name string, abroad bool) *agent {
 
 // connect gives the exchange its ordinary trunks.
 func (x *house) connect(d *dialect) {
-	registers := chance(x.r, 0.6)
+	registers, abroad := chance(x.r, 0.6), chance(x.r, 0.06)
 	for i := range pick(x.r, 1, 1, 1, 2) {
-		x.peer(fmt.Sprintf("carrier %d", i), d, false, registers)
+		x.peer(fmt.Sprintf("carrier %d", i), d, abroad, registers)
 	}
+}
+
+// worker adds a telephone of the house that is somewhere else and registers at
+// the exchange.
+func (x *house) worker(user string, abroad bool) *trunk {
+	s, r := x.s, x.r
+	pbx := x.trunks[0].pbx
+	d := *pick(r, drawSoftphone(r), drawPhone(r))
+	d.expires = pick(r, 60, 120, 300, 600, 3600)
+	ext := s.newAgent(s.host("worker", abroad), &d, uint16(1024+r.IntN(64000)), user, pbx.host())
+	ext.codecs = pbx.codecs
+	s.register(s.start+int64(between(r, 0, 3*time.Minute)), ext, pbx, time.Duration(d.expires)*time.Second*9/10, chance(r, 0.7))
+	if chance(r, 0.5) {
+		s.options(s.start+int64(between(r, time.Second, time.Minute)), pbx, ext, time.Minute)
+	}
+	return &trunk{pbx: pbx, carrier: ext, guest: true}
 }
 
 func (x *house) any() *trunk { return x.trunks[x.r.IntN(len(x.trunks))] }
@@ -195,6 +212,7 @@ func (x *house) inward(t *trunk, c *call, called, caller string) {
 		c.called, c.toContact = t.pbx.user, true
 		c.extra = append(c.extra, field{"P-Called-Party-ID", "<sip:" + called + "@" + t.carrier.domain + ">"})
 	}
+	c.challenge = t.guest
 	c.fromDomain, c.toDomain = t.carrier.domain, ""
 	c.extra = append(c.extra, t.heads(x.r, c.calling)...)
 	t.far(x.r, c, 0, drawPPM(x.r))
