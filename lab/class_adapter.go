@@ -13,7 +13,7 @@ func adapterScenarios() []Scenario {
 	list := []Scenario{
 		{Name: "adapter-home", Share: .42, duration: 5 * h, Text: "home with an adapter of one or two ports", build: adapterHome},
 		{Name: "adapter-office", Share: .26, Heavy: true, duration: 50 * m, Text: "office with an adapter of 2 to 24 ports", build: adapterOffice},
-		{Name: "adapter-hotel", Share: .08, Heavy: true, duration: 80 * m, Text: "hotel: an adapter of 16 to 48 ports in the cellar, a port for each room", build: adapterHotel},
+		{Name: "adapter-hotel", Share: .08, Heavy: true, duration: 60 * m, Text: "hotel: an adapter of 16 to 48 ports in the cellar, a port for each room", build: adapterHotel},
 		{Name: "adapter-dormitory", Share: .06, Heavy: true, duration: 45 * m, Text: "dormitory or hospital: 24 to 48 ports, busy evenings", build: adapterDormitory},
 		{Name: "adapter-house", Share: .06, Heavy: true, duration: 45 * m, Text: "small telephone provider in an apartment house", build: adapterHouse},
 		{Name: "adapter-fax", Share: .05, duration: 90 * m, Text: "fax machines or a fax server on an adapter", build: adapterFax},

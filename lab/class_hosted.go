@@ -63,7 +63,7 @@ func hosted(s *sim, k hosting) {
 	x.probes(chance(r, 0.3))
 	x.absences(k.soft >= 0.3)
 	s.company(l, min(8, n+2))
-	x.load(spread(r, most/6, most))
+	x.load(spread(r, most/4, most))
 	x.work()
 	if abroad {
 		l.truth.Note += ", exchange abroad"

@@ -14,7 +14,7 @@ func officeScenarios() []Scenario {
 	list := []Scenario{
 		{Name: "office-general", Share: .33, Heavy: true, duration: 40 * m, Text: "telephones of an office: colleagues, customers, busy lamps", build: func(s *sim) { office(s, "office", 3, 60, 9) }},
 		{Name: "office-shop", Share: .18, duration: 3 * h, Text: "shop with one to four telephones", build: func(s *sim) { office(s, "shop", 1, 4, 1) }},
-		{Name: "office-practice", Share: .09, Heavy: true, duration: 50 * m, Text: "medical practice: many short calls come in", build: func(s *sim) { office(s, "practice", 2, 14, 5) }},
+		{Name: "office-practice", Share: .09, Heavy: true, duration: 50 * m, Text: "medical practice: many short calls come in", build: func(s *sim) { office(s, "practice", 2, 14, 6) }},
 		{Name: "office-firm", Share: .07, Heavy: true, duration: 50 * m, Text: "law firm: long talks, transfers, holds", build: func(s *sim) { office(s, "law firm", 3, 40, 7) }},
 		{Name: "office-works", Share: .06, Heavy: true, duration: 45 * m, Text: "works at all hours: mostly calls between colleagues", build: func(s *sim) { office(s, "works", 4, 60, 6) }},
 		{Name: "office-school", Share: .05, Heavy: true, duration: 75 * m, Text: "school: bells over the telephones, calls in the breaks", build: school},

@@ -11,7 +11,7 @@ import (
 func pbxScenarios() []Scenario {
 	const m, h = time.Minute, time.Hour
 	list := []Scenario{
-		{Name: "pbx-did", Share: .3, Heavy: true, duration: 40 * m, Text: "office exchange with numbers of its own", build: func(s *sim) { pbxDID(s, 4, 120, 8) }},
+		{Name: "pbx-did", Share: .28, Heavy: true, duration: 40 * m, Text: "office exchange with numbers of its own", build: func(s *sim) { pbxDID(s, 4, 120, 8) }},
 		{Name: "pbx-menu", Share: .12, Heavy: true, duration: 35 * m, Text: "exchange whose machine takes the calls: menus, early media, queues", build: pbxMenu},
 		{Name: "pbx-forwarding", Share: .1, Heavy: true, duration: 40 * m, Text: "calls to its numbers go on to the people's mobiles", build: pbxForwarding},
 		{Name: "pbx-workers", Share: .06, Heavy: true, duration: 40 * m, Text: "people at home are telephones of the exchange: their calls come in and go on", build: pbxWorkers},
@@ -21,6 +21,7 @@ func pbxScenarios() []Scenario {
 		{Name: "pbx-cellular", Share: .06, Heavy: true, duration: 50 * m, Text: "exchange with a declared cellular gateway of one to four cards: branch offices reach mobiles over it", build: pbxCellular},
 		{Name: "pbx-masking", Share: .03, Heavy: true, duration: 25 * m, Text: "number masking: joins two strangers, who see another number each", build: pbxMasking},
 		{Name: "pbx-tenants", Share: .07, Heavy: true, duration: 35 * m, Text: "exchange of several tenants, an account for each", build: pbxTenants},
+		{Name: "pbx-h323", Share: .02, Heavy: true, duration: 40 * m, Text: "exchange on an H.323 trunk", build: pbxH323},
 		{Name: "pbx-quiet", Share: .11, duration: 3 * h, Text: "small exchange with a call now and then", build: func(s *sim) { pbxDID(s, 2, 8, 0.8) }},
 	}
 	return ofClass(ClassAnchoredPBX, list)
@@ -54,7 +55,7 @@ func pbxMenu(s *sim) {
 		x.dids[0] = pick(x.r, "400", "95") + fmt.Sprintf("%07d", x.r.IntN(10_000_000))
 	}
 	x.who.callers.fresh = share(x.r, 0.4, 0.98)
-	x.load(spread(x.r, 1, 7))
+	x.load(spread(x.r, 1.5, 9))
 	share := share(x.r, 0.5, 0.97)
 	s.visits(x.r, &x.who.day, x.gap, func() {
 		if chance(x.r, share) {
@@ -359,4 +360,26 @@ func pbxWorkers(s *sim) {
 			x.bridge(w, t, number, w.carrier.user, number, x.did(), 0)
 		}
 	})
+}
+
+// pbxH323 is an exchange whose trunk speaks H.323, as older ones do.
+func pbxH323(s *sim) {
+	x := pbxLine(s, trade(s.rng("trade")), "exchange on an H.323 trunk", 4, 60)
+	r := x.r
+	x.sound = &sound{main: pick(r, pcma, pcmu, g729), other: pick(r, pcma, pcmu, g729), turns: pick(r, 0, 0.2), rtcp: r.Float64()}
+	x.plan = numbering{outside: pick(r, "", "9")}
+	x.who.hidden = 0
+	carrier := x.carrier("H.323 carrier", chance(r, 0.1))
+	carrier.h323 = &peer323{gateway: true, product: pick(r, "Cisco Gatekeeper", "Gatekeeper", "SoftX"), version: version(r, "12.%d", 9), h225: byte(2 + r.IntN(4)), fast: chance(r, 0.5)}
+	pbx := s.newAgent(x.node, dialQuiet(), 5060, "pbx", "")
+	pbx.h323 = &peer323{gateway: true, product: pick(r, "CallManager", "IP Office", "Definity", "HiPath 4000", "MCU"), version: version(r, "%d.%d.%d", 12, 9, 9), h225: byte(2 + r.IntN(4)), names: chance(r, 0.5), fast: chance(r, 0.5)}
+	x.trunks = []*trunk{{pbx: pbx, carrier: carrier}}
+	if chance(r, 0.7) {
+		s.register323(s.start+int64(between(r, time.Second, time.Minute)), pbx, carrier, x.dids, pick(r, time.Minute, 5*time.Minute, 15*time.Minute))
+		x.l.controls(carrier.node, "registrar")
+	} else {
+		x.l.controls(carrier.node, "trunk-peer")
+	}
+	x.load(spread(r, 0.8, 7))
+	x.work()
 }

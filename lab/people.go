@@ -109,6 +109,7 @@ type people struct {
 	hold    float64
 	refer   float64
 	refresh time.Duration // session timer
+	hidden  float64       // share of callers who do not show their number
 }
 
 // habits are the bounds between which people of a trade are drawn.
@@ -135,7 +136,7 @@ func drawPeople(r *rand.Rand, h *habits) *people {
 	p := &people{
 		r: r, day: h.day, talk: span(r, h.talk[0], h.talk[1]), sigma: share(r, 0.7, 1.3),
 		out: drawShare(r, h.asrOut), in: drawShare(r, h.asrIn), pickUp: span(r, h.pickUp[0], h.pickUp[1]),
-		again: share(r, 0.1, 0.6), keys: h.keys * share(r, 0.3, 1.5), hold: h.hold * share(r, 0.3, 1.5), refer: h.transfers * share(r, 0.3, 1.5),
+		hidden: share(r, 0, 0.06), again: share(r, 0.1, 0.6), keys: h.keys * share(r, 0.3, 1.5), hold: h.hold * share(r, 0.3, 1.5), refer: h.transfers * share(r, 0.3, 1.5),
 	}
 	p.callees = newContacts(r, sizes(r, h.known[0], h.known[1]), mobiles, drawShare(r, h.freshOut))
 	p.callers = newContacts(r, sizes(r, h.known[0], h.known[1]), mobiles, drawShare(r, h.freshIn))
@@ -183,6 +184,14 @@ func (p *people) course(out bool) *call {
 	}
 	c.hold, c.refer = chance(r, p.hold), chance(r, p.refer)
 	return c
+}
+
+// shown is what of a caller's number is shown.
+func (p *people) shown(number string) string {
+	if chance(p.r, p.hidden) {
+		return "anonymous"
+	}
+	return number
 }
 
 // persist calls try for another attempt after c failed, now and then: people do.

@@ -43,6 +43,9 @@ func drawSound(s *sim, r *rand.Rand) *sound {
 	if chance(r, 0.08) {
 		x.late = share(r, 0.05, 0.9)
 	}
+	if chance(r, 0.04) {
+		x.secure = 1
+	}
 	if chance(r, 0.25) {
 		x.music = newMediaHost(s.host("music on hold", false), r)
 	}
@@ -455,7 +458,7 @@ func (x *site) calls(d *desk, number string, tries int) *call {
 // called lets somebody of the world call a telephone.
 func (x *site) called(d *desk, caller string, tries int) *call {
 	c := x.who.course(false)
-	c.from, c.to, c.called, c.calling, c.toContact = d.server, d.agent, d.user, x.plan.in(caller), true
+	c.from, c.to, c.called, c.calling, c.toContact = d.server, d.agent, d.user, x.who.shown(x.plan.in(caller)), true
 	c.extra = x.heads(d, c.calling)
 	x.settle(c, d, 0)
 	x.s.persist(x.who, c, tries, func(n int) {
@@ -471,7 +474,7 @@ func (x *site) called(d *desk, caller string, tries int) *call {
 // engaged tells somebody who calls a telephone in use that it is.
 func (x *site) engaged(d *desk, caller string) {
 	c := x.who.course(false)
-	c.from, c.to, c.called, c.calling, c.toContact = d.server, d.agent, d.user, x.plan.in(caller), true
+	c.from, c.to, c.called, c.calling, c.toContact = d.server, d.agent, d.user, x.who.shown(x.plan.in(caller)), true
 	c.status, c.ring, c.delay, c.hold, c.refer = 486, 0, 20*time.Millisecond, false, false
 	c.extra = x.heads(d, c.calling)
 	x.settle(c, d, 0)

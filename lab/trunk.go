@@ -25,6 +25,8 @@ type house struct {
 	full     int       // what callers hear when there is no channel left
 	clocks   []float64 // of its telephones, when their voice is passed on; else it has one
 	inbound  float64
+	early    float64       // share of calls in that hear the exchange before the answer
+	slow     time.Duration // until it says that it rings
 	gap      time.Duration
 }
 
@@ -45,6 +47,7 @@ func newHouse(l *line, h *habits, lo, hi int) *house {
 	s, r := l.s, l.rng
 	x := &house{
 		s: s, l: l, r: r, who: drawPeople(r, h), plan: drawNumbering(r), sound: drawSound(s, r), channels: sizes(r, lo, hi),
+		early: pick(r, 0, 0, 0, 0.3, 1), slow: pick(r, 60*time.Millisecond, 60*time.Millisecond, 150*time.Millisecond, 600*time.Millisecond, 2500*time.Millisecond),
 		full: pick(r, 486, 503, 503, 480, 600), inbound: drawShare(r, h.inbound),
 	}
 	if chance(r, 0.2) { // in a data centre
@@ -207,7 +210,7 @@ func (x *house) near(c *call, side int) {
 
 // inward makes a call that comes over a trunk for a number.
 func (x *house) inward(t *trunk, c *call, called, caller string) {
-	c.from, c.to, c.called, c.calling = t.carrier, t.pbx, national(x.plan.calling, called), x.plan.in(caller)
+	c.from, c.to, c.called, c.calling = t.carrier, t.pbx, national(x.plan.calling, called), x.who.shown(x.plan.in(caller))
 	if t.byAccount {
 		c.called, c.toContact = t.pbx.user, true
 		c.extra = append(c.extra, field{"P-Called-Party-ID", "<sip:" + called + "@" + t.carrier.domain + ">"})
@@ -267,7 +270,8 @@ func (x *house) calls(t *trunk, number, cli string, tries int) {
 // called lets somebody call a number of the house.
 func (x *house) called(t *trunk, did, caller string, tries int) {
 	c := x.who.course(false)
-	c.delay += 60 * time.Millisecond // the telephone is behind the exchange
+	c.delay += lognormal(x.r, x.slow, 0.5, 20*time.Millisecond, 8*time.Second) // the telephone is behind the exchange
+	c.early = chance(x.r, x.early)
 	x.inward(t, c, did, caller)
 	x.near(c, 1)
 	x.s.persist(x.who, c, tries, func(n int) { x.called(t, did, caller, n) })
