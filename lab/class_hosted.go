@@ -138,7 +138,7 @@ func browsers(s *sim) {
 	x := newSite(l, h, drawServer(r), abroad)
 	x.elsewhere(abroad)
 	x.sound.main = pick(r, opus, opus, opus, pcma)
-	x.sound.other, x.sound.muxed, x.sound.rtcp = pcma, true, 1
+	x.sound.other, x.sound.muxed, x.sound.page, x.sound.rtcp = pcma, true, true, 1
 	x.hunt, x.direct = 1, chance(r, 0.2)
 	over := pick(r, linkWSS, linkWSS, linkWSS, linkWS)
 	u := drawUpkeep(r)

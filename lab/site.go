@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ type sound struct {
 	dtx         float64 // share of calls with suppressed silence
 	muxed       bool
 	secure      float64
+	page        bool // of web pages
 	late        float64
 	music       *mediaHost
 	event       uint8
@@ -37,8 +39,11 @@ func drawSound(s *sim, r *rand.Rand) *sound {
 		x.main = x.main.in(ms)
 		x.other = x.other.in(ms)
 	}
+	if x.other.pt == x.main.pt {
+		x.other = x.main
+	}
 	if x.dtx > 0 && chance(r, 0.5) {
-		x.noise = pick(r, uint8(13), 13, 97)
+		x.noise = pick(r, uint8(13), 13, 98)
 	}
 	if chance(r, 0.08) {
 		x.late = share(r, 0.05, 0.9)
@@ -50,6 +55,22 @@ func drawSound(s *sim, r *rand.Rand) *sound {
 		x.music = newMediaHost(s.host("music on hold", false), r)
 	}
 	return x
+}
+
+// offer lists the codecs that an agent of the site names.
+func (x *sound) offer(r *rand.Rand) []*codec {
+	list := []*codec{x.main}
+	if x.turns > 0 && x.other != x.main {
+		list = append(list, x.other)
+	}
+	if x.main.ms == 0 && chance(r, 0.5) {
+		for _, k := range []*codec{pcma, pcmu, g729} {
+			if !slices.Contains(list, k) {
+				list = append(list, k)
+			}
+		}
+	}
+	return list
 }
 
 // ease is by how much a site whose packets are short has to be less busy, so
@@ -69,7 +90,7 @@ func (x *sound) give(r *rand.Rand, c *call, near int, secure bool) {
 			c.silence[1-near] = share(r, 0.25, 0.6)
 		}
 	}
-	v := variety{event: x.event, noise: x.noise, muxed: x.muxed, secure: secure || chance(r, x.secure), late: chance(r, x.late)}
+	v := variety{event: x.event, noise: x.noise, muxed: x.muxed, secure: secure || chance(r, x.secure), page: x.page, late: chance(r, x.late)}
 	if c.hold && x.music != nil && near == 0 {
 		v.music, c.hold = x.music, false
 	}
@@ -155,6 +176,7 @@ func newSite(l *line, h *habits, d *dialect, abroad bool) *site {
 func (x *site) server(k link, d *dialect, port uint16) *agent {
 	a := x.s.newAgent(x.host, d, port, "", "")
 	a.user, a.domain, a.link = "pbx", x.domain, k
+	a.codecs = x.sound.offer(x.r)
 	if x.domain == "" {
 		a.domain = a.host()
 	}
@@ -237,29 +259,13 @@ func (x *site) telephone(n *node, d *dialect, k link, user string, u *upkeep) *d
 	own.expires = u.expires
 	p := s.newAgent(n, &own, u.port+u.step*uint16(len(x.desks)), user, x.domain)
 	p.mapped, p.link = u.mapped, k
-	p.codecs = x.offer()
+	p.codecs = x.sound.offer(r)
 	if chance(r, 0.5) {
 		p.name = user
 	}
 	d2 := &desk{agent: p, server: x.reach(k), did: x.did + fmt.Sprintf("%02d", len(x.desks)%100)}
 	x.desks = append(x.desks, d2)
 	return d2
-}
-
-// offer lists the codecs that telephones of the site name.
-func (x *site) offer() []*codec {
-	list := []*codec{x.sound.main}
-	if x.sound.turns > 0 && x.sound.other.pt != x.sound.main.pt {
-		list = append(list, x.sound.other)
-	}
-	if x.sound.main.ms == 0 && chance(x.r, 0.5) {
-		for _, k := range []*codec{pcma, pcmu, g729} {
-			if k.pt != x.sound.main.pt && (len(list) < 2 || k.pt != list[1].pt) {
-				list = append(list, k)
-			}
-		}
-	}
-	return list
 }
 
 // live lets a telephone keep its account from t on.

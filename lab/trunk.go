@@ -86,10 +86,7 @@ func (x *house) peer(name string, d *dialect, abroad, registers bool) *trunk {
 	port := pick(r, uint16(5060), 5060, 5060, 5062, 5160, uint16(5060+r.IntN(4000)))
 	pbx := s.newAgent(x.node, &own, port, pick(r, fmt.Sprint(2100000+r.IntN(800000)), x.dids[0], "t"+fmt.Sprint(10000+r.IntN(90000)), word(8)(r)), carrier.domain)
 	pbx.mapped = chance(r, 0.8)
-	pbx.codecs = []*codec{x.sound.main}
-	if x.sound.turns > 0 && x.sound.other.pt != x.sound.main.pt {
-		pbx.codecs = append(pbx.codecs, x.sound.other)
-	}
+	pbx.codecs = x.sound.offer(r)
 	if over := pick(r, linkUDP, linkUDP, linkUDP, linkUDP, linkUDP, linkUDP, linkUDP, linkUDP, linkTCP, linkTLS); x.provider == nil && (over == linkTCP || over == linkTLS && chance(r, 0.5)) {
 		pbx.link, carrier.link = over, over
 		if over == linkTLS {
@@ -144,6 +141,7 @@ func (x *house) carrier(name string, abroad bool) *agent {
 	if chance(r, 0.35) {
 		a.domain = fmt.Sprintf("%s%d.example.%s", pick(r, "ims.prov", "trunk", "sbc"), r.IntN(90), pick(r, "com", "net"))
 	}
+	a.codecs = x.sound.offer(r)
 	a.media.random = chance(r, 0.8)
 	return a
 }
