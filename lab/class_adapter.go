@@ -24,8 +24,7 @@ func adapterScenarios() []Scenario {
 }
 
 // adapter puts a chassis of n ports on a line for the people of a trade.
-func adapter(s *sim, name string, n int, what string) *site {
-	h := trades[name]
+func adapter(s *sim, h *habits, n int, what string) *site {
 	s.open(h)
 	l := s.newLine(ClassAdapter, what, VerdictNone, VerdictReview)
 	r := l.rng
@@ -97,7 +96,7 @@ func (x *site) chassis(n int) {
 }
 
 func adapterHome(s *sim) {
-	x := adapter(s, "home", pick(s.rng("ports"), 1, 1, 1, 2, 2), "home with an analogue adapter")
+	x := adapter(s, trades["home"], pick(s.rng("ports"), 1, 1, 1, 2, 2), "home with an analogue adapter")
 	s.company(x.l, 3)
 	if chance(x.r, 0.3) {
 		s.game(x.l, x.l.device("console"))
@@ -109,7 +108,7 @@ func adapterHome(s *sim) {
 func adapterOffice(s *sim) {
 	r := s.rng("ports")
 	name := trade(r)
-	x := adapter(s, name, pick(r, 2, 4, 4, 8, 8, 8, 16, 24), "analogue adapter: "+name)
+	x := adapter(s, trades[name], pick(r, 2, 4, 4, 8, 8, 8, 16, 24), "analogue adapter: "+name)
 	s.company(x.l, 6)
 	x.load(spread(x.r, 0.8, 7))
 	x.work()
@@ -120,7 +119,7 @@ func adapterOffice(s *sim) {
 
 // adapterHotel has guests call the reception, be woken and telephone.
 func adapterHotel(s *sim) {
-	x := adapter(s, "hotel", pick(s.rng("ports"), 16, 24, 24, 32, 48, 48), "hotel with an analogue adapter")
+	x := adapter(s, trades["hotel"], pick(s.rng("ports"), 16, 24, 24, 32, 48, 48), "hotel with an analogue adapter")
 	s.company(x.l, 4)
 	x.load(spread(x.r, 0.8, 3.5))
 	x.work()
@@ -142,7 +141,7 @@ func adapterHotel(s *sim) {
 // adapterDormitory has a few ports for very many people: callees are ever new
 // and talks long.
 func adapterDormitory(s *sim) {
-	x := adapter(s, "home", pick(s.rng("ports"), 24, 24, 32, 48), "dormitory or hospital with an analogue adapter")
+	x := adapter(s, flats(s), pick(s.rng("ports"), 24, 24, 32, 48), "dormitory or hospital with an analogue adapter")
 	r := x.r
 	x.who.callees = newContacts(r, sizes(r, 100, 1500), share(r, 0.7, 0.97), share(r, 0.2, 0.8))
 	x.who.callers = newContacts(r, sizes(r, 100, 1500), share(r, 0.7, 0.97), share(r, 0.2, 0.8))
@@ -154,11 +153,20 @@ func adapterDormitory(s *sim) {
 	x.work()
 }
 
+// flats are households of which most are only home in the evening.
+func flats(s *sim) *habits {
+	h := *trades["home"]
+	if chance(s.rng("evening"), 0.7) {
+		h.day = eveningDay
+	}
+	return &h
+}
+
 // adapterHouse is what a small provider sells to the flats of a house: each
 // port is a household, busy in the evening, none knows the others' callees.
 func adapterHouse(s *sim) {
 	n := pick(s.rng("ports"), 8, 16, 24, 32, 48)
-	x := adapter(s, "home", n, "provider of an apartment house with an analogue adapter")
+	x := adapter(s, flats(s), n, "provider of an apartment house with an analogue adapter")
 	r := x.r
 	if chance(r, 0.3) {
 		s.company(x.l, 4)
@@ -183,7 +191,7 @@ func adapterHouse(s *sim) {
 // adapterFax sends and receives faxes on some of its ports; a server sends one
 // after the other.
 func adapterFax(s *sim) {
-	x := adapter(s, pick(s.rng("trade"), "office", "practice", "law firm", "works"), pick(s.rng("ports"), 1, 2, 4, 8, 24), "fax on an analogue adapter")
+	x := adapter(s, trades[pick(s.rng("trade"), "office", "practice", "law firm", "works")], pick(s.rng("ports"), 1, 2, 4, 8, 24), "fax on an analogue adapter")
 	r := x.r
 	s.company(x.l, 3)
 	machines := 1 + r.IntN(len(x.desks))
@@ -207,7 +215,7 @@ func adapterFax(s *sim) {
 // adapterAlarm is panels and lifts that report to their station with tones and
 // are tried from there now and then; hardly anybody speaks.
 func adapterAlarm(s *sim) {
-	x := adapter(s, "works", pick(s.rng("ports"), 1, 2, 2, 4, 8), "alarm panels and lifts on an analogue adapter")
+	x := adapter(s, trades["works"], pick(s.rng("ports"), 1, 2, 2, 4, 8), "alarm panels and lifts on an analogue adapter")
 	r := x.r
 	if chance(r, 0.5) {
 		s.company(x.l, 2)
@@ -226,7 +234,7 @@ func adapterAlarm(s *sim) {
 
 // adapterBooth has strangers call whom they like from a few ports.
 func adapterBooth(s *sim) {
-	x := adapter(s, pick(s.rng("trade"), "home", "taxi", "agents"), pick(s.rng("ports"), 2, 4, 8, 8, 16), "telephone booths on an analogue adapter")
+	x := adapter(s, trades[pick(s.rng("trade"), "home", "taxi", "agents")], pick(s.rng("ports"), 2, 4, 8, 8, 16), "telephone booths on an analogue adapter")
 	r := x.r
 	x.who.callees.fresh, x.who.callees.young = share(r, 0.6, 0.98), share(r, 0.5, 0.98)
 	if chance(r, 0.3) { // calls to the country they come from

@@ -537,12 +537,16 @@ func (x *site) colleagues(a, b *desk) {
 	c.hold, c.early = c.hold && c.variety == nil, false
 	leg := *c
 	leg.from, leg.to, leg.challenge, leg.toContact, leg.hold = b.server, b.agent, false, true, false
+	c.refer = false // it is the callee who passes a call on
 	c.media[1], leg.media[0] = b.media, a.media
 	if !x.direct { // the exchange passes each one's voice on
 		c.media[1], leg.media[0] = nil, nil
 		x.anchor(c, 1)
 		leg.media[0], leg.relayed[0] = c.media[1], true
 		c.relayed[1], c.ppm[1], leg.ppm[0] = true, b.node.ppm, a.node.ppm
+		if x.sealed != nil {
+			c.answered, leg.answered = func() { x.sealed(c, 0) }, func() { x.sealed(&leg, 1) }
+		}
 	}
 	a.take(c)
 	b.take(&leg)
