@@ -30,7 +30,24 @@ type agent struct {
 	disguise func([]byte) []byte
 	// tcp and tls say that it speaks so with agents that do as well.
 	tcp, tls bool
+	// link is how a subscriber's agent reaches its server, which has an agent
+	// for each; empty for UDP.
+	link link
 }
+
+// link is a transport of SIP.
+type link string
+
+const (
+	linkUDP link = ""
+	linkTCP link = "TCP"
+	linkTLS link = "TLS" // only records are to be seen
+	linkWS  link = "WS"
+	linkWSS link = "WSS" // the same
+)
+
+// sealed says that the link shows nothing but records of TLS.
+func (k link) sealed() bool { return k == linkTLS || k == linkWSS }
 
 // newAgent gives the device a user agent. Agents of one device share media.
 func (s *sim) newAgent(n *node, d *dialect, port uint16, user, domain string) *agent {
@@ -72,6 +89,8 @@ func (a *agent) transport() string {
 		return "WS"
 	case a.s.shape.sipTCP, a.tcp:
 		return "TCP"
+	case a.link != linkUDP:
+		return string(a.link)
 	}
 	return "UDP"
 }
@@ -114,6 +133,9 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 		}
 		return c.send(t, a.side(to), b)
 	}
+	if a.link != linkUDP {
+		return a.pass(t, to, b)
+	}
 	if a.keystream != nil && to.keystream != nil {
 		b = scrambled(b, a.keystream)
 	}
@@ -126,6 +148,18 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 	}
 	f := a.s.flow(a.node, a.node.port(a.port, false), to.node, to.node.port(to.port, false), protoUDP)
 	return a.s.send(t, f, kindSIP, b)
+}
+
+// pass sends bytes over the connection of the agent's link.
+func (a *agent) pass(t int64, to *agent, b []byte) int64 {
+	switch c := a.conn(to); {
+	case a.link.sealed():
+		return c.sendSealed(t, a.side(to), b, a.s.noise)
+	case a.link == linkWS:
+		return c.sendFramed(t, a.side(to), b, a.s.noise)
+	default:
+		return c.send(t, a.side(to), b)
+	}
 }
 
 // side is 0 when a opened the connection to the other: the subscriber does.

@@ -25,6 +25,8 @@ type call struct {
 	byCaller  bool // who hangs up
 	hold      bool // a re-INVITE puts the call on hold and another takes it back
 	refer     bool // the callee transfers the call at its end
+	// refresh is how often a re-INVITE renews the session (RFC 4028); 0 never.
+	refresh time.Duration
 
 	codec   *codec
 	media   [2]*mediaHost // of caller and callee; nil takes the agents'
@@ -235,6 +237,9 @@ func (x *script) answer(t int64) {
 	if x.hold && x.talk > 20*time.Second {
 		x.reinvite(t+int64(x.talk)/3, "sendonly")
 		x.reinvite(t+int64(x.talk)/2, "sendrecv")
+	}
+	for at := x.refresh; at > 0 && at < x.talk-2*time.Second; at += x.refresh {
+		x.reinvite(t+int64(at), "sendrecv")
 	}
 	first := t
 	if x.since > 0 {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -48,6 +49,7 @@ type stream struct {
 	how        *sending // in wide scenarios
 	head       rtp.Header
 	size       int
+	spread     int    // packets are up to so many bytes shorter
 	step1      uint32 // timestamp units a packet
 	period     float64
 	base       int64 // when packet 0 leaves
@@ -107,7 +109,11 @@ func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
 	}
 	if p.codec == g723 {
 		st.step1, st.period = 240, st.period*1.5
+	} else if ms := p.codec.frame(); ms != 20 || p.codec.hz != 0 {
+		st.step1 = uint32(ms * cmp.Or(p.codec.hz, 8))
+		st.period = float64(time.Duration(ms)*time.Millisecond) / (1 + p.ppm*1e-6)
 	}
+	st.spread = p.codec.vary
 	st.head = rtp.Header{Version: 2, PayloadType: p.codec.pt, SequenceNumber: uint16(r.Uint32()), Timestamp: r.Uint32(), SSRC: r.Uint32()}
 	if p.from.weak {
 		st.head.SSRC &= 0x7fffffff
@@ -239,6 +245,9 @@ func (st *stream) emit(s *sim) {
 		st.head.Marker = true
 	}
 	h, size := st.head, st.size
+	if st.spread > 0 {
+		size -= int(s.pool[st.offset]) % st.spread
+	}
 	if st.key > 0 {
 		h.PayloadType, h.Timestamp, size = st.event, st.keyTime, 4
 	}

@@ -10,6 +10,7 @@ type conn struct {
 	open   bool
 	ws     bool // the handshake of WebSocket was sent
 	sealed bool // that of TLS
+	tls    bool
 }
 
 type tcpSide struct {

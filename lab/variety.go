@@ -16,6 +16,7 @@ type variety struct {
 	event  uint8      // payload type of telephone events, 0 the usual one
 	noise  uint8      // payload type of comfort noise, sent in silence; 0 none
 	secure bool       // SRTP with keys in the description (RFC 4568)
+	page   bool       // secure is DTLS-SRTP of a web page (RFC 8827)
 	muxed  bool       // RTCP on the ports of RTP (RFC 5761), with reports of RFC 3611
 	late   bool       // the offer is in the answer to the INVITE
 	codec  *codec     // a re-INVITE half-way turns to it
@@ -44,7 +45,10 @@ func (v *variety) dress(sdp string) string {
 		line, rest, _ := strings.Cut(rest, "\r\n")
 		sdp = head + "m=audio " + line + " " + n + "\r\n" + rest + "a=rtpmap:" + n + " CN/8000\r\n"
 	}
-	if v.secure {
+	if v.page {
+		sdp = strings.Replace(sdp, "RTP/AVP", "UDP/TLS/RTP/SAVPF", 1) +
+			"a=setup:actpass\r\na=ice-ufrag:Zq81\r\na=ice-pwd:kLm02PzaB3xTy7Qw5Re1Hn4s\r\na=fingerprint:sha-256 " + strings.Repeat("4A:", 31) + "4A\r\n"
+	} else if v.secure {
 		sdp = strings.Replace(sdp, "RTP/AVP", "RTP/SAVP", 1) +
 			"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk\r\n"
 	}
