@@ -26,9 +26,18 @@ type agent struct {
 	h323   *peer323 // what it is where its calls run over H.323; nil for SIP
 	// keystream scrambles what it says to agents that have the same.
 	keystream []byte
+	// over is what carries its SIP to agents that have the same, where the
+	// encapsulation does not say: "" UDP, or overTCP, overTLS.
+	over string
 	// disguise hides its messages over UDP; nil for those who do not.
 	disguise func([]byte) []byte
 }
+
+// Values of agent.over, as Via names them.
+const (
+	overTCP = "TCP"
+	overTLS = "TLS"
+)
 
 // newAgent gives the device a user agent. Agents of one device share media.
 func (s *sim) newAgent(n *node, d *dialect, port uint16, user, domain string) *agent {
@@ -70,6 +79,8 @@ func (a *agent) transport() string {
 		return "WS"
 	case a.s.shape.sipTCP:
 		return "TCP"
+	case a.over != "":
+		return a.over
 	}
 	return "UDP"
 }
@@ -108,6 +119,13 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 	}
 	if a.keystream != nil && to.keystream != nil {
 		b = scrambled(b, a.keystream)
+	}
+	if a.over != "" && a.over == to.over {
+		c := a.conn(to)
+		if a.over == overTLS {
+			return c.sendSealed(t, a.side(to), b)
+		}
+		return c.send(t, a.side(to), b)
 	}
 	if a.disguise != nil {
 		b = a.disguise(b)
