@@ -123,7 +123,7 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 	if a.over != "" && a.over == to.over {
 		c := a.conn(to)
 		if a.over == overTLS {
-			return c.sendSealed(t, a.side(to), b)
+			return c.sendRecord(t, a.side(to), b)
 		}
 		return c.send(t, a.side(to), b)
 	}

@@ -48,19 +48,19 @@ func newSurveillance(s *sim, what string, channels int, recorder bool) *surveill
 	l := s.newLine(ClassCamera, what, VerdictNone, VerdictReview)
 	x := &surveillance{s: s, l: l, r: s.rng("surveillance")}
 	r := x.r
-	if chance(r, 0.5) {
+	if odds(r, 0.5) {
 		s.everyday(l, r.IntN(4))
 	} else {
 		s.chores(l, l.device("recorder"))
 	}
 	domain := fmt.Sprintf("%d%05d", pick(r, 34020, 11010, 44010, 31011, 32050, 51010), r.IntN(100000))
-	x.platform = s.newAgent(s.host("camera platform", chance(r, 0.03)), pick(r, dialQuietSwitch(), dialKamailio("platform")), pick(r, uint16(5060), 15060, 5061, uint16(5000+r.IntN(3000))), domain+"2000000001", "")
+	x.platform = s.newAgent(s.host("camera platform", odds(r, 0.03)), pick(r, dialQuietSwitch(), dialKamailio("platform")), pick(r, uint16(5060), 15060, 5061, uint16(5000+r.IntN(3000))), domain+"2000000001", "")
 	x.platform.domain = domain
 	x.platform.d.agent = pick(r, "WVP-Pro v2."+strconv.Itoa(r.IntN(9)), "SIP UAS V.2018", "LiveGBS v"+drawRelease(r, 2), "")
 	x.platform.codecs = []*codec{pcma}
 	l.controls(x.platform.node, "registrar")
 	x.sink = x.platform.media
-	if chance(r, 0.4) {
+	if odds(r, 0.4) {
 		x.sink = newMediaHost(s.host("media server", false), r)
 		l.controls(x.sink.node, "media")
 	}
@@ -96,7 +96,7 @@ func (x *surveillance) report(a *agent, period, refresh time.Duration) {
 		s.manscdp(a, x.platform, a, "Notify", "Keepalive", sn, statusOK)
 		return true
 	})
-	if lists := skewedTime(r, 5*time.Minute, 3*time.Hour); chance(r, 0.8) {
+	if lists := skewedTime(r, 5*time.Minute, 3*time.Hour); odds(r, 0.8) {
 		s.every(t+int64(10*time.Second), func() time.Duration { return lists }, func() bool {
 			sn++
 			n := sn
@@ -214,7 +214,7 @@ func (x *surveillance) talk(length time.Duration, byDevice bool) {
 		c.media = [2]*mediaHost{nil, x.sink}
 	}
 	c.delay, c.ring = between(r, 50*time.Millisecond, 500*time.Millisecond), 0
-	if chance(r, 0.3) {
+	if odds(r, 0.3) {
 		c.ring = between(r, time.Second, 10*time.Second)
 	}
 	c.extra = []field{{"Subject", c.called + ":" + fmt.Sprintf("%010d", r.IntN(1_000_000_000)) + "," + c.calling + ":0"}}
@@ -233,10 +233,10 @@ func cameraSite(s *sim, recorder bool) {
 	}
 	x := newSurveillance(s, what, n, recorder)
 	length := skewedTime(r, 10*time.Second, 4*time.Minute)
-	load := skewed(r, 0.03, 0.6) // pictures at once, over all
+	load := skewed(r, 0.05, 2) // pictures at once, over all
 	wall := 1
 	if recorder {
-		wall = min(n, pick(r, 1, 4, 4, 9, 16))
+		wall, load = min(n, pick(r, 1, 4, 4, 9, 16)), 1.5*load
 	}
 	length = max(5*time.Second, length/time.Duration(wall))
 	s.tides(r, max(time.Duration(float64(length)*float64(wall)/load), time.Second), func() {
@@ -245,18 +245,18 @@ func cameraSite(s *sim, recorder bool) {
 			s.after(between(r, 0, time.Second), func() { x.view(i, expo(r, length, 2*time.Second, 3*length)) })
 		}
 	})
-	if chance(r, 0.4) {
-		s.tides(r, s.often(skewed(r, 0.5, 10)), func() { x.talk(30*time.Second, chance(r, 0.5)) })
+	if odds(r, 0.4) {
+		s.tides(r, s.often(skewed(r, 0.5, 10)), func() { x.talk(30*time.Second, odds(r, 0.5)) })
 	}
 }
 
 func cameraTalk(s *sim) {
 	r := s.rng("site")
 	n := skewedInt(r, 2, 40)
-	x := newSurveillance(s, fmt.Sprintf("%d help points and loudspeakers at a platform", n), n, chance(r, 0.3))
+	x := newSurveillance(s, fmt.Sprintf("%d help points and loudspeakers at a platform", n), n, odds(r, 0.3))
 	byDevice := share(r, 0.1, 0.9)
 	talk := skewedTime(r, 8*time.Second, 90*time.Second)
-	s.tides(r, s.often(skewed(r, 15, 120)), func() { x.talk(talk, chance(r, byDevice)) })
+	s.tides(r, s.often(skewed(r, 15, 120)), func() { x.talk(talk, odds(r, byDevice)) })
 	s.tides(r, s.often(skewed(r, 1, 20)), func() { x.view(r.IntN(n), expo(r, 20*time.Second, 2*time.Second, 90*time.Second)) })
 }
 
@@ -277,7 +277,7 @@ func cameraCloud(s *sim) {
 			p.greet(s, r)
 			p.upOnly = true
 			p.picture(s, r)
-			p.upOnly = chance(r, 0.6) // else somebody talks back
+			p.upOnly = odds(r, 0.6) // else somebody talks back
 			p.silence = 0
 			p.speak(s, r)
 		})

@@ -36,7 +36,7 @@ func conferenceGame(s *sim) {
 // gamer plays some rounds, with friends' voices through a server or from each.
 func (s *sim) gamer(l *line, dev *node, r *rand.Rand) {
 	form := drawPatter(r)
-	match := s.host("match", chance(r, 0.4))
+	match := s.host("match", odds(r, 0.4))
 	fport := pick(r, uint16(7777), 27015, 3074, uint16(1024+r.IntN(60000)))
 	nport := uint16(49000 + r.IntN(9000))
 	period := time.Duration(float64(time.Second) / skewed(r, 10, 70))
@@ -44,7 +44,7 @@ func (s *sim) gamer(l *line, dev *node, r *rand.Rand) {
 	mates := pick(r, 0, 1, 1, 1, 2, 4)
 	var voices []*node
 	for range mates {
-		voices = append(voices, s.host("mate", chance(r, 0.2)))
+		voices = append(voices, s.host("mate", odds(r, 0.2)))
 	}
 	round := skewedTime(r, time.Minute, 12*time.Minute)
 	playing := false
@@ -71,10 +71,10 @@ func (s *sim) gamer(l *line, dev *node, r *rand.Rand) {
 // stream up, and down those of others, each a source or all mixed into one.
 func (s *sim) meeting(l *line, dev *node, r *rand.Rand) {
 	form := drawPatter(r)
-	cloud := s.host("conference service", chance(r, 0.4))
+	cloud := s.host("conference service", odds(r, 0.4))
 	fport := pick(r, uint16(8801), 3478, 3479, 3480, 19305, 443, uint16(10000+r.IntN(50000)))
 	speakers := pick(r, 1, 1, 2, 3, 5)
-	seen := chance(r, 0.4)
+	seen := odds(r, 0.4)
 	length := min(skewedTime(r, time.Minute, 25*time.Minute), s.length())
 	s.at(s.start+r.Int64N(int64(s.length())/2), func() {
 		p := form
@@ -109,7 +109,7 @@ func conferenceOffice(s *sim) {
 	for range n {
 		s.meeting(l, l.device("computer"), s.rng("meeting"))
 	}
-	if chance(l.rng, 0.3) { // and who telephones
+	if odds(l.rng, 0.3) { // and who telephones
 		s.drawnOffice(l, 2+l.rng.IntN(6), skewed(l.rng, 0.1, 1), false)
 	}
 }
@@ -125,7 +125,7 @@ func conferenceMesh(s *sim) {
 		begin := s.start + r.Int64N(int64(s.length())/2)
 		for range n {
 			p := form
-			p.near, p.far, p.nport, p.fport = dev, s.host("member", chance(r, 0.3)), uint16(32768+r.IntN(28000)), uint16(1024+r.IntN(60000))
+			p.near, p.far, p.nport, p.fport = dev, s.host("member", odds(r, 0.3)), uint16(32768+r.IntN(28000)), uint16(1024+r.IntN(60000))
 			s.at(begin+r.Int64N(int64(30*time.Second)), func() {
 				p.until = s.now + int64(length)
 				p.greet(s, r)
@@ -141,7 +141,7 @@ func conferenceServer(s *sim) {
 	l := s.conferenceLine(fmt.Sprintf("voice chat server, up to %d guests", n))
 	l.truth.Channels = n
 	srv := l.device("server")
-	if chance(l.rng, 0.5) {
+	if odds(l.rng, 0.5) {
 		srv = l.public("server")
 	}
 	s.voiceServer(l, srv, l.rng, n, skewed(l.rng, 0.1, 0.6))
@@ -154,7 +154,7 @@ func (s *sim) voiceServer(l *line, srv *node, r *rand.Rand, guests int, share1 f
 	form.silence, form.pause = share(r, 0.5, 0.93), 0
 	port := pick(r, uint16(9987), 64738, 10011, uint16(1024+r.IntN(60000)))
 	for range guests {
-		guest, gport := s.host("guest", chance(r, 0.3)), uint16(1024+r.IntN(60000))
+		guest, gport := s.host("guest", odds(r, 0.3)), uint16(1024+r.IntN(60000))
 		there := false
 		stay := time.Duration(share1 * float64(s.length()))
 		s.tides(r, s.often(2), func() {

@@ -46,7 +46,7 @@ func drawMobileCalls(r *rand.Rand, load float64, most, around int) mobileCalls {
 }
 
 // mobiles lets tunnels carry such calls; each tunnel at most per at once.
-func (s *sim) mobiles(l *line, tunnels []*tunnel, per int, m mobileCalls) {
+func (s *sim) mobiles(l *line, tunnels []*vpn, per int, m mobileCalls) {
 	r := l.rng
 	l.truth.Channels = m.most
 	used, busy := 0, make([]int, len(tunnels))
@@ -63,7 +63,7 @@ func (s *sim) mobiles(l *line, tunnels []*tunnel, per int, m mobileCalls) {
 		used++
 		busy[i]++
 		tunnels[i].call(hiddenCall{
-			out: chance(r, m.outward), number: own[i*per+r.IntN(per)], status: outcome(r, m.answered), ring: expo(r, m.ring, time.Second, 40*time.Second),
+			out: odds(r, m.outward), number: own[i*per+r.IntN(per)], status: outcome(r, m.answered), ring: expo(r, m.ring, time.Second, 40*time.Second),
 			talk: expo(r, m.talk, 4*time.Second, 5*m.talk), voice: drawAMR(r, m.around), over: func() { used--; busy[i]-- },
 		})
 	})
@@ -71,8 +71,8 @@ func (s *sim) mobiles(l *line, tunnels []*tunnel, per int, m mobileCalls) {
 
 // phoneTunnel is that of one phone to the packet gateway of its operator; the
 // phone looks its name up first.
-func (s *sim) phoneTunnel(l *line, phone, epdg, dns *node, r *rand.Rand) *tunnel {
-	t := s.newTunnel(l, phone, epdg, tunnelNAT)
+func (s *sim) phoneTunnel(l *line, phone, epdg, dns *node, r *rand.Rand) *vpn {
+	t := s.newVPN(l, phone, epdg, vpnNAT)
 	name := "epdg.epc.mnc" + pick(r, "000", "001", "011", "015") + ".mcc460.pub.3gppnetwork.org"
 	s.at(s.start+r.Int64N(int64(time.Minute)), func() { s.lookup(phone, dns, name, r) })
 	// IMS registration and presence inside.
@@ -90,7 +90,7 @@ func vowifiHome(s *sim) {
 	l := cellLine(s, fmt.Sprintf("household, %d phones over its wireless network", n), 1+r.IntN(4))
 	dns := s.host("resolver", false)
 	epdgs := s.hosts("epdg", pick(r, 1, 1, 2), 0)
-	var tunnels []*tunnel
+	var tunnels []*vpn
 	for i := range n {
 		tunnels = append(tunnels, s.phoneTunnel(l, l.device("phone"), epdgs[i%len(epdgs)], dns, r))
 	}
@@ -106,7 +106,7 @@ func vowifiPublic(s *sim) {
 	l := cellLine(s, fmt.Sprintf("guests' network, %d phones call over it", n), min(n, 6))
 	dns := s.host("resolver", false)
 	epdgs := s.hosts("epdg", 2+r.IntN(5), 0.05)
-	var tunnels []*tunnel
+	var tunnels []*vpn
 	for range n {
 		tunnels = append(tunnels, s.phoneTunnel(l, l.device("phone"), pick(r, epdgs...), dns, r))
 	}
@@ -115,18 +115,18 @@ func vowifiPublic(s *sim) {
 }
 
 // cellTraffic is what the radio side of a cell brings besides calls.
-func (s *sim) cellTraffic(l *line, t *tunnel, cell *node, r *rand.Rand) {
+func (s *sim) cellTraffic(l *line, t *vpn, cell *node, r *rand.Rand) {
 	s.heartbeat(t, pick(r, 10*time.Second, 30*time.Second, 5*time.Second), 68) // SCTP
 	s.tides(r, s.often(skewed(r, 20, 600)), func() {                           // paging and attaches
 		t.exchange(s.now, r.IntN(2), 120+r.IntN(200), 90+r.IntN(150), 100+r.IntN(250), 80)
 	})
 	t.data(skewed(r, 10, 600), 120)
-	if !chance(r, 0.5) {
+	if !odds(r, 0.5) {
 		return
 	}
 	clock := s.host("cell's time server", false)
 	period := skewedTime(r, time.Second, 32*time.Second)
-	if chance(r, 0.5) {
+	if odds(r, 0.5) {
 		s.every(s.start, func() time.Duration { return period }, func() bool {
 			s.timeOfDay(cell, clock, r)
 			return true
@@ -153,14 +153,14 @@ func femtocell(s *sim) {
 	most := pick(r, 2, 4, 4, 8, 8, 16)
 	l := cellLine(s, fmt.Sprintf("femtocell for %d calls at once", most), r.IntN(5))
 	cell := l.device("cell")
-	if chance(r, 0.3) {
+	if odds(r, 0.3) {
 		cell = l.public("cell")
 	}
-	t := s.newTunnel(l, cell, s.host("security gateway", false), pick(r, tunnelNAT, tunnelNAT, tunnelESP))
+	t := s.newVPN(l, cell, s.host("security gateway", false), pick(r, vpnNAT, vpnNAT, vpnESP))
 	s.cellTraffic(l, t, cell, r)
 	// Iu-UP or GTP-U in front of the speech.
-	m := drawMobileCalls(r, min(skewed(r, 0.1, 3), float64(most)*0.5), most, pick(r, 28+4, 36+28, 36+48))
-	s.mobiles(l, []*tunnel{t}, most, m)
+	m := drawMobileCalls(r, min(skewed(r, 0.1, 5), float64(most)*0.5), most, pick(r, 28+4, 36+28, 36+48))
+	s.mobiles(l, []*vpn{t}, most, m)
 }
 
 func enterpriseCell(s *sim) {
@@ -169,14 +169,14 @@ func enterpriseCell(s *sim) {
 	most := n * pick(r, 8, 16, 32)
 	l := s.newLine(ClassSmallCell, fmt.Sprintf("operator's %d small cells, %d calls at once", n, most), VerdictNone, VerdictReview)
 	gate := s.host("security gateway", false)
-	var tunnels []*tunnel
+	var tunnels []*vpn
 	for range n {
 		cell := l.device("cell")
-		t := s.newTunnel(l, cell, gate, tunnelNAT)
+		t := s.newVPN(l, cell, gate, vpnNAT)
 		s.cellTraffic(l, t, cell, r)
 		tunnels = append(tunnels, t)
 	}
-	if chance(r, 0.3) {
+	if odds(r, 0.3) {
 		s.everyday(l, r.IntN(3))
 	}
 	s.mobiles(l, tunnels, most/n, drawMobileCalls(r, skewed(r, 1, 9), most, pick(r, 36+28, 36+48)))

@@ -22,25 +22,25 @@ func vpnScenarios() []Scenario {
 	}
 }
 
-// drawSiteTunnel draws what joins sites, drawPersonTunnel what joins people.
-func drawSiteTunnel(r *rand.Rand) string {
-	return pick(r, tunnelESP, tunnelESP, tunnelESP, tunnelNAT, tunnelNAT, tunnelWireGuard, tunnelOpenVPN, tunnelL2TP, tunnelMPPE)
+// drawSiteVPN draws what joins sites, drawPersonVPN what joins people.
+func drawSiteVPN(r *rand.Rand) string {
+	return pick(r, vpnESP, vpnESP, vpnESP, vpnNAT, vpnNAT, vpnWireGuard, vpnOpenVPN, vpnL2TP, vpnMPPE)
 }
 
-func drawPersonTunnel(r *rand.Rand) string {
-	return pick(r, tunnelNAT, tunnelWireGuard, tunnelWireGuard, tunnelOpenVPN, tunnelOpenVPN, tunnelOverTCP, tunnelDTLS, tunnelDTLS, tunnelL2TP)
+func drawPersonVPN(r *rand.Rand) string {
+	return pick(r, vpnNAT, vpnWireGuard, vpnWireGuard, vpnOpenVPN, vpnOpenVPN, vpnOverTCP, vpnDTLS, vpnDTLS, vpnL2TP)
 }
 
 // vpnLine is an office with a tunnel to its head office, in the country or not.
-func vpnLine(s *sim, what, kind string) (*line, *tunnel) {
+func vpnLine(s *sim, what, kind string) (*line, *vpn) {
 	l := s.newLine(ClassVPN, what, VerdictNone, VerdictReview)
 	dev := l.device("router")
-	if kind == tunnelESP || chance(l.rng, 0.4) {
+	if kind == vpnESP || odds(l.rng, 0.4) {
 		dev = l.public("router")
 	}
-	t := s.newTunnel(l, dev, s.host("head office", chance(l.rng, 0.25)), kind)
+	t := s.newVPN(l, dev, s.host("head office", odds(l.rng, 0.25)), kind)
 	l.truth.Note = kind
-	if chance(l.rng, 0.6) { // the web does not go through the tunnel
+	if odds(l.rng, 0.6) { // the web does not go through the tunnel
 		s.everyday(l, 1+l.rng.IntN(6))
 	} else {
 		s.chores(l, dev)
@@ -49,13 +49,13 @@ func vpnLine(s *sim, what, kind string) (*line, *tunnel) {
 }
 
 func vpnData(s *sim) {
-	l, t := vpnLine(s, "office with a tunnel for data", drawSiteTunnel(s.rng("kind")))
+	l, t := vpnLine(s, "office with a tunnel for data", drawSiteVPN(s.rng("kind")))
 	t.data(skewed(l.rng, 20, 2000), 150)
 }
 
 // hiddenCalls lets a site of n telephones make calls inside its tunnels, to the
 // given load in calls at once.
-func (s *sim) hiddenCalls(l *line, tunnels []*tunnel, n int, load float64) {
+func (s *sim) hiddenCalls(l *line, tunnels []*vpn, n int, load float64) {
 	r := l.rng
 	l.truth.Channels = n
 	used := 0
@@ -71,10 +71,10 @@ func (s *sim) hiddenCalls(l *line, tunnels []*tunnel, n int, load float64) {
 		}
 		used++
 		c := hiddenCall{
-			out: chance(r, outward), number: own[:len(own)-2] + fmt.Sprintf("%02d", r.IntN(min(n*2, 100))), status: outcome(r, answered),
+			out: odds(r, outward), number: own[:len(own)-2] + fmt.Sprintf("%02d", r.IntN(min(n*2, 100))), status: outcome(r, answered),
 			ring: between(r, 2*time.Second, 18*time.Second), talk: expo(r, talk, 4*time.Second, 6*talk), voice: v, over: func() { used-- },
 		}
-		if chance(r, 0.1) {
+		if odds(r, 0.1) {
 			c.voice = drawVoice(r)
 		}
 		tunnels[r.IntN(len(tunnels))].call(c)
@@ -83,7 +83,7 @@ func (s *sim) hiddenCalls(l *line, tunnels []*tunnel, n int, load float64) {
 
 func vpnVoiceInside(s *sim) {
 	n := skewedInt(s.rng("size"), 3, 60)
-	l, t := vpnLine(s, fmt.Sprintf("office, %d telephones inside its tunnel", n), drawSiteTunnel(s.rng("kind")))
+	l, t := vpnLine(s, fmt.Sprintf("office, %d telephones inside its tunnel", n), drawSiteVPN(s.rng("kind")))
 	r := l.rng
 	registered := min(n, 20)
 	for range registered { // accounts renewed, signs of life
@@ -94,7 +94,7 @@ func vpnVoiceInside(s *sim) {
 		})
 	}
 	t.data(skewed(r, 10, 800), 120)
-	s.hiddenCalls(l, []*tunnel{t}, n, min(skewed(r, 0.2, 6), float64(n)*0.6))
+	s.hiddenCalls(l, []*vpn{t}, n, min(skewed(r, 0.2, 8), float64(n)*0.6))
 }
 
 // vpnTrunkInside is an exchange whose only neighbour is its carrier, or a call
@@ -104,14 +104,14 @@ func vpnTrunkInside(s *sim) {
 	l := s.newLine(ClassVPN, fmt.Sprintf("exchange, trunk of %d channels in a tunnel", n), VerdictNone, VerdictReview)
 	r := l.rng
 	dev := l.public("exchange")
-	t := s.newTunnel(l, dev, s.host("carrier", chance(r, 0.3)), pick(r, tunnelESP, tunnelESP, tunnelNAT, tunnelWireGuard, tunnelOpenVPN))
+	t := s.newVPN(l, dev, s.host("carrier", odds(r, 0.3)), pick(r, vpnESP, vpnESP, vpnNAT, vpnWireGuard, vpnOpenVPN))
 	l.truth.Note = t.name
 	s.chores(l, dev)
-	if chance(r, 0.5) {
+	if odds(r, 0.5) {
 		s.everyday(l, 1+r.IntN(4))
 	}
 	s.heartbeat(t, pick(r, 30*time.Second, time.Minute), 480+r.IntN(90)) // OPTIONS
-	s.hiddenCalls(l, []*tunnel{t}, n, skewed(r, 0.8, 8))
+	s.hiddenCalls(l, []*vpn{t}, n, skewed(r, 0.8, 8))
 }
 
 // vpnHub has its exchange behind the far end of many tunnels.
@@ -120,13 +120,13 @@ func vpnHub(s *sim) {
 	n := skewedInt(r, 3, 24)
 	l := s.newLine(ClassVPN, fmt.Sprintf("office with its exchange, tunnels of %d branches and people", n), VerdictNone, VerdictReview)
 	dev := l.public("gateway")
-	kind := drawPersonTunnel(r)
-	if kind == tunnelOverTCP || chance(r, 0.3) {
-		kind = drawSiteTunnel(r)
+	kind := drawPersonVPN(r)
+	if kind == vpnOverTCP || odds(r, 0.3) {
+		kind = drawSiteVPN(r)
 	}
-	var tunnels []*tunnel
+	var tunnels []*vpn
 	for i := range n {
-		t := s.newTunnel(l, dev, s.host(fmt.Sprintf("branch %d", i), chance(r, 0.1)), kind)
+		t := s.newVPN(l, dev, s.host(fmt.Sprintf("branch %d", i), odds(r, 0.1)), kind)
 		t.data(skewed(r, 3, 100), 60)
 		tunnels = append(tunnels, t)
 	}
@@ -134,7 +134,7 @@ func vpnHub(s *sim) {
 	s.everyday(l, 1+r.IntN(6))
 	s.hiddenCalls(l, tunnels, 2*n, min(skewed(r, 0.3, 5), float64(n)*0.5))
 	// Somewhere between branches and the world is a trunk of the exchange.
-	if chance(r, 0.5) {
+	if odds(r, 0.5) {
 		s.drawnOffice(l, max(2, n/2), skewed(r, 0.2, 2), true)
 	}
 }
@@ -145,7 +145,7 @@ func vpnRemote(s *sim) {
 	l := s.newLine(ClassVPN, "people at home, a telephone inside the tunnel to their office", VerdictNone, VerdictReview)
 	s.everyday(l, r.IntN(4))
 	for range pick(r, 1, 1, 1, 2) {
-		t := s.newTunnel(l, l.device("computer"), s.host("office", chance(r, 0.2)), drawPersonTunnel(r))
+		t := s.newVPN(l, l.device("computer"), s.host("office", odds(r, 0.2)), drawPersonVPN(r))
 		l.truth.Note = t.name
 		t.data(skewed(r, 10, 500), 100)
 		l.truth.Channels++
@@ -157,7 +157,7 @@ func vpnRemote(s *sim) {
 			}
 			busy = true
 			t.call(hiddenCall{
-				out: chance(r, 0.5), number: "8" + strconv.Itoa(100+r.IntN(100)), status: outcome(r, 0.8), ring: between(r, 2*time.Second, 15*time.Second),
+				out: odds(r, 0.5), number: "8" + strconv.Itoa(100+r.IntN(100)), status: outcome(r, 0.8), ring: between(r, 2*time.Second, 15*time.Second),
 				talk: expo(r, talk, 5*time.Second, 40*time.Minute), voice: drawVoice(r), over: func() { busy = false },
 			})
 		})
@@ -166,22 +166,22 @@ func vpnRemote(s *sim) {
 
 func vpnPhonesOutside(s *sim) {
 	n := skewedInt(s.rng("size"), 3, 40)
-	l, t := vpnLine(s, fmt.Sprintf("office with a tunnel for data, %d telephones beside it", n), drawSiteTunnel(s.rng("kind")))
+	l, t := vpnLine(s, fmt.Sprintf("office with a tunnel for data, %d telephones beside it", n), drawSiteVPN(s.rng("kind")))
 	r := l.rng
 	t.data(skewed(r, 10, 800), 120)
-	s.drawnOffice(l, n, min(skewed(r, 0.2, 5), float64(n)*0.5), chance(r, 0.25))
+	s.drawnOffice(l, n, min(skewed(r, 0.2, 7), float64(n)*0.5), odds(r, 0.25))
 }
 
 // drawnOffice gives a line telephones at a hosted exchange, or one exchange of
 // its own, and lets them carry the given load in calls at once.
 func (s *sim) drawnOffice(l *line, n int, load float64, anchored bool) {
 	r := s.rng("office")
-	v := s.newService(l, drawProvider(r), chance(r, 0.1))
+	v := s.newService(l, drawProvider(r), odds(r, 0.1))
 	switch r.IntN(6) {
 	case 0:
 		v.carry(overTCP, false)
 	case 1:
-		v.carry(overTLS, chance(r, 0.7))
+		v.carry(overTLS, odds(r, 0.7))
 	}
 	l.truth.Channels = max(l.truth.Channels, n)
 	base := landline(r, "")
@@ -200,7 +200,7 @@ func (s *sim) drawnOffice(l *line, n int, load float64, anchored bool) {
 			dev = l.device("exchange")
 		default:
 			dev = l.device("phone")
-			if chance(r, 0.15) {
+			if odds(r, 0.15) {
 				d = drawDeskPhone(r)
 			}
 		}
@@ -224,9 +224,9 @@ func (s *sim) officeCalls(v *service, accounts []*agent, base string, load float
 		busy[i] = true
 		c := drawCourse(r, talk, answered)
 		c.over = func() { busy[i] = false }
-		c.hold, c.keys = chance(r, 0.08), r.IntN(3)
+		c.hold, c.keys = odds(r, 0.08), r.IntN(3)
 		own := base + fmt.Sprintf("%02d", i%100)
-		if chance(r, outward) {
+		if odds(r, outward) {
 			v.out(c, accounts[i], who.next(), own)
 		} else {
 			called := accounts[i].user
@@ -234,7 +234,7 @@ func (s *sim) officeCalls(v *service, accounts []*agent, base string, load float
 				called = own
 			}
 			v.in(c, accounts[i], called, who.next())
-			c.refer = chance(r, 0.05)
+			c.refer = odds(r, 0.05)
 		}
 		s.perform(c)
 	})

@@ -21,8 +21,8 @@ func skewedTime(r *rand.Rand, lo, hi time.Duration) time.Duration {
 	return time.Duration(skewed(r, float64(lo), float64(hi)))
 }
 
-// chance is true with probability p.
-func chance(r *rand.Rand, p float64) bool { return r.Float64() < p }
+// odds is true with probability p.
+func odds(r *rand.Rand, p float64) bool { return r.Float64() < p }
 
 // length is how long the scenario takes.
 func (s *sim) length() time.Duration { return time.Duration(max(s.end-s.start, int64(time.Second))) }
@@ -56,7 +56,7 @@ func (s *sim) everyday(l *line, people int) {
 	r := s.rng("everyday")
 	first := l.device("computer")
 	s.chores(l, first)
-	if chance(r, 0.08) { // nobody is there
+	if odds(r, 0.08) { // nobody is there
 		return
 	}
 	for i := range max(1, people) {
@@ -77,10 +77,10 @@ func (s *sim) everyday(l *line, people int) {
 			s.quic(l, n, s.often(pages/4), skewedInt(r, 30, 500))
 		}
 	}
-	if chance(r, 0.3) {
+	if odds(r, 0.3) {
 		s.things(l, r, 1+r.IntN(4))
 	}
-	if chance(r, 0.1) {
+	if odds(r, 0.1) {
 		s.game(l, l.device("console"))
 	}
 }
@@ -89,7 +89,7 @@ func (s *sim) everyday(l *line, people int) {
 // lamps, meters.
 func (s *sim) things(l *line, r *rand.Rand, n int) {
 	for range n {
-		s.keepInTouch(l, r, s.host("cloud", chance(r, 0.3)), pick(r, uint16(8883), 1883, 443, 5223), skewedTime(r, 20*time.Second, 10*time.Minute))
+		s.keepInTouch(l, r, s.host("cloud", odds(r, 0.3)), pick(r, uint16(8883), 1883, 443, 5223), skewedTime(r, 20*time.Second, 10*time.Minute))
 	}
 }
 
@@ -114,9 +114,9 @@ func (s *sim) keepInTouch(l *line, r *rand.Rand, cloud *node, port uint16, perio
 		t := c.send(s.now, 0, append([]byte{0x10, 26, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, byte(min(period/time.Second, 255)), 0, 14}, "device-"+hex8(r)[:7]...))
 		c.send(t, 1, []byte{0x20, 2, 0, 0})
 	})
-	talkative := chance(r, 0.5)
+	talkative := odds(r, 0.5)
 	s.every(t+int64(2*time.Second), func() time.Duration { return period }, func() bool {
-		if talkative && chance(r, 0.3) {
+		if talkative && odds(r, 0.3) {
 			body := s.stuff(r, report)
 			if secure {
 				c.send(s.now, 0, tlsRecord(23, body))
@@ -135,7 +135,7 @@ func (s *sim) hosts(name string, n int, abroad float64) []*node {
 	r := s.rng(name + "s")
 	list := make([]*node, n)
 	for i := range list {
-		list[i] = s.host(name, chance(r, abroad))
+		list[i] = s.host(name, odds(r, abroad))
 	}
 	return list
 }

@@ -4,12 +4,12 @@ import "encoding/binary"
 
 // conn is a TCP connection as the tap sees it, without losses.
 type conn struct {
-	s    *sim
-	kind kind
-	side [2]tcpSide // client, server
-	open bool
-	ws   bool // the handshake of WebSocket was sent
-	tls  bool // that of TLS was
+	s      *sim
+	kind   kind
+	side   [2]tcpSide // client, server
+	open   bool
+	ws     bool // the handshake of WebSocket was sent
+	secret bool // that of TLS was
 }
 
 type tcpSide struct {
@@ -136,11 +136,11 @@ func (c *conn) close(t int64) {
 	})
 }
 
-// sendSealed sends data as send does, in a record of TLS, after its handshake.
-func (c *conn) sendSealed(t int64, from int, data []byte) int64 {
+// sendRecord sends data as send does, in a record of TLS, after its handshake.
+func (c *conn) sendRecord(t int64, from int, data []byte) int64 {
 	s := c.s
-	if !c.tls {
-		c.tls = true
+	if !c.secret {
+		c.secret = true
 		hello := clientHello(s.noise, "sip.example.com")
 		t = c.send(c.send(c.send(t, 0, hello), 1, tlsRecord(22, s.stuff(s.noise, 2400))), 0, tlsRecord(20, s.stuff(s.noise, 64)))
 	}

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// tunnel is an encrypted way between a line and a far end: nothing of what is
+// vpn is an encrypted way between a line and a far end: nothing of what is
 // inside is seen but sizes and moments.
-type tunnel struct {
+type vpn struct {
 	s    *sim
 	l    *line
 	r    *rand.Rand
@@ -23,63 +23,63 @@ type tunnel struct {
 	// iv, block, tag and extra are what encryption adds: a vector, padding to a
 	// block, an authentication tag, and headers in front of the inner packet.
 	iv, block, tag, extra int
-	head                  func(t *tunnel, dir int) []byte
+	head                  func(t *vpn, dir int) []byte
 	grows                 bool // sequence numbers count, rather than packets be alike
 	ike                   bool
 }
 
 // Kinds of tunnels.
 const (
-	tunnelESP       = "IPsec"
-	tunnelNAT       = "IPsec through NAT"
-	tunnelL2TP      = "L2TP over IPsec"
-	tunnelWireGuard = "WireGuard"
-	tunnelOpenVPN   = "OpenVPN"
-	tunnelOverTCP   = "OpenVPN over TCP"
-	tunnelDTLS      = "VPN over DTLS"
-	tunnelMPPE      = "L2TP with MPPE"
+	vpnESP       = "IPsec"
+	vpnNAT       = "IPsec through NAT"
+	vpnL2TP      = "L2TP over IPsec"
+	vpnWireGuard = "WireGuard"
+	vpnOpenVPN   = "OpenVPN"
+	vpnOverTCP   = "OpenVPN over TCP"
+	vpnDTLS      = "VPN over DTLS"
+	vpnMPPE      = "L2TP with MPPE"
 )
 
-// newTunnel is up from the start or a little later.
-func (s *sim) newTunnel(l *line, dev, far *node, kind string) *tunnel {
+// newVPN is up from the start or a little later.
+func (s *sim) newVPN(l *line, dev, far *node, kind string) *vpn {
 	r := s.rng("tunnel")
-	t := &tunnel{s: s, l: l, r: r, dev: dev, far: far, name: kind, ids: [2]uint32{r.Uint32() | 1<<28, r.Uint32() | 1<<28}}
+	t := &vpn{s: s, l: l, r: r, dev: dev, far: far, name: kind, ids: [2]uint32{r.Uint32() | 1<<28, r.Uint32() | 1<<28}}
 	t.seq = [2]uint32{uint32(r.IntN(1 << 22)), uint32(r.IntN(1 << 22))}
-	up := chance(r, 0.5) // since long ago
+	up := odds(r, 0.5) // since long ago
 	if !up {
 		t.seq = [2]uint32{}
 	}
 	switch kind {
-	case tunnelESP, tunnelNAT, tunnelL2TP:
+	case vpnESP, vpnNAT, vpnL2TP:
 		t.cipher(pick(r, "gcm", "gcm", "cbc-sha1", "cbc-sha256"))
-		if kind == tunnelL2TP {
+		if kind == vpnL2TP {
 			t.extra = pick(r, 16, 18, 20)
 		}
 		t.ike, t.head = true, headESP
-		if t.raw = kind == tunnelESP; t.raw {
+		if t.raw = kind == vpnESP; t.raw {
 			t.way = [2]*flow{s.flow(dev, 0, far, 0, protoESP), s.flow(far, 0, dev, 0, protoESP)}
 		} else {
 			t.open(4500, 4500)
 		}
 		s.ikeLife(t, !up)
-	case tunnelWireGuard:
+	case vpnWireGuard:
 		t.iv, t.block, t.tag, t.head = 0, 16, 16, headWireGuard
 		port := pick(r, uint16(51820), 51820, 51820, 443, uint16(20000+r.IntN(40000)))
 		t.open(pick(r, port, uint16(1024+r.IntN(64000))), port)
 		s.wireGuardLife(t)
-	case tunnelOpenVPN:
+	case vpnOpenVPN:
 		t.tag, t.head = 16, headOpenVPN
 		t.open(pick(r, uint16(1194), uint16(1024+r.IntN(64000))), pick(r, uint16(1194), 1194, 443, 53, uint16(1195+r.IntN(30))))
 		s.openVPNLife(t)
-	case tunnelOverTCP:
+	case vpnOverTCP:
 		t.tag, t.head = 16, headOpenVPN
 		t.c = s.dial(dev, uint16(32768+r.IntN(28000)), far, pick(r, uint16(1194), 443), kindOther)
 		s.openVPNLife(t)
-	case tunnelDTLS:
+	case vpnDTLS:
 		t.iv, t.tag, t.head = 8, 16, headDTLS
 		t.open(uint16(32768+r.IntN(28000)), pick(r, uint16(443), 443, 4433, 8443))
 		s.heartbeat(t, pick(r, 20*time.Second, 30*time.Second), 20+r.IntN(60))
-	case tunnelMPPE:
+	case vpnMPPE:
 		t.extra, t.head = 4, headL2TP
 		t.open(1701, 1701)
 		s.heartbeat(t, pick(r, 30*time.Second, time.Minute), 12)
@@ -89,7 +89,7 @@ func (s *sim) newTunnel(l *line, dev, far *node, kind string) *tunnel {
 
 const protoESP = 50
 
-func (t *tunnel) cipher(name string) {
+func (t *vpn) cipher(name string) {
 	switch name {
 	case "gcm":
 		t.iv, t.block, t.tag = 8, 4, 16
@@ -101,37 +101,37 @@ func (t *tunnel) cipher(name string) {
 	t.extra = 2 // pad length and next header
 }
 
-func (t *tunnel) open(own, port uint16) {
+func (t *vpn) open(own, port uint16) {
 	own = t.dev.port(own, false)
 	t.way = [2]*flow{t.s.flow(t.dev, own, t.far, port, protoUDP), t.s.flow(t.far, port, t.dev, own, protoUDP)}
 }
 
-func headESP(t *tunnel, dir int) []byte {
+func headESP(t *vpn, dir int) []byte {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, t.ids[dir]), t.seq[dir])
 }
 
-func headWireGuard(t *tunnel, dir int) []byte {
+func headWireGuard(t *vpn, dir int) []byte {
 	b := binary.LittleEndian.AppendUint32([]byte{4, 0, 0, 0}, t.ids[dir])
 	return binary.LittleEndian.AppendUint64(b, uint64(t.seq[dir]))
 }
 
-func headOpenVPN(t *tunnel, dir int) []byte { // P_DATA_V2 with a peer
+func headOpenVPN(t *vpn, dir int) []byte { // P_DATA_V2 with a peer
 	return binary.BigEndian.AppendUint32([]byte{0x48, 0, 0, byte(t.ids[dir])}, t.seq[dir])
 }
 
-func headDTLS(t *tunnel, dir int) []byte {
+func headDTLS(t *vpn, dir int) []byte {
 	b := []byte{23, 0xfe, 0xfd, 0, 1, 0, 0}
 	b = binary.BigEndian.AppendUint32(b, t.seq[dir])
 	return append(b, 0, 0) // length, set in pass
 }
 
-func headL2TP(t *tunnel, dir int) []byte {
+func headL2TP(t *vpn, dir int) []byte {
 	b := []byte{0, 2}
 	return binary.BigEndian.AppendUint32(b, t.ids[dir])
 }
 
 // seal gives the bytes that carry an inner packet of n.
-func (t *tunnel) seal(dir, n int) []byte {
+func (t *vpn) seal(dir, n int) []byte {
 	t.seq[dir]++
 	b := t.head(t, dir)
 	n += t.extra
@@ -139,14 +139,14 @@ func (t *tunnel) seal(dir, n int) []byte {
 		n = (n + t.block - 1) / t.block * t.block
 	}
 	n += t.iv + t.tag
-	if t.name == tunnelDTLS {
+	if t.name == vpnDTLS {
 		binary.BigEndian.PutUint16(b[11:], uint16(n))
 	}
 	return append(b, t.s.stuff(t.r, n)...)
 }
 
 // pass lets an inner packet of n bytes leave its sender now; dir is 0 upwards.
-func (t *tunnel) pass(dir, n int) {
+func (t *vpn) pass(dir, n int) {
 	s := t.s
 	if t.c != nil {
 		b := t.seal(dir, n)
@@ -163,7 +163,7 @@ func (t *tunnel) pass(dir, n int) {
 	s.at(tap, func() { t.put(f, t.seal(dir, n)) })
 }
 
-func (t *tunnel) put(f *flow, b []byte) {
+func (t *vpn) put(f *flow, b []byte) {
 	if t.raw {
 		t.s.datagram(f, kindOther, b)
 		return
@@ -173,7 +173,7 @@ func (t *tunnel) put(f *flow, b []byte) {
 
 // exchange passes packets of the sizes to and fro, the first one by dir, and
 // gives the time at which the last should have arrived.
-func (t *tunnel) exchange(at int64, dir int, sizes ...int) int64 {
+func (t *vpn) exchange(at int64, dir int, sizes ...int) int64 {
 	hop := t.dev.owd + t.far.owd
 	for i, n := range sizes {
 		d := (dir + i) % 2
@@ -185,7 +185,7 @@ func (t *tunnel) exchange(at int64, dir int, sizes ...int) int64 {
 
 // ikeLife is the key exchange of IPsec (RFC 7296): in the clear at first on port
 // 500, later on the tunnel's own; signs of life; and new keys now and then.
-func (s *sim) ikeLife(t *tunnel, begins bool) {
+func (s *sim) ikeLife(t *vpn, begins bool) {
 	r := t.r
 	spi := noiseBytes(r, 16)
 	message := func(exchange byte, id uint32, n int, answer bool) []byte {
@@ -217,7 +217,7 @@ func (s *sim) ikeLife(t *tunnel, begins bool) {
 			}
 		})
 	}
-	if chance(r, 0.7) { // dead peer detection
+	if odds(r, 0.7) { // dead peer detection
 		s.every(s.start+int64(between(r, 5*time.Second, time.Minute)), func() time.Duration { return 30 * time.Second }, func() bool {
 			id++
 			say(s.now, 37, id, 76, 76, false)
@@ -241,7 +241,7 @@ func (s *sim) ikeLife(t *tunnel, begins bool) {
 }
 
 // wireGuardLife is its handshake every two minutes and its keepalives.
-func (s *sim) wireGuardLife(t *tunnel) {
+func (s *sim) wireGuardLife(t *vpn) {
 	r := t.r
 	s.every(s.start+r.Int64N(int64(2*time.Minute)), func() time.Duration { return 2*time.Minute + time.Duration(r.Int64N(int64(2*time.Second))) }, func() bool {
 		first := binary.LittleEndian.AppendUint32([]byte{1, 0, 0, 0}, r.Uint32())
@@ -251,15 +251,15 @@ func (s *sim) wireGuardLife(t *tunnel) {
 		s.at(at, func() { t.ids, t.seq = [2]uint32{r.Uint32(), r.Uint32()}, [2]uint32{} })
 		return true
 	})
-	if chance(r, 0.7) {
+	if odds(r, 0.7) {
 		s.heartbeat(t, 25*time.Second, 0)
 	}
 }
 
 // openVPNLife is its control channel when it comes up, and pings.
-func (s *sim) openVPNLife(t *tunnel) {
+func (s *sim) openVPNLife(t *vpn) {
 	r := t.r
-	if t.c == nil && chance(r, 0.5) {
+	if t.c == nil && odds(r, 0.5) {
 		s.at(s.start+r.Int64N(int64(time.Second)), func() {
 			at := s.now
 			for i := range 8 {
@@ -272,7 +272,7 @@ func (s *sim) openVPNLife(t *tunnel) {
 }
 
 // heartbeat passes a small packet both ways each period.
-func (s *sim) heartbeat(t *tunnel, period time.Duration, n int) {
+func (s *sim) heartbeat(t *vpn, period time.Duration, n int) {
 	for dir := range 2 {
 		s.every(s.start+t.r.Int64N(int64(period)), func() time.Duration { return period }, func() bool {
 			t.pass(dir, n)
@@ -283,7 +283,7 @@ func (s *sim) heartbeat(t *tunnel, period time.Duration, n int) {
 
 // data is ordinary traffic inside: n times a request and what it brings, of up to
 // the given number of large packets.
-func (t *tunnel) data(n float64, most int) {
+func (t *vpn) data(n float64, most int) {
 	s, r := t.s, t.r
 	mtu := 1280 + r.IntN(100)
 	s.tides(r, s.often(n), func() {
@@ -313,7 +313,7 @@ type voice struct {
 
 // drawVoice draws a codec of telephones, over IPv4.
 func drawVoice(r *rand.Rand) voice {
-	v := voice{period: pick(r, 20*time.Millisecond, 20*time.Millisecond, 20*time.Millisecond, 30*time.Millisecond), rtcp: chance(r, 0.5)}
+	v := voice{period: pick(r, 20*time.Millisecond, 20*time.Millisecond, 20*time.Millisecond, 30*time.Millisecond), rtcp: odds(r, 0.5)}
 	frames := int(v.period / (10 * time.Millisecond))
 	switch r.IntN(6) {
 	case 0, 1: // G.729
@@ -325,12 +325,12 @@ func drawVoice(r *rand.Rand) voice {
 	default: // G.711, G.722
 		v.sizes = []int{40 + 80*frames}
 	}
-	if chance(r, 0.15) { // SRTP
+	if odds(r, 0.15) { // SRTP
 		for i := range v.sizes {
 			v.sizes[i] += 10
 		}
 	}
-	if chance(r, 0.25) {
+	if odds(r, 0.25) {
 		v.silence, v.sid, v.pause = share(r, 0.2, 0.6), 42, pick(r, 0, 200*time.Millisecond, time.Second)
 	}
 	return v
@@ -342,22 +342,22 @@ func drawAMR(r *rand.Rand, around int) voice {
 	speech := pick(r, 32, 32, 61, 33, 41, 18)
 	return voice{
 		period: 20 * time.Millisecond, sizes: []int{around + 12 + speech}, silence: share(r, 0.3, 0.62), sid: around + 12 + 7,
-		pause: 160 * time.Millisecond, rtcp: chance(r, 0.3),
+		pause: 160 * time.Millisecond, rtcp: odds(r, 0.3),
 	}
 }
 
 // speak sends both directions of a call from now on.
-func (t *tunnel) speak(v voice, length time.Duration) {
+func (t *vpn) speak(v voice, length time.Duration) {
 	for dir := range 2 {
 		t.direction(v, dir, t.s.now+int64(length))
 	}
 }
 
-func (t *tunnel) direction(v voice, dir int, end int64) {
+func (t *vpn) direction(v voice, dir int, end int64) {
 	s, r := t.s, t.r
 	period := time.Duration(float64(v.period) / (1 + drawPPM(r)*1e-6))
 	var turn, whisper int64
-	silent, k := chance(r, v.silence), 0
+	silent, k := odds(r, v.silence), 0
 	s.every(s.now+r.Int64N(int64(v.period)), func() time.Duration { return period }, func() bool {
 		if v.silence > 0 && s.now >= turn {
 			silent = !silent
@@ -394,7 +394,7 @@ type hiddenCall struct {
 }
 
 // call signals, rings and talks.
-func (t *tunnel) call(c hiddenCall) {
+func (t *vpn) call(c hiddenCall) {
 	s, r := t.s, t.r
 	dir := 1
 	if c.out {
