@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -113,9 +114,13 @@ func (x *surveillance) report(a *agent, period, refresh time.Duration) {
 }
 
 // describe writes a session of a picture as GB/T 28181 says.
-func (x *surveillance) describe(owner string, host string, port uint16, proto, what, dir, ssrc string) string {
+func (x *surveillance) describe(owner string, at netip.Addr, port uint16, proto, what, dir, ssrc string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "v=0\r\no=%s 0 0 IN IP4 %s\r\ns=%s\r\nc=IN IP4 %s\r\nt=0 0\r\nm=video %d %s 96\r\na=%s\r\na=rtpmap:96 PS/90000\r\n", owner, host, what, host, port, proto, dir)
+	host := "IN IP4 " + at.String()
+	if at.Is6() {
+		host = "IN IP6 " + at.String()
+	}
+	fmt.Fprintf(&b, "v=0\r\no=%s 0 0 %s\r\ns=%s\r\nc=%s\r\nt=0 0\r\nm=video %d %s 96\r\na=%s\r\na=rtpmap:96 PS/90000\r\n", owner, host, what, host, port, proto, dir)
 	if strings.HasPrefix(proto, "TCP") {
 		b.WriteString("a=setup:" + map[string]string{"recvonly": "passive", "sendonly": "active"}[dir] + "\r\na=connection:new\r\n")
 	}
@@ -131,13 +136,13 @@ func (x *surveillance) view(i int, length time.Duration) {
 	ssrc := fmt.Sprintf("%d%09d", r.IntN(2), r.IntN(1_000_000_000))
 	own, sink := 2*uint16(5000+r.IntN(20000)), x.sink.port(r)
 	m := g.request("INVITE", true, false)
-	m.ctype, m.body = "application/sdp", x.describe(p.user, x.sink.node.addr.String(), sink, proto, what, "recvonly", ssrc)
+	m.ctype, m.body = "application/sdp", x.describe(p.user, x.sink.node.addr, sink, proto, what, "recvonly", ssrc)
 	m.extra = []field{{"Subject", x.ids[i] + ":" + ssrc + "," + p.user + ":0"}}
 	t := p.say(s.now, a, m)
 	a.say(t+a.think(), p, g.answer(m, p, 100, false))
 	ok := g.answer(m, p, 200, true)
 	ok.contact, ok.ctype = a.contact(x.ids[i]), "application/sdp"
-	ok.body = x.describe(x.ids[i], a.host(), own, proto, what, "sendonly", ssrc)
+	ok.body = x.describe(x.ids[i], a.node.lan, own, proto, what, "sendonly", ssrc)
 	t += int64(between(r, 50*time.Millisecond, 800*time.Millisecond))
 	got := a.say(t, p, ok)
 	ack := g.request("ACK", true, true)

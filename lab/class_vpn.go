@@ -187,10 +187,11 @@ func (s *sim) drawnOffice(l *line, n int, load float64, anchored bool) {
 	base := landline(r, "")
 	base = base[:len(base)-2]
 	accounts := make([]*agent, n)
-	var exchange *node
-	make1 := drawDeskPhone(r)
+	watch := !anchored && odds(r, 0.4) // mailboxes, and each other's lines
+	usual := drawDeskPhone(r) // offices buy one make
 	for i := range accounts {
-		user, d, dev := pick(r, strconv.Itoa(8001+i), base+fmt.Sprintf("%02d", i)), make1, exchange
+		user, d := pick(r, strconv.Itoa(8001+i), base+fmt.Sprintf("%02d", i)), usual
+		var dev *node
 		switch {
 		case anchored && i > 0:
 			accounts[i] = accounts[0]
@@ -205,6 +206,11 @@ func (s *sim) drawnOffice(l *line, n int, load float64, anchored bool) {
 			}
 		}
 		accounts[i] = v.account(dev, d, pick(r, uint16(5060), 5060, uint16(5062+r.IntN(9000))), user)
+		if watch {
+			t := s.start + r.Int64N(int64(time.Minute))
+			s.subscribe(t, accounts[i], v.server, "message-summary", user)
+			s.subscribe(t+int64(time.Second), accounts[i], v.server, "dialog", accounts[r.IntN(i+1)].user)
+		}
 	}
 	s.officeCalls(v, accounts, base, load, anchored)
 }

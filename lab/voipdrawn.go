@@ -36,7 +36,7 @@ func drawDeskPhone(r *rand.Rand) *dialect {
 	case 4:
 		d := dialGrandstream("")
 		d.name, d.agent, d.sdpUser, d.sdpName = "snom", "snom"+pick(r, "D717", "D735", "320", "821")+"/"+drawRelease(r, 4), "root", "call"
-		d.branch, d.tag, d.callID, d.contactTail = word(12), word(10), alone(uuid), ";line="+word(8)(r)
+		d.branch, d.tag, d.callID = word(12), word(10), alone(uuid)
 		return d
 	default:
 		return drawPCPhone(r)
