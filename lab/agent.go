@@ -28,10 +28,8 @@ type agent struct {
 	keystream []byte
 	// disguise hides its messages over UDP; nil for those who do not.
 	disguise func([]byte) []byte
-	// tcp and tls say that it speaks so with agents that do as well.
-	tcp, tls bool
-	// link is how a subscriber's agent reaches its server, which has an agent
-	// for each; empty for UDP.
+	// link carries its SIP to agents that have the same, where the
+	// encapsulation does not say; a server has an agent for each of its links.
 	link link
 }
 
@@ -87,7 +85,7 @@ func (a *agent) transport() string {
 	switch {
 	case a.s.shape.sipWS:
 		return "WS"
-	case a.s.shape.sipTCP, a.tcp:
+	case a.s.shape.sipTCP:
 		return "TCP"
 	case a.link != linkUDP:
 		return string(a.link)
@@ -120,12 +118,6 @@ func (a *agent) seen(via string) string {
 // say sends a message to another agent at t and gives the time of arrival.
 func (a *agent) say(t int64, to *agent, m *message) int64 {
 	b := a.d.render(m)
-	if a.tls && to.tls {
-		return a.conn(to).sendSealed(t, a.side(to), b, a.s, to.d.name+".voice.example", a.r)
-	}
-	if a.tcp && to.tcp && !a.s.shape.sipTCP {
-		return a.conn(to).send(t, a.side(to), b)
-	}
 	if a.s.shape.sipTCP && a.d.name != "scanner" && to.d.name != "scanner" {
 		c := a.conn(to)
 		if a.s.shape.sipWS {
@@ -133,11 +125,11 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 		}
 		return c.send(t, a.side(to), b)
 	}
-	if a.link != linkUDP {
-		return a.pass(t, to, b)
-	}
 	if a.keystream != nil && to.keystream != nil {
 		b = scrambled(b, a.keystream)
+	}
+	if a.link != linkUDP && a.link == to.link {
+		return a.pass(t, to, b)
 	}
 	if a.disguise != nil {
 		b = a.disguise(b)

@@ -177,15 +177,3 @@ func (t *tunnel) carry(up bool, n int) {
 		s.udp(f, kindOther, b)
 	}
 }
-
-// sendSealed sends a SIP message over TLS, after the handshake on a new
-// connection; the name it asks for is the server's.
-func (c *conn) sendSealed(t int64, from int, data []byte, s *sim, name string, r *rand.Rand) int64 {
-	if !c.sealed {
-		c.sealed = true
-		t = c.send(t, 0, clientHello(r, name))
-		t = c.send(t, 1, tlsRecord(22, s.stuff(r, 2200+r.IntN(1500))))
-		t = c.send(t, 0, tlsRecord(20, s.stuff(r, 64)))
-	}
-	return c.send(t, from, tlsRecord(23, s.stuff(r, len(data)+24)))
-}

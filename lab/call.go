@@ -118,7 +118,7 @@ func (s *sim) perform(c *call) {
 	}
 
 	t := s.now
-	if !s.shape.sipTCP && !a.tcp && !a.tls && a.r.IntN(100) == 0 {
+	if !s.shape.sipTCP && a.link == linkUDP && a.r.IntN(100) == 0 {
 		a.say(t, b, x.invite) // lost beyond the tap
 		t += int64(500 * time.Millisecond)
 	}

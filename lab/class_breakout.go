@@ -50,7 +50,7 @@ type breakoutGate struct {
 	// as they have dialled.
 	blind bool
 	pai   bool // the peers tell who the caller is
-	link  int
+	wire  int
 	far   *tunnel
 	// accounts are the gateway's where each line has one of its own.
 	accounts []*agent
@@ -58,11 +58,11 @@ type breakoutGate struct {
 
 // How a gateway and its peers speak.
 const (
-	linkUDP = iota
-	linkTCP
-	linkTLS    // and SRTP
-	linkTunnel // between the offices' routers
-	link323
+	wireUDP = iota
+	wireTCP
+	wireTLS    // and SRTP
+	wireTunnel // between the offices' routers
+	wire323
 )
 
 // place is where a gateway stands.
@@ -90,7 +90,7 @@ func gateDialect(r *rand.Rand, way int) *dialect {
 	case x == 1:
 		d = dialChanSIP("Asterisk PBX " + release(r, 11+r.IntN(5), 3))
 	case x == 2:
-		d = dialCisco(fmt.Sprintf("Cisco-SIPGateway/IOS-%d.%d(%d)M%d", 12+r.IntN(4), r.IntN(8), 1+r.IntN(9), r.IntN(9)))
+		d = dialCiscoGateway(fmt.Sprintf("Cisco-SIPGateway/IOS-%d.%d(%d)M%d", 12+r.IntN(4), r.IntN(8), 1+r.IntN(9), r.IntN(9)))
 	case x == 3 && way == wayFXO:
 		d = dialAudioCodes(fmt.Sprintf("Audiocodes-Sip-Gateway-MP-11%d FXO/v.%s", pick(r, 4, 8), release(r, 6, 4)))
 	case x == 3:
@@ -127,22 +127,22 @@ func (s *sim) breakoutLine(way, lines int, device string, where place) *breakout
 	default:
 		l.reach(reachLeased, reachFibre, reachFibre, reachDSL, reachDSL, reachCable, reachRadio)
 	}
-	b := &breakoutGate{s: s, l: l, r: r, way: way, lines: lines, m: newManner(r), who: newContacts(r, spreadInt(r, 12, 150), share(r, 0.2, 0.6), share(r, 0.05, 0.35))}
+	b := &breakoutGate{s: s, l: l, r: r, way: way, lines: lines, m: newManner(r), who: newContacts(r, sizes(r, 12, 150), share(r, 0.2, 0.6), share(r, 0.05, 0.35))}
 	dev := l.boxAt("gateway", pick(r, 0.1, 0.9))
 	s.beside(l, dev, where.people)
-	b.gw = s.newAgent(dev, gateDialect(r, way), pick(r, uint16(5060), 5060, 5060, uint16(spread(r, 1025, 60000))), fmt.Sprint(spreadInt(r, 100, 9_999_999)), "")
+	b.gw = s.newAgent(dev, gateDialect(r, way), pick(r, uint16(5060), 5060, 5060, uint16(spread(r, 1025, 60000))), fmt.Sprint(sizes(r, 100, 9_999_999)), "")
 	b.gw.mapped = chance(r, 0.8)
 	b.gw.codecs = distinct(b.m.codecs)
 	ports(r, b.gw, lines)
 	if way == wayE1 {
 		dev.ppm = r.NormFloat64() * 0.08 // the network's own clock
-		b.m.pdd = spreadTime(r, 600*time.Millisecond, 4*time.Second)
+		b.m.pdd = span(r, 600*time.Millisecond, 4*time.Second)
 		b.m.causes = carrierCauses
 		b.m.early = pick(r, 1, 1, 1, 0.6, r.Float64())
 		b.m.asr = share(r, 0.45, 0.8)
 	} else {
 		// It dials digit by digit, when it has heard the tone.
-		b.m.pdd = spreadTime(r, 2500*time.Millisecond, 9*time.Second)
+		b.m.pdd = span(r, 2500*time.Millisecond, 9*time.Second)
 		b.m.causes = cityCauses
 	}
 	if way == wayFXO && chance(r, 0.35) {
@@ -161,7 +161,7 @@ func (s *sim) breakoutLine(way, lines int, device string, where place) *breakout
 		b.own = append(b.own, fmt.Sprintf("%s%02d", base[:len(base)-2], (i+40)%100))
 	}
 	first := pick(r, 100, 200, 600, 1001, 2001, 8001, 8100)
-	for i := range spreadInt(r, 4, 120) {
+	for i := range sizes(r, 4, 120) {
 		b.staff = append(b.staff, fmt.Sprint(first+i))
 	}
 	return b
@@ -172,21 +172,21 @@ func (b *breakoutGate) connect(hidden float64) {
 	s, r, m := b.s, b.r, b.m
 	switch {
 	case chance(r, hidden):
-		b.link = pick(r, linkTLS, linkTunnel)
+		b.wire = pick(r, wireTLS, wireTunnel)
 	case chance(r, 0.1):
-		b.link = linkTCP
+		b.wire = wireTCP
 	case chance(r, 0.07):
-		b.link = link323
+		b.wire = wire323
 	}
-	b.l.truth.Note = [...]string{"", "SIP over TCP", "TLS and SRTP", "in a tunnel", "H.323"}[b.link]
-	switch b.link {
-	case linkTCP:
-		b.gw.tcp = true
-	case linkTLS:
-		b.gw.tls, m.media.secure, m.fax = true, true, 0
-	case linkTunnel:
+	b.l.truth.Note = [...]string{"", "SIP over TCP", "TLS and SRTP", "in a tunnel", "H.323"}[b.wire]
+	switch b.wire {
+	case wireTCP:
+		b.gw.link = linkTCP
+	case wireTLS:
+		b.gw.link, m.media.secure, m.fax = linkTLS, true, 0
+	case wireTunnel:
 		b.far = s.tunnel(r, b.l.device("router"), s.host("head office's router", false), tunnelMake(r.IntN(int(tunnelMakes))))
-	case link323:
+	case wire323:
 		b.gw.h323 = speaks323(r)
 		m.hold, m.fax, m.late, m.media, m.causes = 0, 0, 0, variety{}, plainCauses
 		m.codecs = pick(r, []*codec{pcma}, []*codec{g729, pcma}, []*codec{g729}, []*codec{g723})
@@ -211,7 +211,7 @@ func (b *breakoutGate) troubles() {
 	}
 	for range 1 + r.IntN(3) {
 		n := pick(r, 1, (b.lines+1)/2, b.lines)
-		long := spreadTime(r, 20*time.Second, 15*time.Minute)
+		long := span(r, 20*time.Second, 15*time.Minute)
 		s.at(s.start+r.Int64N(max(1, s.end-s.start)), func() {
 			b.used += n
 			s.after(long, func() { b.used -= n })
@@ -271,8 +271,8 @@ func (b *breakoutGate) peer(i int, abroad bool) *agent {
 		p.media.random = chance(r, 0.7)
 		b.l.controls(relay, "media")
 	}
-	p.tcp, p.tls = b.gw.tcp, b.gw.tls
-	if b.link == link323 {
+	p.link = b.gw.link
+	if b.wire == wire323 {
 		return b.peer323(p, i)
 	}
 	if i > 0 {
@@ -281,7 +281,7 @@ func (b *breakoutGate) peer(i int, abroad bool) *agent {
 		return p
 	}
 	b.gw.domain = p.host()
-	if b.link <= linkTCP && b.way == wayFXO && b.lines > 1 && chance(r, 0.25) {
+	if b.wire <= wireTCP && b.way == wayFXO && b.lines > 1 && chance(r, 0.25) {
 		b.perLine(p)
 	} else {
 		s.joins(b.l, b.gw, p, 0.35)
@@ -310,14 +310,14 @@ func (b *breakoutGate) perLine(p *agent) {
 	t, apart, always := s.start+int64(between(r, 0, 20*time.Second)), between(r, 20*time.Millisecond, time.Second), chance(r, 0.5)
 	for i := range b.lines {
 		a := s.newAgent(b.gw.node, b.gw.d, b.gw.port, fmt.Sprint(first+i), p.host())
-		a.media, a.mapped, a.codecs, a.tcp = b.gw.media, b.gw.mapped, b.gw.codecs, b.gw.tcp
+		a.media, a.mapped, a.codecs, a.link = b.gw.media, b.gw.mapped, b.gw.codecs, b.gw.link
 		s.register(t+int64(i)*int64(apart), a, p, period, always)
 		b.accounts = append(b.accounts, a)
 	}
 	b.l.controls(p.node, "registrar")
 	b.l.truth.Note = "an account for each line"
 	if chance(r, 0.4) {
-		s.options(t, p, b.accounts[0], spreadTime(r, 15*time.Second, 3*time.Minute))
+		s.options(t, p, b.accounts[0], span(r, 15*time.Second, 3*time.Minute))
 	}
 }
 
@@ -335,7 +335,7 @@ func (b *breakoutGate) out(called, calling string) {
 	if len(b.accounts) > 0 && c.from == b.peers[0] {
 		c.to, c.toContact = b.port(), true
 	}
-	if b.link == link323 {
+	if b.wire == wire323 {
 		c.called, c.calling = bareDigits(c.called), bareDigits(c.calling)
 	}
 	c.toDomain = hostOnly(b.gw.node.addr)
@@ -381,7 +381,7 @@ func (b *breakoutGate) in(calling, called string) {
 	if len(b.accounts) > 0 {
 		c.from, c.to = b.port(), b.peers[0]
 	}
-	if b.link == link323 {
+	if b.wire == wire323 {
 		c.called, c.calling = bareDigits(c.called), bareDigits(c.calling)
 	}
 	c.delay = between(r, 100*time.Millisecond, 2*time.Second)
@@ -417,11 +417,11 @@ func (b *breakoutGate) both(erlangs, inward float64) {
 // exchange: some of what they dial comes back to the gateway.
 func (b *breakoutGate) phones(p float64) {
 	s, r, hq := b.s, b.r, b.peers[0]
-	if !chance(r, p) || b.link != linkUDP {
+	if !chance(r, p) || b.wire != wireUDP {
 		return
 	}
 	d := customerDialect(r)
-	list := make([]*agent, spreadInt(r, 2, 16))
+	list := make([]*agent, sizes(r, 2, 16))
 	for i := range list {
 		a := s.newAgent(b.l.device("telephone"), d, 5060, b.staff[i%len(b.staff)], hq.host())
 		a.codecs, a.mapped = b.gw.codecs, chance(r, 0.2)
@@ -432,7 +432,7 @@ func (b *breakoutGate) phones(p float64) {
 	m.pdd, m.causes = between(r, 500*time.Millisecond, 2*time.Second), plainCauses
 	busy := make([]bool, len(list))
 	home := r.Float64() // share of their calls out that leave here
-	s.flowing(r, s.start, spreadTime(r, time.Minute, 8*time.Minute), func() {
+	s.flowing(r, s.start, span(r, time.Minute, 8*time.Minute), func() {
 		i := r.IntN(len(list))
 		if busy[i] {
 			return
@@ -468,7 +468,7 @@ func breakoutE1(s *sim) {
 	b := s.breakoutLine(wayE1, n, fmt.Sprintf("licensed E1 gateway, %d channels, both ways", n), place{0.04, 0.45, 0.14})
 	b.m.hold /= 2
 	b.phones(0.15)
-	b.who = newContacts(b.r, spreadInt(b.r, 40, 1500), share(b.r, 0.25, 0.65), share(b.r, 0.1, 0.5))
+	b.who = newContacts(b.r, sizes(b.r, 40, 1500), share(b.r, 0.25, 0.65), share(b.r, 0.1, 0.5))
 	b.both(s.erlangs(b.m, 0.4, 0.4*float64(n), 1), share(b.r, 0.1, 0.7))
 }
 
@@ -520,7 +520,7 @@ func breakoutLocal(s *sim) {
 	}
 	b := s.breakoutLine(way, n, fmt.Sprintf("a branch office's local breakout, %d lines", n), place{0, 0.85, 0.18})
 	r = b.r
-	b.who = newContacts(r, spreadInt(r, 6, 60), share(r, 0.05, 0.5), share(r, 0.02, 0.25))
+	b.who = newContacts(r, sizes(r, 6, 60), share(r, 0.05, 0.5), share(r, 0.02, 0.25))
 	b.phones(0.45)
 	short, emergency, inward := share(r, 0.02, 0.25), share(r, 0, 0.03), pick(r, 0, 0, share(r, 0.05, 0.5))
 	s.flowing(r, s.start, b.m.gap(s.erlangs(b.m, 0.1, min(3, 0.6*float64(n)), 1)), func() {
@@ -582,16 +582,16 @@ func breakoutAlarm(s *sim) {
 	}
 	b := s.breakoutLine(way, n, fmt.Sprintf("gateway of alarm panels and callbacks, %d lines", n), place{0.02, 0.3, 0.08})
 	r := b.r
-	b.m.talk, b.m.talkV, b.m.most = spreadTime(r, 12*time.Second, 45*time.Second), share(r, 0.2, 0.7), 4*time.Minute
+	b.m.talk, b.m.talkV, b.m.most = span(r, 12*time.Second, 45*time.Second), share(r, 0.2, 0.7), 4*time.Minute
 	b.m.asr, b.m.keys, b.m.hold, b.m.fax = share(r, 0.8, 0.98), pick(r, 8, 20, 40), 0, 0
 	b.m.codecs, b.m.dtx = []*codec{pcma}, [2]float64{} // tones need it
 	b.m.media.packing, b.m.media.noise = 1, 0
 	b.gw.codecs = b.m.codecs
-	receivers := make([]string, spreadInt(r, 1, 8))
+	receivers := make([]string, sizes(r, 1, 8))
 	for i := range receivers {
 		receivers[i] = b.who.draw(share(r, 0, 0.6))
 	}
-	panels := make([]string, spreadInt(r, 5, 300))
+	panels := make([]string, sizes(r, 5, 300))
 	for i := range panels {
 		panels[i] = pick(r, landline(r, b.who.area), mobile(r), fmt.Sprint(7000+i))
 	}
@@ -614,6 +614,6 @@ func breakoutRadio(s *sim) {
 	b := s.breakoutLine(wayRadio, n, fmt.Sprintf("licensed fixed-wireless terminal, %d of its calls at once", n), place{0.03, 0.7, 0.05})
 	r := b.r
 	b.own = []string{mobile(r)}
-	b.m.pdd, b.m.causes = spreadTime(r, 3*time.Second, 9*time.Second), carrierCauses
+	b.m.pdd, b.m.causes = span(r, 3*time.Second, 9*time.Second), carrierCauses
 	b.both(s.erlangs(b.m, 0.04, 0.4*float64(n), 1), share(r, 0.15, 0.6))
 }

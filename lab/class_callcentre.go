@@ -25,7 +25,7 @@ func callcentreScenarios() []Scenario {
 
 // centre is a call centre of one line.
 type centre struct {
-	*house
+	*tradingHouse
 	list    []string // numbers already tried
 	again   float64  // share of attempts that try one of them again
 	mobiles float64
@@ -37,7 +37,7 @@ func (s *sim) centre(device string, abroad float64) *centre {
 	s.hours(0.15)
 	l := s.newLine(ClassCallCentre, device, VerdictNone, VerdictReview)
 	r := l.rng
-	x := &centre{house: s.newHouse(l, centreDialect(s, l), spreadInt(r, 10, 400), 0.6, abroad)}
+	x := &centre{tradingHouse: s.newHouse(l, centreDialect(s, l), sizes(r, 10, 400), 0.6, abroad)}
 	x.again, x.here = pick(r, 0, share(r, 0.02, 0.4)), r.Float64()
 	x.mobiles = pick(r, share(r, 0.8, 1), share(r, 0.8, 1), share(r, 0, 0.3), r.Float64())
 	x.shown = x.identity()
@@ -58,7 +58,7 @@ func centreDialect(s *sim, l *line) *dialect {
 // identity draws which number the called are shown.
 func (x *centre) identity() func(string) string {
 	r := x.r
-	pool := make([]string, spreadInt(r, 2, 80))
+	pool := make([]string, sizes(r, 2, 80))
 	for i := range pool {
 		pool[i] = pick(r, landline(r, ""), mobile(r))
 	}
@@ -113,7 +113,7 @@ func centrePredictive(s *sim) {
 	x := s.centre("outbound call centre, predictive dialler", 0.08)
 	r, m := x.r, x.m
 	m.asr, m.causes = share(r, 0.15, 0.5), pick(r, carrierCauses, plainCauses)
-	m.talk, m.talkV = spreadTime(r, 12*time.Second, 60*time.Second), share(r, 0.8, 1.5)
+	m.talk, m.talkV = span(r, 12*time.Second, 60*time.Second), share(r, 0.8, 1.5)
 	patience := between(r, 15*time.Second, 35*time.Second)
 	machines, dropped := share(r, 0.1, 0.6), share(r, 0.005, 0.08)
 	s.flowing(r, s.start, m.gap(s.erlangs(m, 1.2, 14, 1)), func() {
@@ -135,7 +135,7 @@ func centreAgents(s *sim, how string, least, most time.Duration) {
 	x := s.centre("outbound call centre, "+how+" dialling", 0.05)
 	r, m := x.r, x.m
 	m.asr = share(r, 0.3, 0.7)
-	pause := spreadTime(r, least, most)
+	pause := span(r, least, most)
 	// Each agent talks for a share of the time; as many as the capture can hold.
 	busy := float64(m.mean()) / float64(m.mean()+m.pdd+m.ring+pause)
 	agents := max(1, int(s.erlangs(m, 1.2, 14, 1)/busy))
@@ -174,7 +174,7 @@ func (x *centre) queued(c *call) *call {
 // doors are the numbers that strangers call.
 func (x *centre) doors() []string {
 	r := x.r
-	list := make([]string, spreadInt(r, 1, 12))
+	list := make([]string, sizes(r, 1, 12))
 	for i := range list {
 		list[i] = pick(r, "400"+fmt.Sprintf("%07d", r.IntN(10_000_000)), landline(r, x.area), "95"+fmt.Sprintf("%03d", r.IntN(1000)), fmt.Sprint(r.IntN(90)+10)+fmt.Sprint(r.IntN(900)+100))
 	}
@@ -185,7 +185,7 @@ func (x *centre) doors() []string {
 func (x *centre) answering(erlangs float64) {
 	r := x.r
 	doors := x.doors()
-	who := newContacts(r, spreadInt(r, 20, 2000), share(r, 0.5, 0.95), share(r, 0.4, 1))
+	who := newContacts(r, sizes(r, 20, 2000), share(r, 0.5, 0.95), share(r, 0.4, 1))
 	x.s.flowing(r, x.s.start, x.m.gap(erlangs), func() {
 		at := r.Float64()
 		if !x.in(x.queued(x.m.draw()), doors[int(at*at*float64(len(doors)))], who.next()) {
@@ -206,7 +206,7 @@ func (x *centre) full(called, calling string) {
 func centreInbound(s *sim) {
 	x := s.centre("inbound call centre", 0.04)
 	x.m.asr = share(x.r, 0.8, 0.98)
-	x.m.talk = spreadTime(x.r, 40*time.Second, 4*time.Minute)
+	x.m.talk = span(x.r, 40*time.Second, 4*time.Minute)
 	x.answering(s.erlangs(x.m, 0.8, 14, 1.3))
 	if chance(x.r, 0.3) { // its people call as well
 		x.business(newContacts(x.r, 60, 0.5, 0.2), 0.2, 0.1)
@@ -228,9 +228,9 @@ func centreBlended(s *sim) {
 func centreRemote(s *sim) {
 	x := s.centre("call centre with agents elsewhere", 0.05)
 	r, m := x.r, x.m
-	agents := make([]*agent, spreadInt(r, 3, 40))
+	agents := make([]*agent, sizes(r, 3, 40))
 	d := customerDialect(r)
-	period := spreadTime(r, 25*time.Second, 10*time.Minute)
+	period := span(r, 25*time.Second, 10*time.Minute)
 	for i := range agents {
 		a := s.newAgent(s.host("agent", chance(r, 0.04)), d, uint16(spread(r, 5060, 60000)), fmt.Sprint(1001+i), x.pbx.host())
 		a.codecs = x.pbx.codecs

@@ -73,7 +73,7 @@ func (s *sim) borderSite(o onward, device string) *borderSite {
 	r := l.rng
 	l.reach(reachLeased, reachLeased, reachLeased, reachFibre)
 	x := &borderSite{s: s, l: l, r: r, m: newManner(r), onward: o, retry: pick(r, 0, 0, share(r, 0.02, 0.3))}
-	l.truth.Channels = spreadInt(r, 10, 1000)
+	l.truth.Channels = sizes(r, 10, 1000)
 	x.dev = l.boxAt("sbc", 0.9)
 	if chance(r, 0.6) {
 		s.chores(l, x.dev)
@@ -87,12 +87,14 @@ func (s *sim) borderSite(o onward, device string) *borderSite {
 	if o == onwardTLS || chance(r, 0.3) {
 		x.out = s.newAgent(x.dev, d, pick(r, uint16(5061), 5070, 5090), x.sbc.user, "")
 		x.out.mapped, x.out.media, x.out.codecs = true, x.sbc.media, x.sbc.codecs
-		x.out.tls = o == onwardTLS
+		if o == onwardTLS {
+			x.out.link = linkTLS
+		}
 	}
 	x.m.causes = pick(r, carrierCauses, carrierCauses, plainCauses)
 	x.m.hold = pick(r, 0, 0, 0.01)
 	x.ways = pick(r, []int{passAnew}, []int{passSame}, []int{passTrans}, []int{passAnew, passTrans}, []int{passSame, passSame, passTrans})
-	x.other = pick(r, pcma, g729, pcmu, trunkGSM, trunkILBC)
+	x.other = pick(r, pcma, g729, pcmu, gsm, ilbc)
 	x.secure = x.m.media
 	x.secure.secure = true
 	return x
@@ -108,7 +110,7 @@ func (x *borderSite) carriers(n int, abroad float64) {
 		host := x.s.host(fmt.Sprintf("carrier %d", i), chance(x.r, abroad))
 		host.tunnel = far
 		a := x.s.newAgent(host, switchDialect(x.r), x.out.port, "gw", "")
-		a.codecs, a.tls = x.sbc.codecs, x.out.tls
+		a.codecs, a.link = x.sbc.codecs, x.out.link
 		ports(x.r, a, 2000)
 		a.media.random = true
 		x.down = append(x.down, a)
@@ -219,15 +221,15 @@ func (s *sim) wholesale(o onward) {
 	x := s.borderSite(o, "session border controller, onward legs "+o.String())
 	r := x.r
 	abroad := pick(r, 0, share(r, 0.1, 0.9))
-	for i := range spreadInt(r, 1, 12) {
+	for i := range sizes(r, 1, 12) {
 		x.wholesaler(i, abroad)
 	}
-	x.carriers(spreadInt(r, 1, 6), pick(r, 0, 0, abroad/2))
+	x.carriers(sizes(r, 1, 6), pick(r, 0, 0, abroad/2))
 	legs := 2.0
 	if o == onwardElsewhere {
 		legs = 1
 	}
-	who := newContacts(r, spreadInt(r, 20, 2000), share(r, 0.2, 0.8), 0.1)
+	who := newContacts(r, sizes(r, 20, 2000), share(r, 0.2, 0.8), 0.1)
 	mobiles, home, again := share(r, 0.1, 0.97), share(r, 0.3, 1), pick(r, 0, share(r, 0.02, 0.4))
 	in := newSpeller(r, "", formNational, formPlus, formCode, formDialled)
 	out := newSpeller(r, "", formNational, formPlus, formCode, in.form)
@@ -269,19 +271,19 @@ func retail(s *sim) {
 	o := pick(s.rng("onward"), onwardHere, onwardHere, onwardElsewhere, onwardTLS)
 	x := s.borderSite(o, "provider's controller towards its customers, other legs "+o.String())
 	r := x.r
-	x.carriers(spreadInt(r, 1, 3), 0.05)
-	n := spreadInt(r, 4, 90)
+	x.carriers(sizes(r, 1, 3), 0.05)
+	n := sizes(r, 4, 90)
 	base := landline(r, area(r))
 	who := make([]*contacts, n)
 	numbers := make([]string, n)
-	signs, period := chance(r, 0.5), spreadTime(r, 15*time.Second, 2*time.Minute)
+	signs, period := chance(r, 0.5), span(r, 15*time.Second, 2*time.Minute)
 	for i := range n {
 		numbers[i] = fmt.Sprintf("%s%03d", base[:len(base)-3], (100+i*7)%1000)
 		user := pick(r, numbers[i], numbers[i], fmt.Sprint(100000+i))
 		a := s.newAgent(s.host("customer", chance(r, 0.03)), customerDialect(r), pick(r, uint16(5060), uint16(spread(r, 1025, 60000))), user, x.sbc.host())
 		a.codecs = x.sbc.codecs
 		x.up = append(x.up, a)
-		who[i] = newContacts(r, spreadInt(r, 4, 40), share(r, 0.3, 0.7), share(r, 0.05, 0.3))
+		who[i] = newContacts(r, sizes(r, 4, 40), share(r, 0.3, 0.7), share(r, 0.05, 0.3))
 		t := s.start + int64(between(r, 0, time.Duration(a.d.expires)*time.Second/2))
 		s.register(t, a, x.sbc, max(25*time.Second, time.Duration(a.d.expires)*time.Second*3/5), chance(r, 0.4))
 		if signs {
@@ -326,7 +328,7 @@ func mediaRelay(s *sim) {
 		x.l.truth.Device += ", TURN"
 	}
 	abroad := pick(r, 0, share(r, 0.05, 0.6))
-	for i := range spreadInt(r, 2, 50) {
+	for i := range sizes(r, 2, 50) {
 		a := s.newAgent(s.host(fmt.Sprintf("client %d", i), chance(r, abroad)), dialQuiet(), 5060, "", "")
 		a.media.random = true
 		x.up = append(x.up, a)

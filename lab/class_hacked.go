@@ -32,7 +32,7 @@ func hackedScenarios() []Scenario {
 
 // stolen is an exchange that somebody abuses beside its owners.
 type stolen struct {
-	*house
+	*tradingHouse
 	thief []*agent
 	ext   string
 	// through is how the thief's calls get in: by a stolen extension that
@@ -44,7 +44,7 @@ type stolen struct {
 func (s *sim) stolen(device string, d *dialect) *stolen {
 	l := s.newLine(ClassHackedPBX, device, VerdictNone, VerdictReview)
 	r := l.rng
-	x := &stolen{house: s.newHouse(l, d, spreadInt(r, 4, 90), 0.7, 0.03), ext: fmt.Sprint(pick(r, 100, 200, 1000, 6000) + r.IntN(50)), registers: chance(r, 0.6)}
+	x := &stolen{tradingHouse: s.newHouse(l, d, sizes(r, 4, 90), 0.7, 0.03), ext: fmt.Sprint(pick(r, 100, 200, 1000, 6000) + r.IntN(50)), registers: chance(r, 0.6)}
 	x.free = *newManner(r)
 	x.free.hold, x.free.fax, x.free.late = 0, 0, 0
 	for i := range pick(r, 1, 1, 1, 2, 4) {
@@ -53,7 +53,7 @@ func (s *sim) stolen(device string, d *dialect) *stolen {
 		t.codecs = distinct(x.free.codecs)
 		t.media.random = true
 		if x.registers {
-			period := spreadTime(r, 40*time.Second, 20*time.Minute)
+			period := span(r, 40*time.Second, 20*time.Minute)
 			s.register(s.start+int64(between(r, 0, 5*time.Minute)), t, x.pbx, period, chance(r, 0.6))
 		}
 		x.thief = append(x.thief, t)
@@ -99,9 +99,9 @@ func hackedNight(s *sim) {
 	x := s.stolen("office exchange abused for premium calls", houseDialect(s.rng("house")))
 	r := x.r
 	x.business(newContacts(r, 40, 0.45, 0.2), spread(r, 0.01, 0.4), 0.5)
-	x.free.asr, x.free.talk = share(r, 0.4, 0.9), spreadTime(r, 40*time.Second, 5*time.Minute)
+	x.free.asr, x.free.talk = share(r, 0.4, 0.9), span(r, 40*time.Second, 5*time.Minute)
 	// Whole ranges pay, but some thieves have few numbers of their own.
-	few := make([]string, spreadInt(r, 2, 200))
+	few := make([]string, sizes(r, 2, 200))
 	for i := range few {
 		few[i] = pick(r, premium(r), premium(r), foreign(r))
 	}
@@ -165,7 +165,7 @@ func hackedBreakout(s *sim) {
 	x.l.truth.Channels = pick(r, 4, 8, 16, 30, 30, 60)
 	x.business(newContacts(r, 60, 0.45, 0.2), spread(r, 0.02, 1.2), share(r, 0, 1))
 	mobiles, home := share(r, 0.2, 1), share(r, 0.4, 1)
-	x.free.asr, x.free.pdd, x.free.causes = share(r, 0.35, 0.75), spreadTime(r, 900*time.Millisecond, 7*time.Second), pick(r, carrierCauses, cityCauses)
+	x.free.asr, x.free.pdd, x.free.causes = share(r, 0.35, 0.75), span(r, 900*time.Millisecond, 7*time.Second), pick(r, carrierCauses, cityCauses)
 	x.free.early = pick(r, 0.0, 1, 1)
 	x.burst(s.erlangs(&x.free, 0.5, min(14, 0.7*float64(x.l.truth.Channels)), 1), func() { x.pass(x.sold(mobiles, home), x.caller(), false) })
 }
@@ -190,8 +190,8 @@ func (s *sim) scanned(victim *agent, menu float64) {
 	r := s.rng("scans")
 	statuses := pick(r, []int{404}, []int{401}, []int{401, 401, 403}, []int{403}, []int{603}, []int{404, 401}, []int{407}, []int{488, 404}, []int{480})
 	deaf := chance(r, 0.2)
-	greeted, room := new(int), spreadInt(r, 1, 5)
-	for i := range spreadInt(r, 1, 8) {
+	greeted, room := new(int), sizes(r, 1, 5)
+	for i := range sizes(r, 1, 8) {
 		x := &scan{s: s, r: r, victim: victim, statuses: statuses, deaf: deaf, menu: menu, greeted: greeted, room: room, home: pick(r, 0, r.Float64(), 1)}
 		d := dialScanner(r)
 		d.agent = pick(r, d.agent, d.agent, "sipcli/v1.8", "Avaya", "Asterisk PBX", "eyeBeam release 1006e", "")
@@ -199,8 +199,8 @@ func (s *sim) scanned(victim *agent, menu float64) {
 		x.scanner.media.random = true
 		x.prefixes = pick(r, []string{"", "9", "00", "011", "900", "0"}, []string{"", "+"}, []string{"00", "000", "0000", "900", "9900", "8100"}, []string{fmt.Sprint(r.IntN(100_000)), "9", "8"})
 		from := s.start + r.Int64N(max(1, (s.end-s.start)*2/3))
-		until := from + int64(spreadTime(r, 30*time.Second, 3*time.Hour))
-		pace := spreadTime(r, 80*time.Millisecond, 40*time.Second)
+		until := from + int64(span(r, 30*time.Second, 3*time.Hour))
+		pace := span(r, 80*time.Millisecond, 40*time.Second)
 		act := pick(r, x.sweep, x.guess, x.crack(), x.call, x.call, x.call, x.call)
 		s.every(from, func() time.Duration { return expo(r, pace, 20*time.Millisecond, 10*pace) }, func() bool {
 			act()
@@ -286,8 +286,8 @@ func victimHome(s *sim) {
 	a := s.newAgent(dev, customerDialect(r), pick(r, uint16(5060), 5060, 5062), own, provider.host())
 	a.mapped = true
 	s.joins(l, a, provider, 1)
-	who := newContacts(r, spreadInt(r, 4, 30), share(r, 0.3, 0.7), share(r, 0.05, 0.3))
-	s.flowing(r, s.start, spreadTime(r, 4*time.Minute, 25*time.Minute), func() { s.household(a, provider, own, who) })
+	who := newContacts(r, sizes(r, 4, 30), share(r, 0.3, 0.7), share(r, 0.05, 0.3))
+	s.flowing(r, s.start, span(r, 4*time.Minute, 25*time.Minute), func() { s.household(a, provider, own, who) })
 	s.scanned(a, 0)
 }
 
@@ -295,8 +295,8 @@ func victimPBX(s *sim) {
 	s.hours(0.4)
 	l := s.newLine(ClassVictim, "office exchange under SIP scans", VerdictNone, VerdictReview)
 	r := l.rng
-	x := s.newHouse(l, houseDialect(r), spreadInt(r, 4, 60), 0.7, 0.02)
-	x.business(newContacts(r, spreadInt(r, 20, 200), share(r, 0.3, 0.6), share(r, 0.05, 0.3)), s.erlangs(x.m, 0.05, 3, 1), share(r, 0.2, 0.8))
+	x := s.newHouse(l, houseDialect(r), sizes(r, 4, 60), 0.7, 0.02)
+	x.business(newContacts(r, sizes(r, 20, 200), share(r, 0.3, 0.6), share(r, 0.05, 0.3)), s.erlangs(x.m, 0.05, 3, 1), share(r, 0.2, 0.8))
 	s.scanned(x.pbx, pick(r, 0, 0, share(r, 0.1, 1), 1))
 }
 
@@ -304,7 +304,7 @@ func victimHosted(s *sim) {
 	s.hours(0.4)
 	l := s.newLine(ClassVictim, "phones at a hosted exchange under SIP scans", VerdictNone, VerdictReview)
 	r := l.rng
-	n := spreadInt(r, 2, 24)
+	n := sizes(r, 2, 24)
 	l.truth.Channels = n
 	l.reach(reachFibre, reachFibre, reachDSL, reachCable)
 	server := s.newAgent(s.host("hosted exchange", false), switchDialect(r), 5060, "pbx", "")
@@ -312,7 +312,7 @@ func victimHosted(s *sim) {
 	s.beside(l, l.device("router"), 0.9)
 	d := customerDialect(r)
 	m := newManner(r)
-	who := newContacts(r, spreadInt(r, 10, 100), share(r, 0.3, 0.6), share(r, 0.05, 0.3))
+	who := newContacts(r, sizes(r, 10, 100), share(r, 0.3, 0.6), share(r, 0.05, 0.3))
 	phones := make([]*agent, n)
 	base := landline(r, who.area)
 	for i := range phones {

@@ -44,6 +44,7 @@ type made struct {
 	frames  int
 	packets []datagram
 	largest int // inner IP packet
+	lines   map[netip.Addr]*LineTruth
 }
 
 // makeAndRead makes a capture and decodes every frame, checking lengths, order
@@ -240,15 +241,25 @@ func addrOf(b []byte) netip.Addr {
 
 // line gives the truth of the line an address belongs to.
 func (m *made) line(a netip.Addr) *LineTruth {
+	if m.lines == nil {
+		m.lines = map[netip.Addr]*LineTruth{}
+	}
+	if l, ok := m.lines[a]; ok {
+		return l
+	}
+	name := a.String()
+	m.lines[a] = nil
 	for _, l := range m.truth.Lines {
-		if l.Address == a.String() {
-			return l
+		if l.Address == name {
+			m.lines[a] = l
+			break
 		}
 		if p, err := netip.ParsePrefix(l.Address); err == nil && p.Contains(a) {
-			return l
+			m.lines[a] = l
+			break
 		}
 	}
-	return nil
+	return m.lines[a]
 }
 
 // text is a parsed SIP message, as far as the tests want it.

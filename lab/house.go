@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// house is an exchange of a line with its trunks, all of it drawn.
-type house struct {
+// tradingHouse is an exchange of a line with its trunks, all of it drawn.
+type tradingHouse struct {
 	s      *sim
 	l      *line
 	r      *rand.Rand
@@ -25,22 +25,25 @@ type house struct {
 }
 
 // newHouse puts an exchange with room for so many calls on a line.
-func (s *sim) newHouse(l *line, d *dialect, channels int, people, abroad float64) *house {
+func (s *sim) newHouse(l *line, d *dialect, channels int, people, abroad float64) *tradingHouse {
 	r := l.rng
 	l.truth.Channels = channels
 	l.reach(reachLeased, reachFibre, reachFibre, reachFibre, reachDSL, reachCable)
-	h := &house{s: s, l: l, r: r, m: newManner(r), area: area(r), anchored: chance(r, 0.7)}
+	h := &tradingHouse{s: s, l: l, r: r, m: newManner(r), area: area(r), anchored: chance(r, 0.7)}
 	dev := l.boxAt("pbx", 0.35)
 	s.beside(l, dev, people)
-	h.pbx = s.newAgent(dev, d, pick(r, uint16(5060), 5060, 5060, 5080, uint16(spread(r, 1025, 60000))), fmt.Sprint(spreadInt(r, 1000, 99_999_999)), "")
+	h.pbx = s.newAgent(dev, d, pick(r, uint16(5060), 5060, 5060, 5080, uint16(spread(r, 1025, 60000))), fmt.Sprint(sizes(r, 1000, 99_999_999)), "")
 	h.pbx.mapped = chance(r, 0.85)
 	h.pbx.codecs = distinct(h.m.codecs)
 	ports(r, h.pbx, channels)
-	tcp := chance(r, 0.1)
-	h.pbx.tcp = tcp
+	over := linkUDP
+	if chance(r, 0.1) {
+		over = linkTCP
+	}
+	h.pbx.link = over
 	for i := range pick(r, 1, 1, 1, 2) {
 		t := s.newAgent(s.host("carrier", chance(r, abroad)), switchDialect(r), pick(r, uint16(5060), 5060, 5060, uint16(spread(r, 1025, 60000))), "trunk", "")
-		t.domain, t.codecs, t.tcp = t.host(), h.pbx.codecs, tcp
+		t.domain, t.codecs, t.link = t.host(), h.pbx.codecs, over
 		ports(r, t, 4*channels)
 		t.media.random = chance(r, 0.7)
 		if chance(r, 0.3) {
@@ -58,20 +61,20 @@ func (s *sim) newHouse(l *line, d *dialect, channels int, people, abroad float64
 		h.trunks = append(h.trunks, t)
 	}
 	base := landline(r, h.area)
-	for i := range spreadInt(r, 1, 60) {
+	for i := range sizes(r, 1, 60) {
 		h.own = append(h.own, fmt.Sprintf("%s%02d", base[:len(base)-2], (i+10)%100))
 	}
 	h.write = newSpeller(r, "", formNational, formNational, formPlus, formCode)
 	return h
 }
 
-func (h *house) trunk() *agent {
+func (h *tradingHouse) trunk() *agent {
 	x := h.r.Float64()
 	return h.trunks[int(x*x*float64(len(h.trunks)))]
 }
 
 // clock settles whose rhythm the exchange's side of a call has.
-func (h *house) clock(c *call, own int) {
+func (h *tradingHouse) clock(c *call, own int) {
 	c.relayed[1-own], c.ppm[1-own] = true, drawPPM(h.r)
 	if !h.anchored {
 		c.relayed[own], c.ppm[own] = true, drawPPM(h.r)
@@ -79,7 +82,7 @@ func (h *house) clock(c *call, own int) {
 }
 
 // out places a call to the world; false when there is no room for it.
-func (h *house) out(c *call, called, calling string) bool {
+func (h *tradingHouse) out(c *call, called, calling string) bool {
 	if h.used >= h.l.truth.Channels {
 		return false
 	}
@@ -93,7 +96,7 @@ func (h *house) out(c *call, called, calling string) bool {
 }
 
 // in takes a call from the world; false when there is no room for it.
-func (h *house) in(c *call, called, calling string) bool {
+func (h *tradingHouse) in(c *call, called, calling string) bool {
 	if h.used >= h.l.truth.Channels {
 		return false
 	}
@@ -106,7 +109,7 @@ func (h *house) in(c *call, called, calling string) bool {
 }
 
 // hold keeps a place for the call until it is over.
-func (h *house) hold(c *call) {
+func (h *tradingHouse) hold(c *call) {
 	h.used++
 	then := c.over
 	c.over = func() {
@@ -118,7 +121,7 @@ func (h *house) hold(c *call) {
 }
 
 // business is what the people of a house do with their telephones, both ways.
-func (h *house) business(who *contacts, erlangs, inward float64) {
+func (h *tradingHouse) business(who *contacts, erlangs, inward float64) {
 	r := h.r
 	did := func() string { return pick(r, h.own...) }
 	h.s.flowing(r, h.s.start, h.m.gap(erlangs), func() {

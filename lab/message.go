@@ -152,6 +152,8 @@ var (
 	pcma = &codec{pt: 8, name: "PCMA/8000", size: 160}
 	g729 = &codec{pt: 18, name: "G729/8000", size: 20}
 	g722 = &codec{pt: 9, name: "G722/8000", size: 160}
+	gsm  = &codec{pt: 3, name: "GSM/8000", size: 33}
+	ilbc = &codec{pt: 97, name: "iLBC/8000", size: 38}
 	opus = &codec{pt: 111, name: "opus/48000/2", size: 90, hz: 48, vary: 50}
 )
 

@@ -63,9 +63,12 @@ func (s *sim) newLine(class, device, minVerdict, maxVerdict string) *line {
 		loss: r.Float64() * r.Float64() * 0.004,
 	}
 	for {
-		if s.shape.v6 {
+		switch {
+		case s.shape.v6:
 			l.addr = v6addr(0x20010db8_0001_0000|uint64(r.IntN(1<<16)), 0)
-		} else {
+		case s.crowded: // RFC 6598
+			l.addr = netip.AddrFrom4([4]byte{100, byte(64 + r.IntN(64)), byte(r.IntN(256)), byte(1 + r.IntN(254))})
+		default:
 			block := [...]byte{203, 0, 113}
 			if r.IntN(2) == 0 {
 				block = [...]byte{198, 51, 100}

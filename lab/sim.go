@@ -20,8 +20,10 @@ type sim struct {
 	// wide says that the scenario is one to draw from: accesses, clocks and
 	// people are of every kind. The others stay as they are.
 	wide bool
-	cut  int64 // nothing before is captured
-	out  *sink
+	// crowded says that there are thousands of lines, which need addresses.
+	crowded bool
+	cut     int64 // nothing before is captured
+	out     *sink
 
 	noise *rand.Rand // delays and losses
 	pool  []byte     // stuff for payloads

@@ -10,7 +10,6 @@ type conn struct {
 	open   bool
 	ws     bool // the handshake of WebSocket was sent
 	sealed bool // that of TLS
-	tls    bool
 }
 
 type tcpSide struct {

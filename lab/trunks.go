@@ -11,20 +11,6 @@ import (
 // This file has what lines with a trunk draw: accesses, makes of software,
 // ways of writing numbers, loads and the course of calls.
 
-// spread draws so that every doubling is as likely as the next.
-func spread(r *rand.Rand, lo, hi float64) float64 { return lo * math.Pow(hi/lo, r.Float64()) }
-
-func spreadInt(r *rand.Rand, lo, hi int) int {
-	return min(hi, int(spread(r, float64(lo), float64(hi+1))))
-}
-
-func spreadTime(r *rand.Rand, lo, hi time.Duration) time.Duration {
-	return time.Duration(spread(r, float64(lo), float64(hi)))
-}
-
-// chance is true with probability p.
-func chance(r *rand.Rand, p float64) bool { return r.Float64() < p }
-
 // Kinds of access, see line.reach.
 const (
 	reachLeased = iota
@@ -66,7 +52,7 @@ func (l *line) boxAt(name string, public float64) *node {
 func release(r *rand.Rand, major, parts int) string {
 	v := fmt.Sprint(major)
 	for range parts - 1 {
-		v += fmt.Sprintf(".%d", spreadInt(r, 1, 60)-1)
+		v += fmt.Sprintf(".%d", sizes(r, 1, 60)-1)
 	}
 	return v
 }
@@ -110,7 +96,7 @@ func (d *dialect) called(agent, session string) *dialect {
 	return d
 }
 
-func dialCisco(agent string) *dialect {
+func dialCiscoGateway(agent string) *dialect {
 	d := dialVOS("")
 	d.agent, d.server, d.request, d.response = agent, true, orderChanSIP, orderVOSAns
 	d.name, d.forwards, d.support = "cisco", "70", "timer,resource-priority,replaces,sdp-anat"
@@ -153,7 +139,7 @@ func switchDialect(r *rand.Rand) *dialect {
 	case 9:
 		d = dialChanSIP("Asterisk PBX " + release(r, 11+r.IntN(6), 3))
 	case 10:
-		d = dialCisco("Cisco-SIPGateway/IOS-" + release(r, 12+r.IntN(5), 2))
+		d = dialCiscoGateway("Cisco-SIPGateway/IOS-" + release(r, 12+r.IntN(5), 2))
 	case 11:
 		d = dialAudioCodes("Mediant SW/v." + release(r, 7, 4))
 	case 12:
@@ -184,7 +170,7 @@ func houseDialect(r *rand.Rand) *dialect {
 		d = dialKamailio("3CXPhoneSystem " + release(r, 16+r.IntN(3), 3))
 		d.sdpUser, d.sdpName = "3cxPS", "3cxPS Audio call"
 	case 8:
-		d = dialCisco("Cisco-CUCM" + release(r, 11+r.IntN(3), 2))
+		d = dialCiscoGateway("Cisco-CUCM" + release(r, 11+r.IntN(3), 2))
 	case 9:
 		d = dialVOS("").called(pick(r, "IP Office "+release(r, 9+r.IntN(3), 3), "Avaya CM/R018x", "Mitel-3300-ICP "+release(r, 14, 3), "Panasonic-MPR08-NS500"), "Call")
 	default:
@@ -202,7 +188,7 @@ func ports(r *rand.Rand, a *agent, calls int) {
 	}
 	m.step = pick(r, uint16(2), 2, 2, 4, 10)
 	room := (65500 - int(m.lo)) / int(m.step)
-	m.n = uint16(min(room, max(calls+1, spreadInt(r, calls+1, 8*calls+400))))
+	m.n = uint16(min(room, max(calls+1, sizes(r, calls+1, 8*calls+400))))
 	m.cur = uint16(r.IntN(int(m.n)))
 	m.random = chance(r, 0.4)
 }
@@ -281,12 +267,6 @@ type manner struct {
 	timer  string   // Session-Expires
 }
 
-var (
-	trunkG722 = &codec{9, "G722/8000", 160}
-	trunkGSM  = &codec{3, "GSM/8000", 33}
-	trunkILBC = &codec{97, "iLBC/8000", 38}
-)
-
 // How calls that are not answered end: at handsets, and as carriers report the
 // causes of the telephone network (RFC 3398).
 var (
@@ -299,8 +279,8 @@ var (
 func newManner(r *rand.Rand) *manner {
 	m := &manner{
 		r: r, asr: share(r, 0.45, 0.85), causes: pick(r, plainCauses, carrierCauses, cityCauses),
-		pdd: spreadTime(r, 700*time.Millisecond, 4*time.Second), pddVar: share(r, 0.15, 0.6), ring: spreadTime(r, 4*time.Second, 14*time.Second),
-		talk: spreadTime(r, 20*time.Second, 100*time.Second), talkV: share(r, 0.6, 1.3), most: spreadTime(r, 6*time.Minute, 25*time.Minute),
+		pdd: span(r, 700*time.Millisecond, 4*time.Second), pddVar: share(r, 0.15, 0.6), ring: span(r, 4*time.Second, 14*time.Second),
+		talk: span(r, 20*time.Second, 100*time.Second), talkV: share(r, 0.6, 1.3), most: span(r, 6*time.Minute, 25*time.Minute),
 		caller: share(r, 0.3, 0.8), early: pick(r, 0, 1, 1, r.Float64()), rtcp: pick(r, 0, 0, 1, 1, r.Float64()),
 		hold: pick(r, 0, 0, 0.03, 0.08), fax: pick(r, 0, 0, 0, 0.02, 0.06), late: pick(r, 0, 0, 0, 0, 0.3, 1), keys: pick(r, 0, 0, 1, 3, 6),
 		timer: pick(r, "", "", "", "1800", "1800;refresher=uac", "900;refresher=uac", "3600"),
@@ -323,11 +303,11 @@ func newManner(r *rand.Rand) *manner {
 	case 6:
 		m.codecs = []*codec{pcmu, pcmu, pcma}
 	default:
-		m.codecs = pick(r, []*codec{g723}, []*codec{g729, g723}, []*codec{trunkGSM, pcma}, []*codec{trunkILBC, g729}, []*codec{trunkG722, pcma, pcma})
+		m.codecs = pick(r, []*codec{g723}, []*codec{g729, g723}, []*codec{gsm, pcma}, []*codec{ilbc, g729}, []*codec{g722, pcma, pcma})
 	}
 	m.media.event = pick(r, uint8(0), 0, 0, 96, 98, 100, 127)
 	m.media.packing = pick(r, 1, 1, 1, 1, 1, 2, 2, 3)
-	if m.codecs[0] == pcma || m.codecs[0] == pcmu || m.codecs[0] == trunkG722 {
+	if m.codecs[0] == pcma || m.codecs[0] == pcmu || m.codecs[0] == g722 {
 		m.media.packing = pick(r, 1, 1, 1, 1, 1, 1, 2)
 	}
 	for _, k := range m.codecs {
@@ -464,7 +444,7 @@ func (s *sim) flowing(r *rand.Rand, t int64, mean time.Duration, fn func()) {
 // do not.
 func (s *sim) signs(r *rand.Rand, near, far *agent) {
 	t := s.start + int64(between(r, 0, 20*time.Second))
-	period := spreadTime(r, 12*time.Second, 5*time.Minute)
+	period := span(r, 12*time.Second, 5*time.Minute)
 	switch r.IntN(4) {
 	case 0:
 		s.options(t, far, near, period)
@@ -472,7 +452,7 @@ func (s *sim) signs(r *rand.Rand, near, far *agent) {
 		s.options(t, near, far, period)
 	case 2:
 		s.options(t, near, far, period)
-		s.options(t+int64(time.Second), far, near, spreadTime(r, 12*time.Second, 5*time.Minute))
+		s.options(t+int64(time.Second), far, near, span(r, 12*time.Second, 5*time.Minute))
 	}
 }
 
@@ -503,11 +483,11 @@ func (s *sim) beside(l *line, dev *node, people float64) {
 	}
 	pc := l.device("computer")
 	s.chores(l, pc)
-	for range spreadInt(r, 1, 4) {
-		s.web(l, pc, spreadTime(r, 20*time.Second, 6*time.Minute), spreadInt(r, 20_000, 120_000))
+	for range sizes(r, 1, 4) {
+		s.web(l, pc, span(r, 20*time.Second, 6*time.Minute), sizes(r, 20_000, 120_000))
 	}
 	if chance(r, 0.3) {
-		s.browse(l, l.device("computer"), spreadTime(r, 30*time.Second, 4*time.Minute), spreadInt(r, 30_000, 100_000))
+		s.browse(l, l.device("computer"), span(r, 30*time.Second, 4*time.Minute), sizes(r, 30_000, 100_000))
 	}
 	if chance(r, 0.15) {
 		s.appCall(l, l.device("telephone"), between(r, time.Minute, 4*time.Minute))

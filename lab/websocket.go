@@ -35,8 +35,8 @@ func (c *conn) sendFramed(t int64, from int, data []byte, r *rand.Rand) int64 {
 // sendSealed sends data in a record of TLS, after the handshake on a new
 // connection: nothing of it can be read.
 func (c *conn) sendSealed(t int64, from int, data []byte, r *rand.Rand) int64 {
-	if !c.tls {
-		c.tls = true
+	if !c.sealed {
+		c.sealed = true
 		t = c.send(t, 0, clientHello(r, fmt.Sprintf("sip%d.example.net", c.side[1].f.src.addr.As16()[15]%50)))
 		t = c.send(t, 1, tlsRecord(22, c.s.stuff(r, 2600+r.IntN(1400))))
 		t = c.send(t, 0, tlsRecord(20, c.s.stuff(r, 64)))
