@@ -20,6 +20,7 @@ type agent struct {
 	name   string // display name
 	// mapped says that it knows its public address (STUN) and writes that.
 	mapped bool
+	tcp    bool // its SIP goes over TCP
 	codecs []*codec
 	media  *mediaHost
 	conns  map[*agent]*conn
@@ -68,7 +69,7 @@ func (a *agent) transport() string {
 	switch {
 	case a.s.shape.sipWS:
 		return "WS"
-	case a.s.shape.sipTCP:
+	case a.s.shape.sipTCP, a.tcp:
 		return "TCP"
 	}
 	return "UDP"
@@ -99,6 +100,9 @@ func (a *agent) seen(via string) string {
 // say sends a message to another agent at t and gives the time of arrival.
 func (a *agent) say(t int64, to *agent, m *message) int64 {
 	b := a.d.render(m)
+	if a.tcp && to.tcp && !a.s.shape.sipTCP {
+		return a.conn(to).send(t, a.side(to), b)
+	}
 	if a.s.shape.sipTCP && a.d.name != "scanner" && to.d.name != "scanner" {
 		c := a.conn(to)
 		if a.s.shape.sipWS {

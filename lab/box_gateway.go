@@ -1,6 +1,951 @@
 package lab
 
-// gatewayScenarios are gateways that terminate calls.
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"time"
+)
+
+// gatewayScenarios are gateways that terminate calls and say nothing but SIP or
+// H.323. The shares are guesses: accounts for each channel and trunks are what
+// makers' manuals and sellers describe most, everything else is what a careful
+// gang makes of it.
 func gatewayScenarios() []Scenario {
-	return nil
+	const m = time.Minute
+	drawn := func(name, text string, share float64, d time.Duration, p gatewayPlan) Scenario {
+		return Scenario{Name: name, Text: text, Box: true, Class: ClassGateway, Share: share, duration: d, build: func(s *sim) {
+			p.name = name
+			s.gateway(p)
+		}}
+	}
+	return []Scenario{
+		drawn("box-line", "gateway with an account for each channel", 0.14, 60*m, gatewayPlan{accounts: accountEach, most: 128}),
+		drawn("box-single", "gateway behind one account", 0.09, 60*m, gatewayPlan{accounts: accountOne, most: 128}),
+		drawn("box-group", "gateway with an account for each group of channels", 0.05, 60*m, gatewayPlan{accounts: accountGroups, least: 4, most: 128}),
+		drawn("box-trunk", "trunk gateway: no account, calls come by its address", 0.13, 60*m, gatewayPlan{accounts: accountNone, most: 128}),
+		drawn("box-h323", "trunk gateway that speaks H.323 and no SIP", 0.03, 60*m, gatewayPlan{accounts: accountNone, most: 64, h323: true}),
+		drawn("box-diy", "Asterisk or FreeSWITCH with a handful of radio modems", 0.07, 60*m, gatewayPlan{accounts: accountOne, most: 24, stack: modemStack, modems: true}),
+		drawn("box-disguised", "gateway that passes for a desk phone, one account", 0.06, 60*m, gatewayPlan{accounts: accountOne, most: 32, stack: deskStack}),
+		drawn("box-walking", "gateway whose SIP port, or its controller's address, changes every few minutes", 0.05, 60*m, gatewayPlan{accounts: accountEach, most: 64, walks: true}),
+		drawn("box-tcp", "gateway with SIP over TCP", 0.04, 60*m, gatewayPlan{accounts: accountEach, most: 64, tcp: true}),
+		drawn("box-swap", "gateway whose channels stay away one by one while their cards are changed", 0.07, 90*m, gatewayPlan{accounts: accountEach, least: 2, most: 64, swaps: true}),
+		drawn("box-household", "gateway in a home where people live", 0.06, 60*m, gatewayPlan{accounts: accountAny, most: 32, beside: household}),
+		drawn("box-office-beside", "gateway on the line of an office with telephones of its own", 0.04, 60*m, gatewayPlan{accounts: accountAny, most: 32, beside: office}),
+		drawn("box-redial", "gateway that is told to call the same numbers again and again, then others", 0.04, 60*m, gatewayPlan{accounts: accountAny, most: 32, redials: true}),
+		drawn("box-moves", "gateway that is carried to another line in mid-capture", 0.02, 90*m, gatewayPlan{accounts: accountAny, least: 2, most: 32, moves: true}),
+		drawn("box-low", "fraud gateway: ten to thirty calls an hour over up to three channels, in bursts", 0.05, 3*60*m, gatewayPlan{accounts: accountAny, most: 3, low: true}),
+		drawn("box-hbs", "gateway that imitates people: hours, rests, calls both ways, numbers called again", 0.04, 2*60*m, gatewayPlan{accounts: accountAny, most: 32, human: true}),
+		{Name: "thin-lines", Text: "one controller, a dozen lines with a channel or two each", Box: true, Class: ClassGateway, Share: 0.02, duration: 2 * 60 * m, build: thinLines},
+	}
+}
+
+// accounts says how a gateway is known to its softswitch.
+type accounts int
+
+const (
+	accountAny    accounts = iota
+	accountEach            // one for each channel
+	accountOne             // one for all
+	accountGroups          // one for some channels each
+	accountNone            // by its address
+)
+
+// gatewayPlan is what a kind of gateway has of its own; all else is drawn.
+type gatewayPlan struct {
+	name        string
+	accounts    accounts
+	least, most int                       // channels; least 0 is one
+	stack       func(*rand.Rand) *dialect // nil for any
+	h323        bool
+	tcp         bool
+	walks       bool
+	swaps       bool
+	redials     bool
+	moves       bool
+	low         bool                     // a fraud gateway
+	human       bool                     // it imitates people
+	modems      bool                     // each channel has a clock of its own
+	beside      func(s *sim, g *gateway) // who else lives on the line
+	shared      *agent                   // the controller, of other lines too
+	seconds     float64                  // of calls that the capture may hold; 0 draws
+}
+
+// gateway is a box whose every parameter is drawn.
+type gateway struct {
+	*box
+	gatewayPlan
+	r        *rand.Rand
+	d        *dialect
+	stranger func() string // who calls
+	targets  *targets
+	port     uint16
+	mapped   bool
+	period   time.Duration // between registrations
+	pauses   [][2]int64    // no calls
+	wave     float64       // how much the load goes up and down
+	phase    float64
+
+	early    float64 // share of calls with sound before the answer
+	wait     [2]time.Duration
+	full     int // status when no channel is idle; 0: not even asked
+	failures []int
+	sham     float64 // share of failures that are shown as answers
+	rest     time.Duration
+	tired    float64 // share of calls after which the card rests
+	outage   time.Duration
+	rtcp     bool
+	vary     *variety
+	still    [2]float64 // silence that is not sent
+	ppm      []float64  // of each channel, or one for all
+	fixed    bool       // every channel has an RTP port of its own
+	returns  float64    // share of calls that people make to the cards, and are passed on
+	asserted bool
+}
+
+// gateway adds a line with a gateway.
+func (s *sim) gateway(p gatewayPlan) *gateway {
+	r := s.rng("gateway " + p.name)
+	l := s.newLine(ClassGateway, "", VerdictNone, VerdictReview)
+	n := channelCount(r, max(p.least, 1), p.most)
+	g := &gateway{box: s.newBox(l, n), gatewayPlan: p, r: r}
+	if g.accounts == accountAny {
+		g.accounts = pick(r, accountEach, accountEach, accountOne, accountNone, accountGroups)
+	}
+	if r.IntN(3) == 0 { // it holds the line's address itself
+		ppm := g.node.ppm
+		g.node = l.public("gateway")
+		g.node.ppm = ppm
+	}
+	stack := p.stack
+	if stack == nil {
+		stack = anyStack
+	}
+	g.d = stack(r)
+	l.truth.Device = fmt.Sprintf("%d-channel gateway, %s, %s", n, g.d.name, g.accounts)
+	g.drawCalls()
+	g.drawLoad(n)
+	g.drawMedia(n)
+	g.controller()
+	l.truth.Shows = append(l.truth.Shows, ShowSIP)
+	if g.ctrl.node.abroad {
+		l.truth.Shows = append(l.truth.Shows, ShowController)
+	}
+	g.plug()
+	if g.beside != nil {
+		g.beside(s, g)
+	} else if r.IntN(4) > 0 {
+		g.boot()
+	}
+	switch {
+	case g.swaps:
+		l.truth.Shows = append(l.truth.Shows, ShowChanges)
+		g.changeCards()
+	case g.walks:
+		g.walk()
+	case g.moves:
+		g.move()
+	}
+	g.work()
+	return g
+}
+
+func (a accounts) String() string {
+	return [...]string{"", "an account for each channel", "one account", "an account for each group", "no account"}[a]
+}
+
+// channelCount draws how many channels a gateway has, evenly by order of
+// magnitude; as often as not it is a size that is sold.
+func channelCount(r *rand.Rand, least, most int) int {
+	n := int(math.Exp(share(r, math.Log(float64(least)), math.Log(float64(most)+0.99))))
+	if r.IntN(2) == 0 {
+		for _, k := range [...]int{1, 2, 4, 8, 16, 32, 64, 128} {
+			if k >= n && k >= least && k <= most {
+				return k
+			}
+		}
+	}
+	return max(least, min(n, most))
+}
+
+// anyStack draws the SIP software of a gateway.
+func anyStack(r *rand.Rand) *dialect {
+	switch r.IntN(10) {
+	case 0, 1, 2:
+		d := dialDBL()
+		d.agent = pick(r, "DBL", "DBL", "H", "W", "Voptech", "dble", "HYBERTONE", "DBL SIP", "")
+		d.lengthGap = pick(r, "  ", " ")
+		d.phoneOutside = r.IntN(3) > 0
+		if r.IntN(3) == 0 {
+			d.sdpUser, d.sdpName, d.sdpID = "-", pick(r, "DBL Session", "-"), unixID
+		}
+		return d
+	case 3, 4:
+		d := dialQuiet()
+		d.tag, d.agent = hex8, pick(r, "", "", "DWG2000-8G 02010607", "UC2000-VE 01.18", "HG4000/4.5", "SIP UA 1.2")
+		d.name = cmp.Or(map[bool]string{true: "silent"}[d.agent == ""], "dinstar-like")
+		d.rport = r.IntN(2) == 0
+		return d
+	case 5:
+		d := dialGrandstream(pick(r, "GXW4104 1.4.1.5", "HT813 1.0.17.5", "HT503 1.0.15.5", "UCM6202 1.0.20.20"))
+		d.sdpUser = pick(r, "8000", "-", "user")
+		return d
+	case 6, 7:
+		return dialQuiet()
+	case 8:
+		return deskStack(r)
+	}
+	return modemStack(r)
+}
+
+// modemStack draws software that people put together with radio modems.
+func modemStack(r *rand.Rand) *dialect {
+	switch r.IntN(5) {
+	case 0, 1:
+		return dialChanSIP(pick(r, "Asterisk PBX 11.25.3", "Asterisk PBX 13.38.3", "FPBX-2.11.0(11.17.1)", "Asterisk PBX 1.8.32.3", "PBX", ""))
+	case 2, 3:
+		d := dialPJSIP(pick(r, "Asterisk PBX 16.28.0", "Asterisk PBX 18.9.0", "FPBX-16.0.40.9(18.24.2)", "Asterisk PBX 20.5.2", ""))
+		d.lengthGap = " "
+		return d
+	}
+	d := dialKamailio(pick(r, "FreeSWITCH-mod_sofia/1.10.7-release~64bit", "FreeSWITCH-mod_sofia/1.6.20~64bit", "FreeSWITCH", ""))
+	d.name, d.server, d.forwards, d.request, d.response = "freeswitch", false, "70", orderSoftphone, orderPJAns
+	d.support = "timer, path, replaces"
+	return d
+}
+
+// deskStack draws a gateway that has the stack, or at least the words, of a desk
+// phone.
+func deskStack(r *rand.Rand) *dialect {
+	switch r.IntN(4) {
+	case 0:
+		return dialGrandstream(pick(r, "GXP2135 1.0.11.48", "GXP1625 1.0.7.49", "GRP2612 1.0.5.60"))
+	case 1:
+		return dialFritz(pick(r, "7590 154.07.57", "7490 113.07.29", "7530 164.07.50"))
+	case 2: // only the name
+		d := dialQuiet()
+		d.agent = pick(r, "Cisco/SPA504G-7.6.2b", "snomD345/10.1.64.14", "PolycomVVX-VVX_411-UA/5.9.7", "Yealink SIP-T21P_E2 52.84.0.125", "Htek UC903 V2.0.4")
+		return d
+	}
+	d := dialYealink(pick(r, "SIP-T46S 66.85.0.5", "SIP-T42S 66.85.0.15", "SIP-T19P_E2 53.84.0.15", "SIP-T22P 7.73.0.50", "SIP-T31P 124.86.0.40"))
+	d.expires = pick(r, 3600, 600, 300)
+	return d
+}
+
+// switchStack draws the softswitch's.
+func switchStack(r *rand.Rand) *dialect {
+	switch r.IntN(8) {
+	case 0, 1, 2:
+		return dialVOS(pick(r, "V2.1.2.0", "V2.1.3.2", "V2.1.4.0", "V2.1.6.00", "V2.1.8.00", "V2.1.8.05", "V2.1.9.07"))
+	case 3, 4:
+		return dialQuietSwitch()
+	case 5:
+		return dialKamailio(pick(r, "kamailio (5.5.4 (x86_64/linux))", "OpenSIPS (3.2.5 (x86_64/linux))", "sip proxy", ""))
+	case 6:
+		d := dialQuietSwitch()
+		d.agent, d.tag, d.branch = pick(r, "Sippy Softswitch v5.2", "Oasis SBC", "MERA MVTS3G v.4.4.0", ""), hex16, hex16
+		return d
+	}
+	return modemStack(r)
+}
+
+// drawLoad draws how much the gateway is asked to do. What it would carry for
+// real is cut down to what a capture may hold: it is less busy, or busy for a
+// part of the time only, as when its gang sends the calls elsewhere.
+func (g *gateway) drawLoad(n int) {
+	r := g.r
+	span := max(g.s.end-g.s.start, 1)
+	g.talk = time.Duration(math.Exp(share(r, math.Log(float64(25*time.Second)), math.Log(float64(150*time.Second)))))
+	g.asr = share(r, 0.3, 0.6)
+	g.wave, g.phase = share(r, 0, 0.8), share(r, 0, 2*math.Pi)
+	if g.low {
+		g.asr, g.talk = share(r, 0.25, 0.6), time.Duration(math.Exp(share(r, math.Log(float64(30*time.Second)), math.Log(float64(4*time.Minute)))))
+		g.gap = time.Hour / time.Duration(10+r.IntN(21))
+		g.wave = share(r, 0.7, 1)
+		return
+	}
+	hold := 14*time.Second + time.Duration(g.asr*float64(g.talk))
+	use := share(r, 0.25, 0.6)
+	if n <= 2 {
+		use = share(r, 0.4, 0.8)
+	}
+	if g.human {
+		use *= 0.7
+	}
+	g.gap = time.Duration(float64(hold+time.Duration(g.tired*float64(g.rest))) / (use * float64(n)))
+	g.gap = min(g.gap, time.Duration(span/45))
+	if g.seconds == 0 {
+		g.seconds = max(math.Exp(share(r, math.Log(2500), math.Log(14000))), 50*hold.Seconds())
+	}
+	if over := float64(span) / float64(g.gap) * hold.Seconds() / g.seconds; over > 1 {
+		if r.IntN(2) == 0 || over > 6 {
+			less := min(over, share(r, 1, over))
+			g.gap, over = time.Duration(less*float64(g.gap)), over/less
+		}
+		if over > 1 { // busy for a part of the time
+			busy := int64(float64(span) / over)
+			from := g.s.start + r.Int64N(span-busy)
+			g.pauses = append(g.pauses, [2]int64{g.s.start, from}, [2]int64{from + busy, g.s.end})
+		}
+	}
+	for range r.IntN(3) { // nobody calls, or the route is closed
+		at := g.s.start + r.Int64N(span)
+		g.pauses = append(g.pauses, [2]int64{at, at + int64(share(r, 0.02, 0.12)*float64(span))})
+	}
+}
+
+// drawCalls draws whom the gateway calls, for whom, and how that goes.
+func (g *gateway) drawCalls() {
+	r := g.r
+	g.targets = newTargets(r)
+	g.stranger = callers(r)
+	g.early = pick(r, 1, 1, 0, share(r, 0, 1))
+	lo := between(r, 2500*time.Millisecond, 5*time.Second)
+	g.wait = [2]time.Duration{lo, lo + between(r, 2*time.Second, 7*time.Second)}
+	g.full = pick(r, 503, 503, 503, 480, 486, 0)
+	g.failures = pick(r, []int{486, 486, 480, 480, 487, 487, 487, 404}, []int{480, 480, 480, 487, 486}, []int{503, 503, 487, 486, 480}, []int{487, 487, 603, 480, 486}, []int{500, 480, 487, 408})
+	g.sham = pick(r, 0, 0, 0, 0, 0, share(r, 0.1, 0.6))
+	g.rest, g.tired = between(r, 5*time.Second, 3*time.Minute), share(r, 0, 0.6)
+	g.outage = between(r, 10*time.Minute, 3*time.Hour)
+	g.returns = pick(r, 0, 0, share(r, 0, 0.08))
+	g.asserted = r.IntN(5) == 0
+	g.full503()
+	switch {
+	case g.redials:
+		g.targets.again, g.targets.list = share(r, 0.45, 0.85), 2+r.IntN(8)
+		g.targets.quota = 10 + r.IntN(50)
+	case g.human:
+		g.targets.again, g.targets.list = share(r, 0.15, 0.5), 5+r.IntN(40)
+		g.returns = share(r, 0.08, 0.35)
+		g.tired, g.rest = share(r, 0.5, 1), between(r, time.Minute, 8*time.Minute)
+	}
+}
+
+// full503 makes trunks refuse in the one way that lets a softswitch try another.
+func (g *gateway) full503() {
+	if g.accounts == accountNone && g.full == 486 {
+		g.full = 503
+	}
+}
+
+// Codecs that gateways have besides.
+var (
+	gsmFull = &codec{pt: 3, name: "GSM/8000", size: 33}
+	lbc20   = &codec{pt: 97, name: "iLBC/8000", size: 38}
+)
+
+// drawMedia draws codecs, clocks and ports of voice.
+func (g *gateway) drawMedia(n int) {
+	r := g.r
+	g.codec = pick(r, g729, g729, g729, g729, g729, pcma, pcma, pcmu, g723, gsmFull, lbc20)
+	if g.h323 {
+		g.codec = pick(r, g729, g723, pcma)
+	}
+	if g.modems && r.IntN(2) == 0 {
+		g.codec = pick(r, pcma, gsmFull, pcmu)
+	}
+	g.rtcp = r.IntN(5) < 2
+	if r.IntN(4) == 0 && !g.h323 {
+		g.vary = &variety{event: pick(r, uint8(0), 96, 98, 127), noise: pick(r, uint8(0), 0, 13), muxed: r.IntN(4) == 0}
+	}
+	g.dtx = pick(r, 0, 0, 0, share(r, 0, 1), 1)
+	g.still = [2]float64{pick(r, 0, 0, share(r, 0.2, 0.5)), share(r, 0.2, 0.55)}
+	g.ppm = []float64{g.node.ppm}
+	if g.modems {
+		for range n {
+			g.ppm = append(g.ppm, drawPPM(r))
+		}
+	}
+	g.fixed = r.IntN(4) == 0
+}
+
+// controller puts the softswitch somewhere: abroad mostly, else on a rented
+// server in the country. Its media may come from elsewhere.
+func (g *gateway) controller() {
+	r := g.r
+	role := "registrar"
+	if g.accounts == accountNone {
+		role = "trunk-peer"
+	}
+	g.ctrl = g.shared
+	if g.ctrl == nil {
+		g.ctrl = g.s.gatewaySwitch(r, r.IntN(10) < 7, g.codec)
+	}
+	g.l.controls(g.ctrl.node, role)
+	g.media = g.ctrl.media
+	if r.IntN(3) == 0 {
+		host := g.s.host("media relay", g.ctrl.node.abroad != (r.IntN(5) == 0))
+		g.media = newMediaHost(host, r)
+		g.media.random = true
+		g.l.controls(host, "media")
+	}
+	if g.h323 {
+		names := r.IntN(3) == 0
+		g.ctrl.codecs = []*codec{g.codec, pick(r, pcma, pcmu)}
+		g.ctrl.h323 = &peer323{gateway: true, product: pick(r, "Softswitch", "MVTS", "GnuGk", "Oasis"), version: pick(r, "2.1.8.05", "4.4.0", "3.2"), h225: byte(2 + r.IntN(4)), fast: r.IntN(4) > 0, names: names}
+	}
+}
+
+func (s *sim) gatewaySwitch(r *rand.Rand, abroad bool, k *codec) *agent {
+	host := s.host("softswitch", abroad)
+	a := s.newAgent(host, switchStack(r), pick(r, uint16(5060), 5060, 5060, 62019, 62029, 62039, 15060, 6060, 5080, uint16(1024+r.IntN(60000))), "", "")
+	a.user = fmt.Sprint(5000 + r.IntN(4000))
+	a.domain = a.host()
+	a.media.random = true
+	a.codecs = []*codec{k}
+	for _, other := range []*codec{g729, pcma, pcmu} {
+		if other != k && r.IntN(3) > 0 {
+			a.codecs = append(a.codecs, other)
+		}
+	}
+	return a
+}
+
+// plug gives the gateway its agents and keeps them known to the softswitch.
+func (g *gateway) plug() {
+	r, n := g.r, len(g.channels)
+	g.port = uint16(5060 + pick(r, 0, 0, 0, 20, 2*r.IntN(500), r.IntN(50000)))
+	g.mapped = g.accounts == accountNone || r.IntN(3) == 0
+	g.period = time.Duration(pick(r, 20, 30, 55, 60, 60, 60, 90, 120, 180, 300, 900, 1800)) * time.Second
+	g.d.expires = int(g.period.Seconds() * pick(r, 1, 1, 1.2, 2))
+	seats := map[accounts]int{accountEach: n, accountOne: 1, accountGroups: min(n, 2+r.IntN(7)), accountNone: 1}[g.accounts]
+	for i, user := range g.userNames(seats) {
+		a := g.seat(user, i)
+		g.agents = append(g.agents, a)
+	}
+	for i := range g.channels {
+		g.channels[i].account = g.agents[i%seats]
+	}
+	every := r.IntN(2) == 0
+	if g.accounts != accountNone && !g.h323 {
+		step := pick(r, between(r, 20*time.Millisecond, 400*time.Millisecond), g.period/time.Duration(seats))
+		from := between(r, 0, min(g.period, time.Minute))
+		for i := range g.agents {
+			g.enrol(i, g.s.start+int64(from)+int64(i)*int64(step), every)
+		}
+	}
+	if g.h323 {
+		a := g.agents[0]
+		a.h323 = &peer323{gateway: true, product: pick(r, "Gateway", "GoIP", "VoIP GW", "OpenH323"), version: pick(r, "1.01", "2.4", "1.18.0"), h225: byte(2 + r.IntN(4)), fast: r.IntN(5) > 0}
+		if r.IntN(3) > 0 {
+			g.s.register323(g.s.start+int64(between(r, time.Second, 40*time.Second)), a, g.ctrl, []string{"gw" + fmt.Sprint(100+r.IntN(900)), fmt.Sprint(700 + r.IntN(100))}, pick(r, 60*time.Second, 120*time.Second, 5*time.Minute))
+		}
+		return
+	}
+	life := between(r, 15*time.Second, 90*time.Second)
+	switch r.IntN(3) {
+	case 0:
+		g.s.options(g.s.start+int64(between(r, 0, life)), g.ctrl, g.agents[0], life)
+	case 1:
+		g.s.options(g.s.start+int64(between(r, 0, life)), g.agents[0], g.ctrl, life)
+	}
+}
+
+// userNames draws the accounts: in a row, by chance, or numbers of somebody.
+func (g *gateway) userNames(n int) []string {
+	r := g.r
+	if g.accounts == accountNone {
+		return []string{pick(r, "gw", "trunk", "goip", "", "sip")}
+	}
+	list := make([]string, n)
+	first := pick(r, 1, 101, 1001, 2001, 8001, 60001, r.IntN(90000), 100000+r.IntN(800000))
+	prefix := pick(r, "", "", "", "", "gw", "g", "ch", "u")
+	chance := r.IntN(4) == 0
+	for i := range list {
+		list[i] = prefix + fmt.Sprint(first+i)
+		if chance {
+			list[i] = prefix + fmt.Sprint(100000+r.IntN(900000))
+		}
+	}
+	return list
+}
+
+// seat makes an agent on the gateway's socket, or one of its own.
+func (g *gateway) seat(user string, i int) *agent {
+	r := g.r
+	a := g.s.newAgent(g.node, g.d, g.port, user, g.ctrl.host())
+	a.mapped, a.tcp = g.mapped, g.tcp
+	a.codecs = []*codec{g.codec, pcma, pcmu}
+	if i > 0 {
+		a.media = g.agents[0].media
+		return a
+	}
+	g.ctrl.tcp = g.tcp
+	m := a.media
+	m.lo = pick(r, m.lo, uint16(1024+2*r.IntN(30000)))
+	m.n = uint16(max(4, min(len(g.channels)*pick(r, 2, 4, 16, 64), 2000)))
+	m.step = pick(r, uint16(2), 2, 2, 4, 10)
+	m.random, m.cur = r.IntN(3) == 0, 0
+	return a
+}
+
+// enrol keeps account i registered wherever it and the controller are, unless
+// its channel is away.
+func (g *gateway) enrol(i int, t int64, everyTime bool) {
+	s := g.s
+	var x *registration
+	s.every(t, func() time.Duration {
+		return g.period + time.Duration(g.agents[i].r.Int64N(int64(60*time.Millisecond)))
+	}, func() bool {
+		if g.swaps && g.channels[i].downUntil > s.now {
+			return true
+		}
+		a := g.agents[i]
+		if x == nil || x.client != a || x.registrar != g.ctrl {
+			d := s.newDialog(a, g.ctrl, aor(a.name, a.user, a.domain), aor(a.name, a.user, a.domain), "sip:"+a.domain)
+			x = &registration{client: a, registrar: g.ctrl, period: g.period, expires: a.d.expires, everyTime: everyTime, g: d}
+		}
+		x.refresh(s.now)
+		return true
+	})
+}
+
+// reseat gives every account a new agent where the gateway or its controller
+// now is; calls in progress keep theirs.
+func (g *gateway) reseat() {
+	old := append([]*agent(nil), g.agents...)
+	for i, a := range old {
+		b := g.s.newAgent(g.node, g.d, g.port, a.user, g.ctrl.host())
+		b.mapped, b.tcp, b.codecs, b.media, b.h323 = a.mapped, a.tcp, a.codecs, a.media, a.h323
+		if a.node != g.node {
+			m := *a.media
+			m.node = g.node
+			b.media = &m
+			if i > 0 {
+				b.media = g.agents[0].media
+			}
+		}
+		g.agents[i] = b
+	}
+	for i := range g.channels {
+		g.channels[i].account = g.agents[i%len(old)]
+	}
+}
+
+// walk changes the gateway's own port every few minutes, or goes on to another
+// address or port of the controller's.
+func (g *gateway) walk() {
+	r := g.r
+	every := between(r, 90*time.Second, 15*time.Minute)
+	kind := r.IntN(3)
+	pool := []*agent{g.ctrl}
+	if kind == 1 {
+		for range 1 + r.IntN(5) {
+			a := g.s.gatewaySwitch(r, g.ctrl.node.abroad, g.codec)
+			a.d, a.tcp = g.ctrl.d, g.tcp
+			g.l.controls(a.node, "registrar")
+			pool = append(pool, a)
+		}
+	}
+	turn := 0
+	g.s.every(g.s.start+int64(every), func() time.Duration { return every }, func() bool {
+		turn++
+		switch kind {
+		case 0:
+			if g.port++; g.port > 6060 && g.port < 6100 {
+				g.port = 5060
+			}
+		case 1:
+			if g.media == g.ctrl.media {
+				g.media = pool[turn%len(pool)].media
+			}
+			g.ctrl = pool[turn%len(pool)]
+		case 2: // the controller's port, at its one address
+			b := *g.ctrl
+			b.port, b.conns = uint16(1024+r.IntN(60000)), map[*agent]*conn{}
+			g.ctrl = &b
+		}
+		g.reseat()
+		return true
+	})
+}
+
+// changeCards takes channels out one by one and puts other cards in; the module
+// stays.
+func (g *gateway) changeCards() {
+	r := g.r
+	n := len(g.channels)
+	spare := newCards(r, 4*n)
+	next := r.IntN(n)
+	turns := r.IntN(2) == 0 // one after another, or by chance
+	lo := between(r, 40*time.Second, 4*time.Minute)
+	hi := lo + between(r, 20*time.Second, 5*time.Minute)
+	mean := max(between(r, 15*time.Minute, 70*time.Minute)/time.Duration(n), 10*time.Second)
+	g.s.arrivals(r, g.s.start, mean, func() {
+		if next++; !turns {
+			next = r.IntN(n)
+		}
+		ch := &g.channels[next%n]
+		if ch.busy || ch.downUntil > g.s.now || len(spare) == 0 {
+			return
+		}
+		ch.downUntil = g.s.now + int64(between(r, lo, hi))
+		imei := ch.card.IMEI
+		ch.card, spare = spare[0], spare[1:]
+		ch.card.IMEI = imei
+		g.l.truth.Cards = append(g.l.truth.Cards, ch.card)
+	})
+}
+
+// move carries the gateway to another line, or from it: the first line has it
+// for the greater part.
+func (g *gateway) move() {
+	r, s := g.r, g.s
+	other := s.newLine(ClassGateway, g.l.truth.Device+", at its other place", VerdictNone, VerdictReview)
+	other.truth.Channels, other.truth.Cards, other.truth.Shows = g.l.truth.Channels, g.l.truth.Cards, g.l.truth.Shows
+	other.truth.Controllers = g.l.truth.Controllers
+	g.l.truth.Note = "moved in mid-capture"
+	span := s.end - s.start
+	part := share(r, 0.55, 0.85)
+	there := g.onto(other)
+	home := g.node
+	if r.IntN(2) == 0 {
+		part = 1 - part
+		home, there = there, home
+		g.node = home
+		g.reseat()
+	}
+	at := s.start + int64(part*float64(span))
+	g.pauses = append(g.pauses, [2]int64{at - span/20, at + int64(share(r, 0.01, 0.08)*float64(span))})
+	s.at(at, func() {
+		g.node = there
+		g.reseat()
+	})
+}
+
+// onto makes the same device on another line.
+func (g *gateway) onto(l *line) *node {
+	n := l.device("gateway")
+	if g.node.lan == g.node.addr {
+		n.lan = n.addr
+	} else {
+		n.lan = g.node.lan
+	}
+	n.ppm, n.df = g.node.ppm, g.node.df
+	return n
+}
+
+// work lets calls come, and channels fail now and then.
+func (g *gateway) work() {
+	r, s := g.r, g.s
+	bursts := g.low || r.IntN(5) == 0
+	left := 0
+	s.every(s.start+int64(expo(r, min(g.gap, time.Minute), time.Second, 2*time.Minute)), func() time.Duration {
+		if bursts { // a handful of calls, and then nothing for long
+			if left--; left > 0 {
+				return expo(r, g.gap/5, time.Second, g.gap)
+			}
+			left = 1 + r.IntN(12)
+			return expo(r, g.gap*time.Duration(left)*9/10, time.Second, 30*g.gap)
+		}
+		mean := float64(g.gap) / (1 + g.wave*math.Sin(g.phase+2*math.Pi*float64(s.now-s.start)/float64(s.end-s.start)))
+		return expo(r, time.Duration(mean), 80*time.Millisecond, 10*g.gap)
+	}, func() bool {
+		if g.paused() {
+			return true
+		}
+		if r.Float64() < g.returns {
+			g.inwards()
+			return true
+		}
+		g.attempt()
+		return true
+	})
+	if g.swaps {
+		return
+	}
+	s.arrivals(r, s.start, max(g.outage/time.Duration(len(g.channels)), time.Minute), func() {
+		g.channels[r.IntN(len(g.channels))].downUntil = s.now + int64(expo(r, 2*time.Minute, 20*time.Second, 20*time.Minute))
+	})
+}
+
+func (g *gateway) paused() bool {
+	for _, p := range g.pauses {
+		if p[0] <= g.s.now && g.s.now < p[1] {
+			return true
+		}
+	}
+	return false
+}
+
+// attempt is one call for the gateway.
+func (g *gateway) attempt() {
+	r := g.r
+	c := g.draft(g.ctrl, g.agents[r.IntN(len(g.agents))])
+	c.called, c.calling = g.targets.next(), g.stranger()
+	c.toContact = g.accounts != accountNone
+	if c.calling == "account" {
+		c.calling = c.to.user
+	}
+	if c.calling == "anonymous" {
+		c.name, c.fromDomain = "Anonymous", pick(r, "anonymous.invalid", "")
+	}
+	if g.asserted {
+		c.extra = []field{{pick(r, "P-Asserted-Identity", "Remote-Party-ID"), "<sip:" + c.calling + "@" + g.ctrl.host() + ">"}}
+	}
+	i := g.free()
+	if i < 0 {
+		if c.status, c.delay, c.ring = g.full, between(r, 10*time.Millisecond, 300*time.Millisecond), 0; g.full != 0 {
+			c.early = false
+			g.s.perform(c)
+		}
+		return
+	}
+	ch := &g.channels[i]
+	c.to = ch.account
+	ch.busy = true
+	g.voice(c, i, 1)
+	c.over = func() {
+		ch.busy = false
+		if r.Float64() < g.tired {
+			ch.downUntil = g.s.now + int64(expo(r, g.rest, 2*time.Second, 6*g.rest))
+		}
+	}
+	g.s.perform(c)
+}
+
+// draft draws the course of a call.
+func (g *gateway) draft(from, to *agent) *call {
+	r := g.r
+	c := &call{
+		from: from, to: to, codec: g.codec, byCaller: r.IntN(10) < 6, rtcp: g.rtcp, variety: g.vary,
+		early: r.Float64() < g.early, delay: between(r, g.wait[0], g.wait[1]), ring: between(r, 3*time.Second, 22*time.Second),
+		status: 200, talk: expo(r, g.talk, 3*time.Second, 6*g.talk),
+	}
+	if r.Float64() >= g.asr {
+		c.status = pick(r, g.failures...)
+		if c.status != 487 && r.IntN(2) == 0 {
+			c.ring = 0
+		}
+		if r.Float64() < g.sham { // an answer is made up, and paid
+			c.status, c.talk = 200, between(r, 2*time.Second, 25*time.Second)
+		}
+	}
+	return c
+}
+
+// voice gives the call the media of channel i on the gateway's side.
+func (g *gateway) voice(c *call, i, side int) {
+	r := g.r
+	far := 1 - side
+	c.media[far], c.relayed[far], c.ppm[far] = g.media, true, drawPPM(r)
+	if len(g.ppm) > 1 {
+		c.relayed[side], c.ppm[side] = true, g.ppm[1+i]
+	}
+	m := g.agents[0].media
+	if g.fixed && i < int(m.n) {
+		c.ports[side] = m.lo + m.step*uint16(i)
+	}
+	if r.Float64() < g.dtx {
+		c.silence[side], c.silence[far] = g.still[1], g.still[0]
+	}
+}
+
+// inwards is a call that somebody makes to a card, passed on to the controller.
+func (g *gateway) inwards() {
+	i := g.free()
+	if i < 0 {
+		return
+	}
+	ch := &g.channels[i]
+	c := g.draft(ch.account, g.ctrl)
+	c.called, c.calling = pick(g.r, ch.card.MSISDN, g.ctrl.user), g.targets.known()
+	c.delay = between(g.r, 300*time.Millisecond, 3*time.Second)
+	c.fromDomain, c.toDomain = g.ctrl.host(), g.ctrl.host()
+	g.voice(c, i, 0)
+	ch.busy = true
+	c.over = func() { ch.busy = false }
+	g.s.perform(c)
+}
+
+// targets is whom a gateway is told to call.
+type targets struct {
+	r         *rand.Rand
+	heads     []string // of the mobiles
+	landlines float64
+	prefix    string  // put before every number
+	again     float64 // share of calls to one of the last numbers
+	list      int     // how many these are
+	quota     int     // calls after which others are in turn; 0 for none
+	calls     int
+	past      []string
+}
+
+func newTargets(r *rand.Rand) *targets {
+	t := &targets{r: r, landlines: pick(r, 0, 0, share(r, 0, 0.04), share(r, 0, 0.15)), again: pick(r, 0, share(r, 0, 0.15)), list: 1 + r.IntN(6)}
+	t.prefix = pick(r, "", "", "", "", "", "86", "+86", "0", fmt.Sprint(10+r.IntN(990)), fmt.Sprintf("%d#", 1+r.IntN(9)))
+	switch r.IntN(5) {
+	case 0: // the cards of one operator call within it
+		t.heads = pick(r, mobilePrefixes[:19], mobilePrefixes[19:30], mobilePrefixes[30:])
+	case 1: // a few towns
+		for range 3 + r.IntN(40) {
+			t.heads = append(t.heads, mobilePrefixes[r.IntN(len(mobilePrefixes))]+fmt.Sprintf("%04d", r.IntN(10000)))
+		}
+	default:
+		t.heads = mobilePrefixes[:]
+	}
+	return t
+}
+
+func (t *targets) draw() string {
+	if t.r.Float64() < t.landlines {
+		return landline(t.r, "")
+	}
+	h := t.heads[t.r.IntN(len(t.heads))]
+	for len(h) < 11 {
+		h += strconv.Itoa(t.r.IntN(10))
+	}
+	return h
+}
+
+func (t *targets) next() string {
+	if t.calls++; t.quota > 0 && t.calls%t.quota == 0 {
+		t.past = nil
+	}
+	if len(t.past) > 0 && t.r.Float64() < t.again {
+		return t.prefix + t.past[t.r.IntN(len(t.past))]
+	}
+	n := t.draw()
+	if t.past = append(t.past, n); len(t.past) > t.list {
+		t.past = t.past[1:]
+	}
+	if t.prefix == "0" && n[0] == '0' {
+		return n
+	}
+	return t.prefix + n
+}
+
+// known is somebody who was called before, mostly.
+func (t *targets) known() string {
+	if len(t.past) > 0 && t.r.IntN(4) > 0 {
+		return t.past[t.r.IntN(len(t.past))]
+	}
+	return t.draw()
+}
+
+// callers draws what stands as the caller in a gateway's calls.
+func callers(r *rand.Rand) func() string {
+	anyone := func() string { return pick(r, mobile(r), landline(r, ""), foreign(r), "anonymous") }
+	own := func() string { return mobile(r) }
+	switch r.IntN(8) {
+	case 0:
+		one := pick(r, anyone(), fmt.Sprint(8000+r.IntN(999)))
+		return func() string { return one }
+	case 1:
+		return func() string { return "anonymous" }
+	case 2:
+		return func() string { return "account" }
+	case 3: // few
+		list := make([]string, 3+r.IntN(30))
+		for i := range list {
+			list[i] = anyone()
+		}
+		return func() string { return list[r.IntN(len(list))] }
+	case 4:
+		return own
+	case 5:
+		return func() string { return foreign(r) }
+	}
+	return anyone
+}
+
+// household lets people live where the gateway is.
+func household(s *sim, g *gateway) {
+	r := g.r
+	for _, name := range []string{"phone", "computer", "television"}[:1+r.IntN(3)] {
+		dev := g.l.device(name)
+		switch r.IntN(3) {
+		case 0:
+			s.browse(g.l, dev, between(r, 15*time.Second, 2*time.Minute), 90_000)
+		case 1:
+			s.web(g.l, dev, between(r, 15*time.Second, 2*time.Minute), 100_000)
+		default:
+			s.web(g.l, dev, between(r, 30*time.Second, 3*time.Minute), 60_000)
+			s.quic(g.l, dev, between(r, 2*time.Minute, 8*time.Minute), 300)
+		}
+		s.chores(g.l, dev)
+	}
+	if r.IntN(3) == 0 {
+		s.game(g.l, g.l.device("console"))
+	}
+	if r.IntN(3) == 0 {
+		s.appCall(g.l, g.l.device("phone"), between(r, time.Minute, 6*time.Minute))
+	}
+}
+
+// office puts the telephones of an office on the gateway's line: an exchange
+// with numbers of its own, or a few phones at a hosted one.
+func office(s *sim, g *gateway) {
+	r, l := g.r, g.l
+	who := newContacts(r, 30+r.IntN(60), 0.45, share(r, 0.05, 0.25))
+	base := landline(r, area(r))
+	base = base[:len(base)-2]
+	gap := between(r, 40*time.Second, 3*time.Minute)
+	if r.IntN(2) == 0 {
+		x := s.exchange(l, pick(r, "FPBX-16.0.40.9(18.24.2)", "Asterisk PBX 16.28.0", "Asterisk PBX 13.38.3"), r.IntN(3) > 0)
+		s.arrivals(r, s.start, gap, func() {
+			c := officeCall(s, l, 70*time.Second)
+			did := base + fmt.Sprintf("%02d", r.IntN(20))
+			if r.IntN(2) == 0 {
+				x.out(c, who.next(), did)
+			} else {
+				x.in(c, did, who.next())
+			}
+			s.perform(c)
+		})
+		return
+	}
+	server := s.newAgent(s.host("hosted exchange", false), dialKamailio("kamailio (5.6.2 (x86_64/linux))"), 5060, "pbx", "")
+	server.domain = server.host()
+	l.controls(server.node, "registrar")
+	phones := make([]*agent, 3+r.IntN(10))
+	d := pick(r, dialYealink("SIP-T42S 66.85.0.15"), dialGrandstream("GXP2135 1.0.11.48"))
+	busy := make([]bool, len(phones))
+	for i := range phones {
+		phones[i] = s.newAgent(l.device("phone"), d, 5060, strconv.Itoa(8001+i), server.host())
+		s.register(s.start+int64(between(r, 0, 3*time.Minute)), phones[i], server, 150*time.Second, true)
+	}
+	pc := l.device("computer")
+	s.chores(l, pc)
+	s.web(l, pc, 45*time.Second, 60_000)
+	s.arrivals(r, s.start, gap, func() {
+		i := r.IntN(len(phones))
+		if busy[i] {
+			return
+		}
+		busy[i] = true
+		c, p := officeCall(s, l, 70*time.Second), phones[i]
+		c.fromDomain, c.toDomain, c.over = server.host(), server.host(), func() { busy[i] = false }
+		if r.IntN(2) == 0 {
+			c.from, c.to, c.called, c.calling, c.challenge = p, server, who.next(), p.user, true
+			c.relayed[1], c.ppm[1] = true, drawPPM(r)
+		} else {
+			c.from, c.to, c.called, c.calling, c.toContact = server, p, p.user, who.next(), true
+			c.relayed[0], c.ppm[0] = true, drawPPM(r)
+		}
+		s.perform(c)
+	})
+}
+
+// thinLines spreads the channels of a ring over many accesses, all at one
+// softswitch.
+func thinLines(s *sim) {
+	r := s.rng("ring")
+	n := 8 + r.IntN(13)
+	k := pick(r, g729, g729, pcma, pcmu)
+	ctrl := s.gatewaySwitch(r, r.IntN(10) < 7, k)
+	p := gatewayPlan{name: "thin", most: 2, shared: ctrl, seconds: math.Exp(share(r, math.Log(700), math.Log(1600))), accounts: pick(r, accountEach, accountOne)}
+	one := anyStack(r)
+	if r.IntN(2) == 0 { // one lot
+		p.stack = func(*rand.Rand) *dialect { d := *one; return &d }
+	}
+	for range n {
+		q := p
+		if r.IntN(3) == 0 {
+			q.beside = household
+		}
+		s.gateway(q)
+	}
 }

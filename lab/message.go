@@ -152,7 +152,7 @@ func (d *dialect) sdp(id, host string, port uint16, codecs []*codec, dir string)
 	}
 	b.WriteString(" 101\r\n")
 	for _, c := range codecs {
-		if !d.bareStatic {
+		if !d.bareStatic || c.pt >= 96 {
 			b.WriteString("a=rtpmap:" + strconv.Itoa(int(c.pt)) + " " + c.name + "\r\n")
 		}
 		if c == g729 {
