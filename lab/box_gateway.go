@@ -32,7 +32,7 @@ func gatewayScenarios() []Scenario {
 		drawn("box-walking", "gateway whose SIP port, or its controller's address, changes every few minutes", 0.05, 60*m, gatewayPlan{accounts: accountEach, most: 64, walks: true}),
 		drawn("box-tcp", "gateway with SIP over TCP", 0.04, 60*m, gatewayPlan{accounts: accountEach, most: 64, tcp: true}),
 		drawn("box-swap", "gateway whose channels stay away one by one while their cards are changed", 0.07, 90*m, gatewayPlan{accounts: accountEach, least: 2, most: 64, swaps: true}),
-		drawn("box-household", "gateway in a home where people live", 0.06, 60*m, gatewayPlan{accounts: accountAny, most: 32, beside: household}),
+		drawn("box-home", "gateway in a home where people live", 0.06, 60*m, gatewayPlan{accounts: accountAny, most: 32, beside: household}),
 		drawn("box-office-beside", "gateway on the line of an office with telephones of its own", 0.04, 60*m, gatewayPlan{accounts: accountAny, most: 32, beside: office}),
 		drawn("box-redial", "gateway that is told to call the same numbers again and again, then others", 0.04, 60*m, gatewayPlan{accounts: accountAny, most: 32, redials: true}),
 		drawn("box-moves", "gateway that is carried to another line in mid-capture", 0.02, 90*m, gatewayPlan{accounts: accountAny, least: 2, most: 32, moves: true}),
@@ -56,6 +56,10 @@ const (
 // gatewayPlan is what a kind of gateway has of its own; all else is drawn.
 type gatewayPlan struct {
 	name        string
+	class       string // empty for a gateway that terminates calls
+	noun        string // what it is called, as a rule a gateway
+	mute        bool   // it carries no calls, or not as a gateway does
+	bare        bool   // it has no accounts and no softswitch
 	accounts    accounts
 	least, most int                       // channels; least 0 is one
 	stack       func(*rand.Rand) *dialect // nil for any
@@ -71,6 +75,7 @@ type gatewayPlan struct {
 	beside      func(s *sim, g *gateway) // who else lives on the line
 	shared      *agent                   // the controller, of other lines too
 	seconds     float64                  // of calls that the capture may hold; 0 draws
+	few         float64                  // how many calls that is, where lines are many
 }
 
 // gateway is a box whose every parameter is drawn.
@@ -108,7 +113,7 @@ type gateway struct {
 // gateway adds a line with a gateway.
 func (s *sim) gateway(p gatewayPlan) *gateway {
 	r := s.rng("gateway " + p.name)
-	l := s.newLine(ClassGateway, "", VerdictNone, VerdictReview)
+	l := s.newLine(cmp.Or(p.class, ClassGateway), "", VerdictNone, VerdictCase)
 	n := channelCount(r, max(p.least, 1), p.most)
 	g := &gateway{box: s.newBox(l, n), gatewayPlan: p, r: r}
 	if g.accounts == accountAny {
@@ -124,16 +129,18 @@ func (s *sim) gateway(p gatewayPlan) *gateway {
 		stack = anyStack
 	}
 	g.d = stack(r)
-	l.truth.Device = fmt.Sprintf("%d-channel gateway, %s, %s", n, g.d.name, g.accounts)
+	l.truth.Device = fmt.Sprintf("%d-channel %s, %s, %s", n, cmp.Or(p.noun, "gateway"), g.d.name, g.accounts)
 	g.drawCalls()
 	g.drawLoad(n)
 	g.drawMedia(n)
-	g.controller()
-	l.truth.Shows = append(l.truth.Shows, ShowSIP)
-	if g.ctrl.node.abroad {
-		l.truth.Shows = append(l.truth.Shows, ShowController)
+	if !g.bare {
+		g.controller()
+		l.truth.Shows = append(l.truth.Shows, ShowSIP)
+		if g.ctrl.node.abroad {
+			l.truth.Shows = append(l.truth.Shows, ShowController)
+		}
+		g.plug()
 	}
-	g.plug()
 	if g.beside != nil {
 		g.beside(s, g)
 	} else if r.IntN(4) > 0 {
@@ -148,7 +155,9 @@ func (s *sim) gateway(p gatewayPlan) *gateway {
 	case g.moves:
 		g.move()
 	}
-	g.work()
+	if !g.mute {
+		g.work()
+	}
 	return g
 }
 
@@ -266,6 +275,9 @@ func (g *gateway) drawLoad(n int) {
 		g.wave = share(r, 0.7, 1)
 		return
 	}
+	if g.few > 0 {
+		g.talk = min(g.talk, time.Minute)
+	}
 	hold := 14*time.Second + time.Duration(g.asr*float64(g.talk))
 	use := share(r, 0.25, 0.6)
 	if n <= 2 {
@@ -275,7 +287,10 @@ func (g *gateway) drawLoad(n int) {
 		use *= 0.7
 	}
 	g.gap = time.Duration(float64(hold+time.Duration(g.tired*float64(g.rest))) / (use * float64(n)))
-	g.gap = min(g.gap, time.Duration(span/45))
+	g.gap = min(g.gap, time.Duration(span/60))
+	if g.few > 0 {
+		g.seconds = g.few * hold.Seconds()
+	}
 	if g.seconds == 0 {
 		g.seconds = max(math.Exp(share(r, math.Log(2500), math.Log(14000))), 50*hold.Seconds())
 	}
@@ -290,9 +305,23 @@ func (g *gateway) drawLoad(n int) {
 			g.pauses = append(g.pauses, [2]int64{g.s.start, from}, [2]int64{from + busy, g.s.end})
 		}
 	}
-	for range r.IntN(3) { // nobody calls, or the route is closed
-		at := g.s.start + r.Int64N(span)
-		g.pauses = append(g.pauses, [2]int64{at, at + int64(share(r, 0.02, 0.12)*float64(span))})
+	for range r.IntN(3) {
+		g.pauses = append(g.pauses, g.pause())
+	}
+}
+
+// pause draws a time in which nobody calls, or the route is closed.
+func (g *gateway) pause() [2]int64 {
+	span := max(g.s.end-g.s.start, 1)
+	at := g.s.start + g.r.Int64N(span)
+	return [2]int64{at, at + int64(share(g.r, 0.02, 0.12)*float64(span))}
+}
+
+// rests gives the line n pauses in place of those it has.
+func (g *gateway) rests(n int) {
+	g.pauses = nil
+	for range n {
+		g.pauses = append(g.pauses, g.pause())
 	}
 }
 
@@ -593,7 +622,7 @@ func (g *gateway) changeCards() {
 // for the greater part.
 func (g *gateway) move() {
 	r, s := g.r, g.s
-	other := s.newLine(ClassGateway, g.l.truth.Device+", at its other place", VerdictNone, VerdictReview)
+	other := s.newLine(ClassGateway, g.l.truth.Device+", at its other place", VerdictNone, VerdictCase)
 	other.truth.Channels, other.truth.Cards, other.truth.Shows = g.l.truth.Channels, g.l.truth.Cards, g.l.truth.Shows
 	other.truth.Controllers = g.l.truth.Controllers
 	g.l.truth.Note = "moved in mid-capture"
@@ -637,7 +666,7 @@ func (g *gateway) work() {
 			if left--; left > 0 {
 				return expo(r, g.gap/5, time.Second, g.gap)
 			}
-			left = 1 + r.IntN(12)
+			left = 1 + r.IntN(7)
 			return expo(r, g.gap*time.Duration(left)*9/10, time.Second, 30*g.gap)
 		}
 		mean := float64(g.gap) / (1 + g.wave*math.Sin(g.phase+2*math.Pi*float64(s.now-s.start)/float64(s.end-s.start)))
@@ -808,13 +837,18 @@ func (t *targets) next() string {
 		return t.prefix + t.past[t.r.IntN(len(t.past))]
 	}
 	n := t.draw()
-	if t.past = append(t.past, n); len(t.past) > t.list {
-		t.past = t.past[1:]
-	}
+	t.keep(n)
 	if t.prefix == "0" && n[0] == '0' {
 		return n
 	}
 	return t.prefix + n
+}
+
+// keep remembers a number for a while.
+func (t *targets) keep(n string) {
+	if t.past = append(t.past, n); len(t.past) > t.list {
+		t.past = t.past[1:]
+	}
 }
 
 // known is somebody who was called before, mostly.
@@ -936,7 +970,7 @@ func thinLines(s *sim) {
 	n := 8 + r.IntN(13)
 	k := pick(r, g729, g729, pcma, pcmu)
 	ctrl := s.gatewaySwitch(r, r.IntN(10) < 7, k)
-	p := gatewayPlan{name: "thin", most: 2, shared: ctrl, seconds: math.Exp(share(r, math.Log(700), math.Log(1600))), accounts: pick(r, accountEach, accountOne)}
+	p := gatewayPlan{name: "thin", most: 2, shared: ctrl, few: min(share(r, 24, 45), 480/float64(n)), accounts: pick(r, accountEach, accountOne)}
 	one := anyStack(r)
 	if r.IntN(2) == 0 { // one lot
 		p.stack = func(*rand.Rand) *dialect { d := *one; return &d }
