@@ -17,7 +17,7 @@ func gatewayScenarios() []Scenario {
 	const m = time.Minute
 	drawn := func(name, text string, share float64, d time.Duration, p gatewayPlan) Scenario {
 		return Scenario{Name: name, Text: text, Box: true, Class: ClassGateway, Share: share, duration: d, build: func(s *sim) {
-			p.name = name
+			p.name, p.span = name, d
 			s.gateway(p)
 		}}
 	}
@@ -32,8 +32,8 @@ func gatewayScenarios() []Scenario {
 		drawn("box-walking", "gateway whose SIP port, or its controller's address, changes every few minutes", 0.05, 60*m, gatewayPlan{accounts: accountEach, most: 64, walks: true}),
 		drawn("box-tcp", "gateway with SIP over TCP", 0.04, 60*m, gatewayPlan{accounts: accountEach, most: 64, tcp: true}),
 		drawn("box-swap", "gateway whose channels stay away one by one while their cards are changed", 0.07, 90*m, gatewayPlan{accounts: accountEach, least: 2, most: 64, swaps: true}),
-		drawn("box-home", "gateway in a home where people live", 0.06, 60*m, gatewayPlan{accounts: accountAny, most: 32, beside: household}),
-		drawn("box-office-beside", "gateway on the line of an office with telephones of its own", 0.04, 60*m, gatewayPlan{accounts: accountAny, most: 32, beside: office}),
+		drawn("box-home", "gateway in a home where people live", 0.06, 60*m, gatewayPlan{accounts: accountAny, most: 32, beside: besideHousehold}),
+		drawn("box-office-beside", "gateway on the line of an office with telephones of its own", 0.04, 60*m, gatewayPlan{accounts: accountAny, most: 32, beside: besideOffice}),
 		drawn("box-redial", "gateway that is told to call the same numbers again and again, then others", 0.04, 60*m, gatewayPlan{accounts: accountAny, most: 32, redials: true}),
 		drawn("box-moves", "gateway that is carried to another line in mid-capture", 0.02, 90*m, gatewayPlan{accounts: accountAny, least: 2, most: 32, moves: true}),
 		drawn("box-low", "fraud gateway: ten to thirty calls an hour over up to three channels, in bursts", 0.05, 3*60*m, gatewayPlan{accounts: accountAny, most: 3, low: true}),
@@ -42,25 +42,26 @@ func gatewayScenarios() []Scenario {
 	}
 }
 
-// accounts says how a gateway is known to its softswitch.
-type accounts int
+// accountScheme says how a gateway is known to its softswitch.
+type accountScheme int
 
 const (
-	accountAny    accounts = iota
-	accountEach            // one for each channel
-	accountOne             // one for all
-	accountGroups          // one for some channels each
-	accountNone            // by its address
+	accountAny    accountScheme = iota
+	accountEach                 // one for each channel
+	accountOne                  // one for all
+	accountGroups               // one for some channels each
+	accountNone                 // by its address
 )
 
 // gatewayPlan is what a kind of gateway has of its own; all else is drawn.
 type gatewayPlan struct {
 	name        string
-	class       string // empty for a gateway that terminates calls
-	noun        string // what it is called, as a rule a gateway
-	mute        bool   // it carries no calls, or not as a gateway does
-	bare        bool   // it has no accounts and no softswitch
-	accounts    accounts
+	span        time.Duration // that rates are drawn for
+	class       string        // empty for a gateway that terminates calls
+	noun        string        // what it is called, as a rule a gateway
+	mute        bool          // it carries no calls, or not as a gateway does
+	bare        bool          // it has no accounts and no softswitch
+	accounts    accountScheme
 	least, most int                       // channels; least 0 is one
 	stack       func(*rand.Rand) *dialect // nil for any
 	h323        bool
@@ -114,7 +115,7 @@ type gateway struct {
 func (s *sim) gateway(p gatewayPlan) *gateway {
 	r := s.rng("gateway " + p.name)
 	l := s.newLine(cmp.Or(p.class, ClassGateway), "", VerdictNone, VerdictCase)
-	n := channelCount(r, max(p.least, 1), p.most)
+	n := gatewaySize(r, max(p.least, 1), p.most)
 	g := &gateway{box: s.newBox(l, n), gatewayPlan: p, r: r}
 	if g.accounts == accountAny {
 		g.accounts = pick(r, accountEach, accountEach, accountOne, accountNone, accountGroups)
@@ -126,9 +127,10 @@ func (s *sim) gateway(p gatewayPlan) *gateway {
 	}
 	stack := p.stack
 	if stack == nil {
-		stack = anyStack
+		stack = gatewayStack
 	}
 	g.d = stack(r)
+	g.tcp = g.tcp || !g.h323 && r.IntN(15) == 0
 	l.truth.Device = fmt.Sprintf("%d-channel %s, %s, %s", n, cmp.Or(p.noun, "gateway"), g.d.name, g.accounts)
 	g.drawCalls()
 	g.drawLoad(n)
@@ -161,13 +163,13 @@ func (s *sim) gateway(p gatewayPlan) *gateway {
 	return g
 }
 
-func (a accounts) String() string {
+func (a accountScheme) String() string {
 	return [...]string{"", "an account for each channel", "one account", "an account for each group", "no account"}[a]
 }
 
-// channelCount draws how many channels a gateway has, evenly by order of
+// gatewaySize draws how many channels a gateway has, evenly by order of
 // magnitude; as often as not it is a size that is sold.
-func channelCount(r *rand.Rand, least, most int) int {
+func gatewaySize(r *rand.Rand, least, most int) int {
 	n := int(math.Exp(share(r, math.Log(float64(least)), math.Log(float64(most)+0.99))))
 	if r.IntN(2) == 0 {
 		for _, k := range [...]int{1, 2, 4, 8, 16, 32, 64, 128} {
@@ -179,8 +181,8 @@ func channelCount(r *rand.Rand, least, most int) int {
 	return max(least, min(n, most))
 }
 
-// anyStack draws the SIP software of a gateway.
-func anyStack(r *rand.Rand) *dialect {
+// gatewayStack draws the SIP software of a gateway.
+func gatewayStack(r *rand.Rand) *dialect {
 	switch r.IntN(10) {
 	case 0, 1, 2:
 		d := dialDBL()
@@ -243,8 +245,8 @@ func deskStack(r *rand.Rand) *dialect {
 	return d
 }
 
-// switchStack draws the softswitch's.
-func switchStack(r *rand.Rand) *dialect {
+// softswitchStack draws the softswitch's.
+func softswitchStack(r *rand.Rand) *dialect {
 	switch r.IntN(8) {
 	case 0, 1, 2:
 		return dialVOS(pick(r, "V2.1.2.0", "V2.1.3.2", "V2.1.4.0", "V2.1.6.00", "V2.1.8.00", "V2.1.8.05", "V2.1.9.07"))
@@ -265,7 +267,6 @@ func switchStack(r *rand.Rand) *dialect {
 // part of the time only, as when its gang sends the calls elsewhere.
 func (g *gateway) drawLoad(n int) {
 	r := g.r
-	span := max(g.s.end-g.s.start, 1)
 	g.talk = time.Duration(math.Exp(share(r, math.Log(float64(25*time.Second)), math.Log(float64(150*time.Second)))))
 	g.asr = share(r, 0.3, 0.6)
 	g.wave, g.phase = share(r, 0, 0.8), share(r, 0, 2*math.Pi)
@@ -287,19 +288,20 @@ func (g *gateway) drawLoad(n int) {
 		use *= 0.7
 	}
 	g.gap = time.Duration(float64(hold+time.Duration(g.tired*float64(g.rest))) / (use * float64(n)))
-	g.gap = min(g.gap, time.Duration(span/60))
+	g.gap = min(g.gap, g.span/60)
 	if g.few > 0 {
 		g.seconds = g.few * hold.Seconds()
 	}
 	if g.seconds == 0 {
 		g.seconds = max(math.Exp(share(r, math.Log(2500), math.Log(14000))), 50*hold.Seconds())
 	}
-	if over := float64(span) / float64(g.gap) * hold.Seconds() / g.seconds; over > 1 {
+	if over := float64(g.span) / float64(g.gap) * hold.Seconds() / g.seconds; over > 1 {
 		if r.IntN(2) == 0 || over > 6 {
 			less := min(over, share(r, 1, over))
 			g.gap, over = time.Duration(less*float64(g.gap)), over/less
 		}
 		if over > 1 { // busy for a part of the time
+			span := max(g.s.end-g.s.start, 1)
 			busy := int64(float64(span) / over)
 			from := g.s.start + r.Int64N(span-busy)
 			g.pauses = append(g.pauses, [2]int64{g.s.start, from}, [2]int64{from + busy, g.s.end})
@@ -329,7 +331,7 @@ func (g *gateway) rests(n int) {
 func (g *gateway) drawCalls() {
 	r := g.r
 	g.targets = newTargets(r)
-	g.stranger = callers(r)
+	g.stranger = gatewayCallers(r)
 	g.early = pick(r, 1, 1, 0, share(r, 0, 1))
 	lo := between(r, 2500*time.Millisecond, 5*time.Second)
 	g.wait = [2]time.Duration{lo, lo + between(r, 2*time.Second, 7*time.Second)}
@@ -419,7 +421,7 @@ func (g *gateway) controller() {
 
 func (s *sim) gatewaySwitch(r *rand.Rand, abroad bool, k *codec) *agent {
 	host := s.host("softswitch", abroad)
-	a := s.newAgent(host, switchStack(r), pick(r, uint16(5060), 5060, 5060, 62019, 62029, 62039, 15060, 6060, 5080, uint16(1024+r.IntN(60000))), "", "")
+	a := s.newAgent(host, softswitchStack(r), pick(r, uint16(5060), 5060, 5060, 62019, 62029, 62039, 15060, 6060, 5080, uint16(1024+r.IntN(60000))), "", "")
 	a.user = fmt.Sprint(5000 + r.IntN(4000))
 	a.domain = a.host()
 	a.media.random = true
@@ -439,7 +441,7 @@ func (g *gateway) plug() {
 	g.mapped = g.accounts == accountNone || r.IntN(3) == 0
 	g.period = time.Duration(pick(r, 20, 30, 55, 60, 60, 60, 90, 120, 180, 300, 900, 1800)) * time.Second
 	g.d.expires = int(g.period.Seconds() * pick(r, 1, 1, 1.2, 2))
-	seats := map[accounts]int{accountEach: n, accountOne: 1, accountGroups: min(n, 2+r.IntN(7)), accountNone: 1}[g.accounts]
+	seats := map[accountScheme]int{accountEach: n, accountOne: 1, accountGroups: min(n, 2+r.IntN(7)), accountNone: 1}[g.accounts]
 	for i, user := range g.userNames(seats) {
 		a := g.seat(user, i)
 		g.agents = append(g.agents, a)
@@ -859,8 +861,8 @@ func (t *targets) known() string {
 	return t.draw()
 }
 
-// callers draws what stands as the caller in a gateway's calls.
-func callers(r *rand.Rand) func() string {
+// gatewayCallers draws what stands as the caller in a gateway's calls.
+func gatewayCallers(r *rand.Rand) func() string {
 	anyone := func() string { return pick(r, mobile(r), landline(r, ""), foreign(r), "anonymous") }
 	own := func() string { return mobile(r) }
 	switch r.IntN(8) {
@@ -885,8 +887,8 @@ func callers(r *rand.Rand) func() string {
 	return anyone
 }
 
-// household lets people live where the gateway is.
-func household(s *sim, g *gateway) {
+// besideHousehold lets people live where the gateway is.
+func besideHousehold(s *sim, g *gateway) {
 	r := g.r
 	for _, name := range []string{"phone", "computer", "television"}[:1+r.IntN(3)] {
 		dev := g.l.device(name)
@@ -909,9 +911,9 @@ func household(s *sim, g *gateway) {
 	}
 }
 
-// office puts the telephones of an office on the gateway's line: an exchange
+// besideOffice puts the telephones of an office on the gateway's line: an exchange
 // with numbers of its own, or a few phones at a hosted one.
-func office(s *sim, g *gateway) {
+func besideOffice(s *sim, g *gateway) {
 	r, l := g.r, g.l
 	who := newContacts(r, 30+r.IntN(60), 0.45, share(r, 0.05, 0.25))
 	base := landline(r, area(r))
@@ -970,15 +972,15 @@ func thinLines(s *sim) {
 	n := 8 + r.IntN(13)
 	k := pick(r, g729, g729, pcma, pcmu)
 	ctrl := s.gatewaySwitch(r, r.IntN(10) < 7, k)
-	p := gatewayPlan{name: "thin", most: 2, shared: ctrl, few: min(share(r, 24, 45), 480/float64(n)), accounts: pick(r, accountEach, accountOne)}
-	one := anyStack(r)
+	p := gatewayPlan{name: "thin", span: 2 * time.Hour, most: 2, shared: ctrl, few: min(share(r, 24, 45), 480/float64(n)), accounts: pick(r, accountEach, accountOne)}
+	one := gatewayStack(r)
 	if r.IntN(2) == 0 { // one lot
 		p.stack = func(*rand.Rand) *dialect { d := *one; return &d }
 	}
 	for range n {
 		q := p
 		if r.IntN(3) == 0 {
-			q.beside = household
+			q.beside = besideHousehold
 		}
 		s.gateway(q)
 	}

@@ -15,11 +15,11 @@ func messagesScenarios() []Scenario {
 	const h = time.Hour
 	drawn := func(name, text string, share float64, mute, bare bool, feed func(*gateway)) Scenario {
 		return Scenario{Name: name, Text: text, Box: true, Class: ClassMessageBox, Share: share, duration: h, build: func(s *sim) {
-			p := gatewayPlan{name: name, class: ClassMessageBox, noun: "message box", mute: mute, accounts: accountAny, least: 2, most: 128}
+			p := gatewayPlan{name: name, span: h, class: ClassMessageBox, noun: "message box", mute: mute, accounts: accountAny, least: 2, most: 128}
 			p.bare = bare && s.rng(name).IntN(2) == 0
 			g := s.gateway(p)
 			if !mute { // calls are what it does besides
-				g.gap = min(g.gap*time.Duration(1+g.r.IntN(8)), time.Duration(s.end-s.start)/40)
+				g.gap = min(g.gap*time.Duration(1+g.r.IntN(8)), g.span/40)
 			}
 			g.l.truth.Shows = append(g.l.truth.Shows, ShowMessages)
 			feed(g)
@@ -46,7 +46,7 @@ type outbox struct {
 func newOutbox(r *rand.Rand) *outbox {
 	return &outbox{
 		r: r, gap: time.Duration(math.Exp(share(r, math.Log(float64(2*time.Second)), math.Log(float64(50*time.Second))))),
-		kind: r.IntN(4), reports: pick(r, 0, 1, share(r, 0, 1)), answers: share(r, 0, 0.2),
+		kind: r.IntN(4), reports: pick(r, 0, 1, 1, share(r, 0, 1), share(r, 0, 1)), answers: share(r, 0, 0.2),
 	}
 }
 
@@ -158,8 +158,8 @@ func (x *smppSide) ask(t int64, command uint32, body, answer []byte) int64 {
 	return x.c.send(t+int64(4*time.Millisecond), 1-x.side, smppPDU(command|smppAnswer, x.seq, answer))
 }
 
-// zeroed ends each string with a zero.
-func zeroed(list ...string) []byte {
+// smppStrings ends each string with a zero.
+func smppStrings(list ...string) []byte {
 	var b []byte
 	for _, s := range list {
 		b = append(append(b, s...), 0)
@@ -169,9 +169,9 @@ func zeroed(list ...string) []byte {
 
 // smppText is the body of submit_sm and deliver_sm.
 func smppText(from, to string, class byte, text string) []byte {
-	b := append(zeroed(""), 1, 1)
-	b = append(append(b, zeroed(from)...), 1, 1)
-	b = append(append(b, zeroed(to)...), class, 0, 0, 0, 0, 1, 0, 0, 0)
+	b := append(smppStrings(""), 1, 1)
+	b = append(append(b, smppStrings(from)...), 1, 1)
+	b = append(append(b, smppStrings(to)...), class, 0, 0, 0, 0, 1, 0, 0, 0)
 	text = text[:min(len(text), 160)]
 	return append(append(b, byte(len(text))), text...)
 }
@@ -202,8 +202,8 @@ func (g *gateway) textsBySMPP() {
 		ends[i] = [2]*smppSide{x, &y}
 		at := s.start + int64(i)*int64(300*time.Millisecond) + int64(between(r, 0, 5*time.Second))
 		s.at(at, func() {
-			who := append(zeroed(x.name, word(8)(r), ""), 0x34, 0, 0, 0)
-			x.ask(s.now, smppBind, who, zeroed(pick(r, "SMSC", "smsc", "")))
+			who := append(smppStrings(x.name, word(8)(r), ""), 0x34, 0, 0, 0)
+			x.ask(s.now, smppBind, who, smppStrings(pick(r, "SMSC", "smsc", "")))
 		})
 		s.every(at+int64(alive), func() time.Duration { return alive }, func() bool {
 			x.ask(s.now, smppEnquire, nil, nil)
@@ -213,25 +213,25 @@ func (g *gateway) textsBySMPP() {
 	o := newOutbox(r)
 	sender := pick(r, "", "10690001", mobile(r))
 	sent := 1000 + r.IntN(100000)
-	s.after(10*time.Second, func() {
+	s.after(10*time.Second+time.Duration(binds)*300*time.Millisecond, func() {
 		o.send(s, func() {
 			end := ends[r.IntN(binds)]
 			target := g.targets.next()
 			if !centre { // the server delivers to the box
-				end[1].ask(s.now, smppDeliver, smppText(sender, target, 0, o.words()), zeroed(""))
+				end[1].ask(s.now, smppDeliver, smppText(sender, target, 0, o.words()), smppStrings(""))
 				return
 			}
 			sent++
 			id := fmt.Sprintf("%08X", sent)
-			end[0].ask(s.now, smppSubmit, smppText(sender, target, 0, o.words()), zeroed(id))
+			end[0].ask(s.now, smppSubmit, smppText(sender, target, 0, o.words()), smppStrings(id))
 			if r.Float64() < o.reports {
 				s.after(between(r, 3*time.Second, 15*time.Second), func() {
-					end[1].ask(s.now, smppDeliver, smppText(target, sender, 4, "id:"+id+" sub:001 dlvrd:001 stat:DELIVRD err:000"), zeroed(""))
+					end[1].ask(s.now, smppDeliver, smppText(target, sender, 4, "id:"+id+" sub:001 dlvrd:001 stat:DELIVRD err:000"), smppStrings(""))
 				})
 			}
 			if r.Float64() < o.answers {
 				s.after(between(r, 20*time.Second, 10*time.Minute), func() {
-					end[1].ask(s.now, smppDeliver, smppText(target, sender, 0, "ok"), zeroed(""))
+					end[1].ask(s.now, smppDeliver, smppText(target, sender, 0, "ok"), smppStrings(""))
 				})
 			}
 		})

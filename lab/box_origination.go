@@ -11,14 +11,14 @@ import (
 func originationScenarios() []Scenario {
 	const h = time.Hour
 	drawn := func(name, text string, share float64, p gatewayPlan) Scenario {
-		p.name, p.class, p.noun, p.mute = name, ClassOrigination, "origination gateway", true
+		p.name, p.span, p.class, p.noun, p.mute = name, 2*h, ClassOrigination, "origination gateway", true
 		return Scenario{Name: name, Text: text, Box: true, Class: ClassOrigination, Share: share, duration: 2 * h, build: func(s *sim) { s.gateway(p).originate() }}
 	}
 	return []Scenario{
 		drawn("origination-line", "calls to its cards go out to the controller, an account for each channel", 0.4, gatewayPlan{accounts: accountEach, most: 64}),
 		drawn("origination-single", "the same behind one account", 0.25, gatewayPlan{accounts: accountOne, most: 32}),
 		drawn("origination-trunk", "the same over a trunk without an account", 0.25, gatewayPlan{accounts: accountNone, most: 64}),
-		drawn("origination-home", "the same in a home where people live", 0.1, gatewayPlan{accounts: accountAny, most: 8, beside: household}),
+		drawn("origination-home", "the same in a home where people live", 0.1, gatewayPlan{accounts: accountAny, most: 8, beside: besideHousehold}),
 	}
 }
 
@@ -26,7 +26,6 @@ func originationScenarios() []Scenario {
 // controller, at the number that stands for the card or at one for all.
 func (g *gateway) originate() {
 	r, s := g.r, g.s
-	span := s.end - s.start
 	one := fmt.Sprint(100 + r.IntN(900))
 	ends := make([]string, len(g.channels))
 	kind := r.IntN(4)
@@ -42,8 +41,8 @@ func (g *gateway) originate() {
 	hold := 8*time.Second + time.Duration(asr*float64(talk))
 	// The budget is in g.seconds; the cards ring for a tenth to a half of the time.
 	gap := time.Duration(float64(hold) / (share(r, 0.1, 0.5) * float64(len(g.channels))))
-	gap = max(gap, time.Duration(float64(span)*hold.Seconds()/g.seconds))
-	gap = min(gap, time.Duration(span/int64(40+r.IntN(40))))
+	gap = max(gap, time.Duration(float64(g.span)*hold.Seconds()/g.seconds))
+	gap = min(gap, g.span/time.Duration(40+r.IntN(40)))
 	g.rests(r.IntN(3))
 	out := pick(r, 0, 0, share(r, 0, 0.15)) // share of calls the other way
 	again := share(r, 0, 0.25)              // of people who call once more

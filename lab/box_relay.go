@@ -11,10 +11,10 @@ import (
 func relayScenarios() []Scenario {
 	const h = time.Hour
 	drawn := func(name, text string, share float64, p gatewayPlan, lo, hi int) Scenario {
-		p.name, p.class, p.accounts, p.stack, p.mute = name, ClassTwoSlot, accountOne, relayStack, true
+		p.name, p.span, p.class, p.accounts, p.stack, p.mute = name, 6*h, ClassTwoSlot, accountOne, relayStack, true
 		return Scenario{Name: name, Text: text, Box: true, Class: ClassTwoSlot, Share: share, duration: 6 * h, build: func(s *sim) {
 			if s.rng(name).IntN(4) > 0 {
-				p.beside = household
+				p.beside = besideHousehold
 			} else {
 				p.beside = nil
 			}
@@ -47,14 +47,13 @@ func relayStack(r *rand.Rand) *dialect {
 // relay lets a person elsewhere have the relay call people, some calls in all.
 func (g *gateway) relay(calls int) {
 	r, s := g.r, g.s
-	span := s.end - s.start
 	talk := between(r, 30*time.Second, 5*time.Minute)
 	talk = min(talk, time.Duration(7000/calls)*time.Second)
 	dial := g.remote()
 	back := r.IntN(2) == 0 // it calls the person once somebody answered
 	operator := fmt.Sprint(100 + r.IntN(900))
 	g.rests(r.IntN(3))
-	s.arrivals(r, s.start, time.Duration(span/int64(calls)), func() {
+	s.arrivals(r, s.start, g.span/time.Duration(calls), func() {
 		i := g.free()
 		if g.paused() || i < 0 {
 			return
