@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"strconv"
+	"slices"
 	"time"
 )
 
@@ -22,10 +22,10 @@ func gatewayScenarios() []Scenario {
 		}}
 	}
 	return []Scenario{
-		drawn("box-line", "gateway with an account for each channel", 0.14, 60*m, gatewayPlan{accounts: accountEach, most: 128}),
+		drawn("box-line", "gateway with an account for each channel", 0.12, 60*m, gatewayPlan{accounts: accountEach, most: 128}),
 		drawn("box-single", "gateway behind one account", 0.09, 60*m, gatewayPlan{accounts: accountOne, most: 128}),
 		drawn("box-group", "gateway with an account for each group of channels", 0.05, 60*m, gatewayPlan{accounts: accountGroups, least: 4, most: 128}),
-		drawn("box-trunk", "trunk gateway: no account, calls come by its address", 0.13, 60*m, gatewayPlan{accounts: accountNone, most: 128}),
+		drawn("box-trunk", "trunk gateway: no account, calls come by its address", 0.11, 60*m, gatewayPlan{accounts: accountNone, most: 128}),
 		drawn("box-h323", "trunk gateway that speaks H.323 and no SIP", 0.03, 60*m, gatewayPlan{accounts: accountNone, most: 64, h323: true}),
 		drawn("box-diy", "Asterisk or FreeSWITCH with a handful of radio modems", 0.07, 60*m, gatewayPlan{accounts: accountOne, most: 24, stack: modemStack, modems: true}),
 		drawn("box-disguised", "gateway that passes for a desk phone, one account", 0.06, 60*m, gatewayPlan{accounts: accountOne, most: 32, stack: deskStack}),
@@ -38,6 +38,7 @@ func gatewayScenarios() []Scenario {
 		drawn("box-moves", "gateway that is carried to another line in mid-capture", 0.02, 90*m, gatewayPlan{accounts: accountAny, least: 2, most: 32, moves: true}),
 		drawn("box-low", "fraud gateway: ten to thirty calls an hour over up to three channels, in bursts", 0.05, 3*60*m, gatewayPlan{accounts: accountAny, most: 3, low: true}),
 		drawn("box-hbs", "gateway that imitates people: hours, rests, calls both ways, numbers called again", 0.04, 2*60*m, gatewayPlan{accounts: accountAny, most: 32, human: true}),
+		{Name: "box-farm", Text: "two to five gateways on one line, as a rule at one controller", Box: true, Class: ClassGateway, Share: 0.04, duration: 60 * m, build: gatewayFarm},
 		{Name: "thin-lines", Text: "one controller, a dozen lines with a channel or two each", Box: true, Class: ClassGateway, Share: 0.02, duration: 2 * 60 * m, build: thinLines},
 	}
 }
@@ -74,6 +75,7 @@ type gatewayPlan struct {
 	human       bool                     // it imitates people
 	modems      bool                     // each channel has a clock of its own
 	beside      func(s *sim, g *gateway) // who else lives on the line
+	line        *line                    // that it shares with other gateways
 	shared      *agent                   // the controller, of other lines too
 	seconds     float64                  // of calls that the capture may hold; 0 draws
 	few         float64                  // how many calls that is, where lines are many
@@ -102,6 +104,8 @@ type gateway struct {
 	rest     time.Duration
 	tired    float64 // share of calls after which the card rests
 	outage   time.Duration
+	other    *codec
+	mixed    float64 // share of calls in the other codec
 	rtcp     bool
 	vary     *variety
 	still    [2]float64 // silence that is not sent
@@ -114,13 +118,17 @@ type gateway struct {
 // gateway adds a line with a gateway.
 func (s *sim) gateway(p gatewayPlan) *gateway {
 	r := s.rng("gateway " + p.name)
-	l := s.newLine(cmp.Or(p.class, ClassGateway), "", VerdictNone, VerdictCase)
+	l := p.line
+	if l == nil {
+		l = s.newLine(cmp.Or(p.class, ClassGateway), "", VerdictNone, VerdictCase)
+	}
+	before := *l.truth
 	n := gatewaySize(r, max(p.least, 1), p.most)
 	g := &gateway{box: s.newBox(l, n), gatewayPlan: p, r: r}
 	if g.accounts == accountAny {
 		g.accounts = pick(r, accountEach, accountEach, accountOne, accountNone, accountGroups)
 	}
-	if r.IntN(3) == 0 { // it holds the line's address itself
+	if p.line == nil && r.IntN(3) == 0 { // it holds the line's address itself
 		ppm := g.node.ppm
 		g.node = l.public("gateway")
 		g.node.ppm = ppm
@@ -130,27 +138,33 @@ func (s *sim) gateway(p gatewayPlan) *gateway {
 		stack = gatewayStack
 	}
 	g.d = stack(r)
-	g.tcp = g.tcp || !g.h323 && r.IntN(15) == 0
+	g.tcp = g.tcp || !g.h323 && g.shared == nil && r.IntN(15) == 0
 	l.truth.Device = fmt.Sprintf("%d-channel %s, %s, %s", n, cmp.Or(p.noun, "gateway"), g.d.name, g.accounts)
 	g.drawCalls()
 	g.drawLoad(n)
 	g.drawMedia(n)
+	l.truth.Note = fmt.Sprintf("%s, an attempt every %v", g.codec.name, g.gap.Round(time.Second))
 	if !g.bare {
 		g.controller()
-		l.truth.Shows = append(l.truth.Shows, ShowSIP)
+		g.l.shows(ShowSIP)
 		if g.ctrl.node.abroad {
-			l.truth.Shows = append(l.truth.Shows, ShowController)
+			g.l.shows(ShowController)
 		}
 		g.plug()
 	}
+	if p.line != nil { // one more beside others
+		l.truth.Channels += before.Channels
+		l.truth.Cards = append(before.Cards, l.truth.Cards...)
+		l.truth.Device = before.Device + "; " + l.truth.Device
+	}
 	if g.beside != nil {
 		g.beside(s, g)
-	} else if r.IntN(4) > 0 {
+	} else if r.IntN(4) > 0 && !g.moves {
 		g.boot()
 	}
 	switch {
 	case g.swaps:
-		l.truth.Shows = append(l.truth.Shows, ShowChanges)
+		l.shows(ShowChanges)
 		g.changeCards()
 	case g.walks:
 		g.walk()
@@ -161,6 +175,15 @@ func (s *sim) gateway(p gatewayPlan) *gateway {
 		g.work()
 	}
 	return g
+}
+
+// shows notes what a tap can read of the line's box.
+func (l *line) shows(what ...string) {
+	for _, w := range what {
+		if !slices.Contains(l.truth.Shows, w) {
+			l.truth.Shows = append(l.truth.Shows, w)
+		}
+	}
 }
 
 func (a accountScheme) String() string {
@@ -179,87 +202,6 @@ func gatewaySize(r *rand.Rand, least, most int) int {
 		}
 	}
 	return max(least, min(n, most))
-}
-
-// gatewayStack draws the SIP software of a gateway.
-func gatewayStack(r *rand.Rand) *dialect {
-	switch r.IntN(10) {
-	case 0, 1, 2:
-		d := dialDBL()
-		d.agent = pick(r, "DBL", "DBL", "H", "W", "Voptech", "dble", "HYBERTONE", "DBL SIP", "")
-		d.lengthGap = pick(r, "  ", " ")
-		d.phoneOutside = r.IntN(3) > 0
-		if r.IntN(3) == 0 {
-			d.sdpUser, d.sdpName, d.sdpID = "-", pick(r, "DBL Session", "-"), unixID
-		}
-		return d
-	case 3, 4:
-		d := dialQuiet()
-		d.tag, d.agent = hex8, pick(r, "", "", "DWG2000-8G 02010607", "UC2000-VE 01.18", "HG4000/4.5", "SIP UA 1.2")
-		d.name = cmp.Or(map[bool]string{true: "silent"}[d.agent == ""], "dinstar-like")
-		d.rport = r.IntN(2) == 0
-		return d
-	case 5:
-		d := dialGrandstream(pick(r, "GXW4104 1.4.1.5", "HT813 1.0.17.5", "HT503 1.0.15.5", "UCM6202 1.0.20.20"))
-		d.sdpUser = pick(r, "8000", "-", "user")
-		return d
-	case 6, 7:
-		return dialQuiet()
-	case 8:
-		return deskStack(r)
-	}
-	return modemStack(r)
-}
-
-// modemStack draws software that people put together with radio modems.
-func modemStack(r *rand.Rand) *dialect {
-	switch r.IntN(5) {
-	case 0, 1:
-		return dialChanSIP(pick(r, "Asterisk PBX 11.25.3", "Asterisk PBX 13.38.3", "FPBX-2.11.0(11.17.1)", "Asterisk PBX 1.8.32.3", "PBX", ""))
-	case 2, 3:
-		d := dialPJSIP(pick(r, "Asterisk PBX 16.28.0", "Asterisk PBX 18.9.0", "FPBX-16.0.40.9(18.24.2)", "Asterisk PBX 20.5.2", ""))
-		d.lengthGap = " "
-		return d
-	}
-	d := dialKamailio(pick(r, "FreeSWITCH-mod_sofia/1.10.7-release~64bit", "FreeSWITCH-mod_sofia/1.6.20~64bit", "FreeSWITCH", ""))
-	d.name, d.server, d.forwards, d.request, d.response = "freeswitch", false, "70", orderSoftphone, orderPJAns
-	d.support = "timer, path, replaces"
-	return d
-}
-
-// deskStack draws a gateway that has the stack, or at least the words, of a desk
-// phone.
-func deskStack(r *rand.Rand) *dialect {
-	switch r.IntN(4) {
-	case 0:
-		return dialGrandstream(pick(r, "GXP2135 1.0.11.48", "GXP1625 1.0.7.49", "GRP2612 1.0.5.60"))
-	case 1:
-		return dialFritz(pick(r, "7590 154.07.57", "7490 113.07.29", "7530 164.07.50"))
-	case 2: // only the name
-		d := dialQuiet()
-		d.agent = pick(r, "Cisco/SPA504G-7.6.2b", "snomD345/10.1.64.14", "PolycomVVX-VVX_411-UA/5.9.7", "Yealink SIP-T21P_E2 52.84.0.125", "Htek UC903 V2.0.4")
-		return d
-	}
-	d := dialYealink(pick(r, "SIP-T46S 66.85.0.5", "SIP-T42S 66.85.0.15", "SIP-T19P_E2 53.84.0.15", "SIP-T22P 7.73.0.50", "SIP-T31P 124.86.0.40"))
-	d.expires = pick(r, 3600, 600, 300)
-	return d
-}
-
-// softswitchStack draws the softswitch's.
-func softswitchStack(r *rand.Rand) *dialect {
-	switch r.IntN(8) {
-	case 0, 1, 2:
-		return dialVOS(pick(r, "V2.1.2.0", "V2.1.3.2", "V2.1.4.0", "V2.1.6.00", "V2.1.8.00", "V2.1.8.05", "V2.1.9.07"))
-	case 3, 4:
-		return dialQuietSwitch()
-	case 5:
-		return dialKamailio(pick(r, "kamailio (5.5.4 (x86_64/linux))", "OpenSIPS (3.2.5 (x86_64/linux))", "sip proxy", ""))
-	case 6:
-		d := dialQuietSwitch()
-		d.agent, d.tag, d.branch = pick(r, "Sippy Softswitch v5.2", "Oasis SBC", "MERA MVTS3G v.4.4.0", ""), hex16, hex16
-		return d
-	}
-	return modemStack(r)
 }
 
 // drawLoad draws how much the gateway is asked to do. What it would carry for
@@ -296,10 +238,10 @@ func (g *gateway) drawLoad(n int) {
 		g.seconds = max(math.Exp(share(r, math.Log(2500), math.Log(14000))), 50*hold.Seconds())
 	}
 	if over := float64(g.span) / float64(g.gap) * hold.Seconds() / g.seconds; over > 1 {
-		if r.IntN(2) == 0 || over > 6 {
-			less := min(over, share(r, 1, over))
-			g.gap, over = time.Duration(less*float64(g.gap)), over/less
-		}
+		// Seven times as busy as the capture may hold is the most that fits into
+		// a part of it.
+		less := math.Exp(share(r, math.Log(max(1, over/7)), math.Log(over)))
+		g.gap, over = time.Duration(less*float64(g.gap)), over/less
 		if over > 1 { // busy for a part of the time
 			span := max(g.s.end-g.s.start, 1)
 			busy := int64(float64(span) / over)
@@ -342,7 +284,9 @@ func (g *gateway) drawCalls() {
 	g.outage = between(r, 10*time.Minute, 3*time.Hour)
 	g.returns = pick(r, 0, 0, share(r, 0, 0.08))
 	g.asserted = r.IntN(5) == 0
-	g.full503()
+	if g.accounts == accountNone && g.full == 486 {
+		g.full = 503 // which lets a softswitch try elsewhere
+	}
 	switch {
 	case g.redials:
 		g.targets.again, g.targets.list = share(r, 0.45, 0.85), 2+r.IntN(8)
@@ -351,13 +295,6 @@ func (g *gateway) drawCalls() {
 		g.targets.again, g.targets.list = share(r, 0.15, 0.5), 5+r.IntN(40)
 		g.returns = share(r, 0.08, 0.35)
 		g.tired, g.rest = share(r, 0.5, 1), between(r, time.Minute, 8*time.Minute)
-	}
-}
-
-// full503 makes trunks refuse in the one way that lets a softswitch try another.
-func (g *gateway) full503() {
-	if g.accounts == accountNone && g.full == 486 {
-		g.full = 503
 	}
 }
 
@@ -376,6 +313,9 @@ func (g *gateway) drawMedia(n int) {
 	}
 	if g.modems && r.IntN(2) == 0 {
 		g.codec = pick(r, pcma, gsmFull, pcmu)
+	}
+	if g.other = pick(r, pcma, pcmu, g729); !g.h323 && r.IntN(5) == 0 {
+		g.mixed = share(r, 0.05, 0.5)
 	}
 	g.rtcp = r.IntN(5) < 2
 	if r.IntN(4) == 0 && !g.h323 {
@@ -404,7 +344,9 @@ func (g *gateway) controller() {
 	if g.ctrl == nil {
 		g.ctrl = g.s.gatewaySwitch(r, r.IntN(10) < 7, g.codec)
 	}
-	g.l.controls(g.ctrl.node, role)
+	if g.line == nil || g.shared == nil || len(g.l.truth.Controllers) == 0 {
+		g.l.controls(g.ctrl.node, role)
+	}
 	g.media = g.ctrl.media
 	if r.IntN(3) == 0 {
 		host := g.s.host("media relay", g.ctrl.node.abroad != (r.IntN(5) == 0))
@@ -463,6 +405,9 @@ func (g *gateway) plug() {
 		if r.IntN(3) > 0 {
 			g.s.register323(g.s.start+int64(between(r, time.Second, 40*time.Second)), a, g.ctrl, []string{"gw" + fmt.Sprint(100+r.IntN(900)), fmt.Sprint(700 + r.IntN(100))}, pick(r, 60*time.Second, 120*time.Second, 5*time.Minute))
 		}
+		return
+	}
+	if g.walks || g.moves {
 		return
 	}
 	life := between(r, 15*time.Second, 90*time.Second)
@@ -531,131 +476,6 @@ func (g *gateway) enrol(i int, t int64, everyTime bool) {
 		x.refresh(s.now)
 		return true
 	})
-}
-
-// reseat gives every account a new agent where the gateway or its controller
-// now is; calls in progress keep theirs.
-func (g *gateway) reseat() {
-	old := append([]*agent(nil), g.agents...)
-	for i, a := range old {
-		b := g.s.newAgent(g.node, g.d, g.port, a.user, g.ctrl.host())
-		b.mapped, b.tcp, b.codecs, b.media, b.h323 = a.mapped, a.tcp, a.codecs, a.media, a.h323
-		if a.node != g.node {
-			m := *a.media
-			m.node = g.node
-			b.media = &m
-			if i > 0 {
-				b.media = g.agents[0].media
-			}
-		}
-		g.agents[i] = b
-	}
-	for i := range g.channels {
-		g.channels[i].account = g.agents[i%len(old)]
-	}
-}
-
-// walk changes the gateway's own port every few minutes, or goes on to another
-// address or port of the controller's.
-func (g *gateway) walk() {
-	r := g.r
-	every := between(r, 90*time.Second, 15*time.Minute)
-	kind := r.IntN(3)
-	pool := []*agent{g.ctrl}
-	if kind == 1 {
-		for range 1 + r.IntN(5) {
-			a := g.s.gatewaySwitch(r, g.ctrl.node.abroad, g.codec)
-			a.d, a.tcp = g.ctrl.d, g.tcp
-			g.l.controls(a.node, "registrar")
-			pool = append(pool, a)
-		}
-	}
-	turn := 0
-	g.s.every(g.s.start+int64(every), func() time.Duration { return every }, func() bool {
-		turn++
-		switch kind {
-		case 0:
-			if g.port++; g.port > 6060 && g.port < 6100 {
-				g.port = 5060
-			}
-		case 1:
-			if g.media == g.ctrl.media {
-				g.media = pool[turn%len(pool)].media
-			}
-			g.ctrl = pool[turn%len(pool)]
-		case 2: // the controller's port, at its one address
-			b := *g.ctrl
-			b.port, b.conns = uint16(1024+r.IntN(60000)), map[*agent]*conn{}
-			g.ctrl = &b
-		}
-		g.reseat()
-		return true
-	})
-}
-
-// changeCards takes channels out one by one and puts other cards in; the module
-// stays.
-func (g *gateway) changeCards() {
-	r := g.r
-	n := len(g.channels)
-	spare := newCards(r, 4*n)
-	next := r.IntN(n)
-	turns := r.IntN(2) == 0 // one after another, or by chance
-	lo := between(r, 40*time.Second, 4*time.Minute)
-	hi := lo + between(r, 20*time.Second, 5*time.Minute)
-	mean := max(between(r, 15*time.Minute, 70*time.Minute)/time.Duration(n), 10*time.Second)
-	g.s.arrivals(r, g.s.start, mean, func() {
-		if next++; !turns {
-			next = r.IntN(n)
-		}
-		ch := &g.channels[next%n]
-		if ch.busy || ch.downUntil > g.s.now || len(spare) == 0 {
-			return
-		}
-		ch.downUntil = g.s.now + int64(between(r, lo, hi))
-		imei := ch.card.IMEI
-		ch.card, spare = spare[0], spare[1:]
-		ch.card.IMEI = imei
-		g.l.truth.Cards = append(g.l.truth.Cards, ch.card)
-	})
-}
-
-// move carries the gateway to another line, or from it: the first line has it
-// for the greater part.
-func (g *gateway) move() {
-	r, s := g.r, g.s
-	other := s.newLine(ClassGateway, g.l.truth.Device+", at its other place", VerdictNone, VerdictCase)
-	other.truth.Channels, other.truth.Cards, other.truth.Shows = g.l.truth.Channels, g.l.truth.Cards, g.l.truth.Shows
-	other.truth.Controllers = g.l.truth.Controllers
-	g.l.truth.Note = "moved in mid-capture"
-	span := s.end - s.start
-	part := share(r, 0.55, 0.85)
-	there := g.onto(other)
-	home := g.node
-	if r.IntN(2) == 0 {
-		part = 1 - part
-		home, there = there, home
-		g.node = home
-		g.reseat()
-	}
-	at := s.start + int64(part*float64(span))
-	g.pauses = append(g.pauses, [2]int64{at - span/20, at + int64(share(r, 0.01, 0.08)*float64(span))})
-	s.at(at, func() {
-		g.node = there
-		g.reseat()
-	})
-}
-
-// onto makes the same device on another line.
-func (g *gateway) onto(l *line) *node {
-	n := l.device("gateway")
-	if g.node.lan == g.node.addr {
-		n.lan = n.addr
-	} else {
-		n.lan = g.node.lan
-	}
-	n.ppm, n.df = g.node.ppm, g.node.df
-	return n
 }
 
 // work lets calls come, and channels fail now and then.
@@ -745,6 +565,9 @@ func (g *gateway) draft(from, to *agent) *call {
 		early: r.Float64() < g.early, delay: between(r, g.wait[0], g.wait[1]), ring: between(r, 3*time.Second, 22*time.Second),
 		status: 200, talk: expo(r, g.talk, 3*time.Second, 6*g.talk),
 	}
+	if r.Float64() < g.mixed {
+		c.codec = g.other
+	}
 	if r.Float64() >= g.asr {
 		c.status = pick(r, g.failures...)
 		if c.status != 487 && r.IntN(2) == 0 {
@@ -791,178 +614,20 @@ func (g *gateway) inwards() {
 	g.s.perform(c)
 }
 
-// targets is whom a gateway is told to call.
-type targets struct {
-	r         *rand.Rand
-	heads     []string // of the mobiles
-	landlines float64
-	prefix    string  // put before every number
-	again     float64 // share of calls to one of the last numbers
-	list      int     // how many these are
-	quota     int     // calls after which others are in turn; 0 for none
-	calls     int
-	past      []string
-}
-
-func newTargets(r *rand.Rand) *targets {
-	t := &targets{r: r, landlines: pick(r, 0, 0, share(r, 0, 0.04), share(r, 0, 0.15)), again: pick(r, 0, share(r, 0, 0.15)), list: 1 + r.IntN(6)}
-	t.prefix = pick(r, "", "", "", "", "", "86", "+86", "0", fmt.Sprint(10+r.IntN(990)), fmt.Sprintf("%d#", 1+r.IntN(9)))
-	switch r.IntN(5) {
-	case 0: // the cards of one operator call within it
-		t.heads = pick(r, mobilePrefixes[:19], mobilePrefixes[19:30], mobilePrefixes[30:])
-	case 1: // a few towns
-		for range 3 + r.IntN(40) {
-			t.heads = append(t.heads, mobilePrefixes[r.IntN(len(mobilePrefixes))]+fmt.Sprintf("%04d", r.IntN(10000)))
-		}
-	default:
-		t.heads = mobilePrefixes[:]
+// gatewayFarm puts several gateways on one line.
+func gatewayFarm(s *sim) {
+	r := s.rng("farm")
+	n := 2 + r.IntN(4)
+	p := gatewayPlan{name: "farm", span: time.Hour, least: 2, most: 64, seconds: math.Exp(share(r, math.Log(3000), math.Log(14000))) / float64(n), accounts: pick(r, accountEach, accountAny, accountOne)}
+	if one := gatewayStack(r); r.IntN(3) > 0 { // one make
+		p.stack = func(*rand.Rand) *dialect { d := *one; return &d }
 	}
-	return t
-}
-
-func (t *targets) draw() string {
-	if t.r.Float64() < t.landlines {
-		return landline(t.r, "")
+	if r.IntN(4) > 0 {
+		p.shared = s.gatewaySwitch(r, r.IntN(10) < 7, pick(r, g729, g729, pcma))
 	}
-	h := t.heads[t.r.IntN(len(t.heads))]
-	for len(h) < 11 {
-		h += strconv.Itoa(t.r.IntN(10))
+	for range n {
+		p.line = s.gateway(p).l
 	}
-	return h
-}
-
-func (t *targets) next() string {
-	if t.calls++; t.quota > 0 && t.calls%t.quota == 0 {
-		t.past = nil
-	}
-	if len(t.past) > 0 && t.r.Float64() < t.again {
-		return t.prefix + t.past[t.r.IntN(len(t.past))]
-	}
-	n := t.draw()
-	t.keep(n)
-	if t.prefix == "0" && n[0] == '0' {
-		return n
-	}
-	return t.prefix + n
-}
-
-// keep remembers a number for a while.
-func (t *targets) keep(n string) {
-	if t.past = append(t.past, n); len(t.past) > t.list {
-		t.past = t.past[1:]
-	}
-}
-
-// known is somebody who was called before, mostly.
-func (t *targets) known() string {
-	if len(t.past) > 0 && t.r.IntN(4) > 0 {
-		return t.past[t.r.IntN(len(t.past))]
-	}
-	return t.draw()
-}
-
-// gatewayCallers draws what stands as the caller in a gateway's calls.
-func gatewayCallers(r *rand.Rand) func() string {
-	anyone := func() string { return pick(r, mobile(r), landline(r, ""), foreign(r), "anonymous") }
-	own := func() string { return mobile(r) }
-	switch r.IntN(8) {
-	case 0:
-		one := pick(r, anyone(), fmt.Sprint(8000+r.IntN(999)))
-		return func() string { return one }
-	case 1:
-		return func() string { return "anonymous" }
-	case 2:
-		return func() string { return "account" }
-	case 3: // few
-		list := make([]string, 3+r.IntN(30))
-		for i := range list {
-			list[i] = anyone()
-		}
-		return func() string { return list[r.IntN(len(list))] }
-	case 4:
-		return own
-	case 5:
-		return func() string { return foreign(r) }
-	}
-	return anyone
-}
-
-// besideHousehold lets people live where the gateway is.
-func besideHousehold(s *sim, g *gateway) {
-	r := g.r
-	for _, name := range []string{"phone", "computer", "television"}[:1+r.IntN(3)] {
-		dev := g.l.device(name)
-		switch r.IntN(3) {
-		case 0:
-			s.browse(g.l, dev, between(r, 15*time.Second, 2*time.Minute), 90_000)
-		case 1:
-			s.web(g.l, dev, between(r, 15*time.Second, 2*time.Minute), 100_000)
-		default:
-			s.web(g.l, dev, between(r, 30*time.Second, 3*time.Minute), 60_000)
-			s.quic(g.l, dev, between(r, 2*time.Minute, 8*time.Minute), 300)
-		}
-		s.chores(g.l, dev)
-	}
-	if r.IntN(3) == 0 {
-		s.game(g.l, g.l.device("console"))
-	}
-	if r.IntN(3) == 0 {
-		s.appCall(g.l, g.l.device("phone"), between(r, time.Minute, 6*time.Minute))
-	}
-}
-
-// besideOffice puts the telephones of an office on the gateway's line: an exchange
-// with numbers of its own, or a few phones at a hosted one.
-func besideOffice(s *sim, g *gateway) {
-	r, l := g.r, g.l
-	who := newContacts(r, 30+r.IntN(60), 0.45, share(r, 0.05, 0.25))
-	base := landline(r, area(r))
-	base = base[:len(base)-2]
-	gap := between(r, 40*time.Second, 3*time.Minute)
-	if r.IntN(2) == 0 {
-		x := s.exchange(l, pick(r, "FPBX-16.0.40.9(18.24.2)", "Asterisk PBX 16.28.0", "Asterisk PBX 13.38.3"), r.IntN(3) > 0)
-		s.arrivals(r, s.start, gap, func() {
-			c := officeCall(s, l, 70*time.Second)
-			did := base + fmt.Sprintf("%02d", r.IntN(20))
-			if r.IntN(2) == 0 {
-				x.out(c, who.next(), did)
-			} else {
-				x.in(c, did, who.next())
-			}
-			s.perform(c)
-		})
-		return
-	}
-	server := s.newAgent(s.host("hosted exchange", false), dialKamailio("kamailio (5.6.2 (x86_64/linux))"), 5060, "pbx", "")
-	server.domain = server.host()
-	l.controls(server.node, "registrar")
-	phones := make([]*agent, 3+r.IntN(10))
-	d := pick(r, dialYealink("SIP-T42S 66.85.0.15"), dialGrandstream("GXP2135 1.0.11.48"))
-	busy := make([]bool, len(phones))
-	for i := range phones {
-		phones[i] = s.newAgent(l.device("phone"), d, 5060, strconv.Itoa(8001+i), server.host())
-		s.register(s.start+int64(between(r, 0, 3*time.Minute)), phones[i], server, 150*time.Second, true)
-	}
-	pc := l.device("computer")
-	s.chores(l, pc)
-	s.web(l, pc, 45*time.Second, 60_000)
-	s.arrivals(r, s.start, gap, func() {
-		i := r.IntN(len(phones))
-		if busy[i] {
-			return
-		}
-		busy[i] = true
-		c, p := officeCall(s, l, 70*time.Second), phones[i]
-		c.fromDomain, c.toDomain, c.over = server.host(), server.host(), func() { busy[i] = false }
-		if r.IntN(2) == 0 {
-			c.from, c.to, c.called, c.calling, c.challenge = p, server, who.next(), p.user, true
-			c.relayed[1], c.ppm[1] = true, drawPPM(r)
-		} else {
-			c.from, c.to, c.called, c.calling, c.toContact = server, p, p.user, who.next(), true
-			c.relayed[0], c.ppm[0] = true, drawPPM(r)
-		}
-		s.perform(c)
-	})
 }
 
 // thinLines spreads the channels of a ring over many accesses, all at one

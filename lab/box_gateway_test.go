@@ -29,7 +29,7 @@ func drawBoxes(t *testing.T, sc Scenario) {
 	case sc.Class == ClassTwoSlot || sc.Name == "box-low":
 		d = 60 * time.Minute
 	case sc.Name == "thin-lines":
-		d = 4 * time.Minute
+		d = 12 * time.Minute
 	}
 	make1 := func(seed uint64) (string, *Truth) {
 		h := sha256.New()

@@ -21,7 +21,7 @@ func messagesScenarios() []Scenario {
 			if !mute { // calls are what it does besides
 				g.gap = min(g.gap*time.Duration(1+g.r.IntN(8)), g.span/40)
 			}
-			g.l.truth.Shows = append(g.l.truth.Shows, ShowMessages)
+			g.l.shows(ShowMessages)
 			feed(g)
 		}}
 	}
@@ -116,7 +116,7 @@ func (g *gateway) textsBySIP() {
 func (g *gateway) textsByServer() {
 	r := g.r
 	g.keepalives(g.s.host("sms server", r.IntN(10) < 7))
-	g.l.truth.Shows = append(g.l.truth.Shows, ShowControl, ShowCards)
+	g.l.shows(ShowControl, ShowCards)
 	o := newOutbox(r)
 	o.gap *= 3 // each is for several numbers
 	o.send(g.s, func() {

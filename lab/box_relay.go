@@ -98,7 +98,7 @@ func (g *gateway) remote() func(slot int, number string) time.Duration {
 		return func(int, string) time.Duration { return 0 }
 	case 1: // in the clear, in one maker's words
 		x := &board{s: s, l: g.l, node: g.node, server: server, id: fmt.Sprintf("4980609%05d", r.IntN(100000)), token: hex16(r) + hex16(r)}
-		g.l.truth.Shows = append(g.l.truth.Shows, ShowControl)
+		g.l.shows(ShowControl)
 		x.c = s.dial(x.node, uint16(33000+r.IntN(9000)), x.server, pick(r, uint16(8899), 8899, 9000, 1883), kindControl)
 		s.every(from, func() time.Duration { return beat }, func() bool {
 			x.count++
