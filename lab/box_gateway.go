@@ -193,7 +193,7 @@ func (a accountScheme) String() string {
 // gatewaySize draws how many channels a gateway has, evenly by order of
 // magnitude; as often as not it is a size that is sold.
 func gatewaySize(r *rand.Rand, least, most int) int {
-	n := int(math.Exp(share(r, math.Log(float64(least)), math.Log(float64(most)+0.99))))
+	n := int(magnitude(r, float64(least), float64(most)+0.99))
 	if r.IntN(2) == 0 {
 		for _, k := range [...]int{1, 2, 4, 8, 16, 32, 64, 128} {
 			if k >= n && k >= least && k <= most {
@@ -204,16 +204,21 @@ func gatewaySize(r *rand.Rand, least, most int) int {
 	return max(least, min(n, most))
 }
 
+// magnitude draws evenly by order of magnitude.
+func magnitude(r *rand.Rand, lo, hi float64) float64 {
+	return lo * math.Pow(hi/lo, r.Float64())
+}
+
 // drawLoad draws how much the gateway is asked to do. What it would carry for
 // real is cut down to what a capture may hold: it is less busy, or busy for a
 // part of the time only, as when its gang sends the calls elsewhere.
 func (g *gateway) drawLoad(n int) {
 	r := g.r
-	g.talk = time.Duration(math.Exp(share(r, math.Log(float64(25*time.Second)), math.Log(float64(150*time.Second)))))
+	g.talk = time.Duration(magnitude(r, float64(25*time.Second), float64(150*time.Second)))
 	g.asr = share(r, 0.3, 0.6)
 	g.wave, g.phase = share(r, 0, 0.8), share(r, 0, 2*math.Pi)
 	if g.low {
-		g.asr, g.talk = share(r, 0.25, 0.6), time.Duration(math.Exp(share(r, math.Log(float64(30*time.Second)), math.Log(float64(4*time.Minute)))))
+		g.asr, g.talk = share(r, 0.25, 0.6), time.Duration(magnitude(r, float64(30*time.Second), float64(4*time.Minute)))
 		g.gap = time.Hour / time.Duration(10+r.IntN(21))
 		g.wave = share(r, 0.7, 1)
 		return
@@ -235,12 +240,12 @@ func (g *gateway) drawLoad(n int) {
 		g.seconds = g.few * hold.Seconds()
 	}
 	if g.seconds == 0 {
-		g.seconds = max(math.Exp(share(r, math.Log(2500), math.Log(14000))), 50*hold.Seconds())
+		g.seconds = max(magnitude(r, 2500, 14000), 50*hold.Seconds())
 	}
 	if over := float64(g.span) / float64(g.gap) * hold.Seconds() / g.seconds; over > 1 {
 		// Seven times as busy as the capture may hold is the most that fits into
 		// a part of it.
-		less := math.Exp(share(r, math.Log(max(1, over/7)), math.Log(over)))
+		less := magnitude(r, max(1, over/7), over)
 		g.gap, over = time.Duration(less*float64(g.gap)), over/less
 		if over > 1 { // busy for a part of the time
 			span := max(g.s.end-g.s.start, 1)
@@ -618,7 +623,7 @@ func (g *gateway) inwards() {
 func gatewayFarm(s *sim) {
 	r := s.rng("farm")
 	n := 2 + r.IntN(4)
-	p := gatewayPlan{name: "farm", span: time.Hour, least: 2, most: 64, seconds: math.Exp(share(r, math.Log(3000), math.Log(14000))) / float64(n), accounts: pick(r, accountEach, accountAny, accountOne)}
+	p := gatewayPlan{name: "farm", span: time.Hour, least: 2, most: 64, seconds: magnitude(r, 3000, 14000) / float64(n), accounts: pick(r, accountEach, accountAny, accountOne)}
 	if one := gatewayStack(r); r.IntN(3) > 0 { // one make
 		p.stack = func(*rand.Rand) *dialect { d := *one; return &d }
 	}

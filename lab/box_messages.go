@@ -3,7 +3,6 @@ package lab
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -45,7 +44,7 @@ type outbox struct {
 
 func newOutbox(r *rand.Rand) *outbox {
 	return &outbox{
-		r: r, gap: time.Duration(math.Exp(share(r, math.Log(float64(2*time.Second)), math.Log(float64(50*time.Second))))),
+		r: r, gap: time.Duration(magnitude(r, float64(2*time.Second), float64(50*time.Second))),
 		kind: r.IntN(4), reports: pick(r, 0, 1, 1, share(r, 0, 1), share(r, 0, 1)), answers: share(r, 0, 0.2),
 	}
 }

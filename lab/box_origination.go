@@ -2,7 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -37,7 +36,7 @@ func (g *gateway) originate() {
 		}
 	}
 	asr := share(r, 0.55, 0.95)
-	talk := time.Duration(math.Exp(share(r, math.Log(float64(25*time.Second)), math.Log(float64(4*time.Minute)))))
+	talk := time.Duration(magnitude(r, float64(25*time.Second), float64(4*time.Minute)))
 	hold := 8*time.Second + time.Duration(asr*float64(talk))
 	// The budget is in g.seconds; the cards ring for a tenth to a half of the time.
 	gap := time.Duration(float64(hold) / (share(r, 0.1, 0.5) * float64(len(g.channels))))
