@@ -138,7 +138,7 @@ func (y *simSession) down(t int64, command, typ uint16, payload []byte) int64 {
 func (y *simSession) say(t int64, from int, b []byte) int64 {
 	s := y.g.s
 	if y.bankLine == (from == 1) {
-		s.at(t, func() { y.g.said.say(s.now, fmt.Sprint("line ", y.line)) })
+		s.at(t, func() { y.g.record(y.peer(), fmt.Sprint("line ", y.line)) })
 	}
 	if y.tcp {
 		return y.conn.send(t, from, b)
@@ -148,6 +148,14 @@ func (y *simSession) say(t int64, from int, b []byte) int64 {
 		return s.send(t, s.flow(y.gw, own, y.bank, port, protoUDP), kindControl, b)
 	}
 	return s.send(t, s.flow(y.bank, port, y.gw, own, protoUDP), kindControl, b)
+}
+
+// peer is the end that is not on the line.
+func (x *simLink) peer() *node {
+	if x.bankLine {
+		return x.gw
+	}
+	return x.bank
 }
 
 // token is a number and the sum that proves the key.
@@ -353,7 +361,7 @@ func bankSite(s *sim) {
 		n = n / 32 * 32
 	}
 	l := s.newLine(ClassBank, fmt.Sprintf("SIM bank of %d slots", n), VerdictNone, VerdictCase)
-	g := &rig{box: &box{s: s, l: l}, r: r, said: controlTally{who: map[string]bool{}}}
+	g := &rig{box: &box{s: s, l: l}, r: r, said: map[*node]*controlTally{}}
 	l.truth.Channels = n
 	if r.IntN(3) > 0 {
 		g.node = l.public("sim bank")
@@ -361,7 +369,7 @@ func bankSite(s *sim) {
 		g.node = l.device("sim bank")
 	}
 	g.site(g.node, n)
-	s.at(s.end, func() { l.truth.Proof = g.said.proves() })
+	g.settle()
 	g.surroundings()
 }
 

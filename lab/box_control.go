@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -48,8 +50,8 @@ type rig struct {
 	swaps int
 	// absent says that a channel's account stays away while its card is changed.
 	absent bool
-	abroad bool // the far end of its calls is
-	said   controlTally
+	abroad bool                    // the far end of its calls is
+	said   map[*node]*controlTally // by peer
 }
 
 // controlTeller is a protocol that is told of the course of calls, and of
@@ -61,29 +63,51 @@ type controlTeller interface {
 	changed(i int)
 }
 
-// controlTally is what of a gateway's own protocol passed the tap: records sent
-// by the line and answered, and whose they were.
+// controlTally is what passed the tap of a gateway's own protocol with one peer:
+// records sent by the line and answered, and whose they were.
 type controlTally struct {
-	records     int
-	first, last int64
-	who         map[string]bool
+	records         int
+	first, last     int64
+	channels, cards map[string]bool
 }
 
-// say notes an answered record; who names the channels or cards it was about.
-func (c *controlTally) say(now int64, who ...string) {
-	if c.records == 0 {
-		c.first = now
+// record notes a record that a peer answered; who names the channels and cards
+// it was about, cards by cardName.
+func (g *rig) record(peer *node, who ...string) {
+	c := g.said[peer]
+	if c == nil {
+		c = &controlTally{first: g.s.now, channels: map[string]bool{}, cards: map[string]bool{}}
+		g.said[peer] = c
 	}
 	c.records++
-	c.last = now
+	c.last = g.s.now
 	for _, w := range who {
-		c.who[w] = true
+		if strings.HasPrefix(w, cardPrefix) {
+			c.cards[w] = true
+		} else {
+			c.channels[w] = true
+		}
 	}
 }
 
-// proves applies the rule for proof of docs/verdict.md to what was said.
-func (c *controlTally) proves() bool {
-	return c.records >= 3 && c.last-c.first >= int64(time.Minute) && len(c.who) >= 2
+const cardPrefix = "card "
+
+// cardName names a card for record.
+func cardName(c Card) string { return cardPrefix + c.IMSI }
+
+// portName names a channel for record.
+func portName(i int) string { return fmt.Sprint("port ", i) }
+
+// settle lets truth say at the end whether what was said meets the rule for
+// proof of docs/verdict.md.
+func (g *rig) settle() {
+	g.s.at(g.s.end, func() {
+		for _, c := range g.said {
+			if c.records >= 3 && c.last-c.first >= int64(time.Minute) && max(len(c.channels), len(c.cards)) >= 2 {
+				g.l.truth.Proof = true
+			}
+		}
+	})
 }
 
 // controlSize draws a number of channels: small boxes are as common as large
@@ -108,7 +132,7 @@ func newRig(s *sim, r *rand.Rand, class, device string, n int) *rig {
 	if r.IntN(3) == 0 { // a bad access
 		l.loss = share(r, 0.002, 0.03)
 	}
-	g := &rig{box: &box{s: s, l: l}, r: r, said: controlTally{who: map[string]bool{}}}
+	g := &rig{box: &box{s: s, l: l}, r: r, said: map[*node]*controlTally{}}
 	if r.IntN(4) == 0 {
 		g.node = l.public("gateway")
 	} else {
@@ -129,7 +153,7 @@ func newRig(s *sim, r *rand.Rand, class, device string, n int) *rig {
 		g.channels = append(g.channels, channel{card: c, lac: lac, cell: 0x2000 + r.IntN(cells)})
 	}
 	g.codec = pick(r, g729, g729, g729, pcma, pcma, pcmu, g723)
-	s.at(s.end, func() { l.truth.Proof = g.said.proves() })
+	g.settle()
 	return g
 }
 
@@ -153,6 +177,14 @@ func (g *rig) shows(what ...string) {
 		if w != "" {
 			g.l.truth.Shows = append(g.l.truth.Shows, w)
 		}
+	}
+}
+
+// showsMessages is that short messages can be read, where they are of many
+// channels.
+func (g *rig) showsMessages() {
+	if len(g.channels) > 2 {
+		g.shows(ShowMessages)
 	}
 }
 

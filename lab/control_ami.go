@@ -43,11 +43,11 @@ func (g *rig) manager(port uint16) {
 		x.often(between(r, 10*time.Second, 90*time.Second), x.detail)
 	}
 	if x.events {
-		g.shows(ShowMessages)
+		g.showsMessages()
 		g.s.arrivals(r, g.s.start, time.Duration(float64(time.Hour)/(float64(n)*share(r, 0.5, 8))), x.received)
 	}
 	if r.IntN(3) == 0 {
-		g.shows(ShowMessages)
+		g.showsMessages()
 		g.s.arrivals(r, g.s.start, between(r, 10*time.Second, 3*time.Minute), x.send)
 	}
 }
@@ -82,7 +82,7 @@ func (x *ami) ask(command, answer string, who ...string) {
 	c, t := x.session()
 	t = c.send(t, 0, []byte("Action: "+x.action+"\r\ncommand: "+command+"\r\n\r\n"))
 	t = c.send(t+int64(between(x.r, 3*time.Millisecond, 80*time.Millisecond)), 1, []byte("Response: Follows\r\nPrivilege: SMSCommand\r\n"+answer+"--END COMMAND--\r\n\r\n"))
-	x.g.s.at(t, func() { x.g.said.say(x.g.s.now, who...) })
+	x.g.s.at(t, func() { x.g.record(x.client, who...) })
 	if x.brief {
 		t = c.send(t+int64(5*time.Millisecond), 0, []byte("Action: Logoff\r\n\r\n"))
 		c.close(t + int64(5*time.Millisecond))
@@ -115,7 +115,7 @@ func (x *ami) detail() {
 	ch := &x.g.channels[i]
 	who := []string{portName(i)}
 	if ch.card.IMSI != "" {
-		who = append(who, ch.card.IMSI)
+		who = append(who, cardName(ch.card))
 	}
 	network, service := "", "Not registered"
 	if ch.card.IMSI != "" {
@@ -135,7 +135,7 @@ func (x *ami) received() {
 	now := time.Unix(0, x.g.s.now).UTC().Format("2006-01-02 15:04:05")
 	x.conn.send(x.g.s.now, 1, fmt.Appendf(nil, "Event: ReceivedSMS\r\nPrivilege: all,smscommand\r\nID: \r\nGsmSpan: %d\r\nSender: +86%s\r\nRecvtime: %s\r\nIndex: 1\r\nTotal: 1\r\nSmsc: +8613800%06d\r\nContent: %s\r\n--END SMS EVENT--\r\n\r\n",
 		x.first+i, mobile(x.r), now, x.r.IntN(1_000_000), pick(x.r, "code+4711", "OK", "hello")))
-	x.g.said.say(x.g.s.now, portName(i))
+	x.g.record(x.client, portName(i))
 }
 
 func (x *ami) send() {

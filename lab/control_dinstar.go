@@ -67,7 +67,7 @@ func (x *dinstarRig) connect() {
 // tell sends a record of the gateway, which the server answers.
 func (x *dinstarRig) tell(typ uint16, body []byte, answer uint16, ports ...string) {
 	x.exchange(typ, body, answer)
-	x.g.said.say(x.s.now, ports...)
+	x.g.record(x.server, ports...)
 }
 
 // states reports what the ports do: 1 in use, 2 out of order, 0 neither.
@@ -85,8 +85,6 @@ func (x *dinstarRig) states() {
 	}
 	x.tell(7, body, 8, ports...)
 }
-
-func portName(i int) string { return fmt.Sprint("port ", i) }
 
 func (x *dinstarRig) dialing(int, string) {}
 
@@ -108,15 +106,15 @@ func (x *dinstarRig) changed(int) {}
 func (x *dinstarRig) messages(n int) {
 	r := x.r
 	if r.IntN(3) == 0 {
-		x.g.shows(ShowMessages)
+		x.g.showsMessages()
 		x.s.arrivals(r, x.s.start, time.Duration(float64(time.Hour)/(float64(n)*share(r, 0.5, 8))), func() {
 			i := r.IntN(n)
 			x.received(i, pick(r, mobile(r), "10086"), pick(r, "OK", "code 4711", "balance 12.50"))
-			x.g.said.say(x.s.now, portName(i))
+			x.g.record(x.server, portName(i))
 		})
 	}
 	if r.IntN(4) == 0 {
-		x.g.shows(ShowMessages)
+		x.g.showsMessages()
 		x.s.arrivals(r, x.s.start, between(r, 10*time.Second, 3*time.Minute), func() { x.send(r.IntN(n), mobile(r), "hello") })
 	}
 }

@@ -38,7 +38,7 @@ func (k *controlLink) ask(own uint16, text, answer string, who ...string) bool {
 	if lost || k.r.Float64() < k.loss {
 		return false
 	}
-	k.g.said.say(s.now, who...)
+	k.g.record(k.server, who...)
 	s.send(t+int64(between(k.r, k.late[0], k.late[1])), s.flow(k.server, k.port, dev, port, protoUDP), kindControl, []byte(answer))
 	return true
 }
@@ -92,8 +92,8 @@ func (g *rig) smsServers(port uint16) *goip {
 	if x.look.ids {
 		g.shows(ShowCards)
 	}
-	if n > 2 && (x.look.messages > 0 || x.look.bulk > 0) {
-		g.shows(ShowMessages)
+	if x.look.messages > 0 || x.look.bulk > 0 {
+		g.showsMessages()
 	}
 	servers := make([]*controlLink, pick(r, 1, 1, 1, 1, 2, 3))
 	for i := range servers {
@@ -192,7 +192,7 @@ func (x *goip) keepalive(i int) {
 	if x.look.ids {
 		text += "imei:" + c.IMEI + ";imsi:" + c.IMSI + ";iccid:" + c.ICCID + ";"
 		if c.IMSI != "" {
-			who = append(who, c.IMSI)
+			who = append(who, cardName(c))
 		}
 	} else {
 		text += "imei:;imsi:;iccid:;"

@@ -155,7 +155,7 @@ func (g *rig) tunnelMark(r *rand.Rand) {
 
 // mailMark passes received short messages on by mail.
 func (g *rig) mailMark(r *rand.Rand) {
-	g.shows(ShowMessages)
+	g.showsMessages()
 	server := g.s.host("mail server", r.IntN(2) == 0)
 	port := pick(r, uint16(25), 25, 587)
 	serial := fmt.Sprintf("8MCDRM%08d", r.IntN(100_000_000))
@@ -187,9 +187,7 @@ func (g *rig) mailMark(r *rand.Rand) {
 func (g *rig) centreMark(r *rand.Rand) {
 	client := g.s.host("smpp client", r.IntN(4) > 0)
 	g.l.controls(client, "sms-server")
-	if len(g.channels) > 2 {
-		g.shows(ShowMessages)
-	}
+	g.showsMessages()
 	port := pick(r, uint16(2775), 2775, 7777, uint16(1024+r.IntN(60000)))
 	gap := between(r, 20*time.Second, 3*time.Minute)
 	for i := range min(len(g.channels), 1+r.IntN(16)) {
@@ -242,7 +240,7 @@ func (g *rig) greetingMark(r *rand.Rand) {
 
 // drawn gives the box its SIP and its calls, few or many or, seldom, none.
 func (g *rig) drawn(maker string) (kind int) {
-	kind = pick(g.r, loadBusy, loadBusy, loadBusy, loadBusy, loadBusy, loadBusy, loadBusy, loadSlow, loadSlow, loadNone)
+	kind = [12]int{loadNone, loadSlow, loadSlow, 3: loadBusy, loadBusy, loadBusy, loadBusy, loadBusy, loadBusy, loadBusy, loadBusy, loadBusy}[g.r.IntN(12)]
 	g.sip(maker, "")
 	g.l.truth.Device += ", " + g.mode + " mode"
 	g.habits(kind)

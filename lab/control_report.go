@@ -48,7 +48,7 @@ func (g *rig) reports(port uint16, skyline bool) {
 	x := &reporter{g: g, r: r, server: g.s.host("management server", r.IntN(4) > 0), port: port, own: pick(r, uint16(80), 80, 80, 8080, 8000, uint16(1024+r.IntN(60000)))}
 	x.look = reportLook{
 		period: pick(r, time.Minute, time.Minute, 2*time.Minute, 3*time.Minute, between(r, time.Minute, 5*time.Minute)),
-		path:   pick(r, "/", "/report", "/api/status.php", "/goip/callback", "/"+word(3+r.IntN(8))(r)), agent: pick(r, "", "", "Goip", "curl/7.29.0", "Mozilla/4.0"),
+		path:   pick(r, "/", "/report", "/api/status.php", "/goip/callback", "/"+word(3+r.IntN(8))(r)), agent: pick(r, "", "", "Goip", "curl/7.29.0"),
 		mac: fmt.Sprintf("00-30-f1-%02x-%02x-%02x", r.IntN(256), r.IntN(256), r.IntN(256)),
 		ver: fmt.Sprintf("%d-%d-%d-%d", pick(r, 621, 628, 720), 600+r.IntN(300), r.IntN(100), 41+r.IntN(60)), split: r.IntN(3) == 0, hold: r.IntN(4) == 0,
 		all: r.IntN(2) == 0, skyline: skyline, changes: r.IntN(3) > 0, spaced: r.IntN(3) == 0, ids: r.IntN(10) > 0, secret: word(4 + r.IntN(8))(r), operators: r.IntN(2) == 0,
@@ -77,11 +77,11 @@ func (g *rig) reports(port uint16, skyline bool) {
 		})
 	}
 	if r.IntN(3) == 0 {
-		g.shows(ShowMessages)
+		g.showsMessages()
 		g.s.arrivals(r, g.s.start, time.Duration(float64(time.Hour)/(float64(n)*share(r, 0.5, 8))), func() { x.message(r.IntN(n)) })
 	}
 	if skyline && r.IntN(2) == 0 {
-		g.shows(ShowMessages)
+		g.showsMessages()
 		g.s.arrivals(r, g.s.start, between(r, 15*time.Second, 4*time.Minute), x.tasks)
 	}
 	g.tell = append(g.tell, x)
@@ -151,8 +151,15 @@ func (x *reporter) ports() []string {
 	var who []string
 	for i, ch := range x.g.channels {
 		who = append(who, portName(i))
-		if ch.card.IMSI != "" && x.look.ids {
-			who = append(who, ch.card.IMSI)
+		for k, c := range x.cards[i] {
+			if k == x.slot[i] {
+				c = ch.card
+			} else if !x.look.all {
+				continue
+			}
+			if c.IMSI != "" && x.look.ids {
+				who = append(who, cardName(c))
+			}
 		}
 	}
 	return who
@@ -223,7 +230,7 @@ func (x *reporter) changed(i int) {
 	x.seq++
 	who := []string{portName(i)}
 	if c := x.g.channels[i].card; c.IMSI != "" && x.look.ids {
-		who = append(who, c.IMSI)
+		who = append(who, cardName(c))
 	}
 	body := strings.TrimPrefix(x.entry(i, x.slot[i]), "{")
 	x.post(x.spell(fmt.Sprintf(`{"type":"port-status","mac":"%s","ip":"%s",%s`, x.look.mac, x.g.node.lan, body)), who...)
@@ -267,7 +274,7 @@ func (x *reporter) post(body string, who ...string) {
 	} else {
 		t = c.send(t, 0, []byte(head+body))
 	}
-	x.g.said.say(x.g.s.now, who...)
+	x.g.record(x.server, who...)
 	answer := pick(x.r, `{"code":200}`, `{"code": 200, "reason": "OK"}`, "ok")
 	t = c.send(t+int64(between(x.r, 2*time.Millisecond, 200*time.Millisecond)), 1,
 		fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: %s\r\n\r\n%s", len(answer), keep, answer))
@@ -290,7 +297,7 @@ func (x *reporter) pull() {
 		path = "/get_device_status?username=root&password=" + x.look.secret
 	}
 	x.asked("GET", path, "", x.status())
-	x.g.said.say(x.g.s.now, x.ports()...)
+	x.g.record(x.server, x.ports()...)
 }
 
 // tasks is the server handing over short messages to be sent.
