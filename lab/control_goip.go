@@ -299,7 +299,7 @@ func goipPort(r *rand.Rand) uint16 {
 func controlGoIP(s *sim, mode string, kind int) {
 	r := s.rng("control goip " + mode + fmt.Sprint(kind))
 	least := 1
-	if mode == "group" {
+	if mode == "group" || kind == loadNone {
 		least = 4
 	}
 	n := controlSize(r, least, 128)
