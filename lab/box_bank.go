@@ -38,7 +38,17 @@ type simLink struct {
 	auth     float64          // share of calls before which the card is asked
 	first    uint32           // the first line's number
 	late     [2]time.Duration // what the card takes to answer
-	bankLine bool             // the bank is on the line, not the gateway
+	wire     simWire
+	bankLine bool // the bank is on the line, not the gateway
+}
+
+// simWire is how sessions with a bank are spoken. Times are when a thing begins,
+// and when its end has arrived.
+type simWire interface {
+	login(y *simSession)
+	alive(y *simSession)
+	reset(y *simSession, t int64) int64 // until the card has answered to it
+	command(y *simSession, t int64, command, answer []byte) int64
 }
 
 // simSession is one module's card in a bank.
@@ -48,12 +58,13 @@ type simSession struct {
 	own   uint16
 	conn  *conn
 	seq   uint32
-	reset uint32
+	reset uint32 // number of a reset
 	card  Card
 }
 
-// simLink draws how a gateway and a bank talk.
-func (g *rig) simLink(gw, bank *node, port uint16) *simLink {
+// simLink draws how a gateway and a bank talk: as the maker's do, or by free
+// software.
+func (g *rig) simLink(gw, bank *node, port uint16, free bool) *simLink {
 	r := g.s.rng("sim link")
 	x := &simLink{
 		g: g, r: r, gw: gw, bank: bank, port: port, tcp: r.IntN(2) == 0, own: uint16(20000 + r.IntN(30000)), key: word(6 + r.IntN(8))(r),
@@ -66,6 +77,11 @@ func (g *rig) simLink(gw, bank *node, port uint16) *simLink {
 	if r.IntN(2) == 0 {
 		x.status = between(r, 20*time.Second, 5*time.Minute)
 	}
+	x.wire = goipWire{}
+	if free {
+		x.wire, x.tcp = &remsimWire{}, true
+		g.l.truth.Note = "bank of osmo-remsim"
+	}
 	g.shows(ShowControl)
 	if x.reads {
 		g.shows(ShowCards)
@@ -74,7 +90,10 @@ func (g *rig) simLink(gw, bank *node, port uint16) *simLink {
 }
 
 // bankPort draws where a bank listens: the customary port, another, any.
-func bankPort(r *rand.Rand) uint16 {
+func bankPort(r *rand.Rand, free bool) uint16 {
+	if free {
+		return pick(r, uint16(9999), 9999, 9999, uint16(1024+r.IntN(60000)))
+	}
 	return pick(r, uint16(56011), 56011, 56011, 50001, uint16(1024+r.IntN(60000)), uint16(1024+r.IntN(60000)))
 }
 
@@ -87,10 +106,9 @@ func (x *simLink) open(t int64, i int, card Card) *simSession {
 		y.conn = x.g.s.dial(x.gw, y.own, x.bank, x.port, kindControl)
 	}
 	s := x.g.s
-	s.at(t, y.login)
+	s.at(t, func() { x.wire.login(y) })
 	s.every(t+int64(x.alive), func() time.Duration { return x.alive + time.Duration(x.r.Int64N(int64(30*time.Millisecond))) }, func() bool {
-		at := y.up(s.now, 3, 2, y.token(y.line))
-		y.down(at, pick(x.r, uint16(1), 1, 3), 1, y.token(y.line))
+		x.wire.alive(y)
 		return true
 	})
 	if x.status > 0 {
@@ -164,8 +182,11 @@ func (y *simSession) token(n uint32) []byte {
 	return append(binary.LittleEndian.AppendUint32(nil, n), h[:]...)
 }
 
+// goipWire is the maker's protocol.
+type goipWire struct{}
+
 // login begins the session and starts the card.
-func (y *simSession) login() {
+func (goipWire) login(y *simSession) {
 	t := y.up(y.g.s.now, 3, 2, y.token(y.line))
 	y.down(t, 0x5b, 1, nil)
 	y.down(t, 0x28, 1, nil)
@@ -173,17 +194,46 @@ func (y *simSession) login() {
 	y.g.s.at(t+int64(time.Second), y.start)
 }
 
-// start resets the card, which answers some seconds later, and lets the module
-// look at it. A slot without a card stays silent.
-func (y *simSession) start() {
-	t := y.up(y.g.s.now, 0xc8, 2, y.token(y.reset))
+func (goipWire) alive(y *simSession) {
+	t := y.up(y.g.s.now, 3, 2, y.token(y.line))
+	y.down(t, pick(y.r, uint16(1), 1, 3), 1, y.token(y.line))
+}
+
+// reset resets the card, which answers some seconds later.
+func (goipWire) reset(y *simSession, t int64) int64 {
+	t = y.up(t, 0xc8, 2, y.token(y.reset))
 	t = y.down(t, 0xc9, 1, y.token(y.reset))
+	if y.card.IMSI == "" {
+		return t
+	}
+	y.seq++
+	return y.down(t+int64(between(y.r, 4*time.Second, 7*time.Second)), 0, 1, append(y.token(y.seq+7000), y.atr()...))
+}
+
+func (goipWire) command(y *simSession, t int64, command, answer []byte) int64 {
+	y.seq++
+	t = y.up(t, 0, 2, append(y.token(y.seq), command...))
+	return y.down(t+int64(between(y.r, y.late[0], y.late[1])), 0, 1, append(y.token(y.seq+7000), append([]byte{command[1]}, answer...)...))
+}
+
+// atr is what the card says first of all (ISO/IEC 7816-3 section 8.2): fifteen
+// bytes of history, of which two are drawn, and a sum.
+func (y *simSession) atr() []byte {
+	b := []byte{0x3b, 0x9f, 0x96, 0x80, 0x1f, 0xc7, 0x80, 0x31, 0xe0, 0x73, 0xfe, 0x21, 0x13, 0x57, 0x4a, 0x33, 0x0e, byte(y.r.Uint32()), byte(y.r.Uint32()), 0x33, 0}
+	sum := byte(0)
+	for _, c := range b[1:] {
+		sum ^= c
+	}
+	return append(b, sum)
+}
+
+// start resets the card and lets the module look at it. A slot without a card
+// stays silent.
+func (y *simSession) start() {
+	t := y.wire.reset(y, y.g.s.now)
 	if y.card.IMSI == "" {
 		return
 	}
-	y.seq++
-	atr := []byte{0x3b, 0x9f, 0x96, 0x80, 0x1f, 0xc6, 0x80, 0x31, 0xe0, 0x73, 0xfe, 0x21, 0x1b, byte(y.seq)}
-	t = y.down(t+int64(between(y.r, 4*time.Second, 7*time.Second)), 0, 1, append(y.token(y.seq+7000), atr...))
 	more := byte(0x9f) // more is to be had, says a GSM SIM
 	if y.usim {
 		more = 0x61
@@ -218,9 +268,7 @@ func imsiFile(imsi string) []byte { return append([]byte{8}, swapped("9"+imsi)..
 
 // apdu passes one command to the card and its answer back.
 func (y *simSession) apdu(t int64, command, answer []byte) int64 {
-	y.seq++
-	t = y.up(t, 0, 2, append(y.token(y.seq), command...))
-	return y.down(t+int64(between(y.r, y.late[0], y.late[1])), 0, 1, append(y.token(y.seq+7000), append([]byte{command[1]}, answer...)...))
+	return y.wire.command(y, t, command, answer)
 }
 
 // challenge lets the network ask the card who it is.
@@ -252,11 +300,12 @@ func (g *rig) cardsAt(in func(i int) bool) {
 	r := g.r
 	x := &banked{g: g}
 	var links []*simLink
-	port := bankPort(r)
+	free := r.IntN(10) == 0
+	port := bankPort(r, free)
 	for range pick(r, 1, 1, 1, 2) {
 		host := g.s.host("sim bank", r.IntN(2) == 0)
 		g.l.controls(host, "sim-bank")
-		links = append(links, g.simLink(g.node, host, port))
+		links = append(links, g.simLink(g.node, host, port, free))
 	}
 	step := between(r, 50*time.Millisecond, 900*time.Millisecond)
 	first := g.s.start + int64(between(r, 0, 20*time.Second))
@@ -312,7 +361,8 @@ func bankGateway(s *sim) {
 func (g *rig) site(bank *node, n int) {
 	r := g.r
 	gateways := min(n, 1+r.IntN(1+n/8), 12)
-	port := bankPort(r)
+	free := r.IntN(10) == 0
+	port := bankPort(r, free)
 	cards := newCards(r, n+controlSpare(r, n))
 	spare := cards[n:]
 	used := pick(r, 1, 1, share(r, 0.3, 1)) // of the slots, by some gateway
@@ -321,7 +371,7 @@ func (g *rig) site(bank *node, n int) {
 	for k := range links {
 		host := g.s.host("gateway", r.IntN(3) > 0)
 		g.l.controls(host, "sim-bank") // what the two do together
-		links[k] = g.simLink(host, bank, port)
+		links[k] = g.simLink(host, bank, port, free)
 		links[k].first = links[0].first
 	}
 	step := between(r, 20*time.Millisecond, 400*time.Millisecond)
