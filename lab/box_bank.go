@@ -65,7 +65,7 @@ type simSession struct {
 // simLink draws how a gateway and a bank talk: as the maker's do, or by free
 // software.
 func (g *rig) simLink(gw, bank *node, port uint16, free bool) *simLink {
-	r := g.s.rng("sim link")
+	r := g.source()
 	x := &simLink{
 		g: g, r: r, gw: gw, bank: bank, port: port, tcp: r.IntN(2) == 0, own: uint16(20000 + r.IntN(30000)), key: word(6 + r.IntN(8))(r),
 		alive: pick(r, 20*time.Second, 20*time.Second, 30*time.Second, between(r, 8*time.Second, 45*time.Second)),
@@ -80,7 +80,7 @@ func (g *rig) simLink(gw, bank *node, port uint16, free bool) *simLink {
 	x.wire = goipWire{}
 	if free {
 		x.wire, x.tcp = &remsimWire{}, true
-		g.l.truth.Note = "bank of osmo-remsim"
+		g.note("a bank of osmo-remsim")
 	}
 	g.shows(ShowControl)
 	if x.reads {

@@ -180,6 +180,19 @@ func (g *rig) shows(what ...string) {
 	}
 }
 
+// note adds to what truth remarks of the box.
+func (g *rig) note(text string) {
+	switch n := g.l.truth.Note; {
+	case n == "":
+		g.l.truth.Note = text
+	case !strings.Contains(n, text):
+		g.l.truth.Note = n + ", " + text
+	}
+}
+
+// source gives one more source of chance, the box's own.
+func (g *rig) source() *rand.Rand { return rand.New(rand.NewPCG(g.r.Uint64(), g.r.Uint64())) }
+
 // showsMessages is that short messages can be read, where they are of many
 // channels.
 func (g *rig) showsMessages() {

@@ -18,7 +18,7 @@ type controlLink struct {
 }
 
 func (g *rig) controlLink(server *node, port uint16) *controlLink {
-	r := g.s.rng("link")
+	r := g.source()
 	k := &controlLink{g: g, r: r, server: server, port: port, loss: pick(r, 0, 0, share(r, 0, 0.03))}
 	k.late[0] = pick(r, 0, 2*time.Millisecond, between(r, 0, 300*time.Millisecond))
 	k.late[1] = k.late[0] + pick(r, time.Millisecond, 20*time.Millisecond, between(r, 0, 2*time.Second))

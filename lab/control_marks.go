@@ -14,7 +14,7 @@ import (
 // gateways, sections 1.1.5, 1.2, 2.2 and 2.8). They prove nothing.
 func (g *rig) marks(n int) {
 	all := []func(*rand.Rand){g.nameMark, g.timeMark, g.dynamicNameMark, g.echoMark, g.tunnelMark, g.mailMark, g.centreMark, g.greetingMark}
-	r := g.s.rng("marks")
+	r := g.source()
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	for _, mark := range all[:n] {
 		mark(r)

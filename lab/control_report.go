@@ -333,7 +333,7 @@ func controlEjoin(s *sim, skyline bool) {
 	}
 	g := newRig(s, r, ClassGateway, fmt.Sprintf("%s, %d ports", maker, n), n)
 	kind := g.drawn("ejoin")
-	if r.IntN(6) == 0 && !s.shape.sipTCP {
+	if r.IntN(6) == 0 && !s.shape.sipTCP && g.ctrl.keystream == nil {
 		g.base64()
 	}
 	g.reports(pick(r, uint16(80), 80, 8080, 8000, 9600, uint16(1024+r.IntN(60000))), skyline)
@@ -348,5 +348,5 @@ func (g *rig) base64() {
 	for _, a := range g.agents {
 		a.disguise = hide
 	}
-	g.l.truth.Note = "SIP in Base64"
+	g.note("SIP in Base64")
 }

@@ -58,7 +58,6 @@ func (g *rig) sip(maker, mode string) {
 		g.mode = pick(r, "line", "line", "group", "trunk", "trunk", "single")
 	}
 	g.s.shape.sipTCP = g.s.shape.sipTCP || r.IntN(12) == 0
-	g.shows(ShowSIP)
 	host := g.s.host("softswitch", r.IntN(4) > 0)
 	g.ctrl = g.s.newAgent(host, controlSwitch(r), pick(r, uint16(5060), 5060, 5060, 62019, 62029, 15060, uint16(1024+r.IntN(60000))), "", "")
 	g.ctrl.user = fmt.Sprint(5000 + r.IntN(4000))
@@ -79,6 +78,15 @@ func (g *rig) sip(maker, mode string) {
 	g.abroad = abroad
 	g.media.random = r.IntN(4) > 0
 	g.accounts(maker)
+	if r.IntN(12) > 0 || g.s.shape.sipTCP {
+		g.shows(ShowSIP)
+		return
+	}
+	g.note("SIP scrambled")
+	g.ctrl.keystream = drawKeystream(r)
+	for _, a := range g.agents {
+		a.keystream = g.ctrl.keystream
+	}
 }
 
 // controlCodecs draws what is offered beside k.
