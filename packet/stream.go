@@ -81,6 +81,19 @@ type Stream struct {
 	gone             bool // given up
 }
 
+// Next gives the packet with which a direction would go on: its addresses, ports,
+// and the sequence number after the last piece. ok is false where nothing of the
+// direction was followed.
+func (st *Stream) Next(dir int) (p Packet, ok bool) {
+	p = Packet{Src: st.src, Dst: st.dst, SrcPort: st.srcPort, DstPort: st.dstPort, Realm: st.realm, Proto: TCP}
+	if dir == 1 {
+		p.Src, p.Dst, p.SrcPort, p.DstPort = p.Dst, p.Src, p.DstPort, p.SrcPort
+	}
+	h := &st.halves[dir]
+	p.TCPSeq = h.next
+	return p, h.open
+}
+
 // half is one direction of a Stream.
 type half struct {
 	stream     *Stream

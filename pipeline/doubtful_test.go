@@ -74,10 +74,14 @@ func TestPageInABrowser(t *testing.T) {
 	for _, tt := range []struct {
 		name, first string
 		counts      bool
+		silence     int64 // between two calls
 	}{
-		{"sip from the first byte", "", true},
-		{"keep-alives first", "\r\n\r\n", true},
-		{"a page", "POST / HTTP/1.1\r\nHost: 198.51.100.9:5060\r\nContent-Length: 100000\r\n\r\n", false},
+		{"sip from the first byte", "", true, 0},
+		{"keep-alives first", "\r\n\r\n", true, 0},
+		{"a page", "POST / HTTP/1.1\r\nHost: 198.51.100.9:5060\r\nContent-Length: 100000\r\n\r\n", false, 0},
+		// Silent for longer than a connection is followed.
+		{"sip now and then", "", true, 11 * 60e9},
+		{"a page now and then", "POST / HTTP/1.1\r\nHost: 198.51.100.9:5060\r\nContent-Length: 100000\r\n\r\n", false, 11 * 60e9},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := &tcpTalk{now: 1.7e18}
@@ -99,6 +103,7 @@ func TestPageInABrowser(t *testing.T) {
 				c.segment(1, ackFlag, fmt.Sprintf("ACK sip:138%08d@203.0.113.7 SIP/2.0\r\n", i*7919)+head("ACK"))
 				c.now += 60e9
 				c.segment(1, ackFlag, fmt.Sprintf("BYE sip:138%08d@203.0.113.7 SIP/2.0\r\n", i*7919)+head("BYE"))
+				c.now += tt.silence
 			}
 			homes, err := ident.ParseHomes([]string{"203.0.113.0/24"}, 0)
 			if err != nil {

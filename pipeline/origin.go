@@ -59,6 +59,16 @@ func (o *Origins) Of(p *packet.Packet, seed uint64) control.Origin {
 	return control.OriginMiddle
 }
 
+// Rest takes the packet with which a followed connection would have gone on when
+// it was given up. What came before is known for what it was, so that its
+// direction may be taken for one that begins there.
+func (o *Origins) Rest(p *packet.Packet, seed uint64) {
+	c, dir := o.key(p, seed)
+	if e := &o[c>>32%uint64(len(o))]; e.connection == c && e.known[dir] {
+		e.first[dir] = p.TCPSeq
+	}
+}
+
 // lineEnds is how many bytes may stand before the first message of a connection:
 // keep-alives, which are line ends (RFC 5626 section 3.5.1).
 const lineEnds = 8

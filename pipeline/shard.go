@@ -331,9 +331,11 @@ const (
 	maxSpare = 1024
 )
 
-// dropped gives back what the framers of a stream hold.
+// dropped gives back what the framers of a stream hold. A connection over which
+// signalling was heard from its beginning is remembered, since it may go on: a
+// telephone over TCP that nobody calls is silent for longer than we follow it.
 func (s *shard) dropped(st *packet.Stream) {
-	for _, state := range st.State {
+	for dir, state := range st.State {
 		f, ok := state.(*follower)
 		switch {
 		case !ok:
@@ -341,6 +343,9 @@ func (s *shard) dropped(st *packet.Stream) {
 			f.control.Close()
 		default:
 			s.held -= f.unfinished()
+			if p, ok := st.Next(dir); ok && !f.doubtful {
+				s.origins.Rest(&p, s.seed)
+			}
 		}
 	}
 }
