@@ -1,0 +1,167 @@
+package evaluation
+
+import (
+	"hash/fnv"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+
+	"simtrap/heuristics"
+)
+
+// promiseScorer gives S and M of evidence: the model's, or a broken one's in
+// tests.
+type promiseScorer func(e *heuristics.Evidence) (s, m float64)
+
+func promiseScoreOf(m *heuristics.Model) promiseScorer {
+	return func(e *heuristics.Evidence) (float64, float64) {
+		s := m.Score(e)
+		return s.S, s.M
+	}
+}
+
+// promiseThreshold is one that a line may reach.
+type promiseThreshold struct {
+	of string // S or M
+	at float64
+}
+
+// promiseThresholds are those of the verdicts (VERDICT section 6), and one of
+// S that honest lines reach often enough to be counted plainly.
+func promiseThresholds() []promiseThreshold {
+	return []promiseThreshold{{"S", 2}, {"S", 5}, {"S", 10}, {"S", 14}, {"M", 0}, {"M", 3}, {"M", 5}}
+}
+
+// promiseHit is a line's weight when it first reached a threshold: the law's
+// likelihood over the proposal's, by correlation and target class. nil while it
+// has not.
+type promiseHit [][]float64
+
+// promiseBatch draws lines of one law.
+type promiseBatch struct {
+	name  string
+	seed  uint64
+	calls int
+	base  *promiseWorld
+	law   promiseLaw
+	score promiseScorer
+}
+
+// rng gives each line random numbers of its own, whoever draws it.
+func (b *promiseBatch) rng(purpose string, line int) *rand.Rand {
+	h := fnv.New64a()
+	h.Write([]byte(b.name + "\x00" + purpose))
+	return rand.New(rand.NewPCG(b.seed+uint64(line)<<20, h.Sum64()))
+}
+
+// weighted draws n lines from the proposal and gives what they reached, by line
+// and threshold.
+func (b *promiseBatch) weighted(n int) ([][]promiseHit, error) {
+	thresholds := promiseThresholds()
+	proposal := promiseProposal{b.base, b.law}
+	out := make([][]promiseHit, n)
+	err := promiseEach(n, func(line int) error {
+		r := b.rng("weighted", line)
+		hits := make([]promiseHit, len(thresholds))
+		s := newPromiseSchedule(r, b.base.cat, b.calls)
+		latents := proposal.sources(r).latents(r)
+		err := s.live(r, b.base, latents, b.law.ownTime, func(e *promiseEvidence) bool {
+			return b.look(r, e, thresholds, hits, proposal)
+		})
+		out[line] = hits
+		return err
+	})
+	return out, err
+}
+
+// look notes which thresholds are reached for the first time; false when none
+// is left.
+func (b *promiseBatch) look(r *rand.Rand, e *promiseEvidence, thresholds []promiseThreshold, hits []promiseHit, p promiseProposal) bool {
+	s, m := b.score(e.counts)
+	var weights promiseHit
+	left := false
+	for i, t := range thresholds {
+		if hits[i] != nil {
+			continue
+		}
+		if t.of == "S" && s < t.at || t.of == "M" && m < t.at {
+			left = true
+			continue
+		}
+		if weights == nil {
+			weights = b.weights(r, e, p)
+		}
+		hits[i] = weights
+	}
+	return left
+}
+
+// plain draws n lines of every target class as the law has them and gives how
+// many reached each threshold, by class and threshold. Of a law with
+// correlations the last one is drawn.
+func (b *promiseBatch) plain(n int) ([][]int, error) {
+	thresholds := promiseThresholds()
+	reached := make([][]bool, n*len(b.law.targets))
+	err := promiseEach(len(reached), func(i int) error {
+		r := b.rng("plain", i)
+		got := make([]bool, len(thresholds))
+		s := newPromiseSchedule(r, b.base.cat, b.calls)
+		src := b.law.honest(r, b.law.targets[i/n])
+		latents := src.latents(r)
+		if len(b.law.rhos) > 0 && src[0].column >= b.base.boxes() && b.law.targets[i/n] < b.base.modelled() {
+			latents = b.base.coupled(r, src[0].column, b.law.rhos[len(b.law.rhos)-1])
+		}
+		err := s.live(r, b.base, latents, b.law.ownTime, func(e *promiseEvidence) bool {
+			s, m := b.score(e.counts)
+			left := false
+			for j, t := range thresholds {
+				got[j] = got[j] || t.of == "S" && s >= t.at || t.of == "M" && m >= t.at
+				left = left || !got[j]
+			}
+			return left
+		})
+		reached[i] = got
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]int, len(b.law.targets))
+	for k := range out {
+		out[k] = make([]int, len(thresholds))
+		for _, got := range reached[k*n : (k+1)*n] {
+			for j := range got {
+				if got[j] {
+					out[k][j]++
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// promiseEach runs a task for 0 to n-1 on all processors and gives the first
+// error by number.
+func promiseEach(n int, task func(i int) error) error {
+	errs := make([]error, n)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), n) {
+		wg.Go(func() {
+			for i := range next {
+				errs[i] = task(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
