@@ -11,7 +11,7 @@ import (
 
 // PromiseOptions of TryPromise. Zero values mean the defaults.
 type PromiseOptions struct {
-	Lines int    // drawn for each law, 1,000; a quarter of that for each class left out
+	Lines int    // drawn for each law, 1,000; half of that for each class left out
 	Calls int    // of a line, at most; 500
 	Seed  uint64 //
 	Now   time.Time
@@ -137,6 +137,10 @@ func promiseTasks(cat *catalogue.Catalogue, opt PromiseOptions) ([]promiseTask, 
 	if err != nil {
 		return nil, err
 	}
+	tilted, err := newPromiseWorld(promiseTilted(cat, 0.5))
+	if err != nil {
+		return nil, err
+	}
 	everyone := make([]int, len(cat.Classes))
 	for k := range everyone {
 		everyone[k] = k
@@ -147,7 +151,7 @@ func promiseTasks(cat *catalogue.Catalogue, opt PromiseOptions) ([]promiseTask, 
 			law.targets = everyone
 		}
 		tasks = append(tasks, promiseTask{
-			batch: promiseBatch{name: name, seed: opt.Seed, calls: opt.Calls, base: base, law: law, score: promiseScoreOf(base.model)},
+			batch: promiseBatch{name: name, seed: opt.Seed, calls: opt.Calls, base: base, tilted: tilted, law: law, score: promiseScoreOf(base.model)},
 			lines: opt.Lines, laws: laws,
 		})
 		return &tasks[len(tasks)-1]
@@ -194,7 +198,7 @@ func promiseTasks(cat *catalogue.Catalogue, opt PromiseOptions) ([]promiseTask, 
 		}
 		name := "without-" + class.Name
 		t := add(name, promiseLaw{parts: asIs, targets: []int{k}}, PromiseLaw{Name: name, Text: "nobody ever met the class " + class.Name})
-		t.batch.score, t.lines = promiseScoreOf(w.model), max(opt.Lines/4, 1)
+		t.batch.score, t.lines = promiseScoreOf(w.model), max(opt.Lines/2, 1)
 	}
 	return tasks, nil
 }
@@ -282,8 +286,8 @@ func (b *promiseBatch) breaches(n int) (int, error) {
 	found := make([]int, n)
 	err := promiseEach(n, func(line int) error {
 		r := b.rng("breaches", line)
-		s := newPromiseSchedule(r, b.base.cat, min(b.calls, 60))
-		latents := promiseProposal{b.base, b.law}.sources(r).latents(r)
+		s := newPromiseSchedule(r, b.base.cat, b.calls)
+		latents := b.proposal().sources(r).latents(r)
 		return s.live(r, b.base, latents, false, func(e *promiseEvidence) bool {
 			s, m := b.score(e.counts)
 			l := b.base.likely(e)

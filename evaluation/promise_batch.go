@@ -39,12 +39,13 @@ type promiseHit [][]float64
 
 // promiseBatch draws lines of one law.
 type promiseBatch struct {
-	name  string
-	seed  uint64
-	calls int
-	base  *promiseWorld
-	law   promiseLaw
-	score promiseScorer
+	name   string
+	seed   uint64
+	calls  int
+	base   *promiseWorld
+	tilted *promiseWorld // for the proposal
+	law    promiseLaw
+	score  promiseScorer
 }
 
 // rng gives each line random numbers of its own, whoever draws it.
@@ -54,11 +55,15 @@ func (b *promiseBatch) rng(purpose string, line int) *rand.Rand {
 	return rand.New(rand.NewPCG(b.seed+uint64(line)<<20, h.Sum64()))
 }
 
+func (b *promiseBatch) proposal() promiseProposal {
+	return promiseProposal{b.base, b.tilted, b.law}
+}
+
 // weighted draws n lines from the proposal and gives what they reached, by line
 // and threshold.
 func (b *promiseBatch) weighted(n int) ([][]promiseHit, error) {
 	thresholds := promiseThresholds()
-	proposal := promiseProposal{b.base, b.law}
+	proposal := b.proposal()
 	out := make([][]promiseHit, n)
 	err := promiseEach(n, func(line int) error {
 		r := b.rng("weighted", line)

@@ -23,20 +23,27 @@ type promisePart struct {
 
 // promiseProposal is what lines are drawn from to estimate what is rare: boxes
 // as the score has them; lines that are box in some families and honest in the
-// others; and honest lines as the law has them. Each weighs a third, and a
-// line's weight is by the mixture of all three, whichever it came from: so no
-// weight exceeds three times the law's over the boxes'.
+// others; lines that are half way to a box in all; and honest lines as the law
+// has them. Each weighs a quarter, and a line's weight is by the mixture of all
+// four, whichever it came from: so no weight exceeds four times the law's over
+// the boxes'.
 type promiseProposal struct {
-	base *promiseWorld
-	law  promiseLaw
+	base   *promiseWorld
+	tilted *promiseWorld // half way to the boxes
+	law    promiseLaw
 }
+
+const promiseKinds = 4 // of lines that are drawn
 
 // sources draws where the families of a line come from.
 func (p promiseProposal) sources(r *rand.Rand) promiseSource {
-	kind := r.IntN(3)
+	kind := r.IntN(promiseKinds)
 	out := make(promiseSource, len(p.base.families))
 	box := p.base.box(r)
 	part, class := p.law.part(r), p.law.targets[r.IntN(len(p.law.targets))]
+	if kind == 2 {
+		part = p.tilted
+	}
 	column := -1
 	if class < p.base.modelled() {
 		column = part.profile(r, class)
@@ -83,13 +90,13 @@ func (l promiseLaw) part(r *rand.Rand) *promiseWorld {
 
 // promiseWeighed is one history under everything that matters for its weight.
 type promiseWeighed struct {
-	base  promiseLikely
-	parts []promiseLikely
-	law   promiseLaw
+	base, tilted promiseLikely
+	parts        []promiseLikely
+	law          promiseLaw
 }
 
 func (p promiseProposal) weigh(e *promiseEvidence) promiseWeighed {
-	out := promiseWeighed{law: p.law, base: p.base.likely(e)}
+	out := promiseWeighed{law: p.law, base: p.base.likely(e), tilted: p.tilted.likely(e)}
 	for _, part := range p.law.parts {
 		l := out.base
 		if part.w != p.base {
@@ -115,11 +122,12 @@ func (x promiseWeighed) drawn() float64 {
 	n := math.Log(float64(len(x.law.targets)))
 	for _, k := range x.law.targets {
 		total = promiseAdd(total, x.class(k)-n)
+		total = promiseAdd(total, x.tilted.class(k)-n)
 		for i, p := range x.law.parts {
 			total = promiseAdd(total, math.Log(p.weight)+x.between(x.parts[i], k)-n)
 		}
 	}
-	return total - math.Log(3)
+	return total - math.Log(promiseKinds)
 }
 
 // between is the log likelihood under lines each of whose families is a box's

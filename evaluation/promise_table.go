@@ -1,0 +1,122 @@
+package evaluation
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// WriteJSON writes the report, the same bytes for the same report.
+func (r *PromiseReport) WriteJSON(w io.Writer) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("promise: %w", err)
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// WriteTable writes the report for reading, at most 100 columns wide: each law
+// with the population and the class that comes nearest to its bound; what a
+// class costs that nobody met; and every excess.
+func (r *PromiseReport) WriteTable(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "The promise of the verdict, %s: seed %d, %d lines a law, at most %d calls a line\n", r.Date, r.Seed, r.Lines, r.Calls)
+	fmt.Fprintf(&b, "catalogue %s, price of contamination %.2f nats\n", r.Catalogue, r.Price)
+	b.WriteString("factor: estimate over bound; * the estimate exceeds it, ** its whole interval does;\n")
+	b.WriteString("? one drawn line makes more than half of the estimate, so that the interval says too little\n")
+	for _, l := range r.Laws {
+		fmt.Fprintf(&b, "\n%s: %s\n", l.Name, l.Text)
+		fmt.Fprintf(&b, "  %-24s %-5s %8s  %8s  %-19s %9s %6s\n", "worst of", "ever", "bound", "estimate", "95 % interval", "factor", "hits")
+		for _, f := range promiseWorst(l.Figures) {
+			b.WriteString("  " + f.row() + "\n")
+		}
+	}
+	b.WriteString("\nWeighted lines against plainly counted ones, classes drawn alike\n")
+	fmt.Fprintf(&b, "  %-16s %-5s  %-30s %-30s\n", "law", "ever", "weighted", "counted")
+	for _, p := range r.Plain {
+		fmt.Fprintf(&b, "  %-16s %-5s  %-30s %-30s\n", p.Law, p.Weighted.ever(), p.Weighted.between(), p.Counted.between())
+	}
+	b.WriteString("\nSightings known at their own time: expected ratio of box to class, at worst (1 is fair)\n")
+	for _, s := range r.Early {
+		fmt.Fprintf(&b, "  %-24s %-20s for %-20s %.3f\n", s.Signal, s.Class, s.Box, s.Factor)
+	}
+	if len(r.Early) == 0 {
+		b.WriteString("  none above 1.01\n")
+	}
+	excesses := r.Excesses()
+	fmt.Fprintf(&b, "\nEvery excess over the bound: %d\n", len(excesses))
+	for _, f := range excesses {
+		fmt.Fprintf(&b, "%-28s %s\n", promiseCut(f.Law, 28), f.short())
+	}
+	fmt.Fprintf(&b, "\nLooks at which the score claims more than the tables give: %d\n", r.Breaches)
+	verdict := "the promise holds where the tables hold"
+	if r.Broken() {
+		verdict = "THE PROMISE IS BROKEN where the tables hold"
+	}
+	fmt.Fprintln(&b, verdict)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// promiseWorst gives, for each threshold, the figure nearest to or farthest above its
+// bound.
+func promiseWorst(all []PromiseFigure) []PromiseFigure {
+	var out []PromiseFigure
+	for _, f := range all {
+		n := len(out) - 1
+		switch {
+		case n < 0 || out[n].Of != f.Of || out[n].Threshold != f.Threshold:
+			out = append(out, f)
+		case f.Factor > out[n].Factor:
+			out[n] = f
+		}
+	}
+	return out
+}
+
+func (f PromiseFigure) ever() string { return fmt.Sprintf("%s>=%.0f", f.Of, f.Threshold) }
+
+func (f PromiseFigure) between() string {
+	return fmt.Sprintf("%.1e (%.1e..%.1e)", f.Estimate, f.Low, f.High)
+}
+
+// marks says how far above the bound, and how sure.
+func (f PromiseFigure) marks() string {
+	m := ""
+	switch {
+	case f.Certain():
+		m = "**"
+	case f.Exceeds():
+		m = "*"
+	}
+	if f.Largest > 0.5 {
+		m += "?"
+	}
+	return m
+}
+
+func (f PromiseFigure) row() string {
+	return strings.TrimRight(fmt.Sprintf("%-24s %-5s %8.1e  %8.1e  %8.1e..%8.1e %9s %6d %s",
+		promiseCut(f.Class, 24), f.ever(), f.Bound, f.Estimate, f.Low, f.High, promiseFactor(f.Factor), f.Hits, f.marks()), " ")
+}
+
+func (f PromiseFigure) short() string {
+	return strings.TrimRight(fmt.Sprintf("%-20s %-5s %8.1e over %8.1e, from %8.1e %9s %s",
+		promiseCut(f.Class, 20), f.ever(), f.Estimate, f.Bound, f.Low, promiseFactor(f.Factor), f.marks()), " ")
+}
+
+func promiseFactor(x float64) string {
+	if x < 10 {
+		return fmt.Sprintf("x%.2f", x)
+	}
+	return fmt.Sprintf("x%.0f", x)
+}
+
+func promiseCut(s string, n int) string {
+	if len(s) > n {
+		return s[:n-1] + "~"
+	}
+	return s
+}
