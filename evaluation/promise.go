@@ -11,7 +11,7 @@ import (
 
 // PromiseOptions of TryPromise. Zero values mean the defaults.
 type PromiseOptions struct {
-	Lines int    // drawn for each law, 1,000; half of that for each class left out
+	Lines int    // drawn for each law, 1,000; half of that for each class left out, twice for correlations
 	Calls int    // of a line, at most; 500
 	Seed  uint64 //
 	Now   time.Time
@@ -43,7 +43,9 @@ type PromiseLaw struct {
 	Name string `json:"name"`
 	Text string `json:"text"`
 	// Holds is set where the tables hold, so that no excess is allowed.
-	Holds   bool            `json:"holds"`
+	Holds bool `json:"holds"`
+	// Without is set where a class was left out of the catalogue.
+	Without bool            `json:"without,omitempty"`
 	Figures []PromiseFigure `json:"figures"`
 }
 
@@ -158,7 +160,8 @@ func promiseTasks(cat *catalogue.Catalogue, opt PromiseOptions) ([]promiseTask, 
 	}
 	asIs := []promisePart{{1, base}}
 	add("tables", promiseLaw{parts: asIs}, PromiseLaw{Name: "tables", Text: "the tables hold", Holds: true}).plain = true
-	add("own-time", promiseLaw{parts: asIs, ownTime: true}, PromiseLaw{Name: "own-time", Text: "the tables hold; first sightings are known when they come, as the programs read them"})
+	add("own-time", promiseLaw{parts: asIs, reading: promiseReading{ownTime: true}}, PromiseLaw{Name: "own-time", Text: "the tables hold; first sightings are known when they come, not when their bin is over"})
+	add("boxes-first", promiseLaw{parts: asIs, reading: promiseReading{boxesFirst: true}}, PromiseLaw{Name: "boxes-first", Text: fmt.Sprintf("the tables hold; static traits that speak against a box are read %d calls later", promiseHeldCalls)})
 	for _, other := range []struct {
 		name, text string
 		cat        *catalogue.Catalogue
@@ -187,7 +190,8 @@ func promiseTasks(cat *catalogue.Catalogue, opt PromiseOptions) ([]promiseTask, 
 	for _, rho := range rhos {
 		correlated = append(correlated, PromiseLaw{Name: fmt.Sprintf("correlated-%.1f", rho), Text: fmt.Sprintf("families of a line are correlated, %.1f", rho), Holds: rho == 0})
 	}
-	add("correlated", promiseLaw{parts: asIs, rhos: rhos}, correlated...).plain = true
+	t := add("correlated", promiseLaw{parts: asIs, rhos: rhos}, correlated...)
+	t.plain, t.lines = true, 2*opt.Lines
 	for k, class := range cat.Classes {
 		if class.Name == catalogue.Unknown {
 			continue
@@ -197,7 +201,7 @@ func promiseTasks(cat *catalogue.Catalogue, opt PromiseOptions) ([]promiseTask, 
 			return nil, err
 		}
 		name := "without-" + class.Name
-		t := add(name, promiseLaw{parts: asIs, targets: []int{k}}, PromiseLaw{Name: name, Text: "nobody ever met the class " + class.Name})
+		t := add(name, promiseLaw{parts: asIs, targets: []int{k}}, PromiseLaw{Name: name, Text: "nobody ever met the class " + class.Name, Without: true})
 		t.batch.score, t.lines = promiseScoreOf(w.model), max(opt.Lines/2, 1)
 	}
 	return tasks, nil
@@ -288,7 +292,7 @@ func (b *promiseBatch) breaches(n int) (int, error) {
 		r := b.rng("breaches", line)
 		s := newPromiseSchedule(r, b.base.cat, b.calls)
 		latents := b.proposal().sources(r).latents(r)
-		return s.live(r, b.base, latents, false, func(e *promiseEvidence) bool {
+		return s.live(r, b.base, latents, promiseReading{}, func(e *promiseEvidence) bool {
 			s, m := b.score(e.counts)
 			l := b.base.likely(e)
 			box, least := l.box(), math.Inf(1)

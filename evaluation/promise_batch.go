@@ -70,7 +70,7 @@ func (b *promiseBatch) weighted(n int) ([][]promiseHit, error) {
 		hits := make([]promiseHit, len(thresholds))
 		s := newPromiseSchedule(r, b.base.cat, b.calls)
 		latents := proposal.sources(r).latents(r)
-		err := s.live(r, b.base, latents, b.law.ownTime, func(e *promiseEvidence) bool {
+		err := s.live(r, b.base, latents, b.law.reading, func(e *promiseEvidence) bool {
 			return b.look(r, e, thresholds, hits, proposal)
 		})
 		out[line] = hits
@@ -116,7 +116,7 @@ func (b *promiseBatch) plain(n int) ([][]int, error) {
 		if len(b.law.rhos) > 0 && src[0].column >= b.base.boxes() && b.law.targets[i/n] < b.base.modelled() {
 			latents = b.base.coupled(r, src[0].column, b.law.rhos[len(b.law.rhos)-1])
 		}
-		err := s.live(r, b.base, latents, b.law.ownTime, func(e *promiseEvidence) bool {
+		err := s.live(r, b.base, latents, b.law.reading, func(e *promiseEvidence) bool {
 			s, m := b.score(e.counts)
 			left := false
 			for j, t := range thresholds {

@@ -19,7 +19,7 @@ const (
 	promiseEvents     = 10     // of an urn, in a likeness
 	promiseHour       = 3600.0 // of a sighting, in a likeness
 	promiseRanks      = 400    // of a reference of likenesses
-	promisePosteriors = 16     // latents drawn to weigh a history
+	promisePosteriors = 32     // latents drawn to weigh a history
 	promiseCandidates = 64     // latents drawn to find one of a rank
 	promiseFarthest   = 30.0   // nats below the proposal from where a profile's part is dropped
 )
@@ -256,8 +256,12 @@ func (w *promiseWorld) coupling(r *rand.Rand, e *promiseEvidence, seen []int, co
 		}
 	}
 	out := make([]float64, len(rhos))
-	const step, far = 0.2, 5.0
+	const step, far = 0.25, 5.0
 	for k, rho := range rhos {
+		if rho == 0 {
+			out[k] = 1
+			continue
+		}
 		sum := 0.0
 		for z := -far; z < far+step/2; z += step {
 			density := math.Exp(-z*z/2) * step / math.Sqrt(2*math.Pi)

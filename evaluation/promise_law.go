@@ -11,7 +11,7 @@ import (
 // line. The score's own world is always the first.
 type promiseLaw struct {
 	parts   []promisePart
-	ownTime bool      // sightings are known when they come, as the programs read them
+	reading promiseReading
 	rhos    []float64 // correlation between families; empty for none
 	targets []int     // classes asked about
 }

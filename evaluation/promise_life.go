@@ -8,12 +8,28 @@ import (
 	"simtrap/heuristics/catalogue"
 )
 
-// promiseEvidence is what is known of a line so far. The score takes a first
-// sighting by its bin; with ownTime the truth about it is its density.
+// promiseEvidence is what is known of a line so far, and what the score does
+// not take from it.
 type promiseEvidence struct {
 	counts  *heuristics.Evidence
-	ownTime bool
+	reading promiseReading
+	// held tells of static traits that are due and not yet read: they are none
+	// of the categories that would have been.
+	held []bool
 }
+
+// promiseReading is how the programs read traits, where the tables state
+// another process.
+type promiseReading struct {
+	// ownTime has first sightings known when they come. The score takes them by
+	// their bins; the truth about them is their density.
+	ownTime bool
+	// boxesFirst has static traits read at once where they speak for a box, and
+	// promiseHeldCalls later where they do not. The score takes nothing from the wait.
+	boxesFirst bool
+}
+
+const promiseHeldCalls = 30
 
 const (
 	promiseEpoch = 28 * 24 * 3600.0 // seconds (VERDICT section 5)
@@ -54,8 +70,8 @@ type promiseLook func(e *promiseEvidence) bool
 
 // live plays a line's epoch. It looks after each of the first calls, and later
 // whenever a twelfth has come on top.
-func (s promiseSchedule) live(r *rand.Rand, w *promiseWorld, latents []promiseLatent, ownTime bool, look promiseLook) error {
-	e := &promiseEvidence{w.model.NewEvidence(), ownTime}
+func (s promiseSchedule) live(r *rand.Rand, w *promiseWorld, latents []promiseLatent, how promiseReading, look promiseLook) error {
+	e := &promiseEvidence{w.model.NewEvidence(), how, make([]bool, len(latents))}
 	next := 1
 	for n, t := range s.times {
 		for i := range latents {
@@ -69,13 +85,18 @@ func (s promiseSchedule) live(r *rand.Rand, w *promiseWorld, latents []promiseLa
 					w.model.Count(e.counts, i, promiseCategory(r, l.p))
 				}
 			case catalogue.Static:
-				if s.from[i] == n {
+				at := s.from[i]
+				if how.boxesFirst && !w.speaks[i][l.category] {
+					e.held[i] = n >= at && n < at+promiseHeldCalls
+					at += promiseHeldCalls
+				}
+				if n == at {
 					if err := w.model.Put(e.counts, g.ID, heuristics.Seen{Category: l.category}); err != nil {
 						return err
 					}
 				}
 			default:
-				if err := w.model.Put(e.counts, g.ID, promiseSighting(l.at, t, ownTime)); err != nil {
+				if err := w.model.Put(e.counts, g.ID, promiseSighting(l.at, t, how.ownTime)); err != nil {
 					return err
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -23,16 +24,25 @@ func (r *PromiseReport) WriteJSON(w io.Writer) error {
 func (r *PromiseReport) WriteTable(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The promise of the verdict, %s: seed %d, %d lines a law, at most %d calls a line\n", r.Date, r.Seed, r.Lines, r.Calls)
-	fmt.Fprintf(&b, "catalogue %s, price of contamination %.2f nats\n", r.Catalogue, r.Price)
+	fmt.Fprintf(&b, "catalogue %s\nprice of contamination, c: %.2f nats\n", r.Catalogue, r.Price)
 	b.WriteString("factor: estimate over bound; * the estimate exceeds it, ** its whole interval does;\n")
 	b.WriteString("? one drawn line makes more than half of the estimate, so that the interval says too little\n")
+	var without []PromiseFigure
 	for _, l := range r.Laws {
+		if l.Without {
+			without = append(without, l.Figures...)
+			continue
+		}
 		fmt.Fprintf(&b, "\n%s: %s\n", l.Name, l.Text)
 		fmt.Fprintf(&b, "  %-24s %-5s %8s  %8s  %-19s %9s %6s\n", "worst of", "ever", "bound", "estimate", "95 % interval", "factor", "hits")
 		for _, f := range promiseWorst(l.Figures) {
 			b.WriteString("  " + f.row() + "\n")
 		}
 	}
+	b.WriteString("\nEach class where the tables hold, estimates against its own margin\n")
+	promiseMatrix(&b, r.Laws[0].Figures)
+	b.WriteString("\nEach class as if nobody had met it, estimates by its own lines\n")
+	promiseMatrix(&b, without)
 	b.WriteString("\nWeighted lines against plainly counted ones, classes drawn alike\n")
 	fmt.Fprintf(&b, "  %-16s %-5s  %-30s %-30s\n", "law", "ever", "weighted", "counted")
 	for _, p := range r.Plain {
@@ -74,6 +84,40 @@ func promiseWorst(all []PromiseFigure) []PromiseFigure {
 		}
 	}
 	return out
+}
+
+// promiseMatrix writes estimates by class and threshold.
+func promiseMatrix(b *strings.Builder, all []PromiseFigure) {
+	var classes, columns []string
+	cells := make(map[[2]string]string)
+	bounds := make(map[string]float64)
+	for _, f := range all {
+		if f.Class == PromisePopulation {
+			continue
+		}
+		if !slices.Contains(classes, f.Class) {
+			classes = append(classes, f.Class)
+		}
+		if !slices.Contains(columns, f.ever()) {
+			columns = append(columns, f.ever())
+			bounds[f.ever()] = f.Bound
+		}
+		cells[[2]string{f.Class, f.ever()}] = fmt.Sprintf("%.0e%s", f.Estimate, f.marks())
+	}
+	line := fmt.Sprintf("  %-20s", "ever")
+	under := fmt.Sprintf("  %-20s", "bound")
+	for _, c := range columns {
+		line += fmt.Sprintf(" %-10s", c)
+		under += fmt.Sprintf(" %-10.0e", bounds[c])
+	}
+	b.WriteString(strings.TrimRight(line, " ") + "\n" + strings.TrimRight(under, " ") + "\n")
+	for _, k := range classes {
+		line := fmt.Sprintf("  %-20s", promiseCut(k, 20))
+		for _, c := range columns {
+			line += fmt.Sprintf(" %-10s", cells[[2]string{k, c}])
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
 }
 
 func (f PromiseFigure) ever() string { return fmt.Sprintf("%s>=%.0f", f.Of, f.Threshold) }

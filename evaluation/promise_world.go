@@ -22,6 +22,7 @@ type promiseWorld struct {
 	first    []int                // column of each modelled class's first profile
 	rows     [][][]catalogue.Row  // by signal and column
 	ratios   [][][]float64        // of boxes to the column, by signal and column
+	speaks   [][]bool             // for a box, by static signal and category
 	priors   [][]promiseReference // by column and family, filled for the copula only
 }
 
@@ -71,6 +72,15 @@ func newPromiseWorld(cat *catalogue.Catalogue) (*promiseWorld, error) {
 			ratios[c] = w.ratio(i, c)
 		}
 		w.ratios = append(w.ratios, ratios)
+		speaks := make([]bool, len(s.Categories))
+		for j := range speaks {
+			sum := 0.0
+			for _, ratio := range ratios[w.boxes():] {
+				sum += ratio[j]
+			}
+			speaks[j] = sum > 0
+		}
+		w.speaks = append(w.speaks, speaks)
 	}
 	return w, nil
 }
@@ -96,14 +106,17 @@ type promiseLikely struct {
 	q    [][]float64 // by seen family and box
 }
 
-// likely weighs evidence. With own set a first sighting is taken at its very
-// time, by its density, and not by its bin.
+// likely weighs evidence as it came about, which is as the score does where the
+// programs read traits as the tables state.
 func (w *promiseWorld) likely(e *promiseEvidence) promiseLikely {
 	logs := w.model.Likelihoods(e.counts)
 	byFamily := make([][]float64, len(w.families))
 	for i, l := range logs {
-		if e.ownTime && w.cat.Signals[i].Kind == catalogue.Sighting {
+		switch {
+		case e.reading.ownTime && w.cat.Signals[i].Kind == catalogue.Sighting:
 			l = w.densities(e, i)
+		case e.held[i]:
+			l = w.waiting(i)
 		}
 		if l == nil {
 			continue
@@ -153,6 +166,22 @@ func (w *promiseWorld) densities(e *promiseEvidence, signal int) []float64 {
 			total = promiseAdd(total, l)
 		}
 		out[c] = total
+	}
+	return out
+}
+
+// waiting is what it says, by column, that a static trait that is due is not
+// read yet.
+func (w *promiseWorld) waiting(signal int) []float64 {
+	out := make([]float64, len(w.columns))
+	for c, rows := range w.rows[signal] {
+		p := 0.0
+		for j, speaks := range w.speaks[signal] {
+			if !speaks {
+				p += promiseMean(rows, j)
+			}
+		}
+		out[c] = math.Log(p)
 	}
 	return out
 }
