@@ -19,9 +19,9 @@ const (
 	promiseEvents     = 10     // of an urn, in a likeness
 	promiseHour       = 3600.0 // of a sighting, in a likeness
 	promiseRanks      = 400    // of a reference of likenesses
-	promisePosteriors = 32     // latents drawn to weigh a history
+	promisePosteriors = 128    // latents drawn to weigh a history
 	promiseCandidates = 64     // latents drawn to find one of a rank
-	promiseFarthest   = 30.0   // nats below the proposal from where a profile's part is dropped
+	promiseFarthest   = 24.0   // nats below the proposal from where a profile's part is dropped
 )
 
 // promiseReference is a sample of the likenesses of one family under one
@@ -256,26 +256,48 @@ func (w *promiseWorld) coupling(r *rand.Rand, e *promiseEvidence, seen []int, co
 		}
 	}
 	out := make([]float64, len(rhos))
-	const step, far = 0.25, 5.0
 	for k, rho := range rhos {
 		if rho == 0 {
 			out[k] = 1
 			continue
 		}
-		sum := 0.0
-		for z := -far; z < far+step/2; z += step {
-			density := math.Exp(-z*z/2) * step / math.Sqrt(2*math.Pi)
-			for i := range ranks {
-				mean := 0.0
-				for _, x := range ranks[i] {
-					d := x - math.Sqrt(rho)*z
-					mean += math.Exp((x*x - d*d/(1-rho)) / 2)
-				}
-				density *= mean / promisePosteriors / math.Sqrt(1-rho)
-			}
-			sum += density
+		out[k] = 0
+		for i, x := range promiseOverFactor(ranks, rho) {
+			z := promiseCommon(i)
+			out[k] += math.Exp(x-z*z/2) * promiseStep / math.Sqrt(2*math.Pi)
 		}
-		out[k] = sum
+	}
+	return out
+}
+
+// The common factor is summed over promiseSteps values, promiseStep apart.
+const (
+	promiseStep  = 0.25
+	promiseSteps = 41
+)
+
+func promiseCommon(i int) float64 { return float64(i-promiseSteps/2) * promiseStep }
+
+// promiseOverFactor gives the log of the product over families at each value of
+// the common factor.
+func promiseOverFactor(ranks [][promisePosteriors]float64, rho float64) (out [promiseSteps]float64) {
+	for i := range ranks {
+		var sum [promiseSteps]float64
+		for _, x := range ranks[i] {
+			// The density of rank x at factor z over that at large is the exponential of
+			// (-rho x^2 + 2 sqrt(rho) x z - rho z^2) / 2(1-rho): from one z to the next
+			// its part with x grows by the same ratio.
+			at := math.Exp((-rho*x*x/2 + math.Sqrt(rho)*x*promiseCommon(0)) / (1 - rho))
+			ratio := math.Exp(math.Sqrt(rho) * x * promiseStep / (1 - rho))
+			for j := range sum {
+				sum[j] += at
+				at *= ratio
+			}
+		}
+		for j := range out {
+			z := promiseCommon(j)
+			out[j] += math.Log(sum[j]/promisePosteriors) - rho*z*z/2/(1-rho) - math.Log(1-rho)/2
+		}
 	}
 	return out
 }
