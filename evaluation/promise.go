@@ -11,7 +11,7 @@ import (
 
 // PromiseOptions of TryPromise. Zero values mean the defaults.
 type PromiseOptions struct {
-	Lines int    // drawn for each law, 1,000; half of that for each class left out, twice for correlations
+	Lines int    // drawn for each law, 1,000; half of that for each class left out, four times for correlations
 	Calls int    // of a line, at most; 500
 	Seed  uint64 //
 	Now   time.Time
@@ -99,8 +99,8 @@ func (r *PromiseReport) Broken() bool {
 type promiseTask struct {
 	batch promiseBatch
 	lines int
-	laws  []PromiseLaw // by correlation
-	plain bool         // count plainly too
+	law   PromiseLaw
+	plain bool // count plainly too
 }
 
 // TryPromise draws lines from a catalogue and from laws near it and measures
@@ -148,18 +148,18 @@ func promiseTasks(cat *catalogue.Catalogue, opt PromiseOptions) ([]promiseTask, 
 		everyone[k] = k
 	}
 	var tasks []promiseTask
-	add := func(name string, law promiseLaw, laws ...PromiseLaw) *promiseTask {
+	add := func(name string, law promiseLaw, as PromiseLaw) *promiseTask {
 		if law.targets == nil {
 			law.targets = everyone
 		}
 		tasks = append(tasks, promiseTask{
 			batch: promiseBatch{name: name, seed: opt.Seed, calls: opt.Calls, base: base, tilted: tilted, law: law, score: promiseScoreOf(base.model)},
-			lines: opt.Lines, laws: laws,
+			lines: opt.Lines, law: as,
 		})
 		return &tasks[len(tasks)-1]
 	}
 	asIs := []promisePart{{1, base}}
-	add("tables", promiseLaw{parts: asIs}, PromiseLaw{Name: "tables", Text: "the tables hold", Holds: true}).plain = true
+	add("tables", promiseLaw{parts: asIs}, PromiseLaw{Name: "tables", Text: "the tables hold; families are independent, correlation 0", Holds: true}).plain = true
 	add("own-time", promiseLaw{parts: asIs, reading: promiseReading{ownTime: true}}, PromiseLaw{Name: "own-time", Text: "the tables hold; first sightings are known when they come, not when their bin is over"})
 	add("boxes-first", promiseLaw{parts: asIs, reading: promiseReading{boxesFirst: true}}, PromiseLaw{Name: "boxes-first", Text: fmt.Sprintf("the tables hold; static traits that speak against a box are read %d calls later", promiseHeldCalls)})
 	for _, other := range []struct {
@@ -185,13 +185,11 @@ func promiseTasks(cat *catalogue.Catalogue, opt PromiseOptions) ([]promiseTask, 
 	if err := base.refer(opt.Seed); err != nil {
 		return nil, err
 	}
-	var correlated []PromiseLaw
-	rhos := []float64{0, 0.3, 0.6}
-	for _, rho := range rhos {
-		correlated = append(correlated, PromiseLaw{Name: fmt.Sprintf("correlated-%.1f", rho), Text: fmt.Sprintf("families of a line are correlated, %.1f", rho), Holds: rho == 0})
+	for _, rho := range []float64{0.3, 0.6} {
+		name := fmt.Sprintf("correlated-%.1f", rho)
+		t := add(name, promiseLaw{parts: asIs, rho: rho}, PromiseLaw{Name: name, Text: fmt.Sprintf("families of a line are correlated, %.1f", rho)})
+		t.plain, t.lines = true, 4*opt.Lines
 	}
-	t := add("correlated", promiseLaw{parts: asIs, rhos: rhos}, correlated...)
-	t.plain, t.lines = true, 2*opt.Lines
 	for k, class := range cat.Classes {
 		if class.Name == catalogue.Unknown {
 			continue
@@ -213,67 +211,76 @@ func (t promiseTask) run(out *PromiseReport) error {
 	if err != nil {
 		return err
 	}
-	for i, law := range t.laws {
-		law.Figures = t.figures(law.Name, i, drawn)
-		out.Laws = append(out.Laws, law)
-	}
+	t.law.Figures = t.figures(drawn)
+	out.Laws = append(out.Laws, t.law)
 	if !t.plain {
 		return nil
 	}
-	n := max(t.lines/len(t.batch.law.targets), 1)
+	n := max(out.Lines/len(t.batch.law.targets), 1)
 	counted, err := t.batch.plain(n)
 	if err != nil {
 		return err
 	}
-	last := len(t.laws) - 1
 	for j, th := range promiseThresholds() {
-		f := PromiseFigure{Law: t.laws[last].Name, Class: "classes alike", Of: th.of, Threshold: th.at}
+		f := PromiseFigure{Law: t.law.Name, Class: "classes alike", Of: th.of, Threshold: th.at}
 		sum := 0
 		for _, c := range counted {
 			sum += c[j]
 		}
-		alike := t.weights(last, j, drawn, func(int) float64 { return 1 / float64(len(t.batch.law.targets)) })
-		out.Plain = append(out.Plain, PromisePair{f.Law, f.estimate(alike, t.lines), f.wilson(sum, n*len(counted))})
+		alike := t.weights(j, drawn, func(int) float64 { return 1 / float64(len(t.batch.law.targets)) })
+		out.Plain = append(out.Plain, PromisePair{f.Law, f.estimate(alike, t.lines, 1), f.wilson(sum, n*len(counted))})
 	}
 	return nil
 }
 
 // figures of one law: for the population where all classes were drawn, and for
 // each class.
-func (t promiseTask) figures(law string, variant int, drawn [][]promiseHit) []PromiseFigure {
+func (t promiseTask) figures(drawn [][]promiseHit) []PromiseFigure {
 	var out []PromiseFigure
 	classes := t.batch.base.cat.Classes
 	everyone := len(t.batch.law.targets) == len(classes)
 	for j, th := range promiseThresholds() {
 		if th.of == "S" && everyone {
-			f := PromiseFigure{Law: law, Class: PromisePopulation, Of: th.of, Threshold: th.at}
-			all := t.weights(variant, j, drawn, func(i int) float64 { return classes[t.batch.law.targets[i]].Weight })
-			out = append(out, f.estimate(all, t.lines))
+			f := PromiseFigure{Law: t.law.Name, Class: PromisePopulation, Of: th.of, Threshold: th.at}
+			all := t.weights(j, drawn, func(i int) float64 { return classes[t.batch.law.targets[i]].Weight })
+			out = append(out, f.estimate(all, t.lines, t.most(th, -1)))
 			continue
 		}
 		for i, k := range t.batch.law.targets {
-			f := PromiseFigure{Law: law, Class: classes[k].Name, Of: th.of, Threshold: th.at}
-			one := t.weights(variant, j, drawn, func(x int) float64 {
+			f := PromiseFigure{Law: t.law.Name, Class: classes[k].Name, Of: th.of, Threshold: th.at}
+			one := t.weights(j, drawn, func(x int) float64 {
 				if x == i {
 					return 1
 				}
 				return 0
 			})
-			out = append(out, f.estimate(one, t.lines))
+			out = append(out, f.estimate(one, t.lines, t.most(th, i)))
 		}
 	}
 	return out
 }
 
+// most is what a line can weigh that reaches a threshold: of one target, or of
+// all by their shares. Under laws that the tables do not know it is a guess.
+func (t promiseTask) most(th promiseThreshold, target int) float64 {
+	switch {
+	case t.batch.law.rho == 0:
+		return promiseKinds * math.Exp(-th.at)
+	case target < 0:
+		return 2 * 2 // half of the lines are drawn by the shares, half of the factors as they are
+	}
+	return 2 / t.batch.share(target)
+}
+
 // weights of the lines that reached a threshold, with target classes weighted.
-func (t promiseTask) weights(variant, threshold int, drawn [][]promiseHit, weight func(target int) float64) []float64 {
+func (t promiseTask) weights(threshold int, drawn [][]promiseHit, weight func(target int) float64) []float64 {
 	var out []float64
 	for _, hits := range drawn {
 		if hits[threshold] == nil {
 			continue
 		}
 		sum := 0.0
-		for i, x := range hits[threshold][variant] {
+		for i, x := range hits[threshold] {
 			sum += weight(i) * x
 		}
 		out = append(out, sum)

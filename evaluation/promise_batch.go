@@ -32,10 +32,10 @@ func promiseThresholds() []promiseThreshold {
 	return []promiseThreshold{{"S", 2}, {"S", 5}, {"S", 10}, {"S", 14}, {"M", 0}, {"M", 3}, {"M", 5}}
 }
 
-// promiseHit is a line's weight when it first reached a threshold: the law's
-// likelihood over the proposal's, by correlation and target class. nil while it
+// promiseHit is a line's weight when it first reached a threshold, by target
+// class: the law's likelihood over that of the way it was drawn. nil while it
 // has not.
-type promiseHit [][]float64
+type promiseHit []float64
 
 // promiseBatch draws lines of one law.
 type promiseBatch struct {
@@ -59,7 +59,7 @@ func (b *promiseBatch) proposal() promiseProposal {
 	return promiseProposal{b.base, b.tilted, b.law}
 }
 
-// weighted draws n lines from the proposal and gives what they reached, by line
+// weighted draws n lines where what is rare is not, and gives what they reached, by line
 // and threshold.
 func (b *promiseBatch) weighted(n int) ([][]promiseHit, error) {
 	thresholds := promiseThresholds()
@@ -69,9 +69,20 @@ func (b *promiseBatch) weighted(n int) ([][]promiseHit, error) {
 		r := b.rng("weighted", line)
 		hits := make([]promiseHit, len(thresholds))
 		s := newPromiseSchedule(r, b.base.cat, b.calls)
-		latents := proposal.sources(r).latents(r)
+		weigh := func(e *promiseEvidence) promiseHit { return proposal.weigh(e).weights() }
+		var latents []promiseLatent
+		if b.law.rho == 0 {
+			latents = proposal.sources(r).latents(r)
+		} else {
+			hit := make(promiseHit, len(b.law.targets))
+			var target int
+			var weight float64
+			latents, target, weight = b.correlated(r)
+			hit[target] = weight
+			weigh = func(*promiseEvidence) promiseHit { return hit }
+		}
 		err := s.live(r, b.base, latents, b.law.reading, func(e *promiseEvidence) bool {
-			return b.look(r, e, thresholds, hits, proposal)
+			return b.look(e, thresholds, hits, weigh)
 		})
 		out[line] = hits
 		return err
@@ -81,7 +92,7 @@ func (b *promiseBatch) weighted(n int) ([][]promiseHit, error) {
 
 // look notes which thresholds are reached for the first time; false when none
 // is left.
-func (b *promiseBatch) look(r *rand.Rand, e *promiseEvidence, thresholds []promiseThreshold, hits []promiseHit, p promiseProposal) bool {
+func (b *promiseBatch) look(e *promiseEvidence, thresholds []promiseThreshold, hits []promiseHit, weigh func(*promiseEvidence) promiseHit) bool {
 	s, m := b.score(e.counts)
 	var weights promiseHit
 	left := false
@@ -94,7 +105,7 @@ func (b *promiseBatch) look(r *rand.Rand, e *promiseEvidence, thresholds []promi
 			continue
 		}
 		if weights == nil {
-			weights = b.weights(r, e, p)
+			weights = weigh(e)
 		}
 		hits[i] = weights
 	}
@@ -102,8 +113,7 @@ func (b *promiseBatch) look(r *rand.Rand, e *promiseEvidence, thresholds []promi
 }
 
 // plain draws n lines of every target class as the law has them and gives how
-// many reached each threshold, by class and threshold. Of a law with
-// correlations the last one is drawn.
+// many reached each threshold, by class and threshold.
 func (b *promiseBatch) plain(n int) ([][]int, error) {
 	thresholds := promiseThresholds()
 	reached := make([][]bool, n*len(b.law.targets))
@@ -111,10 +121,13 @@ func (b *promiseBatch) plain(n int) ([][]int, error) {
 		r := b.rng("plain", i)
 		got := make([]bool, len(thresholds))
 		s := newPromiseSchedule(r, b.base.cat, b.calls)
-		src := b.law.honest(r, b.law.targets[i/n])
-		latents := src.latents(r)
-		if len(b.law.rhos) > 0 && src[0].column >= b.base.boxes() && b.law.targets[i/n] < b.base.modelled() {
-			latents = b.base.coupled(r, src[0].column, b.law.rhos[len(b.law.rhos)-1])
+		class := b.law.targets[i/n]
+		src := b.law.honest(r, class)
+		var latents []promiseLatent
+		if b.law.rho > 0 && class < b.base.modelled() {
+			latents = b.base.coupled(r, src[0].column, b.law.rho, r.NormFloat64())
+		} else {
+			latents = src.latents(r)
 		}
 		err := s.live(r, b.base, latents, b.law.reading, func(e *promiseEvidence) bool {
 			s, m := b.score(e.counts)

@@ -27,14 +27,14 @@ func (f PromiseFigure) Exceeds() bool { return f.Estimate > f.Bound }
 func (f PromiseFigure) Certain() bool { return f.Low > f.Bound }
 
 // estimate fills the figure from the weights of the lines that reached the
-// threshold, of n drawn.
-func (f PromiseFigure) estimate(weights []float64, n int) PromiseFigure {
+// threshold, of n drawn. most is what a line may weigh, for when none did.
+func (f PromiseFigure) estimate(weights []float64, n int, most float64) PromiseFigure {
 	f.Bound, f.Lines = min(math.Exp(-f.Threshold), 1), n
-	sum, squares, most := 0.0, 0.0, 0.0
+	sum, squares, largest := 0.0, 0.0, 0.0
 	for _, w := range weights {
 		sum += w
 		squares += w * w
-		most = max(most, w)
+		largest = max(largest, w)
 		if w > 0 {
 			f.Hits++
 		}
@@ -43,7 +43,9 @@ func (f PromiseFigure) estimate(weights []float64, n int) PromiseFigure {
 	se := math.Sqrt(max(squares/float64(n)-mean*mean, 0) / float64(n))
 	f.Estimate, f.Low, f.High = mean, max(mean-1.96*se, 0), min(mean+1.96*se, 1)
 	if sum > 0 {
-		f.Largest = most / sum
+		f.Largest = largest / sum
+	} else {
+		f.High = min(3*most/float64(n), 1)
 	}
 	f.Factor = f.Estimate / f.Bound
 	return f

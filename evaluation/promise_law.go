@@ -12,8 +12,8 @@ import (
 type promiseLaw struct {
 	parts   []promisePart
 	reading promiseReading
-	rhos    []float64 // correlation between families; empty for none
-	targets []int     // classes asked about
+	rho     float64 // correlation between families
+	targets []int   // classes asked about
 }
 
 type promisePart struct {
@@ -114,6 +114,16 @@ func (x promiseWeighed) class(k int) float64 {
 		total = promiseAdd(total, math.Log(p.weight)+x.parts[i].class(k))
 	}
 	return total
+}
+
+// weights of the history under the law over the proposal, by target.
+func (x promiseWeighed) weights() promiseHit {
+	drawn := x.drawn()
+	out := make(promiseHit, len(x.law.targets))
+	for i, k := range x.law.targets {
+		out[i] = math.Exp(x.class(k) - drawn)
+	}
+	return out
 }
 
 // drawn is the log likelihood under the proposal.

@@ -14,16 +14,16 @@ import (
 // first, then those of the modelled classes. The last class is
 // catalogue.Unknown and has no column: it takes every family from the pool.
 type promiseWorld struct {
-	cat      *catalogue.Catalogue
-	model    *heuristics.Model
-	families []string
-	family   []int // of each signal
-	columns  []promiseColumn
-	first    []int                // column of each modelled class's first profile
-	rows     [][][]catalogue.Row  // by signal and column
-	ratios   [][][]float64        // of boxes to the column, by signal and column
-	speaks   [][]bool             // for a box, by static signal and category
-	priors   [][]promiseReference // by column and family, filled for the copula only
+	cat        *catalogue.Catalogue
+	model      *heuristics.Model
+	families   []string
+	family     []int // of each signal
+	columns    []promiseColumn
+	first      []int                // column of each modelled class's first profile
+	rows       [][][]catalogue.Row  // by signal and column
+	ratios     [][][]float64        // of boxes to the column, by signal and column
+	speaks     [][]bool             // for a box, by static signal and category
+	references [][]promiseReference // by column and family, for correlations only
 }
 
 // promiseColumn is one profile of a box type or of a class.
