@@ -41,7 +41,8 @@ func (f PromiseFigure) estimate(weights []float64, n int, most float64) PromiseF
 	}
 	mean := sum / float64(n)
 	se := math.Sqrt(max(squares/float64(n)-mean*mean, 0) / float64(n))
-	f.Estimate, f.Low, f.High = mean, max(mean-1.96*se, 0), min(mean+1.96*se, 1)
+	// Few lines may make more than everything.
+	f.Estimate, f.Low, f.High = min(mean, 1), min(max(mean-1.96*se, 0), 1), min(mean+1.96*se, 1)
 	if sum > 0 {
 		f.Largest = largest / sum
 	} else {
@@ -59,6 +60,9 @@ func (f PromiseFigure) wilson(hits, n int) PromiseFigure {
 	mid := (p + z*z/(2*m)) / (1 + z*z/m)
 	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
 	f.Estimate, f.Low, f.High = p, max(mid-half, 0), min(mid+half, 1)
+	if hits == 0 {
+		f.Low = 0
+	}
 	f.Factor = f.Estimate / f.Bound
 	return f
 }

@@ -44,9 +44,9 @@ func (r *PromiseReport) WriteTable(w io.Writer) error {
 	b.WriteString("\nEach class as if nobody had met it, estimates by its own lines\n")
 	promiseMatrix(&b, without)
 	b.WriteString("\nWeighted lines against plainly counted ones, classes drawn alike\n")
-	fmt.Fprintf(&b, "  %-16s %-5s  %-30s %-30s\n", "law", "ever", "weighted", "counted")
+	fmt.Fprintf(&b, "  %-16s %-5s  %-30s %s\n", "law", "ever", "weighted", "counted")
 	for _, p := range r.Plain {
-		fmt.Fprintf(&b, "  %-16s %-5s  %-30s %-30s\n", p.Law, p.Weighted.ever(), p.Weighted.between(), p.Counted.between())
+		fmt.Fprintf(&b, "  %-16s %-5s  %-30s %s\n", p.Law, p.Weighted.ever(), p.Weighted.between(), p.Counted.between())
 	}
 	b.WriteString("\nSightings known at their own time: expected ratio of box to class, at worst (1 is fair)\n")
 	for _, s := range r.Early {
@@ -58,7 +58,7 @@ func (r *PromiseReport) WriteTable(w io.Writer) error {
 	excesses := r.Excesses()
 	fmt.Fprintf(&b, "\nEvery excess over the bound: %d\n", len(excesses))
 	for _, f := range excesses {
-		fmt.Fprintf(&b, "%-28s %s\n", promiseCut(f.Law, 28), f.short())
+		fmt.Fprintf(&b, "%-22s %s\n", promiseCut(f.Law, 22), f.short())
 	}
 	fmt.Fprintf(&b, "\nLooks at which the score claims more than the tables give: %d\n", r.Breaches)
 	verdict := "the promise holds where the tables hold"
