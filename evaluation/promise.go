@@ -45,7 +45,10 @@ type PromiseLaw struct {
 	// Holds is set where the tables hold, so that no excess is allowed.
 	Holds bool `json:"holds"`
 	// Without is set where a class was left out of the catalogue.
-	Without bool            `json:"without,omitempty"`
+	Without bool `json:"without,omitempty"`
+	// Share of the lines is of the class left out. S is promised over the
+	// population, in which its lines are few.
+	Share   float64         `json:"share,omitempty"`
 	Figures []PromiseFigure `json:"figures"`
 }
 
@@ -199,7 +202,7 @@ func promiseTasks(cat *catalogue.Catalogue, opt PromiseOptions) ([]promiseTask, 
 			return nil, err
 		}
 		name := "without-" + class.Name
-		t := add(name, promiseLaw{parts: asIs, targets: []int{k}}, PromiseLaw{Name: name, Text: "nobody ever met the class " + class.Name, Without: true})
+		t := add(name, promiseLaw{parts: asIs, targets: []int{k}}, PromiseLaw{Name: name, Text: "nobody ever met the class " + class.Name, Without: true, Share: class.Weight})
 		t.batch.score, t.lines = promiseScoreOf(w.model), max(opt.Lines/2, 1)
 	}
 	return tasks, nil
@@ -222,7 +225,7 @@ func (t promiseTask) run(out *PromiseReport) error {
 		return err
 	}
 	for j, th := range promiseThresholds() {
-		f := PromiseFigure{Law: t.law.Name, Class: "classes alike", Of: th.of, Threshold: th.at}
+		f := PromiseFigure{Law: t.law.Name, Class: "classes alike", Of: th.of, Threshold: th.at()}
 		sum := 0
 		for _, c := range counted {
 			sum += c[j]
@@ -240,14 +243,14 @@ func (t promiseTask) figures(drawn [][]promiseHit) []PromiseFigure {
 	classes := t.batch.base.cat.Classes
 	everyone := len(t.batch.law.targets) == len(classes)
 	for j, th := range promiseThresholds() {
-		if th.of == "S" && everyone {
-			f := PromiseFigure{Law: t.law.Name, Class: PromisePopulation, Of: th.of, Threshold: th.at}
+		if th.of != "M" && everyone {
+			f := PromiseFigure{Law: t.law.Name, Class: PromisePopulation, Of: th.of, Threshold: th.at()}
 			all := t.weights(j, drawn, func(i int) float64 { return classes[t.batch.law.targets[i]].Weight })
 			out = append(out, f.estimate(all, t.lines, t.most(th, -1)))
 			continue
 		}
 		for i, k := range t.batch.law.targets {
-			f := PromiseFigure{Law: t.law.Name, Class: classes[k].Name, Of: th.of, Threshold: th.at}
+			f := PromiseFigure{Law: t.law.Name, Class: classes[k].Name, Of: th.of, Threshold: th.at()}
 			one := t.weights(j, drawn, func(x int) float64 {
 				if x == i {
 					return 1
@@ -265,7 +268,7 @@ func (t promiseTask) figures(drawn [][]promiseHit) []PromiseFigure {
 func (t promiseTask) most(th promiseThreshold, target int) float64 {
 	switch {
 	case t.batch.law.rho == 0:
-		return promiseKinds * math.Exp(-th.at)
+		return promiseKinds * math.Exp(-th.at())
 	case target < 0:
 		return 2 * 2 // half of the lines are drawn by the shares, half of the factors as they are
 	}

@@ -2,6 +2,7 @@ package evaluation
 
 import (
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -20,17 +21,35 @@ func promiseScoreOf(m *heuristics.Model) promiseScorer {
 	}
 }
 
-// promiseThreshold is one that a line may reach.
+// promiseThreshold is one that a line may reach: a score and a margin at the
+// same look. of is S or M where the other does not matter, or a verdict, of
+// which these are conditions among others.
 type promiseThreshold struct {
-	of string // S or M
-	at float64
+	of   string
+	s, m float64
 }
 
 // promiseThresholds are those of the verdicts (VERDICT section 6), and one of
 // S that honest lines reach often enough to be counted plainly.
 func promiseThresholds() []promiseThreshold {
-	return []promiseThreshold{{"S", 2}, {"S", 5}, {"S", 10}, {"S", 14}, {"M", 0}, {"M", 3}, {"M", 5}}
+	free := math.Inf(-1)
+	return []promiseThreshold{
+		{"S", 2, free}, {"S", 5, free}, {"S", 10, free}, {"S", 14, free},
+		{"watch", 5, 0}, {"review", 10, 3}, {"case", 14, 5},
+		{"M", free, 0}, {"M", free, 3}, {"M", free, 5},
+	}
 }
+
+// at is the threshold that the bound is of. A verdict's score has the stricter
+// one over the population.
+func (t promiseThreshold) at() float64 {
+	if t.of == "M" {
+		return t.m
+	}
+	return t.s
+}
+
+func (t promiseThreshold) reached(s, m float64) bool { return s >= t.s && m >= t.m }
 
 // promiseHit is a line's weight when it first reached a threshold, by target
 // class: the law's likelihood over that of the way it was drawn. nil while it
@@ -100,7 +119,7 @@ func (b *promiseBatch) look(e *promiseEvidence, thresholds []promiseThreshold, h
 		if hits[i] != nil {
 			continue
 		}
-		if t.of == "S" && s < t.at || t.of == "M" && m < t.at {
+		if !t.reached(s, m) {
 			left = true
 			continue
 		}
@@ -133,7 +152,7 @@ func (b *promiseBatch) plain(n int) ([][]int, error) {
 			s, m := b.score(e.counts)
 			left := false
 			for j, t := range thresholds {
-				got[j] = got[j] || t.of == "S" && s >= t.at || t.of == "M" && m >= t.at
+				got[j] = got[j] || t.reached(s, m)
 				left = left || !got[j]
 			}
 			return left

@@ -6,7 +6,7 @@ import "math"
 type PromiseFigure struct {
 	Law       string  `json:"law"`
 	Class     string  `json:"class"` // "population" for the classes by their shares
-	Of        string  `json:"of"`    // S or M
+	Of        string  `json:"of"`    // S, M, or the verdict whose S and M were reached at one look
 	Threshold float64 `json:"threshold"`
 	Bound     float64 `json:"bound"`
 	Estimate  float64 `json:"estimate"`

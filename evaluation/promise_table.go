@@ -21,20 +21,33 @@ func (r *PromiseReport) WriteJSON(w io.Writer) error {
 // WriteTable writes the report for reading, at most 100 columns wide: each law
 // with the population and the class that comes nearest to its bound; what a
 // class costs that nobody met; and every excess.
+// watch, review and case stand for their S and M, reached at one look; their
+// other conditions are not asked for.
 func (r *PromiseReport) WriteTable(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The promise of the verdict, %s: seed %d, %d lines a law, at most %d calls a line\n", r.Date, r.Seed, r.Lines, r.Calls)
 	fmt.Fprintf(&b, "catalogue %s\nprice of contamination, c: %.2f nats\n", r.Catalogue, r.Price)
+	b.WriteString("watch, review, case: their S and M at one look, without their other conditions\n")
 	b.WriteString("factor: estimate over bound; * the estimate exceeds it, ** its whole interval does;\n")
 	b.WriteString("? one drawn line makes more than half of the estimate, so that the interval says too little\n")
-	var without []PromiseFigure
+	var without, shares []PromiseFigure
 	for _, l := range r.Laws {
 		if l.Without {
-			without = append(without, l.Figures...)
+			for _, f := range l.Figures {
+				// S>=2 is for counting, and the conditions of lower verdicts follow from S and M.
+				if f.ever() == "S>=2" || f.Of == "watch" || f.Of == "review" {
+					continue
+				}
+				without = append(without, f)
+				if f.Of != "M" {
+					f.Estimate, f.Low, f.Factor = f.Estimate*l.Share, f.Low*l.Share, f.Factor*l.Share
+					shares = append(shares, f)
+				}
+			}
 			continue
 		}
 		fmt.Fprintf(&b, "\n%s: %s\n", l.Name, l.Text)
-		fmt.Fprintf(&b, "  %-24s %-5s %8s  %8s  %-19s %9s %6s\n", "worst of", "ever", "bound", "estimate", "95 % interval", "factor", "hits")
+		fmt.Fprintf(&b, "  %-24s %-6s %8s  %8s  %-19s %9s %6s\n", "worst of", "ever", "bound", "estimate", "95 % interval", "factor", "hits")
 		for _, f := range promiseWorst(l.Figures) {
 			b.WriteString("  " + f.row() + "\n")
 		}
@@ -43,10 +56,12 @@ func (r *PromiseReport) WriteTable(w io.Writer) error {
 	promiseMatrix(&b, r.Laws[0].Figures)
 	b.WriteString("\nEach class as if nobody had met it, estimates by its own lines\n")
 	promiseMatrix(&b, without)
+	b.WriteString("\nThe same by the class's share of all lines, over which S is promised\n")
+	promiseMatrix(&b, shares)
 	b.WriteString("\nWeighted lines against plainly counted ones, classes drawn alike\n")
-	fmt.Fprintf(&b, "  %-16s %-5s  %-30s %s\n", "law", "ever", "weighted", "counted")
+	fmt.Fprintf(&b, "  %-16s %-6s  %-30s %s\n", "law", "ever", "weighted", "counted")
 	for _, p := range r.Plain {
-		fmt.Fprintf(&b, "  %-16s %-5s  %-30s %s\n", p.Law, p.Weighted.ever(), p.Weighted.between(), p.Counted.between())
+		fmt.Fprintf(&b, "  %-16s %-6s  %-30s %s\n", p.Law, p.Weighted.ever(), p.Weighted.between(), p.Counted.between())
 	}
 	b.WriteString("\nSightings known at their own time: expected ratio of box to class, at worst (1 is fair)\n")
 	for _, s := range r.Early {
@@ -56,7 +71,7 @@ func (r *PromiseReport) WriteTable(w io.Writer) error {
 		b.WriteString("  none above 1.01\n")
 	}
 	excesses := r.Excesses()
-	fmt.Fprintf(&b, "\nEvery excess over the bound: %d\n", len(excesses))
+	fmt.Fprintf(&b, "\nEvery excess over the bound, of a class left out by its own lines: %d\n", len(excesses))
 	for _, f := range excesses {
 		fmt.Fprintf(&b, "%-22s %s\n", promiseCut(f.Law, 22), f.short())
 	}
@@ -120,7 +135,12 @@ func promiseMatrix(b *strings.Builder, all []PromiseFigure) {
 	}
 }
 
-func (f PromiseFigure) ever() string { return fmt.Sprintf("%s>=%.0f", f.Of, f.Threshold) }
+func (f PromiseFigure) ever() string {
+	if f.Of != "S" && f.Of != "M" {
+		return f.Of
+	}
+	return fmt.Sprintf("%s>=%.0f", f.Of, f.Threshold)
+}
 
 func (f PromiseFigure) between() string {
 	return fmt.Sprintf("%.1e (%.1e..%.1e)", f.Estimate, f.Low, f.High)
@@ -142,12 +162,12 @@ func (f PromiseFigure) marks() string {
 }
 
 func (f PromiseFigure) row() string {
-	return strings.TrimRight(fmt.Sprintf("%-24s %-5s %8.1e  %8.1e  %8.1e..%8.1e %9s %6d %s",
+	return strings.TrimRight(fmt.Sprintf("%-24s %-6s %8.1e  %8.1e  %8.1e..%8.1e %9s %6d %s",
 		promiseCut(f.Class, 24), f.ever(), f.Bound, f.Estimate, f.Low, f.High, promiseFactor(f.Factor), f.Hits, f.marks()), " ")
 }
 
 func (f PromiseFigure) short() string {
-	return strings.TrimRight(fmt.Sprintf("%-20s %-5s %8.1e over %8.1e, from %8.1e %9s %s",
+	return strings.TrimRight(fmt.Sprintf("%-20s %-6s %8.1e over %8.1e, from %8.1e %8s %s",
 		promiseCut(f.Class, 20), f.ever(), f.Estimate, f.Bound, f.Low, promiseFactor(f.Factor), f.marks()), " ")
 }
 
