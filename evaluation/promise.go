@@ -185,9 +185,6 @@ func promiseTasks(cat *catalogue.Catalogue, opt PromiseOptions) ([]promiseTask, 
 		}
 		add(other.name, promiseLaw{parts: parts}, PromiseLaw{Name: other.name, Text: other.text})
 	}
-	if err := base.refer(opt.Seed); err != nil {
-		return nil, err
-	}
 	for _, rho := range []float64{0.3, 0.6} {
 		name := fmt.Sprintf("correlated-%.1f", rho)
 		t := add(name, promiseLaw{parts: asIs, rho: rho}, PromiseLaw{Name: name, Text: fmt.Sprintf("families of a line are correlated, %.1f", rho)})
@@ -210,6 +207,11 @@ func promiseTasks(cat *catalogue.Catalogue, opt PromiseOptions) ([]promiseTask, 
 
 // run draws the lines and adds the figures to the report.
 func (t promiseTask) run(out *PromiseReport) error {
+	if b := &t.batch; b.law.rho > 0 && b.base.references == nil {
+		if err := b.base.refer(b.seed); err != nil {
+			return err
+		}
+	}
 	drawn, err := t.batch.weighted(t.lines)
 	if err != nil {
 		return err

@@ -26,6 +26,9 @@ func (f PromiseFigure) Exceeds() bool { return f.Estimate > f.Bound }
 // Certain says whether the whole interval lies above the bound.
 func (f PromiseFigure) Certain() bool { return f.Low > f.Bound }
 
+// promiseFew lines say nothing of how far they vary.
+const promiseFew = 5
+
 // estimate fills the figure from the weights of the lines that reached the
 // threshold, of n drawn. most is what a line may weigh, for when none did.
 func (f PromiseFigure) estimate(weights []float64, n int, most float64) PromiseFigure {
@@ -43,6 +46,9 @@ func (f PromiseFigure) estimate(weights []float64, n int, most float64) PromiseF
 	se := math.Sqrt(max(squares/float64(n)-mean*mean, 0) / float64(n))
 	// Few lines may make more than everything.
 	f.Estimate, f.Low, f.High = min(mean, 1), min(max(mean-1.96*se, 0), 1), min(mean+1.96*se, 1)
+	if f.Hits < promiseFew {
+		f.Low = 0
+	}
 	if sum > 0 {
 		f.Largest = largest / sum
 	} else {

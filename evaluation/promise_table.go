@@ -167,8 +167,8 @@ func (f PromiseFigure) row() string {
 }
 
 func (f PromiseFigure) short() string {
-	return strings.TrimRight(fmt.Sprintf("%-20s %-6s %8.1e over %8.1e, from %8.1e %8s %s",
-		promiseCut(f.Class, 20), f.ever(), f.Estimate, f.Bound, f.Low, promiseFactor(f.Factor), f.marks()), " ")
+	return strings.TrimRight(fmt.Sprintf("%-18s %-6s %8.1e over %8.1e, from %8.1e %8s %s",
+		promiseCut(f.Class, 18), f.ever(), f.Estimate, f.Bound, f.Low, promiseFactor(f.Factor), f.marks()), " ")
 }
 
 func promiseFactor(x float64) string {
