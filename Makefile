@@ -12,7 +12,7 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo test race fuzz bench corpus lint vuln generate clean
+.PHONY: help build demo test race fuzz bench corpus promise lint vuln generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ bench: build ## measure packets per second, allocations and memory
 
 corpus: ## replay the corpus of public captures, where there is one (SIMTRAP_CORPUS)
 	go test -count=1 -v -run '^TestCorpus' $(PACKAGES)
+
+promise: build ## try what the score promises, on lines drawn from its tables and near them
+	@mkdir -p $(TMP)
+	$(BIN)/simtrap-lab promise --json $(TMP)/promise.json
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; }
