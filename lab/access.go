@@ -333,8 +333,7 @@ func (n *node) air(s *sim) int64 {
 
 // connect draws what a line of a drawn scenario is connected by.
 func (l *line) connect() {
-	// Scenarios of one seed shall not have the same accesses.
-	l.phys, l.lots = l.s.rng("access of "+l.truth.Class+", "+l.truth.Device), map[string]lotOf{}
+	l.phys, l.lots = l.s.rng("access"), map[string]lotOf{}
 	l.used, l.held = map[natKey]int64{}, map[natKey]bool{}
 	r := l.phys
 	l.hops = r.IntN(3)

@@ -17,7 +17,7 @@ type clock struct {
 	grid  int64   // the streams of a chassis leave on one tick; 0 each on its own
 	phase int64   // of the tick
 	slot  int64   // within the tick, channels follow each other for so long
-	tick  int64   // what software is woken by; 0 for hardware. 40 ms sends 20 ms by twos
+	tick  int64   // what software is woken by; 0 for hardware
 	woken int64   // phase of it
 	slack float64 // ns, mean lateness of a wake-up
 }
@@ -110,7 +110,10 @@ func drawClock(r *rand.Rand, hard bool) *clock {
 	// a few degrees over a day, twenty or more until the device is warm.
 	c.day, c.warm = share(r, 0.03, 0.45), share(r, -2.2, 1.2)
 	if !hard {
-		c.tick = int64(pick(r, 1, 1, 1, 1, 4, 4, 4, 10, 10, 10, 20, 40)) * int64(time.Millisecond)
+		c.tick = int64(pick(r, 1, 1, 1, 4, 4, 10, 10, 20)) * int64(time.Millisecond)
+		if r.IntN(25) == 0 { // frames of 20 ms leave by twos
+			c.tick = int64(40 * time.Millisecond)
+		}
 		c.woken = r.Int64N(c.tick)
 		c.slack = math.Exp(share(r, math.Log(15e3), math.Log(600e3)))
 		return c

@@ -9,6 +9,7 @@ package lab
 
 import (
 	"fmt"
+	"hash/fnv"
 	"io"
 	"time"
 )
@@ -51,6 +52,15 @@ func Make(w io.Writer, opt Options) (*Truth, error) {
 	return sc.make(w, opt)
 }
 
+// apart makes another seed of the scenario's name, so that scenarios which share
+// their first draws do not draw the same line with one seed: who trains on many
+// takes them for independent.
+func apart(seed uint64, scenario string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(scenario))
+	return seed ^ h.Sum64()
+}
+
 func (sc Scenario) make(w io.Writer, opt Options) (*Truth, error) {
 	if opt.Duration < 0 || opt.Duration > 7*24*time.Hour {
 		return nil, fmt.Errorf("duration %v: want more than nothing and at most seven days", opt.Duration)
@@ -79,7 +89,9 @@ func (sc Scenario) make(w io.Writer, opt Options) (*Truth, error) {
 		return nil, err
 	}
 	s := newSim(opt, shape, view, out)
-	s.wide = sc.Class != ""
+	if s.wide = sc.Class != ""; s.wide {
+		s.seed = apart(opt.Seed, opt.Scenario)
+	}
 	sc.build(s)
 	s.run()
 	if err := out.close(); err != nil {

@@ -74,7 +74,7 @@ func (st *stream) embody(s *sim, p *streamPlan, r *rand.Rand) {
 			st.silence = share(r, 0.25, 0.6)
 		}
 		if r.IntN(6) == 0 { // software made it
-			h.tick, h.slack = int64(pick(r, 1, 4, 10, 20, 40))*int64(time.Millisecond), 50e3
+			h.tick, h.slack = int64(pick(r, 1, 1, 4, 4, 4, 10, 10, 20, 20, 40))*int64(time.Millisecond), 50e3
 			h.woken = r.Int64N(h.tick)
 		}
 	}
