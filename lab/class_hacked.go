@@ -21,7 +21,7 @@ func hackedScenarios() []Scenario {
 	}
 	victims := []Scenario{
 		{Name: "victim-home", Text: "household with a telephone service under SIP scans", Share: 0.3, duration: 60 * m, build: victimHome},
-		{Name: "victim-pbx", Text: "office exchange under SIP scans and floods of calls, some of which its menu answers", Share: 0.45, duration: 45 * m, build: victimPBX},
+		{Name: "victim-pbx", Text: "office exchange under SIP scans and floods of calls, some of which its menu answers", Share: 0.45, Heavy: true, duration: 45 * m, build: victimPBX},
 		{Name: "victim-hosted", Text: "office phones at a hosted exchange that scanners reach through the NAT", Share: 0.25, duration: 45 * m, build: victimHosted},
 	}
 	for i := range victims {

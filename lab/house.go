@@ -38,9 +38,12 @@ func (s *sim) newHouse(l *line, d *dialect, channels int, people, abroad float64
 	ports(r, h.pbx, channels)
 	tcp := chance(r, 0.1)
 	h.pbx.tcp = tcp
+	if h.pbx.tls = !tcp && chance(r, 0.06); h.pbx.tls {
+		l.truth.Note, h.m.media.secure, h.m.fax = "TLS and SRTP on the trunk", true, 0
+	}
 	for i := range pick(r, 1, 1, 1, 2) {
 		t := s.newAgent(s.host("carrier", chance(r, abroad)), switchDialect(r), pick(r, uint16(5060), 5060, 5060, uint16(spread(r, 1025, 60000))), "trunk", "")
-		t.domain, t.codecs, t.tcp = t.host(), h.pbx.codecs, tcp
+		t.domain, t.codecs, t.tcp, t.tls = t.host(), h.pbx.codecs, tcp, h.pbx.tls
 		ports(r, t, 4*channels)
 		t.media.random = chance(r, 0.7)
 		if chance(r, 0.3) {
