@@ -88,7 +88,7 @@ func (x *stolen) pass(called, calling string, onward bool) {
 // burst lets thieves at it for a while, then rest, again and again.
 func (x *stolen) burst(erlangs float64, fn func()) {
 	r, s := x.r, x.s
-	from := s.start + int64(between(r, 0, 8*time.Minute))
+	from := s.start + int64(between(r, 0, min(8*time.Minute, time.Duration(s.end-s.start)/4)))
 	x.s.flowing(r, from, x.free.gap(erlangs), fn)
 }
 
