@@ -65,6 +65,8 @@ type borderSite struct {
 	other    *codec  // of onward legs where media are transcoded
 	secure   variety
 	used     int
+	// up323 and down323 say that customers and carriers speak H.323.
+	up323, down323 bool
 }
 
 func (s *sim) borderSite(o onward, device string) *borderSite {
@@ -111,16 +113,32 @@ func (x *borderSite) carriers(n int, abroad float64) {
 		host.tunnel = far
 		a := x.s.newAgent(host, switchDialect(x.r), x.out.port, "gw", "")
 		a.codecs, a.link = x.sbc.codecs, x.out.link
+		if x.down323 {
+			a.h323 = speaks323(x.r)
+		}
 		ports(x.r, a, 2000)
 		a.media.random = true
 		x.down = append(x.down, a)
 		if x.onward == onwardHere || x.onward == onwardTLS {
 			x.l.controls(host, "trunk-peer")
 		}
-		if x.onward != onwardElsewhere {
+		if x.onward != onwardElsewhere && !x.down323 {
 			x.s.signs(x.r, x.out, a)
 		}
 	}
+}
+
+// trade323 has one side or both speak H.323, as the trade in minutes still does.
+func (x *borderSite) trade323() {
+	r, m := x.r, x.m
+	x.up323 = chance(r, 0.7)
+	x.down323 = !x.up323 || chance(r, 0.5)
+	x.l.truth.Note = "H.323 on one side or both"
+	me := speaks323(r)
+	x.sbc.h323, x.out.h323 = me, me
+	m.hold, m.fax, m.late, m.media, m.causes = 0, 0, 0, variety{}, plainCauses
+	m.codecs = pick(r, []*codec{pcma}, []*codec{g729, pcma}, []*codec{g729}, []*codec{g723})
+	x.sbc.codecs, x.out.codecs, x.other = distinct(m.codecs), distinct(m.codecs), pick(r, pcma, g729)
 }
 
 // wholesaler adds one that sends calls in.
@@ -136,7 +154,11 @@ func (x *borderSite) wholesaler(i int, abroad float64) {
 		x.l.controls(a.media.node, "media")
 	}
 	x.l.controls(a.node, "trunk-peer")
-	x.s.signs(r, x.sbc, a)
+	if x.up323 {
+		a.h323 = speaks323(r)
+	} else {
+		x.s.signs(r, x.sbc, a)
+	}
 	x.up = append(x.up, a)
 }
 
@@ -150,9 +172,11 @@ func (x *borderSite) relay(src, dst *agent, in, out *agent, called, calling, pas
 	x.used++
 	c := x.m.draw()
 	c.from, c.to, c.called, c.calling = src, in, called, calling
+	if x.up323 || x.down323 {
+		c.called, c.calling, passedOn = bareDigits(called), bareDigits(calling), bareDigits(passedOn)
+	}
 	c.relayed, c.ppm = [2]bool{true, true}, [2]float64{drawPPM(r), drawPPM(r)}
-	over := func() { x.used-- }
-	c.over = over
+	c.over = func() { x.used-- }
 	next := *c
 	next.from, next.to, next.called, next.over = out, dst, passedOn, nil
 	next.extra = nil
@@ -221,6 +245,9 @@ func (s *sim) wholesale(o onward) {
 	x := s.borderSite(o, "session border controller, onward legs "+o.String())
 	r := x.r
 	abroad := pick(r, 0, share(r, 0.1, 0.9))
+	if o <= onwardElsewhere && chance(r, 0.12) {
+		x.trade323()
+	}
 	for i := range sizes(r, 1, 12) {
 		x.wholesaler(i, abroad)
 	}

@@ -21,7 +21,7 @@ func hackedScenarios() []Scenario {
 	}
 	victims := []Scenario{
 		{Name: "victim-home", Text: "household with a telephone service under SIP scans", Share: 0.3, duration: 60 * m, build: victimHome},
-		{Name: "victim-pbx", Text: "office exchange under SIP scans and floods of calls, some of which its menu answers", Share: 0.45, duration: 45 * m, build: victimPBX},
+		{Name: "victim-pbx", Text: "office exchange under SIP scans and floods of calls, some of which its menu answers", Share: 0.45, Heavy: true, duration: 45 * m, build: victimPBX},
 		{Name: "victim-hosted", Text: "office phones at a hosted exchange that scanners reach through the NAT", Share: 0.25, duration: 45 * m, build: victimHosted},
 	}
 	for i := range victims {
@@ -88,7 +88,7 @@ func (x *stolen) pass(called, calling string, onward bool) {
 // burst lets thieves at it for a while, then rest, again and again.
 func (x *stolen) burst(erlangs float64, fn func()) {
 	r, s := x.r, x.s
-	from := s.start + int64(between(r, 0, 8*time.Minute))
+	from := s.start + int64(between(r, 0, min(8*time.Minute, time.Duration(s.end-s.start)/4)))
 	x.s.flowing(r, from, x.free.gap(erlangs), fn)
 }
 

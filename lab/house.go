@@ -36,14 +36,16 @@ func (s *sim) newHouse(l *line, d *dialect, channels int, people, abroad float64
 	h.pbx.mapped = chance(r, 0.85)
 	h.pbx.codecs = distinct(h.m.codecs)
 	ports(r, h.pbx, channels)
-	over := linkUDP
-	if chance(r, 0.1) {
-		over = linkTCP
+	switch {
+	case chance(r, 0.1):
+		h.pbx.link = linkTCP
+	case chance(r, 0.06):
+		h.pbx.link = linkTLS
+		l.truth.Note, h.m.media.secure, h.m.fax = "TLS and SRTP on the trunk", true, 0
 	}
-	h.pbx.link = over
 	for i := range pick(r, 1, 1, 1, 2) {
 		t := s.newAgent(s.host("carrier", chance(r, abroad)), switchDialect(r), pick(r, uint16(5060), 5060, 5060, uint16(spread(r, 1025, 60000))), "trunk", "")
-		t.domain, t.codecs, t.link = t.host(), h.pbx.codecs, over
+		t.domain, t.codecs, t.link = t.host(), h.pbx.codecs, h.pbx.link
 		ports(r, t, 4*channels)
 		t.media.random = chance(r, 0.7)
 		if chance(r, 0.3) {
