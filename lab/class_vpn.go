@@ -188,7 +188,7 @@ func (s *sim) drawnOffice(l *line, n int, load float64, anchored bool) {
 	base = base[:len(base)-2]
 	accounts := make([]*agent, n)
 	watch := !anchored && odds(r, 0.4) // mailboxes, and each other's lines
-	usual := drawDeskPhone(r) // offices buy one make
+	usual := drawDeskPhone(r)          // offices buy one make
 	for i := range accounts {
 		user, d := pick(r, strconv.Itoa(8001+i), base+fmt.Sprintf("%02d", i)), usual
 		var dev *node
