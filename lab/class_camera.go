@@ -33,7 +33,6 @@ type surveillance struct {
 	devices  []*agent
 	ids      []string // of channels
 	at       []*agent // who has the channel
-	viewed   int
 }
 
 // drawCamera draws a make of camera or recorder.

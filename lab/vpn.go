@@ -24,8 +24,6 @@ type vpn struct {
 	// block, an authentication tag, and headers in front of the inner packet.
 	iv, block, tag, extra int
 	head                  func(t *vpn, dir int) []byte
-	grows                 bool // sequence numbers count, rather than packets be alike
-	ike                   bool
 }
 
 // Kinds of tunnels.
@@ -55,7 +53,7 @@ func (s *sim) newVPN(l *line, dev, far *node, kind string) *vpn {
 		if kind == vpnL2TP {
 			t.extra = pick(r, 16, 18, 20)
 		}
-		t.ike, t.head = true, headESP
+		t.head = headESP
 		if t.raw = kind == vpnESP; t.raw {
 			t.way = [2]*flow{s.flow(dev, 0, far, 0, protoESP), s.flow(far, 0, dev, 0, protoESP)}
 		} else {
