@@ -41,6 +41,16 @@ type Finding struct {
 	Links         Links
 	First, Last   int64            // ns since the Unix epoch
 	Subscriber    ident.Subscriber // who had the line then, zero unless a feed of sessions names one
+	Reached       []Reach          // when it rose to each verdict that stands, weakest first
+	Evidence      *Evidence        // the counts behind the score, nil unless Config.Evidence
+}
+
+// Reach is the moment at which a line rose to a verdict, as far as looking every
+// half minute tells.
+type Reach struct {
+	Verdict Verdict
+	At      int64 // ns since the Unix epoch
+	Calls   int   // counted until then
 }
 
 // Device is what the box appears to be.

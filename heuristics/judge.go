@@ -85,6 +85,9 @@ func (l *Lines) judge(p *profile, final bool) {
 	p.peakMargin = max(p.peakMargin, p.score.M)
 	switch v := l.verdict(p); {
 	case v > p.verdict:
+		for r := p.verdict + 1; r <= v; r++ {
+			p.reached[r] = Reach{r, l.now, p.counted}
+		}
 		p.verdict = v
 	case p.verdict == Watch && v == None && (p.score.M < watchMargin-watchLapse || p.score.S < watchScore-watchLapse):
 		// A margin of 0 is no promise that could stand against what came since.
@@ -269,6 +272,12 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 		}
 	}
 	f.Controllers = p.controllers()
+	if f.Verdict > None {
+		f.Reached = slices.Clone(p.reached[Watch : p.verdict+1])
+	}
+	if l.config.Evidence && p.evidence != nil {
+		f.Evidence = p.evidence.clone()
+	}
 	if ledger {
 		f.Signals, f.Unseen = l.ledger(p)
 	}

@@ -17,6 +17,7 @@ type Config struct {
 	MaxLines int          // lines with a profile, 200,000
 	Epoch    int64        // ns after which a line's counts are opened afresh, 28 days
 	Places   Places       // tells where controllers are; nil when no list was given
+	Evidence bool         // findings come with the counts behind their scores
 	Tenancy  Tenancies    // since when lines are in the hands they are in; may be nil
 }
 

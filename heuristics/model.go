@@ -20,6 +20,7 @@ type Model struct {
 	cells    int      // urn cells of all signals together
 	statics  int
 	sighted  int
+	parts    int // most components of one signal
 	profiles int // of all classes and boxes together
 }
 
@@ -28,16 +29,23 @@ type compiled struct {
 	*catalogue.Signal
 	family int
 	first  int // its place in Evidence: first urn cell, static value or sighting
-	// tables are the distinct ones among those of all profiles: most classes have
-	// the default. table tells which is a profile's, boxes first, then the
-	// modelled classes.
-	tables [][]component
+	// parts are the distinct components of all tables, and tables the distinct
+	// ones among those of all profiles: many share the default and the priors.
+	// table tells which is a profile's, boxes first, then the modelled classes.
+	parts  []component
+	tables [][]mixed
 	table  []uint8
 }
 
-// component is one mixed-in table of a class's profile.
+// mixed is one component of a table and the logarithm of its weight in it.
+type mixed struct {
+	part int
+	logW float64
+}
+
+// component is what one row of a table says, whatever its weight.
 type component struct {
-	logW  float64
+	row   catalogue.Row
 	alpha []rising  // urn: concentration times probability
 	sum   rising    // of alpha
 	logP  []float64 // static
@@ -60,6 +68,10 @@ type Evidence struct {
 	Static   []int8   // per static signal: category + 1, 0 while unread
 	Exposure []int64  // per sighting: ns looked at, up to the first one
 	Sighted  []bool
+}
+
+func (e *Evidence) clone() *Evidence {
+	return &Evidence{slices.Clone(e.Urns), slices.Clone(e.Static), slices.Clone(e.Exposure), slices.Clone(e.Sighted)}
 }
 
 // NewModel compiles a catalogue.
@@ -95,7 +107,7 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 				if n < 0 {
 					n = len(distinct)
 					distinct = append(distinct, rows)
-					cs.tables = append(cs.tables, compile(s, rows))
+					cs.tables = append(cs.tables, cs.compile(rows))
 				}
 				cs.table = append(cs.table, uint8(n))
 			}
@@ -103,6 +115,7 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 		if len(distinct) > math.MaxUint8 {
 			return nil, fmt.Errorf("catalogue: signal %s has %d tables, at most %d", s.ID, len(distinct), math.MaxUint8)
 		}
+		m.parts = max(m.parts, len(cs.parts))
 		m.signals = append(m.signals, cs)
 	}
 	if len(m.families) > maxFamilies {
@@ -137,25 +150,34 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 }
 
 // sameRow says whether two rows are equal but for the profiles they are for.
-func sameRow(a, b catalogue.Row) bool {
-	return a.W == b.W && a.N == b.N && a.A == b.A && a.Tau == b.Tau && slices.Equal(a.P, b.P)
+func sameRow(a, b catalogue.Row) bool { return a.W == b.W && sameSaying(a, b) }
+
+// sameSaying says whether they are equal but for their weights.
+func sameSaying(a, b catalogue.Row) bool {
+	return a.N == b.N && a.A == b.A && a.Tau == b.Tau && slices.Equal(a.P, b.P)
 }
 
-func compile(s *catalogue.Signal, rows []catalogue.Row) []component {
-	var out []component
+// compile makes a table of rows, of parts that are there already where it can.
+func (cs *compiled) compile(rows []catalogue.Row) []mixed {
+	var out []mixed
 	for _, r := range rows {
-		c := component{logW: math.Log(r.W), a: r.A, tau: r.Tau}
-		sum := 0.0
-		for _, p := range r.P {
-			if s.Kind == catalogue.Urn {
-				c.alpha = append(c.alpha, newRising(p*r.N))
-				sum += p * r.N
-			} else {
-				c.logP = append(c.logP, math.Log(p))
+		part := slices.IndexFunc(cs.parts, func(c component) bool { return sameSaying(c.row, r) })
+		if part < 0 {
+			part = len(cs.parts)
+			c := component{row: r, a: r.A, tau: r.Tau}
+			sum := 0.0
+			for _, p := range r.P {
+				if cs.Kind == catalogue.Urn {
+					c.alpha = append(c.alpha, newRising(p*r.N))
+					sum += p * r.N
+				} else {
+					c.logP = append(c.logP, math.Log(p))
+				}
 			}
+			c.sum = newRising(sum)
+			cs.parts = append(cs.parts, c)
 		}
-		c.sum = newRising(sum)
-		out = append(out, c)
+		out = append(out, mixed{part, math.Log(r.W)})
 	}
 	return out
 }
@@ -196,6 +218,54 @@ func (m *Model) Total(e *Evidence, signal int) (n int) {
 	return n
 }
 
+// Seen is what one signal has of a line: the counts of an urn, the category of
+// a static value, or a sighting. Nothing is set of a signal that is not visible.
+type Seen struct {
+	Counts   []uint32
+	Category int   // -1 while unread
+	Exposure int64 // ns looked at, up to the first sighting
+	Sighted  bool
+}
+
+// Seen gives what the signal of an id has, and whether it has anything.
+func (m *Model) Seen(e *Evidence, id string) (Seen, bool) {
+	i := m.index(id)
+	if i < 0 || !m.visible(e, i) {
+		return Seen{Category: -1}, false
+	}
+	out, at := Seen{Category: -1}, m.signals[i].first
+	switch m.signals[i].Kind {
+	case catalogue.Urn:
+		out.Counts = m.counts(e, i)
+	case catalogue.Static:
+		out.Category = int(e.Static[at]) - 1
+	default:
+		out.Exposure, out.Sighted = e.Exposure[at], e.Sighted[at]
+	}
+	return out, true
+}
+
+// Put sets what a signal has, as Seen gave it. It fails on what does not fit the
+// model.
+func (m *Model) Put(e *Evidence, id string, s Seen) error {
+	i := m.index(id)
+	if i < 0 {
+		return fmt.Errorf("no signal %q", id)
+	}
+	g := &m.signals[i]
+	switch {
+	case g.Kind == catalogue.Urn && len(s.Counts) == len(g.Categories):
+		copy(m.counts(e, i), s.Counts)
+	case g.Kind == catalogue.Static && s.Category >= 0 && s.Category < len(g.Categories):
+		e.Static[g.first] = int8(s.Category + 1)
+	case g.Kind == catalogue.Sighting && s.Counts == nil && s.Category < 0:
+		e.Exposure[g.first], e.Sighted[g.first] = s.Exposure, s.Sighted
+	default:
+		return fmt.Errorf("signal %q: %+v does not fit", id, s)
+	}
+	return nil
+}
+
 func (m *Model) counts(e *Evidence, signal int) []uint32 {
 	s := &m.signals[signal]
 	return e.Urns[s.first : s.first+len(s.Categories)]
@@ -218,31 +288,23 @@ func (m *Model) visible(e *Evidence, i int) bool {
 	}
 }
 
-// logLikelihood of one signal's history under one table.
-func (m *Model) logLikelihood(e *Evidence, i int, rows []component) float64 {
+// logLikelihood of one signal's history under one component.
+func (m *Model) logLikelihood(e *Evidence, i int, c *component) float64 {
 	s := &m.signals[i]
-	total := math.Inf(-1)
-	for r := range rows {
-		c := &rows[r]
-		l := c.logW
-		switch s.Kind {
-		case catalogue.Urn:
-			n := uint32(0)
-			for j, k := range m.counts(e, i) {
-				if k > 0 {
-					l += c.alpha[j].log(k)
-					n += k
-				}
+	switch s.Kind {
+	case catalogue.Urn:
+		l, n := 0.0, uint32(0)
+		for j, k := range m.counts(e, i) {
+			if k > 0 {
+				l += c.alpha[j].log(k)
+				n += k
 			}
-			l -= c.sum.log(n)
-		case catalogue.Static:
-			l += c.logP[e.Static[s.first]-1]
-		default:
-			l += c.sighting(e.Exposure[s.first], e.Sighted[s.first])
 		}
-		total = logAdd(total, l)
+		return l - c.sum.log(n)
+	case catalogue.Static:
+		return c.logP[e.Static[s.first]-1]
 	}
-	return total
+	return c.sighting(e.Exposure[s.first], e.Sighted[s.first])
 }
 
 // firstBin is the width of the bin in which a first sighting is scored: its
@@ -320,6 +382,17 @@ func (m *Model) vendorStrings(i int) bool { return m.signals[i].Vendor }
 // Score computes S, M and the margins from the counts.
 func (m *Model) Score(e *Evidence) Score { return m.weigh(e).score(m.everything) }
 
+// Without computes the score that the counts give when the signals named by
+// leave are left out.
+func (m *Model) Without(e *Evidence, leave func(s *catalogue.Signal) bool) Score {
+	return m.weigh(e).score(func(i int) bool { return leave(m.signals[i].Signal) })
+}
+
+// Likelihoods gives, by signal in the catalogue's order, the log likelihood of
+// its history under each profile: box types first, then the profiles of the
+// modelled classes in their order. What is not visible has nil.
+func (m *Model) Likelihoods(e *Evidence) [][]float64 { return m.weigh(e).logp }
+
 // weighed is a line's evidence under every table: log likelihoods by signal and
 // profile (boxes first, then the modelled classes), nil for a signal that is not
 // visible. Scores of parts of the evidence are made of it.
@@ -338,13 +411,21 @@ func (m *Model) weigh(e *Evidence) weighed {
 	}
 	room := make([]float64, seen*(m.profiles-1))
 	var byTable [math.MaxUint8 + 1]float64
+	byPart := make([]float64, m.parts)
 	for i := range m.signals {
 		s := &m.signals[i]
 		if !m.visible(e, i) {
 			continue
 		}
-		for k := range s.tables {
-			byTable[k] = m.logLikelihood(e, i, s.tables[k])
+		for k := range s.parts {
+			byPart[k] = m.logLikelihood(e, i, &s.parts[k])
+		}
+		for k, t := range s.tables {
+			l := t[0].logW + byPart[t[0].part]
+			for _, x := range t[1:] {
+				l = logAdd(l, x.logW+byPart[x.part])
+			}
+			byTable[k] = l
 		}
 		w.logp[i], room = room[:len(s.table):len(s.table)], room[len(s.table):]
 		for z, k := range s.table {

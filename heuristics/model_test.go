@@ -210,12 +210,12 @@ func pick(r *rand.Rand, weights []float64) int {
 }
 
 // draw takes one signal's evidence from a class's own table.
-func (m *Model) draw(r *rand.Rand, e *Evidence, i int, rows []component, calls int) {
+func (m *Model) draw(r *rand.Rand, e *Evidence, i int, rows []mixed, calls int) {
 	weights := make([]float64, len(rows))
 	for j := range rows {
 		weights[j] = math.Exp(rows[j].logW)
 	}
-	c := &rows[pick(r, weights)]
+	c := &m.signals[i].parts[rows[pick(r, weights)].part]
 	switch m.signals[i].Kind {
 	case catalogue.Urn:
 		n := m.counts(e, i)

@@ -75,6 +75,7 @@ type profile struct {
 	judged     int64 // ns of the last judgement
 	dirty      bool
 	verdict    Verdict
+	reached    [Case + 1]Reach // of the verdicts up to this one
 	proof      bool
 	oneWay     bool // proof, if the peer could not be seen
 	proofNote  string

@@ -18,7 +18,7 @@ type Homes struct {
 	loaded bool
 }
 
-// ParseHomes reads prefixes ("203.0.113.0/24"), single addresses, or lists of
+// ParseHomes reads prefixes ("192.168.0.0/16"), single addresses, or lists of
 // them separated by commas. IPv4 may be written in IPv6 (::ffff:203.0.113.0/120,
 // RFC 4291 section 2.5.5.2). An empty text and a zone (fe80::1%eth0) are errors:
 // whoever gave an empty one meant to give some. len6 is the prefix length of an
@@ -51,7 +51,7 @@ func ParsePrefix(s string) (netip.Prefix, error) {
 	if err != nil {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
-			return netip.Prefix{}, errors.New("want an address or a prefix such as 203.0.113.0/24")
+			return netip.Prefix{}, errors.New("want an address or a prefix such as 192.168.0.0/16")
 		}
 		p = netip.PrefixFrom(a, a.BitLen())
 	}

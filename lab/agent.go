@@ -20,7 +20,6 @@ type agent struct {
 	name   string // display name
 	// mapped says that it knows its public address (STUN) and writes that.
 	mapped bool
-	tcp    bool // its SIP goes over TCP
 	codecs []*codec
 	media  *mediaHost
 	conns  map[*agent]*conn
@@ -29,7 +28,24 @@ type agent struct {
 	keystream []byte
 	// disguise hides its messages over UDP; nil for those who do not.
 	disguise func([]byte) []byte
+	// link carries its SIP to agents that have the same, where the
+	// encapsulation does not say; a server has an agent for each of its links.
+	link link
 }
+
+// link is a transport of SIP.
+type link string
+
+const (
+	linkUDP link = ""
+	linkTCP link = "TCP"
+	linkTLS link = "TLS" // only records are to be seen
+	linkWS  link = "WS"
+	linkWSS link = "WSS" // the same
+)
+
+// sealed says that the link shows nothing but records of TLS.
+func (k link) sealed() bool { return k == linkTLS || k == linkWSS }
 
 // newAgent gives the device a user agent. Agents of one device share media.
 func (s *sim) newAgent(n *node, d *dialect, port uint16, user, domain string) *agent {
@@ -69,8 +85,10 @@ func (a *agent) transport() string {
 	switch {
 	case a.s.shape.sipWS:
 		return "WS"
-	case a.s.shape.sipTCP, a.tcp:
+	case a.s.shape.sipTCP:
 		return "TCP"
+	case a.link != linkUDP:
+		return string(a.link)
 	}
 	return "UDP"
 }
@@ -100,9 +118,6 @@ func (a *agent) seen(via string) string {
 // say sends a message to another agent at t and gives the time of arrival.
 func (a *agent) say(t int64, to *agent, m *message) int64 {
 	b := a.d.render(m)
-	if a.tcp && to.tcp && !a.s.shape.sipTCP {
-		return a.conn(to).send(t, a.side(to), b)
-	}
 	if a.s.shape.sipTCP && a.d.name != "scanner" && to.d.name != "scanner" {
 		c := a.conn(to)
 		if a.s.shape.sipWS {
@@ -113,11 +128,30 @@ func (a *agent) say(t int64, to *agent, m *message) int64 {
 	if a.keystream != nil && to.keystream != nil {
 		b = scrambled(b, a.keystream)
 	}
+	if a.link != linkUDP && a.link == to.link {
+		return a.pass(t, to, b)
+	}
 	if a.disguise != nil {
 		b = a.disguise(b)
 	}
+	if l := a.node.line; l != nil && l.mapper != nil {
+		k := natKey{a.node.lan, a.port, false}
+		l.used[k] = max(l.used[k], t)
+	}
 	f := a.s.flow(a.node, a.node.port(a.port, false), to.node, to.node.port(to.port, false), protoUDP)
 	return a.s.send(t, f, kindSIP, b)
+}
+
+// pass sends bytes over the connection of the agent's link.
+func (a *agent) pass(t int64, to *agent, b []byte) int64 {
+	switch c := a.conn(to); {
+	case a.link.sealed():
+		return c.sendSealed(t, a.side(to), b, a.s.noise)
+	case a.link == linkWS:
+		return c.sendFramed(t, a.side(to), b, a.s.noise)
+	default:
+		return c.send(t, a.side(to), b)
+	}
 }
 
 // side is 0 when a opened the connection to the other: the subscriber does.

@@ -63,6 +63,13 @@ func (s *sim) probe(scanner, victim *agent, what int, deaf bool) {
 	if method == "INVITE" {
 		m.ctype, m.body = "application/sdp", scanner.d.sdp("1 1", host, uint16(10000+2*r.IntN(9000)), []*codec{pcma, pcmu}, "sendrecv")
 	}
+	s.refused(g, m, status, deaf)
+}
+
+// refused sends a scanner's request and lets the victim refuse it, or say
+// nothing.
+func (s *sim) refused(g *dialog, m *message, status int, deaf bool) {
+	scanner, victim, r := g.a, g.b, g.a.r
 	t := scanner.say(s.now, victim, m)
 	if deaf {
 		return
@@ -72,7 +79,7 @@ func (s *sim) probe(scanner, victim *agent, what int, deaf bool) {
 		a.extra = []field{{"WWW-Authenticate", `Digest algorithm=MD5, realm="asterisk", nonce="` + hex8(victim.r) + `"`}}
 	}
 	t = victim.say(t+victim.think(), scanner, a)
-	if method == "INVITE" && r.IntN(2) == 0 {
+	if m.method == "INVITE" && r.IntN(2) == 0 {
 		ack := g.request("ACK", true, false)
 		ack.via, ack.to, ack.contact = m.via, a.to, ""
 		scanner.say(t+scanner.think(), victim, ack)

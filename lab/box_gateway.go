@@ -303,21 +303,23 @@ func (g *gateway) drawCalls() {
 	}
 }
 
-// Codecs that gateways have besides.
-var (
-	gsmFull = &codec{pt: 3, name: "GSM/8000", size: 33}
-	lbc20   = &codec{pt: 97, name: "iLBC/8000", size: 38}
-)
+// link is how its SIP is carried.
+func (g *gateway) link() link {
+	if g.tcp {
+		return linkTCP
+	}
+	return linkUDP
+}
 
 // drawMedia draws codecs, clocks and ports of voice.
 func (g *gateway) drawMedia(n int) {
 	r := g.r
-	g.codec = pick(r, g729, g729, g729, g729, g729, pcma, pcma, pcmu, g723, gsmFull, lbc20)
+	g.codec = pick(r, g729, g729, g729, g729, g729, pcma, pcma, pcmu, g723, gsm, ilbc)
 	if g.h323 {
 		g.codec = pick(r, g729, g723, pcma)
 	}
 	if g.modems && r.IntN(2) == 0 {
-		g.codec = pick(r, pcma, gsmFull, pcmu)
+		g.codec = pick(r, pcma, gsm, pcmu)
 	}
 	if g.other = pick(r, pcma, pcmu, g729); !g.h323 && r.IntN(5) == 0 {
 		g.mixed = share(r, 0.05, 0.5)
@@ -465,13 +467,13 @@ func (g *gateway) userNames(n int) []string {
 func (g *gateway) seat(user string, i int) *agent {
 	r := g.r
 	a := g.s.newAgent(g.node, g.d, g.port, user, g.ctrl.host())
-	a.mapped, a.tcp = g.mapped, g.tcp
+	a.mapped, a.link = g.mapped, g.link()
 	a.codecs = []*codec{g.codec, pcma, pcmu}
 	if i > 0 {
 		a.media = g.agents[0].media
 		return a
 	}
-	g.ctrl.tcp = g.tcp
+	g.ctrl.link = g.link()
 	m := a.media
 	m.lo = pick(r, m.lo, uint16(1024+2*r.IntN(30000)))
 	m.n = uint16(max(4, min(len(g.channels)*pick(r, 2, 4, 16, 64), 2000)))

@@ -8,7 +8,7 @@ func (g *gateway) reseat() {
 	old := append([]*agent(nil), g.agents...)
 	for i, a := range old {
 		b := g.s.newAgent(g.node, g.d, g.port, a.user, g.ctrl.host())
-		b.mapped, b.tcp, b.codecs, b.media, b.h323 = a.mapped, a.tcp, a.codecs, a.media, a.h323
+		b.mapped, b.link, b.codecs, b.media, b.h323 = a.mapped, a.link, a.codecs, a.media, a.h323
 		if a.node != g.node {
 			m := *a.media
 			m.node = g.node
@@ -34,7 +34,7 @@ func (g *gateway) walk() {
 	if kind == 1 {
 		for range 1 + r.IntN(5) {
 			a := g.s.gatewaySwitch(r, g.ctrl.node.abroad, g.codec)
-			a.d, a.tcp = g.ctrl.d, g.tcp
+			a.d, a.link = g.ctrl.d, g.link()
 			g.l.controls(a.node, "registrar")
 			pool = append(pool, a)
 		}

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,17 +25,21 @@ type call struct {
 	byCaller  bool // who hangs up
 	hold      bool // a re-INVITE puts the call on hold and another takes it back
 	refer     bool // the callee transfers the call at its end
+	// refresh is how often a re-INVITE renews the session (RFC 4028); 0 never.
+	refresh time.Duration
 
 	codec   *codec
 	media   [2]*mediaHost // of caller and callee; nil takes the agents'
 	ports   [2]uint16     // RTP; 0 draws
 	ppm     [2]float64    // clock of a relayed stream
+	ptime   [2]int        // ms a packet; drawn in wide scenarios
 	relayed [2]bool       // the side passes on media of another's clock
 	silence [2]float64    // share of time that is not sent
 	rtcp    bool
 	keys    int
 	extra   []field // headers of the INVITE
 	variety *variety
+	bridge  *bridge // passes media on between this leg and another
 
 	// answered and over are told of the call's course; over in any case.
 	answered func()
@@ -75,6 +80,9 @@ func (s *sim) perform(c *call) {
 	if c.codec == nil {
 		c.codec = a.codecs[0]
 	}
+	if s.wide {
+		c.packetise(a.r)
+	}
 	if a.h323 != nil && b.h323 != nil {
 		(&script{call: c, s: s}).signal323()
 		return
@@ -110,7 +118,7 @@ func (s *sim) perform(c *call) {
 	}
 
 	t := s.now
-	if !s.shape.sipTCP && a.r.IntN(100) == 0 {
+	if !s.shape.sipTCP && a.link == linkUDP && a.r.IntN(100) == 0 {
 		a.say(t, b, x.invite) // lost beyond the tap
 		t += int64(500 * time.Millisecond)
 	}
@@ -130,7 +138,11 @@ func (x *script) describe(side int, codecs []*codec, dir string) string {
 	if ag.mapped {
 		host, port = m.node.addr.String(), m.node.port(port, false)
 	}
-	return x.variety.dress(ag.d.sdp(x.sdpID[side], host, port, codecs, dir))
+	sdp := ag.d.sdp(x.sdpID[side], host, port, codecs, dir)
+	if ms := x.ptime[side]; ms > 0 {
+		sdp = strings.Replace(sdp, "a=ptime:20\r\n", "a=ptime:"+strconv.Itoa(ms)+"\r\n", 1)
+	}
+	return x.variety.dress(sdp)
 }
 
 // authenticate answers the INVITE that arrived at t with a challenge, and gives
@@ -226,6 +238,9 @@ func (x *script) answer(t int64) {
 		x.reinvite(t+int64(x.talk)/3, "sendonly")
 		x.reinvite(t+int64(x.talk)/2, "sendrecv")
 	}
+	for at := x.refresh; at > 0 && at < x.talk-2*time.Second; at += x.refresh {
+		x.reinvite(t+int64(at), "sendrecv")
+	}
 	first := t
 	if x.since > 0 {
 		first = x.since
@@ -248,6 +263,10 @@ func (x *script) stream(side int, start, end int64) {
 	if side == 1 {
 		ag = x.to
 	}
+	if x.bridge != nil && ag.node.line != nil {
+		x.relay(side, start, end)
+		return
+	}
 	own := !x.relayed[side]
 	ppm := x.ppm[side]
 	if own {
@@ -256,7 +275,7 @@ func (x *script) stream(side int, start, end int64) {
 	p := streamPlan{
 		from: x.media[side], to: x.media[1-side], fport: x.ports[side], tport: x.ports[1-side], codec: x.codec,
 		start: start, end: end, ppm: ppm, own: own, silence: x.silence[side], rtcp: x.rtcp, d: ag.d,
-		variety: x.variety,
+		variety: x.variety, bridge: x.bridge, side: side,
 	}
 	if x.variety != nil {
 		p.peer = func() *stream { return x.playing[1-side] }
@@ -264,6 +283,7 @@ func (x *script) stream(side int, start, end int64) {
 	if side == 0 {
 		p.keys = x.keys
 	}
+	p.ptime = x.ptime[side]
 	x.s.at(start, func() { x.playing[side] = x.s.play(p, ag.r) })
 }
 

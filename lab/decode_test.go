@@ -44,6 +44,7 @@ type made struct {
 	frames  int
 	packets []datagram
 	largest int // inner IP packet
+	lines   map[netip.Addr]*LineTruth
 }
 
 // makeAndRead makes a capture and decodes every frame, checking lengths, order
@@ -55,16 +56,22 @@ func makeAndRead(t *testing.T, opt Options) *made {
 	if err != nil {
 		t.Fatalf("Make(%+v): %v", opt, err)
 	}
+	return read(t, opt, truth, &buf)
+}
+
+// read decodes a capture that was made, as makeAndRead does.
+func read(t *testing.T, opt Options, truth *Truth, buf *bytes.Buffer) *made {
+	t.Helper()
 	m := &made{truth: truth}
 	var next func() ([]byte, gopacket.CaptureInfo, error)
 	if opt.Format == "pcapng" {
-		r, err := pcapgo.NewNgReader(&buf, pcapgo.DefaultNgReaderOptions)
+		r, err := pcapgo.NewNgReader(buf, pcapgo.DefaultNgReaderOptions)
 		if err != nil {
 			t.Fatal(err)
 		}
 		next = r.ReadPacketData
 	} else {
-		r, err := pcapgo.NewReader(&buf)
+		r, err := pcapgo.NewReader(buf)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,15 +241,25 @@ func addrOf(b []byte) netip.Addr {
 
 // line gives the truth of the line an address belongs to.
 func (m *made) line(a netip.Addr) *LineTruth {
+	if m.lines == nil {
+		m.lines = map[netip.Addr]*LineTruth{}
+	}
+	if l, ok := m.lines[a]; ok {
+		return l
+	}
+	name := a.String()
+	m.lines[a] = nil
 	for _, l := range m.truth.Lines {
-		if l.Address == a.String() {
-			return l
+		if l.Address == name {
+			m.lines[a] = l
+			break
 		}
 		if p, err := netip.ParsePrefix(l.Address); err == nil && p.Contains(a) {
-			return l
+			m.lines[a] = l
+			break
 		}
 	}
-	return nil
+	return m.lines[a]
 }
 
 // text is a parsed SIP message, as far as the tests want it.

@@ -16,7 +16,7 @@ type peer323 struct {
 }
 
 // g723 has 24 octets in 30 ms.
-var g723 = &codec{4, "G723/8000", 24}
+var g723 = &codec{pt: 4, name: "G723/8000", size: 24}
 
 // Message types of Q.931 and, at the same place, members of h323-message-body.
 var kinds323 = map[string]struct {

@@ -215,28 +215,34 @@ func cameras(s *sim) {
 func (s *sim) camera(a, server *agent, r *rand.Rand) {
 	t := s.start + int64(between(r, time.Second, 5*time.Second))
 	s.register(t, a, server, 30*time.Minute, true)
-	manscdp := func(from, to *agent, kind, cmd string, sn int) {
-		g := s.newDialog(from, to, aor("", from.user, a.domain), aor("", to.user, a.domain), "sip:"+to.user+"@"+to.hostPort())
-		m := g.request("MESSAGE", true, false)
-		m.contact = ""
-		m.ctype = "Application/MANSCDP+xml"
-		m.body = "<?xml version=\"1.0\" encoding=\"GB2312\"?>\r\n<" + kind + ">\r\n<CmdType>" + cmd + "</CmdType>\r\n<SN>" + strconv.Itoa(sn) + "</SN>\r\n<DeviceID>" + a.user + "</DeviceID>\r\n<Status>OK</Status>\r\n</" + kind + ">\r\n"
-		t := from.say(s.now, to, m)
-		to.say(t+to.think(), from, g.answer(m, from, 200, true))
-	}
 	sn := r.IntN(1000)
 	period := pick(r, 30*time.Second, 60*time.Second)
 	s.every(t+int64(2*time.Second), func() time.Duration { return period }, func() bool {
 		sn++
-		manscdp(a, server, "Notify", "Keepalive", sn)
+		s.manscdp(a, server, a, "Notify", "Keepalive", sn, statusOK)
 		return true
 	})
 	s.every(t+int64(20*time.Second), func() time.Duration { return 5 * time.Minute }, func() bool {
 		n := 17430 + sn
-		manscdp(server, a, "Query", "Catalog", n)
-		s.after(300*time.Millisecond, func() { manscdp(a, server, "Response", "Catalog", n) })
+		s.manscdp(server, a, a, "Query", "Catalog", n, statusOK)
+		s.after(300*time.Millisecond, func() { s.manscdp(a, server, a, "Response", "Catalog", n, statusOK) })
 		return true
 	})
+}
+
+// statusOK is what most messages of cameras say.
+const statusOK = "<Status>OK</Status>\r\n"
+
+// manscdp sends one message of a camera's control, and has it accepted; rest is
+// what the command needs.
+func (s *sim) manscdp(from, to, camera *agent, kind, cmd string, sn int, rest string) {
+	g := s.newDialog(from, to, aor("", from.user, camera.domain), aor("", to.user, camera.domain), "sip:"+to.user+"@"+to.hostPort())
+	m := g.request("MESSAGE", true, false)
+	m.contact = ""
+	m.ctype = "Application/MANSCDP+xml"
+	m.body = "<?xml version=\"1.0\" encoding=\"GB2312\"?>\r\n<" + kind + ">\r\n<CmdType>" + cmd + "</CmdType>\r\n<SN>" + strconv.Itoa(sn) + "</SN>\r\n<DeviceID>" + camera.user + "</DeviceID>\r\n" + rest + "</" + kind + ">\r\n"
+	t := from.say(s.now, to, m)
+	to.say(t+to.think(), from, g.answer(m, from, 200, true))
 }
 
 // goipSwap is a GoIP whose cards are changed all day: the channel's account

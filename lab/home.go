@@ -66,6 +66,9 @@ func (s *sim) web(l *line, n *node, mean time.Duration, largest int) {
 				t = c.send(t+int64(time.Millisecond), 1, tlsRecord(23, s.stuff(r, min(size, 16000))))
 			}
 		}
+		if s.wide && r.IntN(12) == 0 {
+			t = s.upload(c, t, l, r)
+		}
 		c.close(t + int64(3*time.Second))
 	})
 }

@@ -48,6 +48,10 @@ func Make(w io.Writer, opt Options) (*Truth, error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown scenario %q (see the list command)", opt.Scenario)
 	}
+	return sc.make(w, opt)
+}
+
+func (sc Scenario) make(w io.Writer, opt Options) (*Truth, error) {
 	if opt.Duration < 0 || opt.Duration > 7*24*time.Hour {
 		return nil, fmt.Errorf("duration %v: want more than nothing and at most seven days", opt.Duration)
 	}
@@ -82,4 +86,21 @@ func Make(w io.Writer, opt Options) (*Truth, error) {
 		return nil, fmt.Errorf("write capture: %w", err)
 	}
 	return s.finish(opt), nil
+}
+
+// Homes are the networks that hold every subscriber line the lab can draw.
+func Homes() []string {
+	return []string{"203.0.113.0/24", "198.51.100.0/24", "100.64.0.0/10", "2001:db8:1::/48"}
+}
+
+// Places is the list of networks that an operator of the lab's country would
+// have of the hosts beyond its tap: which are abroad, and which of those belong
+// to a provider of servers for hire.
+func Places() string {
+	return `192.0.2.0/24 CN isp
+198.18.0.0/16 US hosting
+198.19.0.0/16 SG isp
+2001:db8:800::/40 CN isp
+2001:db8:f000::/36 SG hosting
+`
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -45,8 +46,10 @@ func (m *mediaHost) port(r *rand.Rand) uint16 {
 // stream is one RTP source, and the event of its next packet.
 type stream struct {
 	flow, rtcp *flow
+	how        *sending // in wide scenarios
 	head       rtp.Header
 	size       int
+	spread     int    // packets are up to so many bytes shorter
 	step1      uint32 // timestamp units a packet
 	period     float64
 	base       int64 // when packet 0 leaves
@@ -69,6 +72,8 @@ type stream struct {
 	buf        []byte
 	event      uint8 // payload type of telephone events
 	odd        *oddities
+	bridge     *bridge
+	side       int
 }
 
 // streamPlan is what one side of a call sends.
@@ -80,12 +85,15 @@ type streamPlan struct {
 	start, end int64
 	ppm        float64
 	own        bool // the source's own voice processor, rather than a relayed stranger's
+	ptime      int  // ms a packet in wide scenarios, 0 for 20
 	silence    float64
 	rtcp       bool
 	keys       int
 	d          *dialect
 	variety    *variety
 	peer       func() *stream // what the other side sends
+	bridge     *bridge        // passes it on
+	side       int            // 0 when the caller sends it
 }
 
 func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
@@ -101,7 +109,11 @@ func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
 	}
 	if p.codec == g723 {
 		st.step1, st.period = 240, st.period*1.5
+	} else if ms := p.codec.frame(); ms != 20 || p.codec.hz != 0 {
+		st.step1 = uint32(ms * cmp.Or(p.codec.hz, 8))
+		st.period = float64(time.Duration(ms)*time.Millisecond) / (1 + p.ppm*1e-6)
 	}
+	st.spread = p.codec.vary
 	st.head = rtp.Header{Version: 2, PayloadType: p.codec.pt, SequenceNumber: uint16(r.Uint32()), Timestamp: r.Uint32(), SSRC: r.Uint32()}
 	if p.from.weak {
 		st.head.SSRC &= 0x7fffffff
@@ -112,9 +124,12 @@ func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
 	if p.d != nil && p.d.tsFromFrame {
 		st.head.Timestamp = 160
 	}
+	st.bridge, st.side = p.bridge, p.side
 	st.head.Marker = r.IntN(4) > 0
 	st.base = p.start
-	if p.own {
+	if s.wide {
+		st.embody(s, &p, r)
+	} else if p.own {
 		k := int64(float64(p.start-s.start-p.from.phase)/st.period) + 1
 		st.base = s.start + p.from.phase + int64(float64(k)*st.period) + r.Int64N(300_000)
 	}
@@ -123,6 +138,9 @@ func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
 		st.nextSR = st.base + int64(2*time.Second) + r.Int64N(int64(3*time.Second))
 	}
 	total := (p.end - st.base) / frame20
+	if st.how != nil {
+		total = (p.end - st.base) / st.how.frame
+	}
 	for range p.keys {
 		if total > 120 {
 			st.events = append(st.events, 50+r.Int64N(total-100))
@@ -132,6 +150,9 @@ func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
 	st.buf = make([]byte, 12+max(st.size, 4))
 	if p.variety != nil {
 		st.vary(s, &p)
+	}
+	if st.how != nil {
+		st.follow(s)
 	}
 	st.n = -1
 	if !st.next(s) {
@@ -145,7 +166,12 @@ func (s *sim) play(p streamPlan, r *rand.Rand) *stream {
 func (st *stream) next(s *sim) bool {
 	for {
 		st.n++
-		send := st.base + int64(float64(st.n)*st.period)
+		var send int64
+		if st.how != nil {
+			send = st.leaves(s)
+		} else {
+			send = st.base + int64(float64(st.n)*st.period)
+		}
 		if send >= st.end {
 			return false
 		}
@@ -169,8 +195,16 @@ func (st *stream) next(s *sim) bool {
 			st.head.Marker = false
 			continue
 		}
+		if st.how == nil {
+			send += st.owd + int64(st.jit*s.noise.ExpFloat64())
+		} else if tap, ok := st.travels(s, send); ok {
+			send = tap
+		} else {
+			st.head.Marker = false
+			continue
+		}
 		// Packets of one stream stay in order.
-		st.tap = max(send+st.owd+int64(st.jit*s.noise.ExpFloat64()), st.flow.last+60_000)
+		st.tap = max(send, st.flow.last+60_000)
 		st.flow.last = st.tap
 		return true
 	}
@@ -182,6 +216,9 @@ func (st *stream) turn(s *sim) {
 		st.silent = !st.silent
 	}
 	mean := 75.0 // frames of speech, 1.5 s
+	if st.how != nil {
+		mean = st.how.spurt
+	}
 	if st.silent {
 		mean *= st.silence / (1 - st.silence)
 	} else if st.n > 0 {
@@ -208,6 +245,9 @@ func (st *stream) emit(s *sim) {
 		st.head.Marker = true
 	}
 	h, size := st.head, st.size
+	if st.spread > 0 {
+		size -= int(s.pool[st.offset]) % st.spread
+	}
 	if st.key > 0 {
 		h.PayloadType, h.Timestamp, size = st.event, st.keyTime, 4
 	}
@@ -226,7 +266,11 @@ func (st *stream) emit(s *sim) {
 			end |= 0x80
 		}
 		st.buf[n], st.buf[n+1] = byte(st.keyTime%12), end
-		binary.BigEndian.PutUint16(st.buf[n+2:], uint16(160*min(9-st.key, 6)))
+		unit := 160
+		if st.how != nil {
+			unit = int(st.step1)
+		}
+		binary.BigEndian.PutUint16(st.buf[n+2:], uint16(unit*min(9-st.key, 6)))
 		st.key--
 	} else {
 		st.offset = (st.offset + size) & 0xffff
@@ -235,7 +279,13 @@ func (st *stream) emit(s *sim) {
 	if st.odd != nil && st.odd.secure {
 		n += copy(st.buf[n+size:], s.pool[st.offset:st.offset+tagSize])
 	}
+	if st.how != nil && st.astray(s, st.buf[:n+size]) {
+		return
+	}
 	s.udp(st.flow, kindMedia, st.buf[:n+size])
+	if st.bridge != nil {
+		st.bridge.pass(s, st.side, kindMedia, st.buf[:n+size])
+	}
 }
 
 // report sends an RTCP sender report with a CNAME (RFC 3550 section 6.4.1).

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"crypto/md5"
 	"encoding/hex"
 	"strconv"
@@ -32,7 +33,7 @@ var reasons = map[int]string{
 	100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK", 202: "Accepted", 401: "Unauthorized", 403: "Forbidden",
 	404: "Not Found", 407: "Proxy Authentication Required", 408: "Request Timeout", 480: "Temporarily Unavailable",
 	481: "Call/Transaction Does Not Exist", 486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here",
-	500: "Server Internal Error", 503: "Service Unavailable", 603: "Decline",
+	410: "Gone", 484: "Address Incomplete", 500: "Server Internal Error", 502: "Bad Gateway", 504: "Server Time-out", 503: "Service Unavailable", 603: "Decline",
 }
 
 // render writes m.
@@ -130,13 +131,30 @@ func digest(method, uri, user, realm, nonce, secret string) string {
 type codec struct {
 	pt   uint8
 	name string
-	size int // bytes in 20 ms
+	size int // bytes of a packet, which is 20 ms unless ms says otherwise
+	ms   int
+	hz   int // timestamp units a millisecond, 8 unless it says otherwise
+	vary int // packets are up to so many bytes shorter
+}
+
+// frame gives the length of a packet in ms.
+func (c *codec) frame() int { return cmp.Or(c.ms, 20) }
+
+// in gives the codec in packets of ms.
+func (c *codec) in(ms int) *codec {
+	other := *c
+	other.size, other.ms = c.size*ms/c.frame(), ms
+	return &other
 }
 
 var (
-	pcmu = &codec{0, "PCMU/8000", 160}
-	pcma = &codec{8, "PCMA/8000", 160}
-	g729 = &codec{18, "G729/8000", 20}
+	pcmu = &codec{pt: 0, name: "PCMU/8000", size: 160}
+	pcma = &codec{pt: 8, name: "PCMA/8000", size: 160}
+	g729 = &codec{pt: 18, name: "G729/8000", size: 20}
+	g722 = &codec{pt: 9, name: "G722/8000", size: 160}
+	gsm  = &codec{pt: 3, name: "GSM/8000", size: 33}
+	ilbc = &codec{pt: 97, name: "iLBC/8000", size: 38}
+	opus = &codec{pt: 111, name: "opus/48000/2", size: 90, hz: 48, vary: 50}
 )
 
 // sdp writes a session description for media at host:port.
@@ -155,10 +173,10 @@ func (d *dialect) sdp(id, host string, port uint16, codecs []*codec, dir string)
 		if !d.bareStatic || c.pt >= 96 {
 			b.WriteString("a=rtpmap:" + strconv.Itoa(int(c.pt)) + " " + c.name + "\r\n")
 		}
-		if c == g729 {
+		if c.pt == g729.pt {
 			b.WriteString("a=fmtp:18 annexb=no\r\n")
 		}
 	}
-	b.WriteString("a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=" + dir + "\r\n")
+	b.WriteString("a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:" + strconv.Itoa(codecs[0].frame()) + "\r\na=" + dir + "\r\n")
 	return b.String()
 }

@@ -11,23 +11,26 @@ import (
 // node is a host. On the subscriber's side it is one device of a line, whose
 // packets leave from the line's address; beyond the tap line is nil.
 type node struct {
+	body
 	name   string
 	addr   netip.Addr // in packets at the tap
 	lan    netip.Addr // what the device takes for its own address
 	line   *line
 	abroad bool
 
-	owd  int64   // ns from the device to the tap, at least
-	jit  int64   // ns, mean of what queues add
-	loss float64 // of packets before they reach the tap
-	ttl  uint8   // at the tap
-	df   bool
-	ipid uint16
-	ppm  float64 // error of its clock, positive when fast
+	owd    int64   // ns from the device to the tap, at least
+	jit    int64   // ns, mean of what queues add
+	loss   float64 // of packets before they reach the tap
+	ttl    uint8   // at the tap
+	df     bool
+	ipid   uint16
+	ppm    float64 // error of its clock, positive when fast
+	tunnel *tunnel // in which its packets travel past the tap
 }
 
 // line is one subscriber access.
 type line struct {
+	premises
 	s      *sim
 	truth  *LineTruth
 	addr   netip.Addr
@@ -60,9 +63,12 @@ func (s *sim) newLine(class, device, minVerdict, maxVerdict string) *line {
 		loss: r.Float64() * r.Float64() * 0.004,
 	}
 	for {
-		if s.shape.v6 {
+		switch {
+		case s.shape.v6:
 			l.addr = v6addr(0x20010db8_0001_0000|uint64(r.IntN(1<<16)), 0)
-		} else {
+		case s.crowded: // RFC 6598
+			l.addr = netip.AddrFrom4([4]byte{100, byte(64 + r.IntN(64)), byte(r.IntN(256)), byte(1 + r.IntN(254))})
+		default:
 			block := [...]byte{203, 0, 113}
 			if r.IntN(2) == 0 {
 				block = [...]byte{198, 51, 100}
@@ -94,6 +100,9 @@ func (s *sim) newLine(class, device, minVerdict, maxVerdict string) *line {
 	}
 	l.truth = &LineTruth{Address: name, Class: class, Device: device, MinVerdict: minVerdict, MaxVerdict: maxVerdict}
 	s.lines = append(s.lines, l)
+	if s.wide {
+		l.connect()
+	}
 	return l
 }
 
@@ -125,6 +134,9 @@ func (l *line) device(name string) *node {
 	} else {
 		n.lan = netip.AddrFrom4([4]byte{192, 168, byte(l.access.mac[2] & 3), byte(9 + l.hosts)})
 	}
+	if l.s.wide {
+		l.equip(n)
+	}
 	return n
 }
 
@@ -132,6 +144,9 @@ func (l *line) device(name string) *node {
 func (l *line) public(name string) *node {
 	n := l.device(name)
 	n.lan = n.addr
+	if l.s.wide {
+		n.ttl++
+	}
 	return n
 }
 
@@ -179,6 +194,9 @@ func (s *sim) host(name string, abroad bool) *node {
 		}
 	}
 	n.lan = n.addr
+	if s.wide {
+		s.settle(n)
+	}
 	s.addrs[n.addr.String()] = true
 	s.far = append(s.far, n)
 	return n
@@ -195,9 +213,13 @@ func (n *node) port(own uint16, tcp bool) uint16 {
 	if p, ok := l.nat[k]; ok {
 		return p
 	}
-	p := own
-	for l.taken[p] {
-		p = uint16(1024 + l.rng.IntN(64000))
+	var p uint16
+	if l.mapper != nil {
+		p = l.choose(own)
+	} else {
+		for p = own; l.taken[p]; {
+			p = uint16(1024 + l.rng.IntN(64000))
+		}
 	}
 	l.taken[p] = true
 	l.nat[k] = p

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 )
@@ -54,6 +55,7 @@ type contacts struct {
 	r     *rand.Rand
 	known []string
 	fresh float64 // share of calls to a number never called before
+	young float64 // share of mobiles among these; 0 is half of them
 	area  string
 }
 
@@ -81,7 +83,7 @@ func (c *contacts) draw(mobiles float64) string {
 // next draws whom to call: the earlier in the list, the more often.
 func (c *contacts) next() string {
 	if c.r.Float64() < c.fresh {
-		return c.draw(0.5)
+		return c.draw(cmp.Or(c.young, 0.5))
 	}
 	x := c.r.Float64()
 	return c.known[int(x*x*float64(len(c.known)))]

@@ -20,6 +20,9 @@ func (s *sim) register(t int64, client, registrar *agent, period time.Duration, 
 	g := s.newDialog(client, registrar, aor(client.name, client.user, client.domain), aor(client.name, client.user, client.domain), "sip:"+client.domain)
 	g.uriB = "sip:" + client.domain
 	x := &registration{client: client, registrar: registrar, period: period, expires: client.d.expires, everyTime: everyTime, g: g}
+	if s.wide {
+		s.keepOpen(t, client, registrar)
+	}
 	s.every(t, func() time.Duration { return period + time.Duration(client.r.Int64N(int64(60*time.Millisecond))) }, func() bool {
 		x.refresh(s.now)
 		return true
@@ -28,6 +31,9 @@ func (s *sim) register(t int64, client, registrar *agent, period time.Duration, 
 
 func (x *registration) refresh(t int64) {
 	a, b := x.client, x.registrar
+	if a.s.wide {
+		a.s.expire(a)
+	}
 	send := func(t int64) (*message, int64) {
 		m := x.g.request("REGISTER", true, false)
 		m.expires = x.expires

@@ -20,8 +20,10 @@ type sim struct {
 	// wide says that the scenario is one to draw from: accesses, clocks and
 	// people are of every kind. The others stay as they are.
 	wide bool
-	cut  int64 // nothing before is captured
-	out  *sink
+	// crowded says that there are thousands of lines, which need addresses.
+	crowded bool
+	cut     int64 // nothing before is captured
+	out     *sink
 
 	noise *rand.Rand // delays and losses
 	pool  []byte     // stuff for payloads
@@ -30,6 +32,8 @@ type sim struct {
 	addrs map[string]bool // addresses in use
 	names map[string]int  // how many actors bear a name
 	flows map[flowKey]*flow
+
+	crystals map[float64]bool // errors of the clocks of a wide scenario's devices
 }
 
 // newSim starts at nine or later on a working day, Beijing time.
@@ -37,6 +41,7 @@ func newSim(opt Options, shape encap, v view, out *sink) *sim {
 	s := &sim{
 		seed: opt.Seed, shape: shape, view: v, vendor: opt.Vendor, out: out,
 		addrs: map[string]bool{}, names: map[string]int{}, flows: map[flowKey]*flow{},
+		crystals: map[float64]bool{},
 	}
 	r := s.rng("sim")
 	day := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC).AddDate(0, 0, 7*r.IntN(20)+r.IntN(5))

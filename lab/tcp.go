@@ -4,11 +4,12 @@ import "encoding/binary"
 
 // conn is a TCP connection as the tap sees it, without losses.
 type conn struct {
-	s    *sim
-	kind kind
-	side [2]tcpSide // client, server
-	open bool
-	ws   bool // the handshake of WebSocket was sent
+	s      *sim
+	kind   kind
+	side   [2]tcpSide // client, server
+	open   bool
+	ws     bool // the handshake of WebSocket was sent
+	sealed bool // that of TLS
 }
 
 type tcpSide struct {
@@ -54,7 +55,7 @@ func (c *conn) handshake(t int64) {
 // at which the last of it should arrive. from is 0 for the client.
 func (c *conn) send(t int64, from int, data []byte) int64 {
 	a, b := c.side[0].f.src, c.side[1].f.src
-	oneWay := a.owd + b.owd + 3*(a.jit+b.jit)
+	oneWay := a.owd + b.owd + 3*(a.jit+b.jit) + a.wait() + b.wait()
 	arrives := t + oneWay + int64(len(data)/mss)*segmentGap
 	if !c.open {
 		arrives += 2 * oneWay
@@ -91,7 +92,7 @@ func (c *conn) transmit(t int64, from int, data []byte) {
 // segment sends one segment at t and gives its time of arrival.
 func (c *conn) segment(t int64, from int, flags byte, seq, ack uint32, data []byte) int64 {
 	f := c.side[from].f
-	tap := max(t+c.s.delay(f.src), f.last+15_000)
+	tap := max(c.s.passes(t, f.src, len(data)+12), f.last+15_000)
 	f.last = tap
 	c.s.at(tap, func() { c.s.tcp(f, c.kind, flags, seq, ack, data) })
 	return tap + c.s.delay(f.dst)
@@ -99,8 +100,12 @@ func (c *conn) segment(t int64, from int, flags byte, seq, ack uint32, data []by
 
 // tcp writes a segment at the present time.
 func (s *sim) tcp(f *flow, k kind, flags byte, seq, ack uint32, data []byte) {
-	f.src.ipid++
+	f.number()
 	if f.hidden || !s.shows(k, f.up) {
+		return
+	}
+	if f.tunnel != nil {
+		f.tunnel.carry(f.up, len(f.ip)+20+len(data))
 		return
 	}
 	b := append(f.buf[:0], f.prefix.bytes...)

@@ -69,6 +69,7 @@ type LineTruth struct {
 	Class       string       `json:"class"`
 	Device      string       `json:"device"`
 	Note        string       `json:"note,omitempty"`
+	Access      string       `json:"access,omitempty"`   // what it is connected by, where that was drawn
 	Channels    int          `json:"channels,omitempty"` // calls it can carry at once
 	Controllers []Controller `json:"controllers,omitempty"`
 	Cards       []Card       `json:"cards,omitempty"`

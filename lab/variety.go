@@ -16,11 +16,14 @@ type variety struct {
 	event  uint8      // payload type of telephone events, 0 the usual one
 	noise  uint8      // payload type of comfort noise, sent in silence; 0 none
 	secure bool       // SRTP with keys in the description (RFC 4568)
+	page   bool       // secure is DTLS-SRTP of a web page (RFC 8827)
 	muxed  bool       // RTCP on the ports of RTP (RFC 5761), with reports of RFC 3611
 	late   bool       // the offer is in the answer to the INVITE
 	codec  *codec     // a re-INVITE half-way turns to it
 	fax    bool       // a re-INVITE turns to T.38
 	music  *mediaHost // a re-INVITE puts the callee on hold, and this plays
+	// packing is how many frames of 20 ms go into a packet; 0 is one.
+	packing int
 }
 
 // tagSize is the length of an authentication tag of SRTP (RFC 3711).
@@ -42,9 +45,15 @@ func (v *variety) dress(sdp string) string {
 		line, rest, _ := strings.Cut(rest, "\r\n")
 		sdp = head + "m=audio " + line + " " + n + "\r\n" + rest + "a=rtpmap:" + n + " CN/8000\r\n"
 	}
-	if v.secure {
+	if v.page {
+		sdp = strings.Replace(sdp, "RTP/AVP", "UDP/TLS/RTP/SAVPF", 1) +
+			"a=setup:actpass\r\na=ice-ufrag:Zq81\r\na=ice-pwd:kLm02PzaB3xTy7Qw5Re1Hn4s\r\na=fingerprint:sha-256 " + strings.Repeat("4A:", 31) + "4A\r\n"
+	} else if v.secure {
 		sdp = strings.Replace(sdp, "RTP/AVP", "RTP/SAVP", 1) +
 			"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk\r\n"
+	}
+	if v.packing > 1 {
+		sdp = strings.Replace(sdp, "a=ptime:20\r\n", "a=ptime:"+strconv.Itoa(20*v.packing)+"\r\n", 1)
 	}
 	if v.muxed {
 		sdp += "a=rtcp-mux\r\n"
@@ -161,7 +170,10 @@ func (st *stream) vary(s *sim, p *streamPlan) {
 	if p.variety.muxed && st.rtcp != nil {
 		st.rtcp = st.flow
 	}
-	st.buf = make([]byte, len(st.buf)+160+tagSize)
+	if n := p.variety.packing; n > 1 {
+		st.size, st.step1, st.period = n*st.size, uint32(n)*st.step1, float64(n)*st.period
+	}
+	st.buf = make([]byte, len(st.buf)+160+st.size+tagSize)
 }
 
 // whispers says whether the pending frame of silence is comfort noise, which is
@@ -178,9 +190,9 @@ func (st *stream) whispers() bool {
 // shape makes the header and payload size of a packet what the variety wants.
 func (o *oddities) shape(st *stream, h *rtp.Header, size int) int {
 	if o.next != nil {
-		st.head.PayloadType, st.size = o.next.pt, o.next.size
+		st.head.PayloadType, st.size = o.next.pt, st.sized(o.next)
 		if h.PayloadType != st.event {
-			h.PayloadType, size = o.next.pt, o.next.size
+			h.PayloadType, size = o.next.pt, st.size
 		}
 		o.next = nil
 	}

@@ -32,6 +32,18 @@ func (c *conn) sendFramed(t int64, from int, data []byte, r *rand.Rand) int64 {
 	return c.send(t, from, wsFrame(b, 0x80, data[half:], from == 0, r))
 }
 
+// sendSealed sends data in a record of TLS, after the handshake on a new
+// connection: nothing of it can be read.
+func (c *conn) sendSealed(t int64, from int, data []byte, r *rand.Rand) int64 {
+	if !c.sealed {
+		c.sealed = true
+		t = c.send(t, 0, clientHello(r, fmt.Sprintf("sip%d.example.net", c.side[1].f.src.addr.As16()[15]%50)))
+		t = c.send(t, 1, tlsRecord(22, c.s.stuff(r, 2600+r.IntN(1400))))
+		t = c.send(t, 0, tlsRecord(20, c.s.stuff(r, 64)))
+	}
+	return c.send(t, from, tlsRecord(23, c.s.stuff(r, len(data)+24)))
+}
+
 // wsFrame appends a frame to b (RFC 6455 section 5.2).
 func wsFrame(b []byte, first byte, data []byte, masked bool, r *rand.Rand) []byte {
 	var m byte

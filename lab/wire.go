@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
@@ -28,16 +29,19 @@ type flow struct {
 	src, dst     *node
 	sport, dport uint16
 	proto        uint8
+	id           uint16 // of its latest IPv4 packet
 	up           bool
 	hidden       bool // both ends are on one side of the tap
 	prefix       prefix
 	ip           []byte // header with length, id, flags and checksum zero
 	ext          []byte // headers between it and the transport
 	sent         *uint32
-	flags        uint16 // of IPv4
-	ipSum        uint64 // sum of ip
-	pseudo       uint64 // sum of the pseudo header without the length
-	last         int64  // when its latest packet in order passes the tap
+	flags        uint16              // of IPv4
+	ipSum        uint64              // sum of ip
+	pseudo       uint64              // sum of the pseudo header without the length
+	last         int64               // when its latest packet in order passes the tap
+	tunnel       *tunnel             // in which its packets travel
+	wrap         func([]byte) []byte // puts a relay's header before payloads
 	buf          []byte
 }
 
@@ -48,13 +52,14 @@ func (s *sim) flow(src *node, sport uint16, dst *node, dport uint16, proto uint8
 	if f := s.flows[k]; f != nil {
 		return f
 	}
-	f := &flow{src: src, dst: dst, sport: sport, dport: dport, proto: proto, up: src.line != nil}
+	f := &flow{src: src, dst: dst, sport: sport, dport: dport, proto: proto, up: src.line != nil, id: src.ipid}
 	f.hidden = (src.line != nil) == (dst.line != nil)
 	l := src.line
 	if l == nil {
 		l = dst.line
 	}
 	if !f.hidden {
+		f.tunnel = cmp.Or(src.tunnel, dst.tunnel)
 		f.address(s, l, src.addr, dst.addr)
 	}
 	s.flows[k] = f
@@ -106,8 +111,15 @@ func (f *flow) address(s *sim, l *line, src, dst netip.Addr) {
 
 // udp writes a datagram at the present time.
 func (s *sim) udp(f *flow, k kind, payload []byte) {
-	f.src.ipid++
+	f.number()
 	if f.hidden || !s.shows(k, f.up) {
+		return
+	}
+	if f.wrap != nil {
+		payload = f.wrap(payload)
+	}
+	if f.tunnel != nil {
+		f.tunnel.carry(f.up, len(f.ip)+8+len(payload))
 		return
 	}
 	b := append(f.buf[:0], f.prefix.bytes...)
@@ -127,7 +139,7 @@ func (s *sim) udp(f *flow, k kind, payload []byte) {
 
 // datagram writes an IP packet with the payload as it is.
 func (s *sim) datagram(f *flow, k kind, payload []byte) {
-	f.src.ipid++
+	f.number()
 	if f.hidden || !s.shows(k, f.up) {
 		return
 	}
@@ -146,7 +158,7 @@ func (s *sim) frame(f *flow, at int) {
 		s.fragments(f, at)
 		return
 	}
-	f.finish(b, f.src.ipid, f.flags)
+	f.finish(b, f.id, f.flags)
 	s.put(b, f)
 }
 
@@ -204,6 +216,10 @@ func (s *sim) fragments(f *flow, at int) {
 		room -= 8
 	}
 	room &^= 7
+	id := f.id
+	if f.src.ids == idZero {
+		id = f.src.ipid // pieces need one
+	}
 	for off := 0; off < len(whole); off += room {
 		chunk := whole[off:min(off+room, len(whole))]
 		more := uint16(0)
@@ -215,10 +231,10 @@ func (s *sim) fragments(f *flow, at int) {
 		if v6 {
 			b[len(f.prefix.bytes)+6] = 44
 			v := uint16(off) | more
-			b = append(b, proto, 0, byte(v>>8), byte(v), 0, 0, byte(f.src.ipid>>8), byte(f.src.ipid))
+			b = append(b, proto, 0, byte(v>>8), byte(v), 0, 0, byte(id>>8), byte(id))
 		}
 		b = append(b, chunk...)
-		f.finish(b, f.src.ipid, uint16(off/8)|more<<13)
+		f.finish(b, id, uint16(off/8)|more<<13)
 		f.buf = b
 		s.put(b, f)
 	}
@@ -257,7 +273,7 @@ func fold(v uint64) uint16 {
 // send lets a datagram leave its sender at t and gives the time it arrives.
 // The payload must not change afterwards.
 func (s *sim) send(t int64, f *flow, k kind, payload []byte) int64 {
-	tap := t + s.delay(f.src)
+	tap := s.passes(t, f.src, len(payload))
 	s.at(tap, func() { s.udp(f, k, payload) })
 	return tap + s.delay(f.dst)
 }

@@ -275,8 +275,12 @@ func best(list, across []binding, s *rtp.Stream) (first, second *binding) {
 		case rank > top:
 			first, second, top = e, nil, rank
 		case rank == top:
-			if first.until == 0 && e.until == 0 && first.call != e.call {
+			switch {
+			case first.call == e.call:
+			case first.until == 0 && e.until == 0:
 				second = first
+			default:
+				second = nil // what was second to another may be this very call
 			}
 			first = e
 		}

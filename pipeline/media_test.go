@@ -662,6 +662,7 @@ func TestWithoutCounterpart(t *testing.T) {
 func FuzzBindings(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 10, 20, 30, 40, 50, 60, 70, 80})
 	f.Add([]byte{5, 1, 1, 9, 1, 1, 2, 1, 1, 3, 200, 1, 4, 1, 255})
+	f.Add([]byte("2]120YA9Y990A]Y0aY")) // a call at one socket twice, others between
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 3000 {
 			return

@@ -36,6 +36,8 @@ type Config struct {
 	// Ledgers says from which verdict on a finding comes with its ledger.
 	Ledgers heuristics.Verdict
 	Places  heuristics.Places // where controllers are; may be nil
+	// Evidence says that findings come with the counts behind their scores.
+	Evidence bool
 	// Sessions tell who had which address when; may be nil. A run reads them.
 	Sessions *sessions.Feed
 	Log      *zap.Logger // may be nil
@@ -95,7 +97,7 @@ func newRun(cfg Config) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := heuristics.NewLines(model, heuristics.Config{Homes: cfg.Homes, Places: cfg.Places})
+	lines, err := heuristics.NewLines(model, heuristics.Config{Homes: cfg.Homes, Places: cfg.Places, Evidence: cfg.Evidence})
 	if err != nil {
 		return nil, err
 	}

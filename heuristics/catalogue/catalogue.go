@@ -15,7 +15,7 @@ import (
 	"slices"
 )
 
-//go:embed classes.json vendors.json signals/*.json
+//go:embed calibration.json classes.json vendors.json signals/*.json
 var files embed.FS
 
 // Unknown is the class of what nobody modelled; it has no tables of its own.
@@ -30,7 +30,32 @@ type Catalogue struct {
 	VendorCap float64 // largest ratio of box to class in a vendor-string table
 	Signals   []Signal
 	Vendors   Vendors
+	Made      Calibration
 	Hash      string // SHA-256 of the data, hex
+}
+
+// Calibration is what the fitted tables rest on; zero for tables set by hand.
+type Calibration struct {
+	Scenarios int            `json:"scenarios"` // that were drawn from
+	Draws     int            `json:"draws"`     // of each
+	FirstSeed uint64         `json:"first_seed"`
+	Lines     map[string]int `json:"lines"` // of known truth, by class
+	// FieldLines is how many independent lines of the field were seen. Below 60
+	// the default of epsilon is 0.05, from there 3/n (VERDICT section 3).
+	FieldLines int `json:"field_lines"`
+	PriorLines int `json:"prior_lines"` // how many lines a prior weighs
+	MostLines  int `json:"most_lines"`  // the most that the lab's lines weigh in one table
+	// Observations and Priors are SHA-256 of the counts and of the priors, hex.
+	Observations string `json:"observations"`
+	Priors       string `json:"priors"`
+}
+
+// epsilon is the contamination that n independent lines of the field allow.
+func (c Calibration) epsilon() float64 {
+	if c.FieldLines < 60 {
+		return 0.05
+	}
+	return 3 / float64(c.FieldLines)
 }
 
 // Class is a box type or a class of honest lines. Weights are shares that sum
@@ -90,15 +115,29 @@ const (
 
 // Signal is one measurable trait with its likelihoods per class.
 type Signal struct {
-	ID         string           `json:"id"`
-	Family     string           `json:"family"`
-	Kind       Kind             `json:"kind"`
-	Vendor     bool             `json:"vendor,omitempty"`
-	Measures   string           `json:"measures"`
-	Separates  string           `json:"separates"`
-	Source     string           `json:"source"`
-	Categories []string         `json:"categories"`
-	Tables     map[string][]Row `json:"tables"`
+	ID         string   `json:"id"`
+	Family     string   `json:"family"`
+	Kind       Kind     `json:"kind"`
+	Vendor     bool     `json:"vendor,omitempty"`
+	Measures   string   `json:"measures"`
+	Separates  string   `json:"separates"`
+	Source     string   `json:"source"`
+	Categories []string `json:"categories"`
+	// Hand names the classes whose rows were set by hand and are not to be
+	// fitted, each with why; "*" stands for all of them.
+	Hand map[string]string `json:"hand,omitempty"`
+	// Like names classes that the signal is to say nothing against, each with the
+	// box type whose rows are theirs as well, whatever the lab shows.
+	Like   map[string]string `json:"like,omitempty"`
+	Tables map[string][]Row  `json:"tables"`
+}
+
+// ByHand says why the rows of a class are not fitted, empty when they are.
+func (s *Signal) ByHand(class string) string {
+	if why := s.Hand["*"]; why != "" {
+		return why
+	}
+	return s.Hand[class]
 }
 
 // Row is one component of a class's table. Rows of one class and profile are
@@ -112,6 +151,9 @@ type Row struct {
 	P       []float64 `json:"p,omitempty"`
 	A       float64   `json:"a,omitempty"`
 	Tau     float64   `json:"tau,omitempty"`
+	// Lines is how many lines of known truth a fitted row rests on, by their
+	// weight in the class; 0 for a row set by hand.
+	Lines int `json:"lines,omitempty"`
 }
 
 // DefaultTable is the name of the rows for honest and box classes that have
@@ -119,16 +161,17 @@ type Row struct {
 const DefaultTable = "default"
 
 // Rows gives the rows of a class under one of its profiles, with weights that
-// sum to 1.
+// sum to 1. A profile that has none of its own takes those of all.
 func (s *Signal) Rows(class, profile string) []Row {
 	rows, ok := s.Tables[class]
 	if !ok {
 		rows = s.Tables[DefaultTable]
 	}
+	known := slices.ContainsFunc(rows, func(r Row) bool { return r.Profile == "" || r.Profile == profile })
 	var out []Row
 	sum := 0.0
 	for _, r := range rows {
-		if r.Profile != "" && r.Profile != profile {
+		if known && r.Profile != "" && r.Profile != profile {
 			continue
 		}
 		if r.W == 0 {
@@ -145,10 +188,11 @@ func (s *Signal) Rows(class, profile string) []Row {
 
 // Load reads and checks the built-in catalogue.
 func Load() (*Catalogue, error) {
-	return load(files)
+	return Read(files)
 }
 
-func load(fsys fs.FS) (*Catalogue, error) {
+// Read reads and checks a catalogue in the files of the built-in one.
+func Read(fsys fs.FS) (*Catalogue, error) {
 	sum := sha256.New()
 	var head struct {
 		Version   int     `json:"version"`
@@ -175,6 +219,9 @@ func load(fsys fs.FS) (*Catalogue, error) {
 	}
 	c := &Catalogue{Version: head.Version, Boxes: head.Boxes, Classes: head.Classes, Epsilon: head.Epsilon, VendorCap: head.VendorCap}
 	if err := read("vendors.json", &c.Vendors); err != nil {
+		return nil, err
+	}
+	if err := read("calibration.json", &c.Made); err != nil {
 		return nil, err
 	}
 	names, err := fs.Glob(fsys, "signals/*.json")
@@ -208,6 +255,9 @@ func (c *Catalogue) checkClasses() error {
 	}
 	if e := c.Epsilon.Default; e <= 0 || e >= 1 {
 		return fmt.Errorf("epsilon %v is not between 0 and 1", e)
+	}
+	if e, allowed := c.Epsilon.Default, c.Made.epsilon(); e < allowed {
+		return fmt.Errorf("epsilon %v: %d lines of the field allow %v at the least", e, c.Made.FieldLines, allowed)
 	}
 	for _, o := range c.Epsilon.Overrides {
 		if o.Epsilon <= 0 || o.Epsilon >= 1 || o.Source == "" {
@@ -253,6 +303,17 @@ func (c *Catalogue) checkSignal(s *Signal) error {
 	if _, ok := s.Tables[DefaultTable]; !ok {
 		return fmt.Errorf("%s: no %q table", s.ID, DefaultTable)
 	}
+	for name, box := range s.Like {
+		if c.class(name) == nil || c.class(box) == nil {
+			return fmt.Errorf("%s: %q like %q: no such class", s.ID, name, box)
+		}
+		if _, ok := s.Tables[name]; !ok {
+			s.Tables[name] = s.Tables[box]
+		}
+		if !slices.EqualFunc(s.Rows(name, ""), s.Rows(box, ""), sameRow) {
+			return fmt.Errorf("%s: the rows of %s are not those of %s", s.ID, name, box)
+		}
+	}
 	for name := range s.Tables {
 		if name != DefaultTable && c.class(name) == nil || name == Unknown {
 			return fmt.Errorf("%s: table for %q, which is no modelled class", s.ID, name)
@@ -262,6 +323,11 @@ func (c *Catalogue) checkSignal(s *Signal) error {
 		for _, k := range list {
 			if k.Name == Unknown {
 				continue
+			}
+			for _, r := range s.Tables[k.Name] {
+				if r.Profile != "" && !slices.ContainsFunc(k.Profiles, func(p Profile) bool { return p.Name == r.Profile }) {
+					return fmt.Errorf("%s: %s has no profile %q", s.ID, k.Name, r.Profile)
+				}
 			}
 			profiles := k.Profiles
 			if len(profiles) == 0 {
@@ -310,6 +376,10 @@ func (s *Signal) checkRow(r Row) error {
 		return fmt.Errorf("probabilities sum to %v", sum)
 	}
 	return nil
+}
+
+func sameRow(a, b Row) bool {
+	return a.W == b.W && a.N == b.N && a.A == b.A && a.Tau == b.Tau && slices.Equal(a.P, b.P)
 }
 
 // checkVendor holds a vendor-string table to its cap: a string that any setting

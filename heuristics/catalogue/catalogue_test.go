@@ -54,7 +54,7 @@ func TestLoadRefusesWhatMakesNoSense(t *testing.T) {
 		{"a vendor string by profile", "signals/vendor-string.json", `"default": [{"p"`, `"carrier-sbc": [{"profile": "elsewhere", "p": [0.1, 0.45, 0.45]}, {"p": [0.1, 0.45, 0.45]}], "default": [{"p"`, "no profiles"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := load(copyOf(t, tt.file, tt.from, tt.to))
+			_, err := Read(copyOf(t, tt.file, tt.from, tt.to))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
