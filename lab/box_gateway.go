@@ -414,6 +414,9 @@ func (g *gateway) plug() {
 		}
 		return
 	}
+	if g.tcp && r.IntN(3) > 0 {
+		g.breathe(between(r, 25*time.Second, 110*time.Second))
+	}
 	if g.walks || g.moves {
 		return
 	}
@@ -423,6 +426,21 @@ func (g *gateway) plug() {
 		g.s.options(g.s.start+int64(between(r, 0, life)), g.ctrl, g.agents[0], life)
 	case 1:
 		g.s.options(g.s.start+int64(between(r, 0, life)), g.agents[0], g.ctrl, life)
+	}
+}
+
+// breathe keeps the connections open by empty lines (RFC 5626 section 3.5.1).
+func (g *gateway) breathe(period time.Duration) {
+	for i := range g.agents {
+		g.s.every(g.s.start+int64(time.Minute)+g.r.Int64N(int64(period)), func() time.Duration { return period }, func() bool {
+			c := g.agents[i].conns[g.ctrl]
+			if c == nil || !c.open {
+				return true // nothing was said yet
+			}
+			t := c.send(g.s.now, 0, []byte("\r\n\r\n"))
+			c.send(t+g.ctrl.think(), 1, []byte("\r\n"))
+			return true
+		})
 	}
 }
 

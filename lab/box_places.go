@@ -124,5 +124,9 @@ func (g *gateway) onto(l *line) *node {
 		n.lan = g.node.lan
 	}
 	n.ppm, n.df = g.node.ppm, g.node.df
+	n.ttl = uint8(int(g.node.ttl) + g.l.hops - l.hops)
+	air := n.wifi // the place's own
+	n.body = g.node.body
+	n.wifi = air
 	return n
 }
