@@ -45,7 +45,7 @@ func (p Plan) Jobs() (jobs []lab.Options) {
 			continue
 		}
 		for i := range p.Draws {
-			jobs = append(jobs, lab.Options{Scenario: s.Name, Seed: lab.Seed(s.Name, p.First+uint64(i))})
+			jobs = append(jobs, lab.Options{Scenario: s.Name, Seed: p.First + uint64(i)})
 		}
 	}
 	return jobs

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"hash/fnv"
 	"slices"
 	"time"
 )
@@ -104,15 +103,3 @@ func demo(s *sim) {
 	homeVoIP(s)
 	homeVoIP(s)
 }
-
-// Seed gives the seed of a scenario's n-th draw. Scenarios whose lines are
-// counted side by side take theirs from here: with equal seeds they would draw
-// the same day, access and address, and not be independent.
-func Seed(scenario string, n uint64) uint64 {
-	h := fnv.New32a()
-	h.Write([]byte(scenario))
-	return uint64(h.Sum32())*seedsEach + n%seedsEach
-}
-
-// seedsEach is how many draws of a scenario have seeds of their own.
-const seedsEach = 100_000
