@@ -316,7 +316,7 @@ func newManner(r *rand.Rand) *manner {
 		}
 	}
 	if m.dtx != [2]float64{} && chance(r, 0.5) {
-		m.media.noise = pick(r, uint8(13), 13, 19, 105)
+		m.media.noise = pick(r, uint8(13), 13, 19, 13) // dynamic numbers are for other clocks (RFC 3389 section 4)
 	}
 	m.media.muxed = chance(r, 0.1)
 	return m
