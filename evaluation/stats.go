@@ -27,7 +27,7 @@ func wilson(k, n float64) Rate {
 	p, z2 := k/n, wilsonZ*wilsonZ
 	mid := (p + z2/(2*n)) / (1 + z2/n)
 	half := wilsonZ / (1 + z2/n) * math.Sqrt(p*(1-p)/n+z2/(4*n*n))
-	r := Rate{K: round(k), N: round(n), Rate: round(p), Low: round(max(mid-half, 0)), High: round(min(mid+half, 1))}
+	r := Rate{K: round(k), N: round(n), Rate: roundFine(p), Low: roundFine(max(mid-half, 0)), High: roundFine(min(mid+half, 1))}
 	// Nothing but rounding lies beyond the ends.
 	if k <= 0 {
 		r.Low = 0
@@ -139,6 +139,15 @@ func round(v float64) float64 {
 		return 0 // never minus nothing
 	}
 	return v
+}
+
+// roundFine keeps four digits of what may be tiny.
+func roundFine(v float64) float64 {
+	if v == 0 {
+		return 0
+	}
+	scale := math.Pow(10, 4-math.Ceil(math.Log10(math.Abs(v))))
+	return math.Round(v*scale) / scale
 }
 
 // ratio is a over b, or 0 of nothing.

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func near(t *testing.T, what string, got, want, within float64) {
+func about(t *testing.T, what string, got, want, within float64) {
 	t.Helper()
 	if math.Abs(got-want) > within {
 		t.Errorf("%s: %v, want %v", what, got, want)
@@ -24,8 +24,8 @@ func TestWilson(t *testing.T) {
 		{0, 0, 0, 1},
 	} {
 		r := wilson(c.k, c.n)
-		near(t, "low", r.Low, c.low, 1e-4)
-		near(t, "high", r.High, c.high, 1e-4)
+		about(t, "low", r.Low, c.low, 1e-4)
+		about(t, "high", r.High, c.high, 1e-4)
 	}
 }
 
@@ -42,23 +42,23 @@ func TestClopperPearson(t *testing.T) {
 		{0, 0, 0, 1},
 	} {
 		r := clopperPearson(c.k, c.n)
-		near(t, "low", r.Low, c.low, 1e-4*max(c.low, 1e-3))
-		near(t, "high", r.High, c.high, 1e-4*max(c.high, 1e-3)+5e-5*c.high)
+		about(t, "low", r.Low, c.low, 1e-4*max(c.low, 1e-3))
+		about(t, "high", r.High, c.high, 1e-4*max(c.high, 1e-3)+5e-5*c.high)
 	}
 }
 
 func TestBinomialCDF(t *testing.T) {
-	near(t, "2 of 4 at a half", binomialCDF(2, 4, 0.5), 11.0/16, 1e-12)
-	near(t, "3 of 4 at a half", binomialCDF(3, 4, 0.5), 15.0/16, 1e-12)
-	near(t, "none", binomialCDF(-1, 4, 0.5), 0, 0)
-	near(t, "all", binomialCDF(4, 4, 0.5), 1, 0)
+	about(t, "2 of 4 at a half", binomialCDF(2, 4, 0.5), 11.0/16, 1e-12)
+	about(t, "3 of 4 at a half", binomialCDF(3, 4, 0.5), 15.0/16, 1e-12)
+	about(t, "none", binomialCDF(-1, 4, 0.5), 0, 0)
+	about(t, "all", binomialCDF(4, 4, 0.5), 1, 0)
 }
 
 // Shares decide, not how often each scenario was drawn.
 func TestWeighted(t *testing.T) {
 	r := weighted([]part{{k: 10, n: 10, share: 0.9}, {k: 0, n: 90, share: 0.1}})
-	near(t, "rate", r.Rate, 0.9, 1e-9)
-	near(t, "worth", r.N, 1/(0.81/10+0.01/90), 1e-3)
+	about(t, "rate", r.Rate, 0.9, 1e-9)
+	about(t, "worth", r.N, 1/(0.81/10+0.01/90), 1e-3)
 	if r := weighted([]part{{k: 5, n: 10, share: 1}}); r != wilson(5, 10) {
 		t.Errorf("one part: %+v", r)
 	}
