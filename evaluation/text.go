@@ -278,12 +278,17 @@ func (t *text) misses(list []Miss) {
 		for _, s := range report.Wrap("in truth: "+m.Device, textWidth-2) {
 			t.line("  %s", s)
 		}
-		for _, row := range strongest(m, 6) {
-			head := fmt.Sprintf("  %+6.1f  ", row.Nats)
-			for _, s := range report.Wrap(row.Detail+" ("+row.Family+")", textWidth-len(head)) {
-				t.line("%s%s", head, s)
-				head = strings.Repeat(" ", len(head))
-			}
+		t.reasons(m, 6)
+	}
+}
+
+// reasons writes the strongest rows of a ledger against the nearest class.
+func (t *text) reasons(m *Miss, most int) {
+	for _, row := range strongest(m, most) {
+		head := fmt.Sprintf("  %+6.1f  ", row.Nats)
+		for _, s := range report.Wrap(row.Detail+" ("+row.Family+")", textWidth-len(head)) {
+			t.line("%s%s", head, s)
+			head = strings.Repeat(" ", len(head))
 		}
 	}
 }
@@ -314,21 +319,26 @@ const goalRow = "%-3s %-50s %-19s %-8s %-3s %s"
 func (t *text) goals(variants []Figures) {
 	t.title("Goals")
 	for i := range variants {
-		v := &variants[i]
 		t.line("")
-		t.line(goalRow, "", "view "+v.Variant.String(), "figure", "goal", "met", "lines")
-		for k := range v.Goals {
-			g := &v.Goals[k]
-			if g.Rate.N == 0 && (i > 0 || g.Want == nil) {
-				continue
-			}
-			t.line(goalRow, g.ID, g.Text, g.figure(), g.want(), g.met(), strconv.FormatFloat(g.Rate.N, 'f', 0, 64))
-			if g.Note == "" {
-				continue
-			}
-			for _, s := range report.Wrap(g.Note, textWidth-6) {
-				t.line("      %s", s)
-			}
+		t.goalRows("view "+variants[i].Variant.String(), variants[i].Goals, i > 0)
+	}
+}
+
+// goalRows writes goals. Figures of nothing are left out where nothing is asked
+// or terse asks for that.
+func (t *text) goalRows(name string, goals []Goal, terse bool) {
+	t.line(goalRow, "", name, "figure", "goal", "met", "lines")
+	for k := range goals {
+		g := &goals[k]
+		if g.Rate.N == 0 && (terse || g.Want == nil) {
+			continue
+		}
+		t.line(goalRow, g.ID, g.Text, g.figure(), g.want(), g.met(), strconv.FormatFloat(g.Rate.N, 'f', 0, 64))
+		if g.Note == "" {
+			continue
+		}
+		for _, s := range report.Wrap(g.Note, textWidth-6) {
+			t.line("      %s", s)
 		}
 	}
 }
