@@ -103,11 +103,8 @@ func (b *Bench) Run(ctx context.Context, opt lab.Options) ([]Line, error) {
 	found, err := b.read(ctx, r)
 	r.CloseWithError(err)
 	m := <-done
-	switch {
-	case m.err != nil && err == nil:
+	if err == nil {
 		err = m.err
-	case err == nil && found == nil:
-		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s, seed %d: %w", opt.Scenario, opt.Seed, err)
