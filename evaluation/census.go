@@ -231,22 +231,19 @@ func (s *census) drawn(q *quota, k int, lines []trial.Line) {
 		v := l.Verdict()
 		if !l.Main {
 			s.report.Beside.count(v)
-			s.offend("beside others", l)
+			s.offend(l, "beside others")
 			continue
 		}
-		what := ""
+		var what []string
 		if k < q.heavy {
 			s.report.Heavy.count(v)
-			what = "heavy voice"
+			what = append(what, "heavy voice")
 		}
 		if k < q.perClass {
 			s.report.Classes[s.byClass[q.class]].count(v)
-			if what != "" {
-				what += ", "
-			}
-			what += "of its class"
+			what = append(what, "of its class")
 		}
-		s.offend(what, l)
+		s.offend(l, what...)
 	}
 }
 
@@ -254,7 +251,7 @@ func (s *census) quiet(lines []trial.Line) {
 	s.report.Captures++
 	for i := range lines {
 		s.report.Quiet.count(lines[i].Verdict())
-		s.offend("quiet", &lines[i])
+		s.offend(&lines[i], "quiet")
 	}
 }
 
@@ -262,7 +259,7 @@ func (s *census) quiet(lines []trial.Line) {
 const maxOffenders = 200
 
 // offend keeps an honest line that reached a verdict.
-func (s *census) offend(what string, l *trial.Line) {
+func (s *census) offend(l *trial.Line, what ...string) {
 	v := l.Verdict()
 	if v < heuristics.Watch {
 		return

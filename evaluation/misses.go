@@ -1,6 +1,8 @@
 package evaluation
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 
 	"simtrap/heuristics"
@@ -10,14 +12,14 @@ import (
 // Miss is a line that came closest to a verdict from one side, with its ledger.
 // Its scenario and seed make it again.
 type Miss struct {
-	What     string     `json:"what"`
+	What     []string   `json:"what"`
 	Scenario string     `json:"scenario"`
 	Seed     uint64     `json:"seed"`
 	Line     string     `json:"line"`
 	Class    string     `json:"class"`
 	Device   string     `json:"device"` // in truth
 	Verdict  string     `json:"verdict"`
-	Over     float64    `json:"over"` // nats above the bar
+	Over     float64    `json:"over"` // nats above the bar that it is told for
 	Score    float64    `json:"score"`
 	Margin   float64    `json:"margin"`
 	Highest  [2]float64 `json:"highest"` // score and margin
@@ -37,6 +39,7 @@ type Reason struct {
 
 // near is the nearest line so far.
 type near struct {
+	rank float64 // grows with nearness
 	over float64
 	miss Miss
 }
@@ -44,38 +47,39 @@ type near struct {
 // misses keeps the nearest lines as they come. Equal ones give way to the first.
 type misses struct {
 	short, beyond, lowest [heuristics.Case + 1]*near
-	honest                map[string]*near // to watch, by class
+	classes               map[string]*near // by how near to watch, boxes from above
 }
 
 func (m *misses) add(f *fact, l *trial.Line) {
-	if l.Finding == nil {
-		return // it has no ledger that could tell anything
+	readable := f.box && f.main && f.shows.any(showsSIP)
+	if l.Finding == nil || f.box && !readable {
+		return // there is no ledger that could tell anything
 	}
 	for _, v := range verdicts() {
 		over := f.over(v)
 		switch {
-		case f.box && f.main && f.shows.any(showsSIP):
-			keep(&m.lowest[v], -over, f, l)
-		case !f.box && f.at(v):
-			keep(&m.beyond[v], over, f, l)
-		case !f.box:
-			keep(&m.short[v], over, f, l)
+		case readable:
+			keep(&m.lowest[v], -over, over, f, l)
+		case f.at(v):
+			keep(&m.beyond[v], over, over, f, l)
+		default:
+			keep(&m.short[v], over, over, f, l)
 		}
 	}
-	if !f.box {
-		n := m.honest[f.class]
-		keep(&n, f.over(heuristics.Watch), f, l)
-		m.honest[f.class] = n
+	n, over := m.classes[f.class], f.over(heuristics.Watch)
+	rank := over
+	if readable {
+		rank = -over
 	}
+	keep(&n, rank, over, f, l)
+	m.classes[f.class] = n
 }
 
-// keep puts a line in the place of one that was less near. over grows with
-// nearness.
-func keep(at **near, over float64, f *fact, l *trial.Line) {
-	if *at != nil && (*at).over >= over {
-		return
+// keep puts a line in the place of one that was less near.
+func keep(at **near, rank, over float64, f *fact, l *trial.Line) {
+	if *at == nil || (*at).rank < rank {
+		*at = &near{rank, over, newMiss(f, l)}
 	}
-	*at = &near{over, newMiss(f, l)}
 }
 
 func newMiss(f *fact, l *trial.Line) Miss {
@@ -91,35 +95,33 @@ func newMiss(f *fact, l *trial.Line) Miss {
 	return m
 }
 
-// list gives the nearest lines: for each verdict the honest line that came
-// closest to it, the one that went farthest beyond, and the readable box that is
-// farthest below or least above; then for each honest class the line that came
-// closest to watch.
+// list gives the nearest lines, each once: for each verdict the honest line that
+// went farthest beyond, the one that came closest, and the readable box that is
+// lowest; then of each class the line that came closest to the other side of
+// watch.
 func (m *misses) list() (out []Miss) {
-	add := func(n *near, over float64, what string) {
-		if n != nil {
-			n.miss.What, n.miss.Over = what, round(over)
-			out = append(out, n.miss)
+	add := func(n *near, what string) {
+		if n == nil {
+			return
 		}
+		what = fmt.Sprintf("%s (%+.1f)", what, n.over)
+		same := func(o Miss) bool {
+			return o.Scenario == n.miss.Scenario && o.Seed == n.miss.Seed && o.Line == n.miss.Line
+		}
+		if i := slices.IndexFunc(out, same); i >= 0 {
+			out[i].What = append(out[i].What, what)
+			return
+		}
+		n.miss.What, n.miss.Over = []string{what}, round(n.over)
+		out = append(out, n.miss)
 	}
 	for _, v := range verdicts() {
-		if n := m.beyond[v]; n != nil {
-			add(n, n.over, "honest line at "+v.String()+", farthest above its bar")
-		}
-		if n := m.short[v]; n != nil {
-			add(n, n.over, "honest line below "+v.String()+", nearest to its bar")
-		}
-		if n := m.lowest[v]; n != nil {
-			add(n, -n.over, "readable box lowest against the bar of "+v.String())
-		}
+		add(m.beyond[v], "honest, farthest above the bar of "+v.String())
+		add(m.short[v], "honest, nearest below "+v.String())
+		add(m.lowest[v], "readable box, lowest against the bar of "+v.String())
 	}
-	var classes []string
-	for class := range m.honest {
-		classes = append(classes, class)
-	}
-	slices.Sort(classes)
-	for _, class := range classes {
-		add(m.honest[class], m.honest[class].over, "line of its class nearest to watch")
+	for _, class := range slices.Sorted(maps.Keys(m.classes)) {
+		add(m.classes[class], "of its class the nearest to the other side of watch")
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -113,33 +114,77 @@ func (r *Report) WriteHTML(w io.Writer) error {
 }
 
 func (p *page) goals(variants []Figures) {
-	p.section("goals", "Goals", "Each figure with its 95 % interval, which stands as a bar on a scale from 0 to 100 %; the goal is the red tick. A goal is met when the figure is.")
-	for i := range variants {
-		v := &variants[i]
-		p.raw("<h3>View ", safe(v.Variant.String()), "</h3>\n")
-		p.goalTable(v.Goals, i > 0)
+	p.section("goals", "Goals", "Each figure with its 95 % interval, on a scale from 0 to 100 %; the goal is the red tick. A goal is met when the figure is there, whatever the interval.")
+	p.goalTable(variants[0].Goals)
+	if len(variants) > 1 {
+		p.raw("<h3>The same lines, looked at in other ways</h3>\n")
+		p.raw(`<p class="soft">In percent. With less to see nothing is asked of boxes; of honest lines the same, and that nothing false is said of cards. Without its vendor's name no figure of boxes may fall by more than a point.</p>`, "\n")
+		p.goalMatrix(variants)
 	}
 	p.endSection()
 }
 
-func (p *page) goalTable(goals []Goal, terse bool) {
-	p.table(column{name: ""}, column{name: "Figure"}, column{name: "In percent"}, column{"Lines", true}, column{name: "Goal"}, column{name: "Met"})
+func (p *page) goalTable(goals []Goal) {
+	p.table(column{name: ""}, column{name: "Figure"}, column{name: "In percent"}, column{"Of", true}, column{name: "Goal"}, column{name: "Met"})
 	for i := range goals {
 		g := &goals[i]
-		if g.Rate.N == 0 && (terse || g.Want == nil) {
-			continue
-		}
 		p.raw("<tr><td>", safe(g.ID), `</td><td class="w">`, safe(g.Text))
 		if g.Note != "" {
 			p.raw(` <span class="soft">(`, safe(g.Note), ")</span>")
 		}
-		p.raw("</td><td>")
+		p.raw(`</td><td class="whole">`)
 		if g.Value == nil && g.Unit == "" && g.Rate.N > 0 {
 			p.rate(g.Rate, g.Want)
 		}
 		p.raw(safe(g.figure()), `</td><td class="n">`, strconv.FormatFloat(g.Rate.N, 'f', 0, 64), "</td><td>", safe(g.want()), "</td><td>")
-		class := map[string]string{"yes": "yes", "NO": "no", "-": "none"}[g.met()]
-		p.raw(`<span class="tag `, class, `">`, strings.ToLower(g.met()), "</span></td></tr>\n")
+		p.raw(`<span class="tag `, g.tag(), `">`, strings.ToLower(g.met()), "</span></td></tr>\n")
+	}
+	p.endTable()
+}
+
+// tag is the class of a mark that says whether the goal is met.
+func (g *Goal) tag() string {
+	switch {
+	case g.Met == nil:
+		return "none"
+	case *g.Met:
+		return "yes"
+	}
+	return "no"
+}
+
+// goalMatrix sets the figures of all variants side by side.
+func (p *page) goalMatrix(variants []Figures) {
+	columns := []column{{name: ""}, {name: "Figure"}}
+	for i := range variants {
+		columns = append(columns, column{variants[i].Variant.String(), true})
+	}
+	p.table(columns...)
+	var ids, texts []string
+	for i := range variants {
+		for _, g := range variants[i].Goals {
+			if !slices.Contains(ids, g.ID) {
+				ids, texts = append(ids, g.ID), append(texts, g.Text)
+			}
+		}
+	}
+	for k, id := range ids {
+		p.raw("<tr><td>", safe(id), `</td><td class="w">`, safe(texts[k]), "</td>")
+		for i := range variants {
+			cell := ""
+			for j := range variants[i].Goals {
+				g := &variants[i].Goals[j]
+				if g.ID != id {
+					continue
+				}
+				cell = safe(g.short())
+				if g.Met != nil {
+					cell = `<span class="tag ` + g.tag() + `">` + cell + "</span>"
+				}
+			}
+			p.raw(`<td class="n">`, cell, "</td>")
+		}
+		p.raw("</tr>\n")
 	}
 	p.endTable()
 }

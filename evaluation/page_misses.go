@@ -3,6 +3,7 @@ package evaluation
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // misses tells the nearest lines with their ledgers.
@@ -10,18 +11,17 @@ func (p *page) misses(list []Miss) {
 	if len(list) == 0 {
 		return
 	}
-	p.section("misses", "Nearest misses", "The lines that came closest to a wrong verdict from either side. Each is made again by its scenario and seed.")
+	p.section("misses", "Nearest misses", "The lines that came closest to a wrong verdict from either side, with the nats by which they are above a bar. Each is made again by its scenario and seed.")
 	for i := range list {
-		m := &list[i]
-		p.miss(m, m.What+" ("+fmt.Sprintf("%+.1f nats)", m.Over))
+		p.miss(&list[i])
 	}
 	p.endSection()
 }
 
 // miss tells one line: its verdict and where it stands, then every row of its
 // ledger.
-func (p *page) miss(m *Miss, what string) {
-	p.raw("<details><summary><b>", safe(m.Class), `</b> <span class="tag v-`, safe(m.Verdict), `">`, safe(m.Verdict), "</span> ", safe(what),
+func (p *page) miss(m *Miss) {
+	p.raw("<details><summary><b>", safe(m.Class), `</b> <span class="tag v-`, safe(m.Verdict), `">`, safe(m.Verdict), "</span> ", safe(strings.Join(m.What, "; ")),
 		"</summary>\n<p><code>simtrap-lab make ", safe(m.Scenario), " --seed ", fmt.Sprint(m.Seed), "</code>, line <code>", safe(m.Line), "</code>. In truth ", safe(m.Device), ". ")
 	p.printf("Score %.1f and margin %.1f over %s at the end, %.1f and %.1f at their highest.</p>\n", m.Score, m.Margin, safe(m.Nearest), m.Highest[0], m.Highest[1])
 	p.table(column{name: "Signal"}, column{"Nats over " + m.Nearest, false}, column{"Over home", true}, column{name: "What was seen"})

@@ -8,7 +8,7 @@ import (
 	"simtrap/heuristics"
 )
 
-const labelsEnd = 250.0 // where the names of rows end
+const labelsEnd = 190.0 // where the names of rows end
 
 // recall draws the share of boxes at each verdict, a row for each scenario under
 // a row for its class.
@@ -55,12 +55,11 @@ func (p *page) rows(caption, title string, groups []*Group, top float64) {
 	nested := slices.ContainsFunc(groups, func(g *Group) bool { return g.Name != g.Class })
 	bottom := head + row*float64(len(groups))
 	s := p.figure(caption, title, bottom+24)
-	x := scale{0, top, labelsEnd + 60, plotWidth - 30}
+	x := scale{0, top, labelsEnd + 76, plotWidth - 30}
 	for i, g := range groups {
-		if i%2 == 1 {
+		if g.Name == g.Class && nested || !nested && i%2 == 1 {
 			s.rect("band", 0, head+row*float64(i), plotWidth, row, "")
 		}
-		_ = g
 	}
 	for i := range 6 {
 		v := top * float64(i) / 5
@@ -75,7 +74,7 @@ func (p *page) rows(caption, title string, groups []*Group, top float64) {
 			class = "h r"
 		}
 		s.text(class, labelsEnd, y+4, g.Name)
-		s.text("t r", labelsEnd+45, y+4, fmt.Sprintf("n=%d", g.Draws))
+		s.text("t r", labelsEnd+56, y+4, fmt.Sprintf("n=%d", g.Draws))
 		for k, v := range verdicts() {
 			r := g.reached(v).ByShare
 			at := y + 7*float64(k-1)
@@ -100,7 +99,7 @@ func (p *page) margins(list []Spread) {
 	const row, head = 30.0, 24.0
 	bottom := head + row*float64(len(list))
 	s := p.figure("", "Highest margins by class", bottom+24)
-	x := scale{low, high, labelsEnd + 60, plotWidth - 20}
+	x := scale{low, high, labelsEnd + 76, plotWidth - 20}
 	for i := range list {
 		if i%2 == 1 {
 			s.rect("band", 0, head+row*float64(i), plotWidth, row, "")
@@ -125,7 +124,7 @@ func (p *page) margins(list []Spread) {
 			class = "box"
 		}
 		s.text("r", labelsEnd, y+4, l.Class)
-		s.text("t r", labelsEnd+45, y+4, fmt.Sprintf("n=%d", l.Lines))
+		s.text("t r", labelsEnd+56, y+4, fmt.Sprintf("n=%d", l.Lines))
 		for k, m := range l.Margins {
 			s.dot("dot "+class, x.at(m), y+4*float64(k*3%5-2), 2.8, "")
 		}
@@ -150,11 +149,11 @@ func (p *page) curves(list []Curve) {
 	}
 	p.section("times", "Time to a verdict", "")
 	const across, gap = 3, 50.0
-	width := (plotWidth - gap*across) / across
+	width := (plotWidth - gap*across - 16) / across
 	const height, pitch = 150.0, 220.0
 	down := (len(classes) + across - 1) / across
 	for _, by := range []string{"minutes", "calls"} {
-		caption := "Share of boxes at a verdict or above, by minutes since the capture began (logarithmic). " + legend()
+		caption := "Share of boxes at a verdict or above, by minutes since the capture began (logarithmic). Captures last from 25 minutes to some hours: what is not found by then is counted as never found. " + legend()
 		if by == "calls" {
 			caption = "The same by calls counted until then."
 		}
@@ -261,13 +260,11 @@ func (s *picture) bound(list []Reliability, kind string, x0, y0, width, height f
 			class = "over"
 		}
 		var xy []float64
-		var ends float64
 		for _, st := range r.Steps {
 			if st.Rate.K == 0 || st.Rate.Rate == 0 {
 				break
 			}
 			xy = append(xy, x.at(st.Nats), y.at(math.Log(st.Rate.Rate)))
-			ends = st.Nats
 		}
 		if len(xy) == 0 {
 			continue
@@ -281,7 +278,6 @@ func (s *picture) bound(list []Reliability, kind string, x0, y0, width, height f
 			s.text("t", x.x1+8, max(labels, y0)+4, r.Class)
 			labels += 16
 		}
-		_ = ends
 	}
 }
 

@@ -19,14 +19,14 @@ func (p *Population) WriteHTML(w io.Writer) error {
 	}
 	b.raw("</dl></header>\n<main>\n")
 	b.section("goals", "Goals", "Each figure with its exact 95 % interval.")
-	b.goalTable(p.Goals, false)
+	b.goalTable(p.Goals)
 	b.endSection()
 	b.strata(p)
 	if len(p.Offenders) > 0 {
 		b.section("offenders", fmt.Sprintf("Honest lines at watch or above: %d", p.AtWatch), "The worst of them, with their ledgers. Each is made again by its scenario and seed.")
 		for i := range min(len(p.Offenders), maxTold) {
 			m := &p.Offenders[i]
-			b.miss(m, fmt.Sprintf("%s (%+.1f nats above its bar)", m.What, m.Over))
+			b.miss(m)
 		}
 		b.endSection()
 	}

@@ -14,7 +14,7 @@ h1{font-size:27px;line-height:1.2;margin:0 0 12px}
 h2{font-size:20px;line-height:1.3;margin:0 0 4px}
 h3{font-size:16px;margin:18px 0 4px}
 section{margin:40px 0 0}
-p{margin:4px 0 10px;max-width:80ch}
+p{margin:4px 0 10px;max-width:95ch}
 .soft,figcaption{color:var(--soft)}
 a{color:var(--link)}
 nav{margin:14px 0 0}
@@ -29,13 +29,14 @@ th,td{text-align:left;vertical-align:top;padding:5px 10px;border-bottom:1px soli
 thead th{color:var(--soft);background:var(--panel);font-size:13px;white-space:nowrap}
 td.n,th.n{text-align:right;white-space:nowrap}
 td.w{min-width:17em}
+td.whole{white-space:nowrap}
 tbody th{white-space:nowrap}
 .scroll{overflow-x:auto;margin:6px 0 12px}
 .tag{display:inline-block;border:1px solid currentColor;border-radius:4px;padding:0 7px;font-size:13px;line-height:20px;font-weight:600;white-space:nowrap}
 .yes{color:var(--good)}.no{color:var(--bad)}.none{color:var(--soft)}
 .v-watch{color:var(--watch)}.v-review{color:var(--review)}.v-case{color:var(--case)}.v-none{color:var(--soft)}
 figure{margin:10px 0 0}
-figcaption{max-width:85ch;font-size:14px;margin:0 0 6px}
+figcaption{max-width:105ch;font-size:14px;margin:0 0 6px}
 svg.plot{display:block;width:100%;min-width:860px;height:auto}
 svg text{font-size:13px;fill:var(--fg)}
 svg text.t{fill:var(--soft);font-size:12.5px}

@@ -118,7 +118,7 @@ func (p *Population) WriteText(w io.Writer) error {
 	if len(p.Offenders) > 0 {
 		t.title(fmt.Sprintf("Honest lines at watch or above: %d, the worst of them", p.AtWatch))
 		for i := range p.Offenders {
-			t.offender(&p.Offenders[i])
+			t.miss(&p.Offenders[i])
 		}
 	}
 	t.title("Goals")
@@ -135,14 +135,4 @@ func (p *Population) strata() []Stratum {
 func (s *Stratum) cell(v heuristics.Verdict) string {
 	r := s.rate(v)
 	return fmt.Sprintf("%d [%s-%s]", s.at(v), percent(r.Low), percent(r.High))
-}
-
-func (t *text) offender(m *Miss) {
-	t.line("")
-	t.line("%s: %s, seed %d, line %s: %s", m.Verdict, m.Scenario, m.Seed, m.Line, m.Class)
-	t.line("  S %.1f M %.1f, highest S %.1f M %.1f; nearest %s", m.Score, m.Margin, m.Highest[0], m.Highest[1], m.Nearest)
-	for _, s := range report.Wrap("in truth: "+m.Device, textWidth-2) {
-		t.line("  %s", s)
-	}
-	t.reasons(m, 6)
 }

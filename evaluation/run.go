@@ -34,7 +34,7 @@ func newCollector(plan *Plan, model *heuristics.Model, jobs []job) *collector {
 	for i := range c.tallys {
 		c.tallys[i].silent = make(map[string]int)
 	}
-	c.misses.honest = make(map[string]*near)
+	c.misses.classes = make(map[string]*near)
 	return c
 }
 

@@ -256,30 +256,29 @@ func (t *text) ablations(list []Ablation) {
 	}
 }
 
-// misses writes the nearest lines, the reasons of each once.
+// misses writes the nearest lines.
 func (t *text) misses(list []Miss) {
 	if len(list) == 0 {
 		return
 	}
 	t.title("Nearest misses")
-	told := make(map[string]bool)
 	for i := range list {
-		m := &list[i]
-		t.line("")
-		t.line("%s", m.What)
-		t.line("  %s, seed %d, line %s: %s, %s", m.Scenario, m.Seed, m.Line, m.Class, m.Verdict)
-		t.line("  %+.1f against the bar; now S %.1f M %.1f, highest S %.1f M %.1f; nearest %s", m.Over, m.Score, m.Margin, m.Highest[0], m.Highest[1], m.Nearest)
-		if key := fmt.Sprint(m.Scenario, m.Seed, m.Line); told[key] {
-			t.line("  its reasons are above")
-			continue
-		} else {
-			told[key] = true
-		}
-		for _, s := range report.Wrap("in truth: "+m.Device, textWidth-2) {
-			t.line("  %s", s)
-		}
-		t.reasons(m, 6)
+		t.miss(&list[i])
 	}
+}
+
+// miss writes one line with its strongest reasons.
+func (t *text) miss(m *Miss) {
+	t.line("")
+	for _, s := range report.Wrap(strings.Join(m.What, "; "), textWidth) {
+		t.line("%s", s)
+	}
+	t.line("  %s, seed %d, line %s: %s, %s", m.Scenario, m.Seed, m.Line, m.Class, m.Verdict)
+	t.line("  S %.1f M %.1f, highest S %.1f M %.1f; nearest %s", m.Score, m.Margin, m.Highest[0], m.Highest[1], m.Nearest)
+	for _, s := range report.Wrap("in truth: "+m.Device, textWidth-2) {
+		t.line("  %s", s)
+	}
+	t.reasons(m, 6)
 }
 
 // reasons writes the strongest rows of a ledger against the nearest class.
@@ -327,7 +326,7 @@ func (t *text) goals(variants []Figures) {
 // goalRows writes goals. Figures of nothing are left out where nothing is asked
 // or terse asks for that.
 func (t *text) goalRows(name string, goals []Goal, terse bool) {
-	t.line(goalRow, "", name, "figure", "goal", "met", "lines")
+	t.line(goalRow, "", name, "figure", "goal", "met", "of")
 	for k := range goals {
 		g := &goals[k]
 		if g.Rate.N == 0 && (terse || g.Want == nil) {
@@ -343,6 +342,7 @@ func (t *text) goalRows(name string, goals []Goal, terse bool) {
 	}
 }
 
+// figure writes a goal's figure with its interval.
 func (g *Goal) figure() string {
 	switch {
 	case g.Unit == "seconds":
@@ -351,6 +351,14 @@ func (g *Goal) figure() string {
 		return percent(*g.Value)
 	}
 	return interval(g.Rate)
+}
+
+// short is the figure without its interval.
+func (g *Goal) short() string {
+	if g.Value == nil && g.Unit == "" && g.Rate.N > 0 {
+		return percent(g.Rate.Rate)
+	}
+	return g.figure()
 }
 
 func (g *Goal) want() string {

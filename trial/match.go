@@ -57,19 +57,15 @@ func trueIdentities(c lab.Card) (out identities) {
 	return out
 }
 
-// of says whether all that was seen together is of the card t, and whether it
-// is enough to tell the card by. A modem keeps its IMEI when its card is
-// changed, so an IMEI alone tells no card.
-func (seen identities) of(t identities) (ok, tells bool) {
-	if !seen.imsi.IsZero() && seen.imsi != t.imsi || !seen.imei.IsZero() && seen.imei != t.imei || !seen.iccid.IsZero() && seen.iccid != t.iccid {
-		return false, false
-	}
-	return true, !seen.imsi.IsZero() || !seen.iccid.IsZero()
+// of says whether all that was seen together is of the card t.
+func (seen identities) of(t identities) bool {
+	return (seen.imsi.IsZero() || seen.imsi == t.imsi) && (seen.imei.IsZero() || seen.imei == t.imei) && (seen.iccid.IsZero() || seen.iccid == t.iccid)
 }
 
 // Cards sets the cards of the finding beside the true ones. One is right when
 // all its identities belong to one true card: identities of two cards put
-// together are wrong. Cards without any identity are not counted.
+// together are wrong. An IMEI alone is a modem, perhaps an empty one, and claims
+// no card.
 func (l *Line) Cards() Match {
 	truths := make([]identities, len(l.Truth.Cards))
 	for i, c := range l.Truth.Cards {
@@ -83,15 +79,15 @@ func (l *Line) Cards() Match {
 	seen := make([]bool, len(truths))
 	for _, c := range cards {
 		got := identities{c.IMSI, c.IMEI, c.ICCID}
-		if got == (identities{}) {
+		if got.imsi.IsZero() && got.iccid.IsZero() {
 			continue
 		}
 		m.Found++
 		right := false
 		for i, t := range truths {
-			ok, tells := got.of(t)
-			right = right || ok
-			seen[i] = seen[i] || tells
+			if got.of(t) {
+				right, seen[i] = true, true
+			}
 		}
 		if right {
 			m.Right++
