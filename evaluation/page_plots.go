@@ -153,7 +153,7 @@ func (p *page) curves(list []Curve) {
 	const height, pitch = 150.0, 220.0
 	down := (len(classes) + across - 1) / across
 	for _, by := range []string{"minutes", "calls"} {
-		caption := "Share of boxes at a verdict or above, by minutes since the capture began (logarithmic). Captures last from 25 minutes to some hours: what is not found by then is counted as never found. " + legend()
+		caption := "Share of boxes at a verdict or above, by minutes since the capture began (logarithmic). A capture ends as its scenario does: what is not found by then counts as never found. " + legend()
 		if by == "calls" {
 			caption = "The same by calls counted until then."
 		}
