@@ -6,9 +6,11 @@
 package evaluation
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"simtrap/lab"
@@ -18,11 +20,14 @@ import (
 const (
 	FirstSeed  = 20001
 	Draws      = 50
-	SmallDraws = 3 // for every change; see Plan.Small
+	SmallDraws = 2 // for every change
 )
 
-// Views of Plan.Views, the first of which is always run.
+// viewBoth sees everything; it is always run.
 const viewBoth = "both"
+
+// Views lists those that Plan.Views may have, in the words of lab.Options.View.
+func Views() []string { return []string{viewBoth, "up", "down", "media", "sip", "midcall"} }
 
 // Plan says what is drawn.
 type Plan struct {
@@ -82,6 +87,19 @@ func (p *Plan) jobs() (jobs []job, options []lab.Options) {
 		}
 	}
 	return jobs, options
+}
+
+// check refuses, before anything is drawn, what would fail long after.
+func (p *Plan) check() error {
+	if len(p.Scenarios) == 0 {
+		return errors.New("no scenario to draw from")
+	}
+	for _, v := range p.Views {
+		if !slices.Contains(Views(), v) {
+			return fmt.Errorf("unknown view %q: want %s", v, strings.Join(Views(), ", "))
+		}
+	}
+	return nil
 }
 
 // Captures is how many captures the plan makes.

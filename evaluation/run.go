@@ -2,7 +2,6 @@ package evaluation
 
 import (
 	"context"
-	"errors"
 
 	"simtrap/heuristics"
 	"simtrap/heuristics/catalogue"
@@ -61,8 +60,8 @@ func (c *collector) take(i int, lines []trial.Line) error {
 // Evaluate runs a plan and counts. done, which may be nil, is told how many
 // captures are through.
 func Evaluate(ctx context.Context, plan *Plan, done func(captures int)) (*Report, error) {
-	if len(plan.Scenarios) == 0 {
-		return nil, errors.New("no scenario to draw from")
+	if err := plan.check(); err != nil {
+		return nil, err
 	}
 	model, err := newModel()
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"time"
 
@@ -24,6 +25,11 @@ watch or above is told with what makes it again.`,
   simtrap-lab population --heavy 100 --per-class 10 --quiet 0`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for name, n := range map[string]int{"--heavy": census.Heavy, "--per-class": census.PerClass, "--quiet": census.Quiet} {
+				if n < 0 {
+					return usageError{fmt.Errorf("%s %d: want 0 or more", name, n)}
+				}
+			}
 			var err error
 			if census.Scenarios, err = evaluation.Select(patterns); err != nil {
 				return usageError{err}
