@@ -27,8 +27,8 @@ func (c *collector) goals(variant int, v Variant, classes []Group) []Goal {
 	out := []Goal{
 		c.share1(variant, "a1", a+": review", open, heuristics.Review, 0.99),
 		c.share1(variant, "a2", a+", 30 calls: case", heard, heuristics.Case, 0.95),
-		c.median(variant, "a3", a+": median time to review", open, heuristics.Review),
-		c.median(variant, "a4", a+": median time to case", open, heuristics.Case),
+		c.median(variant, "a3", a+": time to review", open, heuristics.Review),
+		c.median(variant, "a4", a+": time to case", open, heuristics.Case),
 		c.share1(variant, "b1", b+": watch", bare, heuristics.Watch, 0.95),
 		c.share1(variant, "b2", b+": review", bare, heuristics.Review, -1),
 		c.share1(variant, "b3", b+": case", bare, heuristics.Case, -1),

@@ -370,9 +370,17 @@ func (p *page) heat(a *Ablation, title string) {
 					class = "worse"
 				}
 				s.rect("cell "+class, x(i), y, width, row, fmt.Sprintf(` fill-opacity="%.2f"`, 0.15+0.6*min(math.Abs(change)*2, 1)))
-				s.text("m", x(i)+width/2, y+16, fmt.Sprintf("%+.0f", 100*change))
+				s.text("m", x(i)+width/2, y+16, points(change))
 			}
 		}
 	}
 	s.end()
+}
+
+// points writes a change of a share, small ones with a decimal.
+func points(v float64) string {
+	if math.Abs(v) < 0.01 {
+		return fmt.Sprintf("%+.1f", 100*v)
+	}
+	return fmt.Sprintf("%+.0f", 100*v)
 }
