@@ -122,6 +122,9 @@ func worstClass(classes []Group, id, text string) Goal {
 			g.Rate, g.Note = k.Watch.ByShare, k.Name
 		}
 	}
+	if most <= 0 {
+		g.Note = "" // none is
+	}
 	want := 0.10
 	g.Want = &want
 	return g

@@ -40,7 +40,7 @@ func (p *page) strata(c *Population) {
 	list := c.strata()
 	const row, head = 30.0, 24.0
 	bottom := head + row*float64(len(list))
-	s := p.figure("Share of lines at a verdict or above with its exact 95 % interval, on a logarithmic scale. A hollow whisker with no point is none at all: the share is below its end. "+legend(),
+	s := p.figure("Share of lines at a verdict or above with its exact 95 % interval, on a logarithmic scale. A whisker without a point has none at all: the share lies below its end. "+legend(),
 		"Share of honest lines at each verdict", bottom+24)
 	x := scale{math.Log(1e-7), 0, labelsEnd + 90, plotWidth - 20}
 	place := func(v float64) float64 { return x.at(math.Log(max(v, 1e-7))) }

@@ -81,6 +81,9 @@ func (p *Population) finish() {
 				worst, note = r, p.Classes[i].Name
 			}
 		}
+		if worst.K == 0 {
+			note = "" // none is
+		}
 		id, want := "p4", 0.0
 		if v == heuristics.Watch {
 			id, want = "p5", 0.10
