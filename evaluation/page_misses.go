@@ -22,17 +22,17 @@ func (p *page) misses(list []Miss) {
 // ledger.
 func (p *page) miss(m *Miss) {
 	p.raw("<details><summary><b>", safe(m.Class), `</b> <span class="tag v-`, safe(m.Verdict), `">`, safe(m.Verdict), "</span> ", safe(strings.Join(m.What, "; ")),
-		"</summary>\n<p><code>simtrap-lab make ", safe(m.Scenario), " --seed ", fmt.Sprint(m.Seed), "</code>, line <code>", safe(m.Line), "</code>. In truth ", safe(m.Device), ". ")
+		"</summary>\n<p><code>simtrap-lab make ", safe(m.Scenario), " --seed ", fmt.Sprint(m.Seed), " -o x.pcap</code>, line <code>", safe(m.Line), "</code>. In truth ", safe(m.Device), ". ")
 	p.printf("Score %.1f and margin %.1f over %s at the end, %.1f and %.1f at their highest.</p>\n", m.Score, m.Margin, safe(m.Nearest), m.Highest[0], m.Highest[1])
 	p.table(column{name: "Signal"}, column{"Nats over " + m.Nearest, false}, column{"Over home", true}, column{name: "What was seen"})
 	for _, row := range ledger(m) {
-		p.raw(`<tr><th scope="row">`, safe(row.id), `<div class="soft">`, safe(row.family), "</div></th><td>")
+		p.raw(`<tr><th scope="row">`, safe(row.id), `<div class="soft">`, safe(row.family), "</div></th><td class=\"whole\">")
 		if row.byNearest {
 			p.nats(row.nearest)
 		}
 		p.raw(`</td><td class="n">`)
 		if row.byHome {
-			p.printf("%+.1f", row.home)
+			p.printf("%+.1f", tenths(row.home))
 		}
 		p.raw(`</td><td class="w">`, safe(row.detail), "</td></tr>\n")
 	}
@@ -55,7 +55,15 @@ func (p *page) nats(v float64) {
 	if v < 0 {
 		class, x = "against", 60-w
 	}
-	p.printf(`<svg class="nats" viewBox="0 0 120 12" aria-hidden="true"><line x1="60" x2="60" y1="0" y2="12"/><rect class="%s" x="%.1f" y="2" width="%.1f" height="8"/></svg>%+.1f`, class, x, w, v)
+	p.printf(`<svg class="nats" viewBox="0 0 120 12" aria-hidden="true"><line x1="60" x2="60" y1="0" y2="12"/><rect class="%s" x="%.1f" y="2" width="%.1f" height="8"/></svg>%+.1f`, class, x, w, tenths(v))
+}
+
+// tenths rounds to one decimal, and never to minus nothing.
+func tenths(v float64) float64 {
+	if math.Abs(v) < 0.05 {
+		return 0
+	}
+	return v
 }
 
 // entry is one signal of a ledger against both classes.
