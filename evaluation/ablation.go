@@ -54,6 +54,10 @@ type AblationRow struct {
 func (c *collector) ablations() (out []Ablation) {
 	names := families(c.model.Catalogue())
 	boxes, honest := c.classes(0)
+	beside := func(class string) bool { // no scenario is about it
+		return !slices.ContainsFunc(c.tallys[0].facts, func(f fact) bool { return f.main && f.class == class })
+	}
+	boxes, honest = slices.DeleteFunc(boxes, beside), slices.DeleteFunc(honest, beside)
 	for _, v := range []heuristics.Verdict{heuristics.Watch, heuristics.Review} {
 		b := bar(v)
 		a := Ablation{Score: b.s, Margin: b.m, Classes: slices.Concat(boxes, honest), Boxes: len(boxes)}
@@ -64,7 +68,9 @@ func (c *collector) ablations() (out []Ablation) {
 				at, row.Without = i-1, names[i-1]
 			}
 			for _, class := range a.Classes {
-				r := c.byShare(0, class, func(f *fact) bool { return f.without[at].s >= b.s && f.without[at].m >= b.m })
+				r := c.byShare(0, class, func(f *fact) bool {
+					return f.main && f.without[at].s >= b.s && f.without[at].m >= b.m
+				})
 				row.Rates = append(row.Rates, r.Rate)
 			}
 			a.Rows = append(a.Rows, row)

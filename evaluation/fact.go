@@ -26,7 +26,7 @@ type fact struct {
 	channels, installed, peak int // found; true: as built, most in use at once
 	cards, controllers        trial.Match
 
-	without []pair // the score at the end without each family, then with all
+	without []pair // of main lines: the score at the end without each family, then with all
 }
 
 // standing is one figure of a line at its end and at its highest.

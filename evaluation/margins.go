@@ -1,6 +1,7 @@
 package evaluation
 
 import (
+	"math"
 	"slices"
 )
 
@@ -106,8 +107,9 @@ func upTo(values, at []float64, n int) []float64 {
 	return out
 }
 
-// Bin is how many lines' highest margin lies in [From, From + 2).
+// Bin is how many main lines' highest margin, or score, lies in [From, From + 2).
 type Bin struct {
+	Kind       string  `json:"kind"` // margin or score
 	From       float64 `json:"from"`
 	Boxes      int     `json:"boxes"`
 	Honest     int     `json:"honest"`     // lines drawn
@@ -120,24 +122,27 @@ const (
 )
 
 func (c *collector) histogram() []Bin {
+	return slices.Concat(
+		c.bins("margin", func(f *fact) float64 { return f.margin.peak }),
+		c.bins("score", func(f *fact) float64 { return f.score.peak }))
+}
+
+func (c *collector) bins(kind string, of func(*fact) float64) []Bin {
 	bins := make([]Bin, int((binUpTo-binFrom)/binWidth))
 	for i := range bins {
-		bins[i].From = binFrom + binWidth*float64(i)
-	}
-	of := func(f *fact) int {
-		return min(max(int((f.margin.peak-binFrom)/binWidth), 0), len(bins)-1)
+		bins[i].Kind, bins[i].From = kind, binFrom+binWidth*float64(i)
 	}
 	weight := c.weights()
-	perScenario := make(map[int]float64)
-	c.each(0, func(f *fact) bool { return f.main && !f.box }, func(f *fact) { perScenario[f.scenario]++ })
+	lines := make(map[int]float64) // by scenario
+	c.each(0, func(f *fact) bool { return f.main && !f.box }, func(f *fact) { lines[f.scenario]++ })
 	c.each(0, func(f *fact) bool { return f.main }, func(f *fact) {
-		b := &bins[of(f)]
+		b := &bins[min(max(int(math.Floor((of(f)-binFrom)/binWidth)), 0), len(bins)-1)]
 		if f.box {
 			b.Boxes++
 			return
 		}
 		b.Honest++
-		b.Population += weight[f.scenario] / perScenario[f.scenario]
+		b.Population += weight[f.scenario] / lines[f.scenario]
 	})
 	for i := range bins {
 		bins[i].Population = roundFine(bins[i].Population)

@@ -49,7 +49,9 @@ func (c *collector) take(i int, lines []trial.Line) error {
 		}
 		f := newFact(l, at.scenario, c.least)
 		if at.variant == 0 {
-			f.without = ablate(c.model, l.Finding, c.least)
+			if l.Main {
+				f.without = ablate(c.model, l.Finding, c.least)
+			}
 			c.misses.add(&f, l)
 		}
 		t.facts = append(t.facts, f)

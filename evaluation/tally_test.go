@@ -226,3 +226,41 @@ func caughtLine(v heuristics.Verdict, seed uint64) *trial.Line {
 			Signals: []heuristics.Row{{ID: "inbound-fanout", Family: "fan-out", Nats: 3, Against: "home", Detail: "9 calls received"}}},
 	}
 }
+
+// Bins are of the population: an office weighs as much as offices do, however
+// often it was drawn.
+func TestHistogram(t *testing.T) {
+	facts := []fact{boxFact(0, heuristics.Case, 9, 0)}
+	facts[0].margin.peak, facts[0].score.peak = 6.5, 99
+	for i := range 4 {
+		f := honestFact(1, "office-phones", heuristics.None)
+		f.margin.peak = -3
+		if i == 0 {
+			f.margin.peak = 2
+		}
+		facts = append(facts, f)
+	}
+	c := hand(t, []lab.Scenario{{Name: "boxes", Box: true}, {Name: "office"}}, facts...)
+	weight := 0.0
+	for _, k := range c.model.Catalogue().Classes {
+		if k.Name == "office-phones" {
+			weight = k.Weight
+		}
+	}
+	for _, b := range c.histogram() {
+		want := Bin{Kind: b.Kind, From: b.From}
+		switch {
+		case b.Kind == "margin" && b.From == 6, b.Kind == "score" && b.From == 38:
+			want.Boxes = 1
+		case b.Kind == "margin" && b.From == 2:
+			want.Honest, want.Population = 1, roundFine(weight/4)
+		case b.Kind == "margin" && b.From == -4:
+			want.Honest, want.Population = 3, roundFine(weight*3/4)
+		case b.Kind == "score" && b.From == -2:
+			want.Honest, want.Population = 4, roundFine(weight)
+		}
+		if b != want {
+			t.Errorf("%+v, want %+v", b, want)
+		}
+	}
+}
