@@ -82,6 +82,7 @@ func tiny() *Report {
 			{Kind: "score", Steps: []Step{newStep(1, wilson(1, 100)), newStep(2, wilson(0, 100))}},
 			{Class: "pstn-breakout", Kind: "margin", Steps: []Step{newStep(1, wilson(10, 100)), newStep(5, wilson(10, 100))}},
 		},
+		Histogram: []Bin{{Kind: "margin", From: 2, Boxes: 3}, {Kind: "score", From: 4, Boxes: 6, Honest: 2, Population: 1e-5}, {Kind: "score", From: -2, Boxes: 1, Honest: 90, Population: 0.2}},
 		Ablations: []Ablation{{Score: 5, Classes: []string{"gateway", "pstn-breakout"}, Boxes: 1,
 			Rows: []AblationRow{{Rates: []float64{1, 0.1}}, {Without: "fan-out", Rates: []float64{0.4, 0.3}}}}},
 		Misses: []Miss{{

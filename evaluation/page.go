@@ -104,7 +104,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		p.falsePositives(first.Classes)
 		p.margins(r.Margins)
 		p.curves(r.Curves)
-		p.bounds(r.Reliability)
+		p.bounds(r.Reliability, r.Histogram)
 		p.ablations(r.Ablations)
 		p.views(r.Variants)
 		p.misses(r.Misses)

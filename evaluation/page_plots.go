@@ -214,7 +214,7 @@ func (s *picture) panel(list []Curve, class, by string, x0, y0, width, height fl
 
 // bounds draws how often honest lines ever had so many nats, with what is
 // promised.
-func (p *page) bounds(list []Reliability) {
+func (p *page) bounds(list []Reliability, bins []Bin) {
 	if len(list) == 0 {
 		return
 	}
@@ -226,6 +226,7 @@ func (p *page) bounds(list []Reliability) {
 	s.bound(list, "score", 720, y0, 320, height)
 	s.end()
 	p.exceeded(list)
+	p.claims(bins)
 	p.endSection()
 }
 
@@ -279,6 +280,47 @@ func (s *picture) bound(list []Reliability, kind string, x0, y0, width, height f
 			labels += 16
 		}
 	}
+}
+
+// claims draws, for every bin of scores that boxes and honest lines share, how
+// much likelier boxes are to be in it than the population, against the score
+// itself, which claims just that.
+func (p *page) claims(bins []Bin) {
+	boxes, population, both := 0.0, 0.0, 0
+	for _, b := range bins {
+		if b.Kind == "score" {
+			boxes += float64(b.Boxes)
+			population += b.Population
+			if b.Boxes > 0 && b.Population > 0 {
+				both++
+			}
+		}
+	}
+	if both == 0 {
+		return
+	}
+	const x0, y0, width, height = 60.0, 20.0, 620.0, 260.0
+	s := p.figure("What a score claims and what it is worth: the share of drawn boxes over the share of the honest population whose highest score lies in the same two nats, in nats. Points on the dashed line are worth what they claim, those above it more; below, too much is claimed. Larger points are of more lines.",
+		"Observed likelihood ratio against the score", y0+height+40)
+	x, y := scale{-20, 40, x0, x0 + width}, scale{-20, 40, y0 + height, y0}
+	for v := -20.0; v <= 40; v += 10 {
+		s.line("grid", x.at(v), y0, x.at(v), y0+height)
+		s.line("grid", x0, y.at(v), x0+width, y.at(v))
+		s.text("t m", x.at(v), y0+height+16, fmt.Sprintf("%g", v))
+		s.text("t r", x0-6, y.at(v)+4, fmt.Sprintf("%g", v))
+	}
+	s.text("t r", x0+width, y0+height+34, "score, nats")
+	s.line("bound", x.at(-20), y.at(-20), x.at(40), y.at(40))
+	for _, b := range bins {
+		if b.Kind != "score" || b.Boxes == 0 || b.Population == 0 {
+			continue
+		}
+		worth := math.Log(float64(b.Boxes)/boxes) - math.Log(b.Population/population)
+		lines := min(b.Boxes, b.Honest)
+		s.dot("box", x.at(b.From+binWidth/2), y.at(worth), 3+math.Log1p(float64(lines)),
+			fmt.Sprintf("%g to %g: %d boxes, %d honest lines, worth %.1f", b.From, b.From+binWidth, b.Boxes, b.Honest, worth))
+	}
+	s.end()
 }
 
 // percentFine writes a power of ten as a share.
