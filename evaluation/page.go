@@ -231,7 +231,7 @@ func (p *page) views(variants []Figures) {
 		for k := range v.Goals {
 			if g := &v.Goals[k]; g.ID == "e2" && g.Rate.N > 0 {
 				worst = percent(g.Rate.Rate)
-				if g.Rate.K > 0 {
+				if g.Rate.Rate > 0 {
 					worst += " " + g.Note
 				}
 			}

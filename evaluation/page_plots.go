@@ -262,7 +262,7 @@ func (s *picture) bound(list []Reliability, kind string, x0, y0, width, height f
 		}
 		var xy []float64
 		for _, st := range r.Steps {
-			if st.Rate.K == 0 || st.Rate.Rate == 0 {
+			if st.Rate.Rate == 0 {
 				break
 			}
 			xy = append(xy, x.at(st.Nats), y.at(math.Log(st.Rate.Rate)))
