@@ -12,7 +12,7 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo test race fuzz bench corpus promise lint vuln generate clean
+.PHONY: help build demo test race fuzz bench calibrate eval population promise corpus lint vuln generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,18 @@ fuzz: ## every fuzz target for FUZZTIME (10s) each
 
 bench: build ## measure packets per second, allocations and memory
 	scripts/bench.sh
+
+# EVAL gives more flags, such as EVAL='--view up --scenario "breakout-*"'.
+calibrate: build ## fit heuristics/catalogue on training seeds; CALIBRATE="--draws 40"
+	$(BIN)/simtrap-lab calibrate $(CALIBRATE)
+
+eval: build ## measure how often the verdicts are right: tmp/eval.html, tmp/eval.json
+	@mkdir -p $(TMP)
+	$(BIN)/simtrap-lab eval --json $(TMP)/eval.json --html $(TMP)/eval.html $(EVAL)
+
+population: build ## count false accusations among honest lines: tmp/population.html, .json
+	@mkdir -p $(TMP)
+	$(BIN)/simtrap-lab population --json $(TMP)/population.json --html $(TMP)/population.html $(EVAL)
 
 corpus: ## replay the corpus of public captures, where there is one (SIMTRAP_CORPUS)
 	go test -count=1 -v -run '^TestCorpus' $(PACKAGES)

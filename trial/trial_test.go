@@ -3,6 +3,7 @@ package trial
 import (
 	"context"
 	"testing"
+	"time"
 
 	"simtrap/heuristics"
 	"simtrap/heuristics/catalogue"
@@ -88,5 +89,17 @@ func TestRunAllStops(t *testing.T) {
 	jobs[0].Scenario = "demo"
 	if err := b.RunAll(ctx, jobs[:1], func(int, []Line) error { return nil }); err == nil {
 		t.Error("ran although cancelled")
+	}
+}
+
+// A capture in which nobody telephones has no finding, and is none the worse.
+func TestRunNothing(t *testing.T) {
+	b, err := NewBench()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := b.Run(t.Context(), lab.Options{Scenario: "two-slot", Seed: 1, Duration: time.Second})
+	if err != nil || len(lines) != 1 || lines[0].Finding != nil || lines[0].Verdict() != heuristics.None {
+		t.Errorf("%+v, %v", lines, err)
 	}
 }

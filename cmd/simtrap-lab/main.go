@@ -3,12 +3,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +20,10 @@ import (
 )
 
 func main() {
-	if err := command(os.Stdout, os.Stderr).Execute(); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command(os.Stdout, os.Stderr).ExecuteContext(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "simtrap-lab:", err)
 		if _, ok := errors.AsType[usageError](err); ok {
 			os.Exit(2)
@@ -41,7 +47,7 @@ func command(out, log io.Writer) *cobra.Command {
 	root.SetErr(log)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(makeCommand(log), listCommand(out), calibrateCommand(out, log), promiseCommand(out, log))
+	root.AddCommand(makeCommand(log), listCommand(out), calibrateCommand(out, log), evalCommand(out, log), populationCommand(out, log), promiseCommand(out, log))
 	return root
 }
 
