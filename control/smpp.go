@@ -53,6 +53,7 @@ const (
 	smppSubmit      = 4
 	smppDeliver     = 5
 	smppTransceiver = 9
+	smppEnquire     = 0x15
 	smppAnswer      = 0x80000000
 )
 
@@ -164,10 +165,21 @@ func (s *smppStream) pair(other streamReader) {
 	}
 }
 
-// begins says whether a message may begin with b.
+// begins says whether a message may begin with b. In the middle of a session
+// that may be one that says too little to know a session by: enquiries, which are
+// most of a quiet one, and answers.
 func (s *smppStream) begins(b []byte) bool {
 	if len(b) < smppHeader {
 		return b[0] == 0
+	}
+	n, command, status := binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
+	switch command {
+	case smppEnquire:
+		return n == smppHeader && status == 0
+	case smppEnquire | smppAnswer:
+		return n == smppHeader && status < 0x1000
+	case smppSubmit | smppAnswer, smppDeliver | smppAnswer:
+		return n >= smppHeader && n <= smppHeader+65 && status < 0x1000 // a message's name
 	}
 	return smppLooks(b)
 }

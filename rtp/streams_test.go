@@ -71,6 +71,7 @@ type voice struct {
 	n        int
 	tap      uint16
 	ppm      float64
+	bunch    int // packets that leave together, on a timer that many times as coarse
 }
 
 func end(port uint16) ident.Addr {
@@ -83,6 +84,7 @@ func end(port uint16) ident.Addr {
 func (v voice) packets(r *rand.Rand) []packet.Packet {
 	var out []packet.Packet
 	seq, ts := uint16(r.Uint32()), r.Uint32()
+	last := 0.0
 	for i := range v.n {
 		n := 172
 		if v.size != nil {
@@ -93,7 +95,15 @@ func (v voice) packets(r *rand.Rand) []packet.Packet {
 		binary.BigEndian.PutUint16(b[2:], seq+uint16(i))
 		binary.BigEndian.PutUint32(b[4:], ts+uint32(i)*v.step)
 		binary.BigEndian.PutUint32(b[8:], v.ssrc)
-		at := float64(i)*float64(v.ptime)/(1+v.ppm*1e-6) + r.ExpFloat64()*3e5
+		tick := i
+		if v.bunch > 1 {
+			tick -= i % v.bunch
+		}
+		at := float64(tick)*float64(v.ptime)/(1+v.ppm*1e-6) + r.ExpFloat64()*3e5
+		if tick != i {
+			at = last + 1e4 // one behind the other
+		}
+		last = at
 		out = append(out, packet.Packet{
 			Time: t0 + v.from*1e6 + int64(at), Src: end(v.src), Dst: end(v.dst), SrcPort: v.src, DstPort: v.dst,
 			Proto: packet.UDP, Length: uint32(n), Payload: b, TapPort: v.tap,
@@ -171,6 +181,10 @@ func TestEightPackets(t *testing.T) {
 		{"a dynamic type with a rate that no codec has", voice{n: 300, pt: 96, step: 1000, ptime: 20e6}, nil, 0},
 		{"a timestamp that stands still", voice{n: 300, pt: 0, step: 0, ptime: 20e6}, nil, 0},
 		{"a timestamp that counts packets", voice{n: 300, pt: 96, step: 1, ptime: 20e6}, nil, 0},
+		{"two by two on a timer of 40 ms", voice{n: 300, pt: 8, step: 160, ptime: 20e6, bunch: 2}, nil, 1},
+		{"three by three", voice{n: 300, pt: 18, step: 160, ptime: 20e6, bunch: 3, size: func(int) int { return 32 }}, nil, 1},
+		{"Opus two by two", voice{n: 300, pt: 111, step: 960, ptime: 20e6, bunch: 2}, nil, 1},
+		{"two by two, ten times as often as the timestamps say", voice{n: 300, pt: 0, step: 160, ptime: 2e6, bunch: 2}, nil, 0},
 		{"G.711 in 40 ms", voice{n: 300, pt: 0, step: 320, ptime: 40e6, size: func(int) int { return 332 }}, nil, 1},
 		{"G.711 in 40 ms, SRTP with an extension", voice{n: 300, pt: 8, step: 320, ptime: 40e6, size: func(int) int { return 350 }}, nil, 1},
 		{"G.711 in 60 ms: too large", voice{n: 300, pt: 0, step: 480, ptime: 60e6, size: func(int) int { return 492 }}, nil, 0},
