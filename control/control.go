@@ -65,6 +65,8 @@ type Record struct {
 	// Detail says in plain words what a mark is; it holds no identity, and is
 	// one of a fixed set of texts.
 	Detail string
+	// Reset says that the channel's card begins anew: it may be another.
+	Reset bool
 	// Sound says that every check the protocol allows was passed: framing,
 	// length, counters, and the check digits of the identities carried. Only
 	// sound records count towards proof (VERDICT section 6).

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"simtrap/ident"
 )
 
@@ -191,5 +193,31 @@ func TestSIMBankForms(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A channel that begins anew may hold another card: what was told of it before
+// is not completed by what is told after.
+func TestCardsDoNotMixAcrossResets(t *testing.T) {
+	imsi := func(s string) ident.IMSI { i, _ := ident.NewIMSI([]byte(s)); return i }
+	iccid := func(s string) ident.ICCID { i, _ := ident.NewICCID([]byte(s)); return i }
+	e := &Evidence{}
+	const channel = 7
+	for i, r := range []Record{
+		{ICCID: iccid(iccid1)}, {IMSI: imsi(imsi1)}, {Reset: true},
+		{IMSI: imsi(imsi2)}, {Reset: true}, // its ICCID was lost
+		{ICCID: iccid(iccid2)}, {IMSI: imsi("460005555555555")}, {Reset: true},
+		{ICCID: iccid(iccid1)}, {}, {IMSI: imsi(imsi1)}, // the first again
+	} {
+		r.Channel, r.Time = channel, int64(i)
+		e.card(&r)
+	}
+	var got []string
+	for _, c := range e.cards {
+		got = append(got, fmt.Sprint(c.IMSI == imsi(imsi1), c.IMSI == imsi(imsi2), c.ICCID == iccid(iccid1), c.ICCID == iccid(iccid2)))
+	}
+	want := []string{"true false true false", "false true false false", "false false false true"}
+	if d := cmp.Diff(want, got); d != "" || e.Seen.IMSIs != 3 || e.Seen.ICCIDs != 2 {
+		t.Errorf("%+v (-want +got):\n%s", e.Seen, d)
 	}
 }

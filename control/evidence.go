@@ -28,6 +28,8 @@ type Card struct {
 	First, Last int64 // ns since the Unix epoch
 	// Verified says that the peer answered a message with this card.
 	Verified bool
+
+	closed bool // its channel began anew: what it has not told by now is not its own
 }
 
 // Tally counts distinct values among cards.
@@ -169,6 +171,7 @@ func (e *Evidence) card(r *Record) (at int) {
 		if !o.IMSI.IsZero() && o.Last >= latest {
 			latest, before = o.Last, o.IMSI
 		}
+		o.closed = o.closed || r.Reset
 		// Of several that fit, the one seen last: a message that tells the
 		// channel alone is about the card now in it.
 		if o.fits(&c) && (at < 0 || o.Last >= e.cards[at].Last) {
@@ -189,6 +192,10 @@ func (e *Evidence) card(r *Record) (at int) {
 	o := e.cards[at]
 	o.Last = max(o.Last, c.Last)
 	was := *o
+	if o.shares(&c) {
+		o.closed = false // it is in the channel again
+		was.closed = false
+	}
 	o.fill(&c)
 	if *o != was {
 		e.count(&e.Seen, at, was, false)
@@ -257,7 +264,15 @@ func (c *Card) fits(o *Card) bool {
 		!c.ICCID.IsZero() && !o.ICCID.IsZero() && c.ICCID != o.ICCID {
 		return false
 	}
-	return c.Channel != 0 || !c.IMSI.IsZero() && c.IMSI == o.IMSI ||
+	if c.closed && !(o.IMSI.IsZero() && o.IMEI.IsZero() && o.ICCID.IsZero()) {
+		return c.shares(o)
+	}
+	return c.Channel != 0 || c.shares(o)
+}
+
+// shares says whether both tell one identity.
+func (c *Card) shares(o *Card) bool {
+	return !c.IMSI.IsZero() && c.IMSI == o.IMSI ||
 		!c.IMEI.IsZero() && c.IMEI == o.IMEI || !c.ICCID.IsZero() && c.ICCID == o.ICCID
 }
 

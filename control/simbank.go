@@ -129,7 +129,7 @@ func simbankFrame(b []byte) *Record {
 		r.Kind, r.Sender, r.Reply, r.Sound = Answer, RoleServer, true, len(body) == 0 && kind < 2
 	case simbankReset:
 		r.Kind, r.Sender, r.Sound = Command, RoleGateway, token && kind == 2
-		r.Exchange = exchange("reset", uint64(line))
+		r.Exchange, r.Reset = exchange("reset", uint64(line)), true
 	case simbankResetOK:
 		r.Kind, r.Sender, r.Reply, r.Sound = Answer, RoleServer, true, token && kind == 1
 		r.Exchange = exchange("reset", uint64(line))
