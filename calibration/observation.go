@@ -41,8 +41,8 @@ type Plan struct {
 // Jobs lists the captures of a plan.
 func (p Plan) Jobs() (jobs []lab.Options) {
 	for _, s := range lab.Scenarios() {
-		if s.Class == "" {
-			continue
+		if s.Share == 0 {
+			continue // shown for itself, or counted by the population alone
 		}
 		for i := range p.Draws {
 			jobs = append(jobs, lab.Options{Scenario: s.Name, Seed: p.First + uint64(i)})

@@ -21,7 +21,11 @@ func (c *collector) goals(variant int, v Variant, classes []Group) []Goal {
 	bare := func(f *fact) bool { return readable(f) && !f.shows.any(telling) }
 	heard := func(f *fact) bool { return open(f) && f.calls >= enoughCalls }
 	relay := func(f *fact) bool { return box(f) && f.shows.any(showsSIP) && f.class == twoSlot }
-	honest := func(f *fact) bool { return !f.box }
+	// A licensed farm of cards that shows a gateway's own records is multi-SIM
+	// equipment, which is all that proof claims (VERDICT section 6): it is told
+	// apart by the operator's register and by nothing on the wire.
+	honest := func(f *fact) bool { return !f.box && !f.proof }
+	licensed := func(f *fact) bool { return !f.box && f.proof }
 
 	const a, b = "box that shows more than calls", "box that shows calls alone"
 	out := []Goal{
@@ -36,6 +40,7 @@ func (c *collector) goals(variant int, v Variant, classes []Group) []Goal {
 		c.share1(variant, "d", "two-slot relay: watch", relay, heuristics.Watch, 0.90),
 		c.share1(variant, "d2", "two-slot relay: review", relay, heuristics.Review, -1),
 		c.honestAt(variant, "e1", "honest line: case", honest, heuristics.Case),
+		c.share1(variant, "e3", "licensed equipment with control records: case", licensed, heuristics.Case, -1),
 		worstClass(classes, "e2", "honest class worst at watch"),
 		c.channels(variant, "f", "channels within one of those in use", box),
 	}
