@@ -47,5 +47,5 @@ func TestNumberBlockExonerates(t *testing.T) {
 	if block, strangers := score("138123456%02d"), score("1381234%02d56"); block > strangers-2 {
 		t.Errorf("S %.1f with numbers in a row, %.1f with strangers", block, strangers)
 	}
-	lookalikes(t, "number-block", []int{0, 60}, 0.3, "carrier-sbc", "pstn-breakout")
+	lookalikes(t, "number-block", []int{0, 60}, 0.6, "carrier-sbc", "pstn-breakout")
 }

@@ -85,5 +85,5 @@ func TestOutagesNeedQuickRefreshes(t *testing.T) {
 		t.Errorf("looked for %d s, seen %v", exposure/second, seen)
 	}
 	// Telephones are started again now and then.
-	lookalikes(t, "channel-outages", []int{900, 1}, 0.5, "office-phones", "hosted-pbx", "vpn-office", "call-centre")
+	lookalikes(t, "channel-outages", []int{900, 1}, 0.9, "office-phones", "hosted-pbx", "vpn-office", "call-centre")
 }

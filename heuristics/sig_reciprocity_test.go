@@ -34,7 +34,7 @@ func TestReciprocityNeedsCallsOut(t *testing.T) {
 	if d := cmp.Diff([]uint32{0, 0}, p.counts(t, "callee-reciprocity")); d != "" {
 		t.Error(d)
 	}
-	lookalikes(t, "callee-reciprocity", []int{0, 40}, 0.7, "carrier-sbc", "pstn-breakout")
+	lookalikes(t, "callee-reciprocity", []int{0, 40}, 1.2, "carrier-sbc", "pstn-breakout")
 	if got := nats(t, "home", "callee-reciprocity", []int{20, 3}); got > -1 {
 		t.Errorf("people who call each other: %.2f nats against home", got)
 	}

@@ -27,5 +27,5 @@ func TestHoldExonerates(t *testing.T) {
 			t.Errorf("%s: %.2f nats", k, got)
 		}
 	}
-	lookalikes(t, "hold-or-transfer", []int{100, 0}, 0.4, "home", "office-phones", "carrier-sbc", "pstn-breakout", "call-centre")
+	lookalikes(t, "hold-or-transfer", []int{100, 0}, 1.5, "home", "office-phones", "carrier-sbc", "pstn-breakout", "call-centre")
 }
