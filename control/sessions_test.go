@@ -486,7 +486,7 @@ func TestSessionsDeterministic(t *testing.T) {
 	if len(a) == 0 {
 		t.Fatal("nothing")
 	}
-	allow := cmp.AllowUnexported(Evidence{}, ident.Addr{}, ident.IMSI{}, ident.IMEI{}, ident.ICCID{}, ident.Number{})
+	allow := cmp.AllowUnexported(Evidence{}, Card{}, ident.Addr{}, ident.IMSI{}, ident.IMEI{}, ident.ICCID{}, ident.Number{})
 	if d := cmp.Diff(a, b, allow); d != "" {
 		t.Error(d)
 	}

@@ -28,14 +28,15 @@ func (s Scenario) Duration() time.Duration { return s.duration }
 // Scenarios lists what can be made: those that show one thing each, boxes
 // first, then those that are drawn from.
 func Scenarios() []Scenario {
-	return slices.Concat(shown(),
+	return slices.Concat(Shown(),
 		gatewayScenarios(), controlScenarios(), relayScenarios(), bankScenarios(), messagesScenarios(), originationScenarios(),
 		homeScenarios(), conferenceScenarios(), officeScenarios(), pbxScenarios(), hostedScenarios(), adapterScenarios(),
 		callcentreScenarios(), carrierScenarios(), breakoutScenarios(), vpnScenarios(), smallcellScenarios(), diallerScenarios(),
 		hackedScenarios(), m2mScenarios(), cameraScenarios())
 }
 
-func shown() []Scenario {
+// Shown lists the scenarios that show one thing each, boxes first.
+func Shown() []Scenario {
 	const m = time.Minute
 	return []Scenario{
 		{Name: "demo", Text: "a dozen lines side by side: three boxes and what they are mistaken for", Box: true, duration: 25 * m, build: demo},

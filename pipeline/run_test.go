@@ -30,7 +30,7 @@ func TestWorkers(t *testing.T) {
 			dir := t.TempDir()
 			var paths, what []string
 			for i := range 2 + r.IntN(2) {
-				list := lab.Scenarios()
+				list := lab.Shown()
 				opt := lab.Options{
 					Scenario: list[1+r.IntN(len(list)-1)].Name, // the first is the long one
 					Seed:     1 + r.Uint64N(2), Duration: time.Duration(60+r.IntN(180)) * time.Second,
