@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"simtrap/control"
 	"simtrap/heuristics/catalogue"
 	"simtrap/ident"
 )
@@ -271,6 +272,7 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 			}
 		}
 	}
+	f.Cards = append(f.Cards, p.borrowed(f.Cards)...)
 	f.Controllers = p.controllers()
 	if f.Verdict > None {
 		f.Reached = slices.Clone(p.reached[Watch : p.verdict+1])
@@ -282,6 +284,32 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 		f.Signals, f.Unseen = l.ledger(p)
 	}
 	return f
+}
+
+// borrowed gives the cards that banks elsewhere lend to the line, but for those
+// that it has told itself.
+func (p *profile) borrowed(own []Card) (out []Card) {
+	for _, b := range p.banks {
+		// The line is a gateway of that bank by what it said itself.
+		if !slices.ContainsFunc(p.control, func(e *control.Evidence) bool {
+			return e.Peer == b.Owner && e.Protocol == b.Protocol && p.tap.counts(e)
+		}) {
+			continue
+		}
+		for _, c := range b.Cards() {
+			// The bank does not know since when the line is in these hands.
+			if c.Last < max(p.epoch, p.tenantSince) || c.IMSI.IsZero() && c.ICCID.IsZero() {
+				continue
+			}
+			known := func(o Card) bool {
+				return !c.IMSI.IsZero() && o.IMSI == c.IMSI || !c.ICCID.IsZero() && o.ICCID == c.ICCID
+			}
+			if !slices.ContainsFunc(own, known) && !slices.ContainsFunc(out, known) {
+				out = append(out, Card{IMSI: c.IMSI, IMEI: c.IMEI, ICCID: c.ICCID, MSISDN: c.Number})
+			}
+		}
+	}
+	return out
 }
 
 func (p *profile) controllers() []Controller {

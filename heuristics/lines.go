@@ -561,6 +561,17 @@ func (p *profile) voiced(s *rtp.Stream) {
 	}
 }
 
+// Served takes the evidence about a bank elsewhere that the line has its cards
+// from. What the bank says is no evidence about the line, which gave none of it;
+// it tells which cards a line uses whose own records say that it is a gateway.
+func (l *Lines) Served(line ident.Line, e *control.Evidence) {
+	p := l.table[line]
+	if p == nil || len(p.banks) >= maxBanks || slices.Contains(p.banks, e) {
+		return
+	}
+	p.banks = append(p.banks, e)
+}
+
 // Control takes evidence that a gateway's own protocol gives about the line,
 // whenever it changed.
 func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {

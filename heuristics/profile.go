@@ -68,6 +68,7 @@ type profile struct {
 	refreshes     []int64
 
 	control []*control.Evidence // in order of first sight
+	banks   []*control.Evidence // of banks elsewhere, whose cards the line uses
 
 	firstHidden   int64  // SIP under a keystream
 	hiddenTargets keySet // of its calls to the line
@@ -156,6 +157,7 @@ const (
 	maxOpen      = 4096
 	maxActive    = 32
 	maxControl   = 64
+	maxBanks     = 8
 	maxClosed    = 4096 // findings of past epochs, over all lines
 )
 

@@ -242,6 +242,11 @@ func (j *joiner) record(r *control.Record) {
 			j.lines.Control(line, e, r.Time)
 		}
 	}
+	if sender != nil && sender.Role == control.RoleBank {
+		if line, ok := j.line(sender.Peer, sender.Realm); ok {
+			j.lines.Served(line, sender)
+		}
+	}
 	if !r.Sent.IsZero() {
 		// A server hands messages over; that they were sent only the gateway says.
 		if line, ok := j.line(r.Src, r.Realm); ok {
