@@ -2,6 +2,7 @@ package trial
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,5 +102,27 @@ func TestRunNothing(t *testing.T) {
 	lines, err := b.Run(t.Context(), lab.Options{Scenario: "two-slot", Seed: 1, Duration: time.Second})
 	if err != nil || len(lines) != 1 || lines[0].Finding != nil || lines[0].Verdict() != heuristics.None {
 		t.Errorf("%+v, %v", lines, err)
+	}
+}
+
+// The cards of a bank elsewhere are named on the line that uses them, and none
+// that are not there.
+func TestBorrowedCards(t *testing.T) {
+	b, err := NewBench()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all Match
+	for seed := range uint64(8) {
+		lines, err := b.Run(t.Context(), lab.Options{Scenario: "bank-gateway", Seed: 300 + seed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l := &lines[0]; slices.Contains(l.Truth.Shows, lab.ShowCards) {
+			all = all.Add(l.Cards())
+		}
+	}
+	if all.True < 10 || all.Right != all.Found || 20*all.Seen < 19*all.True {
+		t.Errorf("%+v", all)
 	}
 }
