@@ -12,7 +12,7 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo test race fuzz bench calibrate eval population promise corpus lint vuln generate clean
+.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise corpus lint vuln generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ calibrate: build ## fit heuristics/catalogue on training seeds; CALIBRATE="--dra
 eval: build ## measure how often the verdicts are right: tmp/eval.html, tmp/eval.json
 	@mkdir -p $(TMP)
 	$(BIN)/simtrap-lab eval --json $(TMP)/eval.json --html $(TMP)/eval.html $(EVAL)
+
+check-figures: build ## a small evaluation against the figures of evaluation/testdata/baseline.json
+	$(BIN)/simtrap-lab eval --small --baseline evaluation/testdata/baseline.json >$(TMP)/figures.txt || { cat $(TMP)/figures.txt; exit 1; }
+	@sed -n '/^Goals/,$$p' $(TMP)/figures.txt
 
 population: build ## count false accusations among honest lines: tmp/population.html, .json
 	@mkdir -p $(TMP)
