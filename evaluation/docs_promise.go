@@ -77,6 +77,14 @@ func (f PromiseFigure) told() string {
 		return dash
 	}
 	mark := strings.ReplaceAll(f.marks(), "*", `\*`)
-	return strings.TrimSpace(fmt.Sprintf("%s: %.1e (%.1e–%.1e) over %.1e, %s %s",
-		strings.Replace(f.ever(), ">=", " ≥ ", 1), f.Estimate, f.Low, f.High, f.Bound, strings.Replace(promiseFactor(f.Factor), "x", "×", 1), mark))
+	return strings.TrimSpace(fmt.Sprintf("%s: %s (%s–%s) over %s, %s %s",
+		strings.Replace(f.ever(), ">=", " ≥ ", 1), small(f.Estimate), small(f.Low), small(f.High), small(f.Bound), strings.Replace(promiseFactor(f.Factor), "x", "×", 1), mark))
+}
+
+// small writes a share that may be tiny.
+func small(v float64) string {
+	if v == 0 || v == 1 {
+		return fmt.Sprint(v)
+	}
+	return fmt.Sprintf("%.1e", v)
 }

@@ -49,6 +49,7 @@ func (m *markdown) origin(d *Docs) {
 		}
 		m.row("promise", told(p.Date), fmt.Sprintf("%d lines for each law, at most %d calls of a line, seed %d", p.Lines, p.Calls, p.Seed), program, tables(p.Catalogue))
 	}
+	m.line("\nThe tables of eval in full: `%s`.", report.Plain(r.Catalogue))
 	if d.Population != nil && d.Population.Catalogue != r.Catalogue {
 		m.line("\n**population was counted with other tables than eval.**")
 	}
@@ -83,15 +84,15 @@ func (m *markdown) goals(variants []Figures) {
 		cells := []string{g.ID, told(g.Text), "", dash}
 		for _, v := range named {
 			k := v.goal(g.ID)
+			if k != nil && k.Want != nil && cells[3] == dash {
+				cells[3] = strings.NewReplacer(">=", "≥", "<=", "≤").Replace(k.want())
+			}
 			if k == nil || k.Rate.N == 0 {
 				cells = append(cells, dash, dash)
 				continue
 			}
 			if cells[2] == "" && k.Unit != "share" { // a fall is of no lines of its own
 				cells[2] = strconv.FormatFloat(k.Rate.N, 'f', 0, 64)
-			}
-			if k.Want != nil && cells[3] == dash {
-				cells[3] = strings.NewReplacer(">=", "≥", "<=", "≤").Replace(k.want())
 			}
 			cell := k.cell()
 			if k.Note != "" {
