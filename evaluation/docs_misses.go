@@ -18,35 +18,58 @@ func (m *markdown) shortfalls(list []Shortfall) {
 		m.line("None.")
 		return
 	}
-	m.line("Of each scenario the boxes below the verdict that a goal asks for. Why: how many never had the score, never had the margin, or had both at some time, if not at one look, so that another condition may have kept them. S, M and calls seen are medians of the missed, at their highest; under them the mean nats of the signals that spoke loudest against a box. Lacked: what was not seen, and of how many.\n")
-	m.table("Goal", "Scenario", ">Missed", "Why", "S, M, calls, nearest", "Lacked")
+	m.line("Of each scenario how many boxes stayed below the verdict that a goal asks for, and of these how many never had its score, how many never its margin, and how many had both at some time, if not at one look, so that another condition may have kept them. Then, of the goal that most of them missed: medians of S and M at their highest and of the calls seen, the nearest class, the mean nats of the signals that spoke loudest against a box, and what was not seen, with how many boxes lacked it.\n")
+	m.table("Scenario", "Goals missed, and why", "S, M, calls, nearest", "Lacked")
+	var scenarios []string
+	for i := range list {
+		if !slices.Contains(scenarios, list[i].Scenario) {
+			scenarios = append(scenarios, list[i].Scenario)
+		}
+	}
+	for _, name := range scenarios {
+		m.shortfall(name, list)
+	}
+}
+
+// shortfall is the row of one scenario. What its boxes had in common is told of
+// the goal that most of them missed: those of the others are nearly the same.
+func (m *markdown) shortfall(name string, list []Shortfall) {
+	var missed []string
+	var most *Shortfall
 	for i := range list {
 		k := &list[i]
+		if k.Scenario != name {
+			continue
+		}
+		if most == nil || k.Missed > most.Missed {
+			most = k
+		}
 		var why []string
-		for _, w := range []Counted{{"score too low", k.LowScore}, {"margin too low", k.LowMargin}, {"had both", k.Clear}, {"nothing seen", k.Silent}} {
+		for _, w := range []Counted{{"score", k.LowScore}, {"margin", k.LowMargin}, {"had both", k.Clear}, {"nothing seen", k.Silent}} {
 			if w.Lines > 0 {
-				why = append(why, fmt.Sprintf("%s: %d", w.Text, w.Lines))
+				why = append(why, fmt.Sprintf("%s %d", w.Text, w.Lines))
 			}
 		}
-		stood := fmt.Sprintf("S %s, M %s, %s calls", nats(k.Score), nats(k.Margin), dashed(number(k.Calls)))
-		for _, n := range k.Nearest[:min(len(k.Nearest), 1)] {
-			stood += ", " + told(n.Text)
-		}
-		var against, lacked []string
-		for _, a := range k.Against {
-			against = append(against, fmt.Sprintf("%s %s", told(a.Signal), signed(a.Nats)))
-		}
-		if len(against) > 0 {
-			stood += "<br>" + strings.Join(against, ", ")
-		}
-		for _, l := range k.Lacked {
-			lacked = append(lacked, fmt.Sprintf("%s: %d", told(l.Text), l.Lines))
-		}
-		if len(lacked) == 0 {
-			lacked = []string{dash}
-		}
-		m.row(k.Goal+" "+k.Verdict, told(k.Scenario), fmt.Sprintf("%d of %d", k.Missed, k.Of), strings.Join(why, "<br>"), stood, strings.Join(lacked, "<br>"))
+		missed = append(missed, fmt.Sprintf("%s %s: %d of %d (%s)", told(k.Goal), told(k.Verdict), k.Missed, k.Of, strings.Join(why, ", ")))
 	}
+	stood := []string{fmt.Sprintf("S %s, M %s, %s calls", nats(most.Score), nats(most.Margin), dashed(number(most.Calls)))}
+	if len(most.Nearest) > 0 {
+		stood[0] += ", " + told(most.Nearest[0].Text)
+	}
+	var against, lacked []string
+	for _, a := range most.Against {
+		against = append(against, fmt.Sprintf("%s %s", told(a.Signal), signed(a.Nats)))
+	}
+	if len(against) > 0 {
+		stood = append(stood, strings.Join(against, ", "))
+	}
+	for _, l := range most.Lacked {
+		lacked = append(lacked, fmt.Sprintf("%s: %d", told(l.Text), l.Lines))
+	}
+	if len(lacked) == 0 {
+		lacked = []string{dash}
+	}
+	m.row(told(name), strings.Join(missed, "<br>"), strings.Join(stood, "<br>"), strings.Join(lacked, "<br>"))
 }
 
 func nats(v *float64) string {
