@@ -12,7 +12,7 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise corpus lint vuln generate clean
+.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,15 @@ corpus: ## replay the corpus of public captures, where there is one (SIMTRAP_COR
 promise: build ## try what the score promises, on lines drawn from its tables and near them
 	@mkdir -p $(TMP)
 	$(BIN)/simtrap-lab promise --json $(TMP)/promise.json
+
+# The files that eval, population and promise write; those that are not there are
+# left out, but for the first.
+figures: build ## write docs/figures from tmp/eval.json, population.json, promise.json
+	@set --; \
+	for part in population promise; do \
+		if [ -s $(TMP)/$$part.json ]; then set -- "$$@" --$$part $(TMP)/$$part.json; fi; \
+	done; \
+	$(BIN)/simtrap-lab figures --eval $(TMP)/eval.json "$$@"
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; }

@@ -26,7 +26,10 @@ type fact struct {
 	channels, installed, peak int // found; true: as built, most in use at once
 	cards, controllers        trial.Match
 
-	without []pair // of main lines: the score at the end without each family, then with all
+	nearest string   // class
+	rows    []Reason // of boxes: what weighed against that class
+	unseen  []string // of boxes
+	without []pair   // of main lines: the score at the end without each family, then with all
 }
 
 // standing is one figure of a line at its end and at its highest.
@@ -96,6 +99,15 @@ func newFact(l *trial.Line, scenario int, least pair) fact {
 	f.score, f.margin = newStanding(g.Score, g.PeakScore), newStanding(g.Margin, g.PeakMargin)
 	f.calls = max(g.Calls.Inbound+g.Calls.Outbound, g.Calls.Answered)
 	f.channels = g.Device.Channels
+	f.nearest = g.Nearest
+	if f.box && f.main {
+		f.unseen = slices.Clone(g.Unseen)
+		for _, r := range g.Signals {
+			if r.Against == g.Nearest {
+				f.rows = append(f.rows, Reason{ID: r.ID, Family: r.Family, Nats: r.Nats, Against: r.Against})
+			}
+		}
+	}
 	start := l.Truths.Start.UnixNano()
 	for _, r := range g.Reached {
 		f.reached[r.Verdict] = moment{true, float64(max(r.At-start, 0)) / 1e9, r.Calls}

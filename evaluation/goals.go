@@ -15,12 +15,7 @@ const twoSlot = "two-slot-relay"
 
 // goals are the figures by which the detector is judged.
 func (c *collector) goals(variant int, v Variant, classes []Group) []Goal {
-	box := func(f *fact) bool { return f.main && f.box }
-	readable := func(f *fact) bool { return box(f) && f.shows.any(showsSIP) && f.class != twoSlot }
-	open := func(f *fact) bool { return readable(f) && f.shows.any(telling) }
-	bare := func(f *fact) bool { return readable(f) && !f.shows.any(telling) }
-	heard := func(f *fact) bool { return open(f) && f.calls >= enoughCalls }
-	relay := func(f *fact) bool { return box(f) && f.shows.any(showsSIP) && f.class == twoSlot }
+	box, open, bare, heard, relay := (*fact).mainBox, (*fact).open, (*fact).bare, (*fact).heard, (*fact).relay
 	// A licensed farm of cards that shows a gateway's own records is multi-SIM
 	// equipment, which is all that proof claims (VERDICT section 6): it is told
 	// apart by the operator's register and by nothing on the wire.
@@ -36,7 +31,7 @@ func (c *collector) goals(variant int, v Variant, classes []Group) []Goal {
 		c.share1(variant, "b1", b+": watch", bare, heuristics.Watch, 0.95),
 		c.share1(variant, "b2", b+": review", bare, heuristics.Review, -1),
 		c.share1(variant, "b3", b+": case", bare, heuristics.Case, -1),
-		c.share1(variant, "c", "proof in the traffic: case", func(f *fact) bool { return box(f) && f.proof }, heuristics.Case, 0.99),
+		c.share1(variant, "c", "proof in the traffic: case", (*fact).provable, heuristics.Case, 0.99),
 		c.share1(variant, "d", "two-slot relay: watch", relay, heuristics.Watch, 0.90),
 		c.share1(variant, "d2", "two-slot relay: review", relay, heuristics.Review, -1),
 		c.honestAt(variant, "e1", "honest line: case", honest, heuristics.Case),
@@ -57,6 +52,16 @@ func (c *collector) goals(variant int, v Variant, classes []Group) []Goal {
 	}
 	return out
 }
+
+// The boxes that goals are asked of.
+
+func (f *fact) mainBox() bool  { return f.main && f.box }
+func (f *fact) readable() bool { return f.mainBox() && f.shows.any(showsSIP) && f.class != twoSlot }
+func (f *fact) open() bool     { return f.readable() && f.shows.any(telling) }
+func (f *fact) bare() bool     { return f.readable() && !f.shows.any(telling) }
+func (f *fact) heard() bool    { return f.open() && f.calls >= enoughCalls }
+func (f *fact) provable() bool { return f.mainBox() && f.proof }
+func (f *fact) relay() bool    { return f.mainBox() && f.shows.any(showsSIP) && f.class == twoSlot }
 
 // judge says whether the goal is met. A figure of nothing meets nothing.
 func (g *Goal) judge() {

@@ -95,6 +95,12 @@ func tiny() *Report {
 			},
 			Unseen: []string{"no short message: <none>"},
 		}},
+		Shortfalls: []Shortfall{{
+			Goal: "a1", Verdict: "review", Scenario: "box-line", Class: "gateway", Missed: 3, Of: 10, LowScore: 2, LowMargin: 1, Clear: 1,
+			Score: v(7.25), Margin: v(-1.5), Nearest: []Counted{{"pstn-breakout", 3}},
+			Lacked:  []Counted{{"no | registration <seen>", 2}, {"fewer than 6 clock readings", 1}},
+			Against: []Weight{{"one-leg", -2.5}},
+		}},
 	}
 }
 

@@ -17,7 +17,10 @@ import (
 
 // page writes one page that needs nothing else: no script, no font, no request.
 // Its policy forbids all of them, and allows the one style sheet by its hash.
-type page struct{ w *bufio.Writer }
+type page struct {
+	w     *bufio.Writer
+	alone bool // a picture is a file of its own
+}
 
 // raw writes markup of our own.
 func (p *page) raw(parts ...string) {
@@ -32,7 +35,7 @@ func (p *page) printf(format string, args ...any) { fmt.Fprintf(p.w, format, arg
 func safe(s string) string { return html.EscapeString(report.Plain(s)) }
 
 func newPage(w io.Writer, title string) *page {
-	p := &page{bufio.NewWriter(w)}
+	p := &page{w: bufio.NewWriter(w)}
 	hash := sha256.Sum256([]byte(pageStyle))
 	p.raw("<!DOCTYPE html>\n", `<html lang="en"><head><meta charset="utf-8">`,
 		`<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-`, base64.StdEncoding.EncodeToString(hash[:]), `'; base-uri 'none'; form-action 'none'">`,

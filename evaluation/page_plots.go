@@ -14,7 +14,15 @@ const labelsEnd = 190.0 // where the names of rows end
 // a row for its class.
 func (p *page) recall(f *Figures) {
 	p.section("boxes", "Boxes found", "")
-	var rows []*Group
+	p.rows("Share of each scenario's lines at a verdict or above, with its 95 % interval. Rows in bold are classes, by the shares of their scenarios. "+legend(),
+		recallTitle, boxRows(f), 1)
+	p.endSection()
+}
+
+const recallTitle = "Share of boxes at each verdict, by scenario"
+
+// boxRows lists the classes of boxes, each before its scenarios.
+func boxRows(f *Figures) (rows []*Group) {
 	for i := range f.Classes {
 		k := &f.Classes[i]
 		if !k.Box || k.Draws == 0 {
@@ -27,9 +35,7 @@ func (p *page) recall(f *Figures) {
 			}
 		}
 	}
-	p.rows("Share of each scenario's lines at a verdict or above, with its 95 % interval. Rows in bold are classes, by the shares of their scenarios. "+legend(),
-		"Share of boxes at each verdict, by scenario", rows, 1)
-	p.endSection()
+	return rows
 }
 
 // falsePositives draws the same of honest classes.
@@ -55,6 +61,7 @@ func (p *page) rows(caption, title string, groups []*Group, top float64) {
 	nested := slices.ContainsFunc(groups, func(g *Group) bool { return g.Name != g.Class })
 	bottom := head + row*float64(len(groups))
 	s := p.figure(caption, title, bottom+24)
+	s.key()
 	x := scale{0, top, labelsEnd + 76, plotWidth - 30}
 	for i, g := range groups {
 		if g.Name == g.Class && nested || !nested && i%2 == 1 {
@@ -91,6 +98,12 @@ func (p *page) margins(list []Spread) {
 		return
 	}
 	p.section("margins", "Margins", "The highest margin that each line had over its nearest lookalike, in nats: a dot is a line (of many lines, quantiles), the black tick their median. Dashed: what watch, review and case ask for; they ask for a score as well. A line that never had more than 0 stands where it ended.")
+	p.strips(list)
+	p.endSection()
+}
+
+// strips is the picture of margins.
+func (p *page) strips(list []Spread) {
 	low, high := 0.0, 6.0
 	for _, l := range list {
 		low, high = min(low, l.Margins[0]), max(high, l.Margins[len(l.Margins)-1])
@@ -132,39 +145,39 @@ func (p *page) margins(list []Spread) {
 		s.line("median", x.at(median), y-11, x.at(median), y+11)
 	}
 	s.end()
-	p.endSection()
 }
 
 // curves draws how many boxes are at each verdict after some time, a panel for
 // each class.
 func (p *page) curves(list []Curve) {
+	if len(list) == 0 {
+		return
+	}
+	p.section("times", "Time to a verdict", "")
+	p.panels(list, "minutes", "Share of boxes at a verdict or above, by minutes since the capture began (logarithmic). A capture ends as its scenario does: what is not found by then counts as never found. "+legend())
+	p.panels(list, "calls", "The same by calls counted until then.")
+	p.endSection()
+}
+
+// panels draws the curves of all classes by minutes or by calls.
+func (p *page) panels(list []Curve, by, caption string) {
 	var classes []string
 	for _, k := range list {
 		if !slices.Contains(classes, k.Class) {
 			classes = append(classes, k.Class)
 		}
 	}
-	if len(classes) == 0 {
-		return
-	}
-	p.section("times", "Time to a verdict", "")
 	const across, gap = 3, 50.0
 	width := (plotWidth - gap*across - 16) / across
 	const height, pitch = 150.0, 220.0
 	down := (len(classes) + across - 1) / across
-	for _, by := range []string{"minutes", "calls"} {
-		caption := "Share of boxes at a verdict or above, by minutes since the capture began (logarithmic). A capture ends as its scenario does: what is not found by then counts as never found. " + legend()
-		if by == "calls" {
-			caption = "The same by calls counted until then."
-		}
-		s := p.figure(caption, "Share of boxes at each verdict by "+by, pitch*float64(down))
-		for i, class := range classes {
-			x0, y0 := gap-8+float64(i%across)*(width+gap), 30+pitch*float64(i/across)
-			s.panel(list, class, by, x0, y0, width, height)
-		}
-		s.end()
+	s := p.figure(caption, "Share of boxes at each verdict by "+by, pitch*float64(down))
+	s.key()
+	for i, class := range classes {
+		x0, y0 := gap-8+float64(i%across)*(width+gap), 30+pitch*float64(i/across)
+		s.panel(list, class, by, x0, y0, width, height)
 	}
-	p.endSection()
+	s.end()
 }
 
 // panel is one class's curves.
@@ -219,15 +232,20 @@ func (p *page) bounds(list []Reliability, bins []Bin) {
 		return
 	}
 	p.section("bounds", "Bounds", "")
+	p.boundPictures(list)
+	p.exceeded(list)
+	p.claims(bins)
+	p.endSection()
+}
+
+// boundPictures draws margins beside scores.
+func (p *page) boundPictures(list []Reliability) {
 	s := p.figure("How many honest lines ever had so many nats, beside what is promised, e to the minus nats (dashed). Left, the margin of every class, each of which must stay below; right, the score, of all honest lines by their shares of the population. Orange: the whole 95 % interval is above the bound somewhere.",
 		"Share of honest lines with so many nats, beside the bound", 400)
 	const y0, height = 30.0, 310.0
 	s.bound(list, "margin", 60, y0, 560, height)
 	s.bound(list, "score", 720, y0, 320, height)
 	s.end()
-	p.exceeded(list)
-	p.claims(bins)
-	p.endSection()
 }
 
 // Least share drawn.
@@ -380,7 +398,7 @@ func (p *page) heat(a *Ablation, title string) {
 	const row, left = 24.0, 150.0
 	const head = 120.0
 	s := p.figure("<strong>"+safe(title)+"</strong>", title, head+row*float64(len(a.Rows))+6)
-	width := min((plotWidth-left-40)/float64(len(a.Classes)), 60)
+	width := min((plotWidth-left-110)/float64(len(a.Classes)), 60)
 	x := func(i int) float64 {
 		at := left + width*float64(i)
 		if i >= a.Boxes {

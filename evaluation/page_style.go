@@ -1,13 +1,18 @@
 package evaluation
 
-// pageStyle is the style sheet of a page. Colours are those of Okabe and Ito,
-// which people who confuse red and green tell apart.
-const pageStyle = `
+// pageStyle is the style sheet of a page.
+const pageStyle = colours + pageRest + plotStyle + pageEnd
+
+// colours are those of Okabe and Ito, which people who confuse red and green tell
+// apart.
+const colours = `
 :root{--bg:#fff;--fg:#1b1f24;--soft:#57606a;--line:#d0d7de;--panel:#f6f8fa;--link:#0550ae;
 --box:#d55e00;--honest:#0072b2;--case:#b3261e;--review:#9a6200;--watch:#0b6f9e;--good:#116b3c;--bad:#b3261e;--better:#0072b2;--worse:#d55e00}
 @media screen and (prefers-color-scheme:dark){:root{--bg:#0d1117;--fg:#e6edf3;--soft:#a5afba;--line:#343b44;--panel:#161b22;--link:#79b8ff;
 --box:#f0a040;--honest:#56b4e9;--case:#ff8f85;--review:#f0c050;--watch:#6cc0f0;--good:#56d38a;--bad:#ff8f85;--better:#56b4e9;--worse:#f0a040}}
-*{box-sizing:border-box}
+`
+
+const pageRest = `*{box-sizing:border-box}
 html{background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;-webkit-text-size-adjust:100%}
 body{max-width:1100px;margin:0 auto;padding:20px 16px 60px}
 h1{font-size:27px;line-height:1.2;margin:0 0 12px}
@@ -38,7 +43,10 @@ tbody th{white-space:nowrap}
 figure{margin:10px 0 0}
 figcaption{max-width:105ch;font-size:14px;margin:0 0 6px}
 svg.plot{display:block;width:100%;min-width:860px;height:auto}
-svg text{font-size:13px;fill:var(--fg)}
+`
+
+// plotStyle is that of pictures, on a page or on their own.
+const plotStyle = `svg text{font-size:13px;fill:var(--fg)}
 svg text.t{fill:var(--soft);font-size:12.5px}
 svg text.h{font-weight:600}
 svg .r{text-anchor:end}svg .m{text-anchor:middle}
@@ -61,7 +69,9 @@ svg .mark{fill:var(--worse)}
 svg .better{fill:var(--better)}svg .worse{fill:var(--worse)}
 svg .cell{stroke:var(--bg);stroke-width:1.5}
 svg .empty{fill:var(--panel);stroke:var(--bg);stroke-width:1.5}
-svg.nats{width:120px;height:12px;vertical-align:-1px;margin-right:8px}
+`
+
+const pageEnd = `svg.nats{width:120px;height:12px;vertical-align:-1px;margin-right:8px}
 svg.nats .for{fill:var(--box)}svg.nats .against{fill:var(--honest)}svg.nats line{stroke:var(--soft);vector-effect:non-scaling-stroke}
 svg.rate{width:130px;height:12px;vertical-align:-1px;margin-right:8px}
 svg.rate .rail{fill:var(--line)}svg.rate .span{fill:var(--honest);fill-opacity:.55}svg.rate .at{fill:var(--fg)}
@@ -77,4 +87,11 @@ ul{margin:4px 0 8px;padding-left:20px;color:var(--soft)}
 @page{size:A4 landscape;margin:12mm}
 @media print{html{font-size:12px;print-color-adjust:exact;-webkit-print-color-adjust:exact}body{max-width:none;padding:0}
 .scroll{overflow:visible}svg.plot{min-width:0}h2,h3,figcaption{break-after:avoid}tr,figure{break-inside:avoid}nav{display:none}}
+`
+
+// aloneStyle is what a picture needs besides when no page is around it.
+const aloneStyle = `svg{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
+svg .ground{fill:var(--bg)}
+svg text{font-size:13.5px}
+svg text.title{font-size:16px;font-weight:600}
 `

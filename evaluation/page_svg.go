@@ -17,6 +17,10 @@ type picture struct {
 
 // figure opens a picture with its caption. The title is read aloud in its place.
 func (p *page) figure(caption, title string, height float64) *picture {
+	if p.alone {
+		p.aloneFigure(title, height)
+		return &picture{p, height}
+	}
 	p.raw("<figure>")
 	if caption != "" {
 		p.raw("<figcaption>", caption, "</figcaption>")
@@ -25,7 +29,13 @@ func (p *page) figure(caption, title string, height float64) *picture {
 	return &picture{p, height}
 }
 
-func (s *picture) end() { s.p.raw("</svg></div></figure>\n") }
+func (s *picture) end() {
+	if s.p.alone {
+		s.p.raw("</svg>\n")
+		return
+	}
+	s.p.raw("</svg></div></figure>\n")
+}
 
 // at writes a place with a tenth's precision.
 func at(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
@@ -81,4 +91,37 @@ func legend() string {
 			v.String() + `" cx="13" cy="5" r="4"/></svg>` + v.String() + "</span> ")
 	}
 	return b.String() + "</span>"
+}
+
+// aloneTop is the room above a picture that is a file of its own, where its title
+// and the marks stand that a page has in a caption.
+const aloneTop = 40.0
+
+// aloneLeft is the room to the left, for labels in whatever font there is.
+const aloneLeft = 14.0
+
+// aloneFigure opens a file of its own. It brings its colours, for light and for
+// dark, and their ground, since what it is shown on may be either.
+func (p *page) aloneFigure(title string, height float64) {
+	whole := at(height + aloneTop + 10)
+	const width = plotWidth + aloneLeft
+	p.printf(`<svg xmlns="http://www.w3.org/2000/svg" class="plot" role="img" width="%g" height="%s" viewBox="%g %g %g %s"><title>%s</title>`,
+		width, whole, -aloneLeft, -aloneTop, width, whole, safe(title))
+	p.raw("\n<style>", colours, plotStyle, aloneStyle, "</style>\n")
+	p.printf(`<rect class="ground" x="%g" y="%g" width="%g" height="%s"/>`, -aloneLeft, -aloneTop, width, whole)
+	p.raw(`<text class="title" x="0" y="-16">`, safe(title), "</text>")
+}
+
+// key names the marks of the verdicts at the top of a picture that is on its own.
+func (s *picture) key() {
+	if !s.p.alone {
+		return
+	}
+	x := plotWidth - 300
+	for _, v := range verdicts() {
+		s.line("whisker "+v.String(), x, -20, x+26, -20)
+		s.dot(v.String(), x+13, -20, 4, "")
+		s.text("", x+34, -16, v.String())
+		x += 98
+	}
 }

@@ -23,6 +23,7 @@ type PromiseOptions struct {
 // from the tables, and under laws the tables do not know.
 type PromiseReport struct {
 	Date      string `json:"date"`
+	Version   string `json:"version"` // of the program
 	Seed      uint64 `json:"seed"`
 	Lines     int    `json:"lines"`
 	Calls     int    `json:"calls"`

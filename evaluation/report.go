@@ -29,6 +29,7 @@ type Report struct {
 	Histogram   []Bin         `json:"histogram"`
 	Ablations   []Ablation    `json:"ablations"`
 	Misses      []Miss        `json:"misses"`
+	Shortfalls  []Shortfall   `json:"shortfalls"`
 }
 
 // Figures are those of one variant.

@@ -47,7 +47,7 @@ func command(out, log io.Writer) *cobra.Command {
 	root.SetErr(log)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(makeCommand(log), listCommand(out), calibrateCommand(out, log), evalCommand(out, log), populationCommand(out, log), promiseCommand(out, log))
+	root.AddCommand(makeCommand(log), listCommand(out), calibrateCommand(out, log), evalCommand(out, log), populationCommand(out, log), promiseCommand(out, log), figuresCommand(log))
 	return root
 }
 

@@ -49,6 +49,7 @@ is printed. Exit status 1 only where the promise is broken although the tables h
 			if err != nil {
 				return err
 			}
+			r.Version = version()
 			if file != "" {
 				if err := writePromise(file, r); err != nil {
 					return err
