@@ -339,6 +339,9 @@ func (b *breakoutGate) out(called, calling string) {
 		c.called, c.calling = bareDigits(c.called), bareDigits(c.calling)
 	}
 	c.toDomain = hostOnly(b.gw.node.addr)
+	if isMobile(c.called) {
+		c.delay = min(c.delay+paging(r), 24*time.Second)
+	}
 	c.relayed[0], c.ppm[0] = chance(r, 0.7), drawPPM(r)
 	if b.pai {
 		c.extra = append(c.extra, field{"P-Asserted-Identity", "<sip:" + b.own[0] + "@" + c.from.host() + ">"})

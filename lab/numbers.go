@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"time"
 )
 
 // mobilePrefixes are shared out over the operators about as in the country.
@@ -23,6 +24,22 @@ var emergencyNumbers = [...]string{"110", "120", "119", "122"}
 // mobile draws a mobile number.
 func mobile(r *rand.Rand) string {
 	return fmt.Sprintf("%s%08d", mobilePrefixes[r.IntN(len(mobilePrefixes))], r.IntN(100_000_000))
+}
+
+// isMobile says whether digits, with whatever before them, are a mobile number.
+func isMobile(digits string) bool {
+	if len(digits) < 11 {
+		return false
+	}
+	n := digits[len(digits)-11:]
+	return n[0] == '1' && n[1] >= '3'
+}
+
+// paging is how long a mobile network takes to find whom it rings. Whoever calls
+// a mobile waits for that, over whatever he calls; a radio module needs a second
+// or three of its own before.
+func paging(r *rand.Rand) time.Duration {
+	return lognormal(r, 2300*time.Millisecond, 0.4, 800*time.Millisecond, 9*time.Second)
 }
 
 // landline draws a geographic number of the given area, any when empty.
