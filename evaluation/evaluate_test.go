@@ -39,6 +39,9 @@ func find(t *testing.T, groups []Group, name string) *Group {
 }
 
 func TestEvaluate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector makes it fifteen times as long; package trial has the goroutines, and is tried under it")
+	}
 	plan := short(t)
 	seen := 0
 	r, err := Evaluate(t.Context(), plan, func(n int) {

@@ -63,9 +63,8 @@ func class(name string) string {
 
 // Bench is what all runs share. It may be used by several goroutines.
 type Bench struct {
-	homes  *ident.Homes
-	plan   *ident.Plan
-	places *places.Places
+	homes *ident.Homes
+	plan  *ident.Plan
 }
 
 // NewBench prepares the surroundings in which the lab's captures are read: the
@@ -80,11 +79,17 @@ func NewBench() (*Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := places.New("CN")
-	if err := p.Parse(strings.NewReader(lab.Places()), "places of the lab"); err != nil {
+	if _, err := surroundings(); err != nil {
 		return nil, err
 	}
-	return &Bench{homes, plan, p}, nil
+	return &Bench{homes, plan}, nil
+}
+
+// surroundings reads the list of networks. Every run has its own, since looking
+// up an address changes it.
+func surroundings() (*places.Places, error) {
+	p := places.New("CN")
+	return p, p.Parse(strings.NewReader(lab.Places()), "places of the lab")
 }
 
 // Run makes one capture and reads it. Nothing is written to a file.
@@ -130,8 +135,12 @@ func (b *Bench) read(ctx context.Context, r io.Reader) ([]heuristics.Finding, er
 		return nil, err
 	}
 	defer files.Close()
+	around, err := surroundings()
+	if err != nil {
+		return nil, err
+	}
 	result, err := pipeline.Run(ctx, files, pipeline.Config{
-		Homes: b.homes, Workers: 1, Plan: b.plan, Places: b.places, Evidence: true, Ledgers: heuristics.None,
+		Homes: b.homes, Workers: 1, Plan: b.plan, Places: around, Evidence: true, Ledgers: heuristics.None,
 	})
 	if err != nil {
 		return nil, err
