@@ -172,16 +172,16 @@ func hackedBreakout(s *sim) {
 
 // scan is what one scanner does to its victim.
 type scan struct {
-	s                *sim
-	r                *rand.Rand
-	scanner, victim  *agent
-	statuses         []int // what the victim answers, by weight
-	deaf             bool  // it answers nothing
-	menu             float64
-	prefixes, people []string
-	home             float64 // share of numbers called that are mobiles of the country
-	greeted          *int    // calls that the menu has now
-	room             int     // for them
+	s               *sim
+	r               *rand.Rand
+	scanner, victim *agent
+	statuses        []int // what the victim answers, by weight
+	deaf            bool  // it answers nothing
+	menu            float64
+	prefixes        []string
+	home            float64 // share of numbers called that are mobiles of the country
+	greeted         *int    // calls that the menu has now
+	room            int     // for them
 }
 
 // scanned lets scanners of every kind at a victim that answers in one way.
