@@ -123,11 +123,11 @@ func luhn(digits string) byte {
 }
 
 // operator is a mobile network as cards name it.
-type operator struct{ name, mnc, iccid string }
+type operator struct{ mnc, iccid string }
 
 // newCards draws n cards of few operators in modules of one kind.
 func newCards(r *rand.Rand, n int) []Card {
-	ops := [...]operator{{"CMCC", "46000", "898600"}, {"CUCC", "46001", "898601"}, {"CTCC", "46011", "898611"}}
+	ops := [...]operator{{"46000", "898600"}, {"46001", "898601"}, {"46011", "898611"}}
 	tacs := [...]string{"86749502", "86318801", "35921009", "86134204"}
 	tac := tacs[r.IntN(len(tacs))]
 	batch := r.IntN(1_000_000)
