@@ -339,8 +339,8 @@ func (b *breakoutGate) out(called, calling string) {
 		c.called, c.calling = bareDigits(c.called), bareDigits(c.calling)
 	}
 	c.toDomain = hostOnly(b.gw.node.addr)
-	if isMobile(c.called) {
-		c.delay = min(c.delay+paging(r), 24*time.Second)
+	if !b.blind {
+		c.find(r, c.called)
 	}
 	c.relayed[0], c.ppm[0] = chance(r, 0.7), drawPPM(r)
 	if b.pai {
@@ -364,6 +364,9 @@ func (b *breakoutGate) out(called, calling string) {
 // ringing is part of the talk, and so is a call that fails.
 func (b *breakoutGate) unseen(c *call) {
 	wait := c.ring + between(b.r, 300*time.Millisecond, 3*time.Second)
+	if isMobile(c.called) {
+		wait += paging(b.r)
+	}
 	if c.status == 200 {
 		c.talk += wait
 	} else {

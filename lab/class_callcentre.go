@@ -265,6 +265,7 @@ func centreRemote(s *sim) {
 		} else {
 			leg.calling = x.own[0]
 			placed = x.dial(c)
+			wait = c.delay + c.ring
 		}
 		if !placed || c.status != 200 {
 			busy[a] = false

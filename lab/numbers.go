@@ -42,6 +42,14 @@ func paging(r *rand.Rand) time.Duration {
 	return lognormal(r, 2300*time.Millisecond, 0.4, 800*time.Millisecond, 9*time.Second)
 }
 
+// find lets the call wait for the mobile network when the number is a mobile,
+// once for all legs that are copied of it.
+func (c *call) find(r *rand.Rand, number string) {
+	if !c.found && isMobile(number) {
+		c.found, c.delay = true, min(c.delay+paging(r), 24*time.Second)
+	}
+}
+
 // landline draws a geographic number of the given area, any when empty.
 func landline(r *rand.Rand, area string) string {
 	if area == "" {
