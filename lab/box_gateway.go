@@ -354,8 +354,10 @@ func (g *gateway) controller() {
 	if g.line == nil || g.shared == nil || len(g.l.truth.Controllers) == 0 {
 		g.l.controls(g.ctrl.node, role)
 	}
-	g.media = g.ctrl.media
-	if r.IntN(3) == 0 {
+	for _, m := range g.ctrl.relays {
+		g.l.controls(m.node, "media")
+	}
+	if len(g.ctrl.relays) == 0 && r.IntN(3) == 0 {
 		host := g.s.host("media relay", g.ctrl.node.abroad != (r.IntN(5) == 0))
 		g.media = newMediaHost(host, r)
 		g.media.random = true
@@ -380,6 +382,7 @@ func (s *sim) gatewaySwitch(r *rand.Rand, abroad bool, k *codec) *agent {
 			a.codecs = append(a.codecs, other)
 		}
 	}
+	s.handsOff(a, r)
 	return a
 }
 

@@ -36,6 +36,9 @@ func (g *gateway) walk() {
 			a := g.s.gatewaySwitch(r, g.ctrl.node.abroad, g.codec)
 			a.d, a.link = g.ctrl.d, g.link()
 			g.l.controls(a.node, "registrar")
+			for _, m := range a.relays {
+				g.l.controls(m.node, "media")
+			}
 			pool = append(pool, a)
 		}
 	}
@@ -48,9 +51,6 @@ func (g *gateway) walk() {
 				g.port = 5060
 			}
 		case 1:
-			if g.media == g.ctrl.media {
-				g.media = pool[turn%len(pool)].media
-			}
 			g.ctrl = pool[turn%len(pool)]
 		case 2: // the controller's port, at its one address
 			b := *g.ctrl

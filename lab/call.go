@@ -69,7 +69,7 @@ func (s *sim) perform(c *call) {
 	s.begin(c)
 	for i, ag := range [2]*agent{a, b} {
 		if c.media[i] == nil {
-			c.media[i] = ag.media
+			c.media[i] = ag.sound()
 		}
 		if c.ports[i] == 0 {
 			c.ports[i] = c.media[i].port(ag.r)

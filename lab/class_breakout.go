@@ -264,7 +264,12 @@ func (b *breakoutGate) peer(i int, abroad bool) *agent {
 	p.domain = p.host()
 	p.codecs = b.gw.codecs
 	ports(r, p, 4*b.lines)
-	if chance(r, 0.25) { // its media come from elsewhere
+	if s.handsOff(p, r); len(p.relays) > 0 {
+		for _, m := range p.relays {
+			m.node.tunnel = b.far
+			b.l.controls(m.node, "media")
+		}
+	} else if chance(r, 0.25) { // its media come from elsewhere
 		relay := s.host("media relay", abroad)
 		relay.tunnel = b.far
 		p.media = newMediaHost(relay, r)

@@ -68,15 +68,23 @@ func (g *rig) sip(maker, mode string) {
 	}
 	g.l.controls(host, role)
 	abroad := host.abroad
-	g.media = g.ctrl.media
-	if r.IntN(3) == 0 {
+	g.s.handsOff(g.ctrl, r)
+	for _, m := range g.ctrl.relays {
+		g.l.controls(m.node, "media")
+		abroad = abroad || m.node.abroad
+	}
+	if len(g.ctrl.relays) == 0 && r.IntN(3) == 0 {
 		m := g.s.host("media relay", r.IntN(4) > 0)
 		g.media = newMediaHost(m, r)
 		g.l.controls(m, "media")
 		abroad = abroad || m.abroad
 	}
 	g.abroad = abroad
-	g.media.random = r.IntN(4) > 0
+	if random := r.IntN(4) > 0; g.media != nil {
+		g.media.random = random
+	} else {
+		g.ctrl.media.random = random
+	}
 	g.accounts(maker)
 	if r.IntN(12) > 0 || g.s.shape.sipTCP {
 		g.shows(ShowSIP)
