@@ -47,9 +47,10 @@ type rig struct {
 	calls controlHabit
 	tell  []controlTeller
 	spare []Card
-	swaps int
+	swaps int // of which the refreshes of an account told
 	// absent says that a channel's account stays away while its card is changed.
 	absent bool
+	period time.Duration           // between refreshes of an account
 	abroad bool                    // the far end of its calls is
 	said   map[*node]*controlTally // by peer
 }
@@ -415,11 +416,14 @@ func (g *rig) swap(kept bool) {
 		next.IMEI = ch.card.IMEI
 	}
 	ch.card = Card{IMEI: ch.card.IMEI}
-	ch.downUntil = g.s.now + int64(between(g.r, 30*time.Second, 4*time.Minute))
+	away := between(g.r, 30*time.Second, 4*time.Minute)
+	ch.downUntil = g.s.now + int64(away)
 	g.s.at(ch.downUntil, func() {
 		ch.card = next
 		g.l.truth.Cards = append(g.l.truth.Cards, next)
-		g.swaps++
+		if away > g.period {
+			g.swaps++
+		}
 		g.told(func(t controlTeller) { t.changed(i) })
 	})
 }

@@ -61,6 +61,7 @@ type gatewayPlan struct {
 	class       string        // empty for a gateway that terminates calls
 	noun        string        // what it is called, as a rule a gateway
 	mute        bool          // it carries no calls, or not as a gateway does
+	silent      bool          // it carries no calls at all
 	bare        bool          // it has no accounts and no softswitch
 	accounts    accountScheme
 	least, most int                       // channels; least 0 is one
@@ -96,6 +97,7 @@ type gateway struct {
 	wave     float64       // how much the load goes up and down
 	phase    float64
 
+	hangs    float64 // share of calls that the caller ends
 	early    float64 // share of calls with sound before the answer
 	wait     [2]time.Duration
 	full     int // status when no channel is idle; 0: not even asked
@@ -147,7 +149,7 @@ func (s *sim) gateway(p gatewayPlan) *gateway {
 	if !g.bare {
 		g.controller()
 		g.l.shows(ShowSIP)
-		if g.ctrl.node.abroad {
+		if g.ctrl.node.abroad && !g.silent {
 			g.l.shows(ShowController)
 		}
 		g.plug()
@@ -164,7 +166,6 @@ func (s *sim) gateway(p gatewayPlan) *gateway {
 	}
 	switch {
 	case g.swaps:
-		l.shows(ShowChanges)
 		g.changeCards()
 	case g.walks:
 		g.walk()
@@ -279,6 +280,7 @@ func (g *gateway) drawCalls() {
 	r := g.r
 	g.targets = newTargets(r)
 	g.stranger = gatewayCallers(r)
+	g.hangs = share(r, 0.3, 0.85)
 	g.early = pick(r, 1, 1, 0, share(r, 0, 1))
 	lo := between(r, 2500*time.Millisecond, 5*time.Second)
 	g.wait = [2]time.Duration{lo, lo + between(r, 2*time.Second, 7*time.Second)}
@@ -589,7 +591,7 @@ func (g *gateway) attempt() {
 func (g *gateway) draft(from, to *agent) *call {
 	r := g.r
 	c := &call{
-		from: from, to: to, codec: g.codec, byCaller: r.IntN(10) < 6, rtcp: g.rtcp, variety: g.vary,
+		from: from, to: to, codec: g.codec, byCaller: chance(r, g.hangs), rtcp: g.rtcp, variety: g.vary,
 		early: r.Float64() < g.early, delay: between(r, g.wait[0], g.wait[1]), ring: between(r, 3*time.Second, 22*time.Second),
 		status: 200, talk: expo(r, g.talk, 3*time.Second, 6*g.talk),
 	}

@@ -73,6 +73,12 @@ func (g *gateway) changeCards() {
 	lo := between(r, 40*time.Second, 4*time.Minute)
 	hi := lo + between(r, 20*time.Second, 5*time.Minute)
 	mean := max(between(r, 15*time.Minute, 70*time.Minute)/time.Duration(n), 10*time.Second)
+	missed := 0 // times that a refresh did not come
+	g.s.at(g.s.end, func() {
+		if missed > 2 {
+			g.l.shows(ShowChanges)
+		}
+	})
 	g.s.arrivals(r, g.s.start, mean, func() {
 		if next++; !turns {
 			next = r.IntN(n)
@@ -81,7 +87,11 @@ func (g *gateway) changeCards() {
 		if ch.busy || ch.downUntil > g.s.now || len(spare) == 0 {
 			return
 		}
-		ch.downUntil = g.s.now + int64(between(r, lo, hi))
+		away := between(r, lo, hi)
+		ch.downUntil = g.s.now + int64(away)
+		if away > g.period {
+			missed++
+		}
 		imei := ch.card.IMEI
 		ch.card, spare = spare[0], spare[1:]
 		ch.card.IMEI = imei

@@ -84,7 +84,8 @@ func gateDialect(r *rand.Rand, way int) *dialect {
 	n := pick(r, 4, 8, 16, 24)
 	switch x := r.IntN(10); {
 	case way == wayRadio:
-		d = pick(r, dialQuiet().called(pick(r, "2N VoiceBlue "+release(r, 3, 2), "Portech MV-370", "TOPEX", ""), ""), dialGrandstream("GXV3500 "+release(r, 1, 4)))
+		d = pick(r, dialQuiet().called(pick(r, "2N VoiceBlue "+release(r, 3, 2), "Portech MV-370", "TOPEX", ""), ""), dialGrandstream("GXV3500 "+release(r, 1, 4)),
+			dialDBL().called(pick(r, "DBL", "GoIP", "HYBERTONE", "HG4000/"+release(r, 4, 2), ""), "")) // licensed or not, they are sold to both
 	case x == 0:
 		d = dialPJSIP("Asterisk PBX " + release(r, 13+r.IntN(8), 3))
 	case x == 1:

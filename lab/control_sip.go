@@ -127,6 +127,7 @@ func (g *rig) accounts(maker string) {
 	step := between(r, 20*time.Millisecond, 900*time.Millisecond)
 	challenge := r.IntN(2) == 0
 	early := pick(r, 1, 1, 0.5, 0.9) // when an account is refreshed, of its time
+	g.period = time.Duration(early*float64(d.expires)) * time.Second
 	first := g.s.start + int64(between(r, 0, 20*time.Second))
 	for k := range groups {
 		a := g.account(d, port, name(k))
@@ -138,7 +139,7 @@ func (g *rig) accounts(maker string) {
 		if g.mode == "line" {
 			ch = &g.channels[k]
 		}
-		g.register(first+int64(k)*int64(step), a, ch, time.Duration(early*float64(d.expires))*time.Second, challenge)
+		g.register(first+int64(k)*int64(step), a, ch, g.period, challenge)
 	}
 	if groups > 1 {
 		for i := range g.channels {
