@@ -267,6 +267,19 @@ func farm(s *sim, what string, n int) *box {
 	} else {
 		b.boot()
 	}
+	if chance(r, 0.45) { // other operators' and tariffs' cards are put in
+		spare := newCards(r, 1+r.IntN(2*n))
+		s.tides(r, s.often(spread(r, 1, float64(len(spare)+1))), func() {
+			ch := &b.channels[r.IntN(n)]
+			if ch.busy || len(spare) == 0 {
+				return
+			}
+			spare[0].IMEI = ch.card.IMEI // the module stays
+			ch.card, spare = spare[0], spare[1:]
+			ch.downUntil = s.now + int64(between(r, 30*time.Second, 4*time.Minute))
+			l.truth.Cards = append(l.truth.Cards, ch.card)
+		})
+	}
 	return b
 }
 
