@@ -139,7 +139,9 @@ func newRig(s *sim, r *rand.Rand, class, device string, n int) *rig {
 	} else {
 		g.node = l.device("gateway")
 	}
-	g.node.ppm = pick(r, g.node.ppm, drawPPM(r), r.NormFloat64()*0.1)
+	if ppm := pick(r, g.node.ppm, drawPPM(r), r.NormFloat64()*0.1); !s.wide {
+		g.node.ppm = ppm
+	}
 	l.truth.Channels = n
 	cards := newCards(r, n+controlSpare(r, n))
 	g.spare = cards[n:]

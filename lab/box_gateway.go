@@ -104,7 +104,8 @@ type gateway struct {
 	failures []int
 	sham     float64 // share of failures that are shown as answers
 	rest     time.Duration
-	tired    float64 // share of calls after which the card rests
+	steady   time.Duration // each channel's cool-down after a call, when it is the same for all; 0 when it is not
+	tired    float64       // share of calls after which the card rests
 	outage   time.Duration
 	other    *codec
 	mixed    float64 // share of calls in the other codec
@@ -231,6 +232,9 @@ func (g *gateway) drawLoad(n int) {
 	use := share(r, 0.25, 0.6)
 	if n <= 2 {
 		use = share(r, 0.4, 0.8)
+		if g.few == 0 && r.IntN(3) == 0 {
+			g.steady = between(r, 5*time.Second, 2*time.Minute)
+		}
 	}
 	if g.human {
 		use *= 0.7
@@ -335,7 +339,9 @@ func (g *gateway) drawMedia(n int) {
 	g.ppm = []float64{g.node.ppm}
 	if g.modems {
 		for range n {
-			g.ppm = append(g.ppm, drawPPM(r))
+			ppm := drawPPM(r)
+			g.s.crystals[ppm] = true
+			g.ppm = append(g.ppm, ppm)
 		}
 	}
 	g.fixed = r.IntN(4) == 0
@@ -580,7 +586,17 @@ func (g *gateway) attempt() {
 	g.voice(c, i, 1)
 	c.over = func() {
 		ch.busy = false
-		if r.Float64() < g.tired {
+		switch {
+		case g.steady > 0:
+			ch.downUntil = g.s.now + int64(g.steady)
+			if r.Float64() < 0.8 { // somebody waits
+				g.s.at(ch.downUntil+int64(between(r, 0, g.steady/12)), func() {
+					if !g.paused() {
+						g.attempt()
+					}
+				})
+			}
+		case r.Float64() < g.tired:
 			ch.downUntil = g.s.now + int64(expo(r, g.rest, 2*time.Second, 6*g.rest))
 		}
 	}

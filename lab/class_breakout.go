@@ -136,7 +136,7 @@ func (s *sim) breakoutLine(way, lines int, device string, where place) *breakout
 	b.gw.codecs = distinct(b.m.codecs)
 	ports(r, b.gw, lines)
 	if way == wayE1 {
-		dev.ppm = r.NormFloat64() * 0.08 // the network's own clock
+		dev.ppm = r.NormFloat64() * 0.08 // the exchange's clock comes with the E1
 		b.m.pdd = span(r, 600*time.Millisecond, 4*time.Second)
 		b.m.causes = carrierCauses
 		b.m.early = pick(r, 1, 1, 1, 0.6, r.Float64())

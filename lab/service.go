@@ -69,9 +69,11 @@ func drawHomeBox(r *rand.Rand) *dialect {
 
 // drawProvider draws the software of a provider's exchange.
 func drawProvider(r *rand.Rand) *dialect {
-	switch r.IntN(5) {
+	switch r.IntN(8) {
 	case 0:
 		return dialQuietSwitch()
+	case 3: // not only wholesalers have it
+		return dialVOS("V2.1." + strconv.Itoa(2+r.IntN(8)) + ".0" + strconv.Itoa(r.IntN(8)))
 	case 1:
 		return dialPJSIP("Asterisk PBX " + drawRelease(r, 3))
 	case 2:
