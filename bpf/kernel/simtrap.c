@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//
+// The first look at every frame of a tap: media is accounted, what needs a mind
+// goes up, all else ends here. One source for XDP and for TC.
+#include "types.h"
+#include "config.h"
+#include "counters.h"
+#include "parse.h"
+#include "flows.h"
+#include "sip.h"
+#include "control.h"
+#include "limit.h"
+#include "sample.h"
+#include "follow.h"
+
+// reading is what the program read of a frame, for tests.
+struct reading {
+	struct key key;
+	u32 verdict;
+	u32 at;
+	u32 length;
+	u8 proto;
+	u8 flags;
+	u16 pad;
+};
+
+struct {
+	__uint(type, MAP_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct reading);
+} readings SEC(".maps");
+
+INLINE void tell(const struct packet *k, u32 verdict)
+{
+	u32 zero = 0;
+	struct reading *r = map_lookup(&readings, &zero);
+	if (!r)
+		return;
+	r->key = k->key;
+	r->verdict = verdict;
+	r->at = k->at;
+	r->length = k->length;
+	r->proto = k->proto;
+	r->flags = k->flags;
+}
+
+// thin says whether this frame, one of those that counter which counts, is in
+// the sample.
+INLINE int thin(const struct counters *c, u32 which)
+{
+	return sample && !(c->n[which] & (sample - 1));
+}
+
+// beginning lets a frame up that begins something on a line, within its budget.
+INLINE void beginning(struct seen *s, struct packet *k, u32 why, u32 limited, int from_line)
+{
+	struct end line;
+	end_of(&line, from_line ? k->key.src : k->key.dst, k->v6);
+	if (allow_line(&line, clock(s), why))
+		push(s, k, why, s->wire);
+	else
+		count(s->c, limited);
+}
+
+// crowd lets a frame up within the CPU's budget.
+INLINE void crowd(struct seen *s, struct packet *k, u32 why, u32 limited)
+{
+	if (allow_cpu(clock(s), why))
+		push(s, k, why, s->wire);
+	else
+		count(s->c, limited);
+}
+
+APART int tcp_segment(struct seen *s, struct packet *k)
+{
+	if (k->flags & 2) { // SYN: the line is who began
+		beginning(s, k, up_syn, limited_syn, !(k->flags & 16));
+		return 0;
+	}
+	if (followed(&k->key)) {
+		push(s, k, up_follow, s->wire);
+		return 0;
+	}
+	u32 at = k->at;
+	if (at > FARTHEST)
+		return 0;
+	u8 *p = s->data + at;
+	if (k->length < 4 || (void *)p + 4 > s->end)
+		return 0;
+	u8 class = classes[p[0]];
+	if (class & TCP_START) {
+		u32 word = load32(p);
+		u32 why = control_tcp(p, s->end, k->length, word);
+		if (!why && (sip_word(word) || a_method(classes, p, s->end, 1)))
+			why = up_sip;
+		switch (why) {
+		case up_hello:
+			beginning(s, k, up_hello, limited_hello, 1);
+			return 0;
+		case up_http:
+			beginning(s, k, up_http, limited_http, word != FIRST('H', 'T', 'T', 'P'));
+			return 0;
+		case up_sip:
+		case up_control:
+			follow(&k->key);
+			push(s, k, why, s->wire);
+			return 0;
+		}
+	}
+	if (thin(s->c, tcp_segments))
+		push(s, k, up_sample, at + 8);
+	return 0;
+}
+
+// plain handles a datagram that does not read as RTP, whatever its length. f is
+// the record of its flow if there is one.
+APART int plain(struct seen *s, struct packet *k, struct flow *f)
+{
+	u32 at = k->at;
+	if (at > FARTHEST)
+		return 0;
+	u8 *p = s->data + at;
+	u32 length = k->length;
+	if (length >= 4 && (void *)p + 4 <= s->end) {
+		u32 word = load32(p);
+		u8 class = classes[p[0]];
+		if (length >= 8 && p[0] >> 6 == 2 && p[1] >= 192 && p[1] <= 223) {
+			push(s, k, up_rtcp, s->wire);
+			return 0;
+		}
+		if ((class & UDP_START) && control_udp(p, s->end, length, word)) {
+			push(s, k, up_control, s->wire);
+			if (f && p[0] <= 0x17) // RAS ends with messages that tell nothing
+				f->follow = 1;
+			return 0;
+		}
+		if ((class & (TOKEN | BREAK)) && length >= 11 &&
+		    ((class & BREAK) || sip_word(word) || (length >= 64 && sip_base64(word)) ||
+		     a_method(classes, p, s->end, 0))) {
+			push(s, k, up_sip, s->wire);
+			return 0;
+		}
+		if (k->key.dport == be16(53) || k->key.sport == be16(53)) {
+			beginning(s, k, up_dns, limited_dns, k->key.dport == be16(53));
+			return 0;
+		}
+	}
+	if (f && f->follow) {
+		push(s, k, up_follow, s->wire);
+		return 0;
+	}
+	if (f && f->sent < first) {
+		f->sent++;
+		crowd(s, k, up_first, limited_first);
+		return 0;
+	}
+	if (thin(s->c, length > MAX_PAYLOAD ? udp_large : udp_small))
+		push(s, k, up_sample, at + 8);
+	return 0;
+}
+
+// disguise makes the packet one of bench flows, each in step, for the
+// measurement of costs.
+INLINE void disguise(struct packet *k, struct header *h, u64 n)
+{
+	u32 i = ((u32)n * 1103515245 + 12345) & (bench - 1);
+	k->key.src[3] ^= i;
+	h->seq = n / bench;
+	h->timestamp = (u32)(n / bench) * 160;
+}
+
+INLINE void udp_datagram(struct seen *s, struct packet *k)
+{
+	struct counters *c = s->c;
+	u32 at = k->at;
+	if (unlikely(k->length == 0)) {
+		count(c, udp_empty);
+		return;
+	}
+	u64 t = s->time = now();
+	if (unlikely(k->length > MAX_PAYLOAD)) {
+		count(c, udp_large);
+		plain(s, k, 0);
+		return;
+	}
+	count(c, udp_small);
+	struct header h = {};
+	enum kind reads = UNREADABLE;
+	if (at <= FARTHEST && k->length >= 12) {
+		reads = read_rtp(s->data + at, s->end, k->length, &h);
+		if (reads == UNREADABLE && s->data + at + 12 > s->end)
+			count(c, header_cut);
+	}
+	if (bench)
+		disguise(k, &h, c->n[udp_small]);
+	struct flow *f = map_lookup(&flows, &k->key);
+	if (unlikely(f && (s64)(t - f->last) > (s64)IDLE)) {
+		count(c, flows_idle);
+		close(s->ctx, f, c);
+		map_delete(&flows, &k->key);
+		f = 0;
+	}
+	if (unlikely(!f))
+		f = second(&k->key, c, t);
+	if (f) {
+		u64 when = t;
+		if (unlikely((s64)(t - f->last) < 0)) {
+			count(c, backwards);
+			when = f->last;
+		}
+		count(c, accounted);
+		account(s->ctx, f, c, when, k->length, reads, &h);
+	} else {
+		count(c, starts);
+	}
+	if (likely(reads == READABLE)) {
+		if (unlikely(classes[h.first] & UDP_START))
+			plain(s, k, f);
+		else if (thin(s->c, udp_small))
+			push(s, k, up_sample, at + 12);
+		return;
+	}
+	plain(s, k, f);
+}
+
+INLINE void look(struct seen *s)
+{
+	u32 zero = 0;
+	struct counters *c = map_lookup(&counts, &zero);
+	if (!c)
+		return;
+	s->c = c;
+	struct packet k;
+	__builtin_memset(&k, 0, sizeof(k));
+	int what = read_frame(s->data, s->end, s->wire, &k);
+	if (test)
+		tell(&k, what);
+	if (what == NEXT_UDP) {
+		udp_datagram(s, &k);
+		return;
+	}
+	if (what == NEXT_TCP) {
+		count(c, tcp_segments);
+		if (k.length || k.flags & 2)
+			tcp_segment(s, &k);
+		return;
+	}
+	if (what < 0 || what >= counters_max)
+		return;
+	count(c, what);
+	if (what >= left_link && what <= left_cut)
+		crowd(s, &k, up_left, limited_left);
+	else if (what == fragments)
+		crowd(s, &k, up_fragment, limited_fragment);
+}
+
+SEC("xdp")
+int simtrap_xdp(struct xdp_md *ctx)
+{
+	struct seen s = {
+		.ctx = ctx,
+		.data = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+	};
+	s.wire = s.end - s.data;
+	look(&s);
+	return drop ? XDP_DROP : XDP_PASS;
+}
+
+// HEADERS is how much of a frame TC is to see at once.
+enum { HEADERS = 256 };
+
+SEC("tc")
+int simtrap_tc(struct __sk_buff *skb)
+{
+	u32 want = skb->len < HEADERS ? skb->len : HEADERS;
+	if ((void *)(long)skb->data + want > (void *)(long)skb->data_end)
+		skb_pull_data(skb, want);
+	struct seen s = {
+		.ctx = skb,
+		.data = (void *)(long)skb->data,
+		.end = (void *)(long)skb->data_end,
+		.wire = skb->len,
+	};
+	if (skb->vlan_present) {
+		s.vlan_proto = be16((u16)skb->vlan_proto);
+		s.vlan_tci = skb->vlan_tci;
+	}
+	look(&s);
+	return drop ? TC_DROP : TC_NEXT;
+}
+
+char terms[] SEC("license") = "Dual BSD/GPL";
