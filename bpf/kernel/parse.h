@@ -37,7 +37,7 @@ enum {
 	TAGS = 2,
 	LABELS = 4,
 	EXTENSIONS = 6,
-	GTP_EXTENSIONS = 2,
+	GTP_EXTENSIONS = 4,
 	// FARTHEST is how far into a frame a transport header may begin.
 	FARTHEST = 0x7ff,
 };
@@ -241,7 +241,9 @@ INLINE int transport(u8 proto, int tunnels)
 // hide makes where the cursor stands no constant; see opaque.
 INLINE int hide(struct cursor *c, void *data)
 {
-	u32 at = (u32)(c->p - data) + opaque;
+	u64 at = c->p - data;
+	asm volatile("" : "+r"(at)); // or the compiler subtracts in 32 bits, which the verifier forbids
+	at += opaque;
 	if (at > FARTHEST)
 		return 0;
 	c->p = data + at;
@@ -369,7 +371,7 @@ INLINE int gre_header(struct cursor *c)
 
 // gtp_header reads GTP-U of version 1 with a T-PDU (3GPP TS 29.281 section 5.1).
 // NEXT_UDP says that it is none.
-INLINE int gtp_header(struct cursor *c)
+INLINE int gtp_header(struct cursor *c, void *data)
 {
 	struct cursor t = *c;
 	u8 *b = t.p;
@@ -400,10 +402,17 @@ INLINE int gtp_header(struct cursor *c)
 			u32 h = *(u8 *)t.p * 4;
 			if (h == 0 || t.n < h)
 				return NEXT_UDP;
-			if (h != 4)
+			if (h > 64)
 				return left_tunnel;
-			next = ((u8 *)t.p)[3];
-			skip_bytes(&t, 4);
+			u32 last = h - 1;
+			asm volatile("" : "+r"(last)); // what is added below stays one sum
+			u8 *q = t.p + last;
+			if ((void *)q + 1 > t.end)
+				return left_cut;
+			next = *q;
+			skip_bytes(&t, h);
+			if (!hide(&t, data))
+				return left_tunnel;
 		}
 		if (next)
 			return left_tunnel;
@@ -443,7 +452,7 @@ enum {
 };
 
 // tunnel_port gives the step that UDP between these ports leads to.
-INLINE int tunnel_port(struct cursor *c, u16 sport, u16 dport, int tunnels)
+INLINE int tunnel_port(struct cursor *c, void *data, u16 sport, u16 dport, int tunnels)
 {
 	u16 port = dport;
 	switch (dport) {
@@ -462,7 +471,7 @@ INLINE int tunnel_port(struct cursor *c, u16 sport, u16 dport, int tunnels)
 		port = sport;
 	}
 	if (gtp && port == PORT_GTPU && tunnels)
-		return gtp_header(c);
+		return gtp_header(c, data);
 	if (vxlan && port == PORT_VXLAN && tunnels)
 		return vxlan_header(c);
 	return left_tunnel;
@@ -484,7 +493,7 @@ INLINE int udp_header(struct cursor *c, struct packet *k, void *data, int tunnel
 	u16 sport = be16(k->key.sport), dport = be16(k->key.dport);
 	skip_bytes(c, 8);
 	if (unlikely(sport <= PORT_MPLS || dport <= PORT_MPLS)) {
-		int next = tunnel_port(c, sport, dport, tunnels);
+		int next = tunnel_port(c, data, sport, dport, tunnels);
 		if (next != NEXT_UDP)
 			return next;
 	}
