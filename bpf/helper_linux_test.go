@@ -54,7 +54,7 @@ func newBench(t testing.TB, c Config, tc bool) *bench {
 	if !haveRing() {
 		t.Skip("no ring buffer in this kernel: intervals cannot be read without waiting")
 	}
-	o, err := load(&c, true, false)
+	o, err := load(&c, true)
 	if err != nil {
 		var ve *ebpf.VerifierError
 		if errors.As(err, &ve) {

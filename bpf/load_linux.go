@@ -11,7 +11,7 @@ import (
 )
 
 // load makes the maps and loads the programs, with the toggles of c.
-func load(c *Config, ring bool, drop bool) (*kernelObjects, error) {
+func load(c *Config, ring bool) (*kernelObjects, error) {
 	spec, err := loadKernel()
 	if err != nil {
 		return nil, fmt.Errorf("read the kernel programs: %w", err)
@@ -28,7 +28,7 @@ func load(c *Config, ring bool, drop bool) (*kernelObjects, error) {
 	}
 	for name, value := range map[string]any{
 		"gtp": toggle(c.GTP), "vxlan": toggle(c.VXLAN), "gre": toggle(c.GRE),
-		"drop": toggle(drop), "ring": toggle(ring), "test": toggle(c.test), "bench": c.bench,
+		"ring": toggle(ring), "test": toggle(c.test), "bench": c.bench,
 		"sample": c.Sample, "first": c.First, "budget_source": c.PerSource,
 		"budget_syn": c.SYN, "budget_hello": c.Hello, "budget_dns": c.DNS, "budget_http": c.HTTP,
 		"budget_left": c.Left, "budget_first": c.FirstTotal, "budget_fragment": c.Fragments,

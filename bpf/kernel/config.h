@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //
 // Toggles, set before the programs are loaded: the verifier takes out what a
-// toggle leaves no way to. And the two words that change while they run.
+// toggle leaves no way to. And the words that change while they run.
 #ifndef SIMTRAP_CONFIG_H
 #define SIMTRAP_CONFIG_H
 
@@ -11,10 +11,6 @@
 const volatile u8 gtp = 0;
 const volatile u8 vxlan = 0;
 const volatile u8 gre = 0;
-
-// drop keeps frames from the machine's own network stack. Only for a port
-// without address and route.
-const volatile u8 drop = 0;
 
 // ring says that intervals go through the ring buffer (Linux 5.8), not through
 // a perf event array.
@@ -51,6 +47,10 @@ const volatile u32 bench = 0;
 // sets it anew all the time.
 volatile u64 clock_offset = 0;
 volatile u64 test_now = 0;
+
+// drop keeps frames from the machine's own network. User space sets it on a port
+// without address and route only, and looks again all the time.
+volatile u8 drop = 0;
 
 // opaque is zero, which the verifier cannot know: offsets that it is added to
 // are no constants any more, so that ways through the parser which meet again
