@@ -43,7 +43,7 @@ type Config struct {
 	Sample                      uint32 // one in so many frames goes up, rounded up to a power of two; 0 none
 
 	test  bool   // the clock is set by hand, what was read is told
-	bench uint32 // flows of the measurement of costs
+	bench uint32 // one more than the power of two of flows in the measurement of costs
 }
 
 const (

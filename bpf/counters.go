@@ -16,7 +16,6 @@ const (
 	tcpSegments
 	udpEmpty
 	udpLarge
-	udpSmall
 	starts
 	accounted
 	recordsRefused
@@ -58,7 +57,7 @@ func counterNames() [numCounters]string {
 		notIP: "not_ip", notTransport: "not_transport", malformed: "malformed", fragments: "fragments",
 		leftLink: "left_link", leftTags: "left_tags", leftLabels: "left_labels", leftExtensions: "left_extensions",
 		leftTunnel: "left_tunnel", leftCut: "left_cut", tcpSegments: "tcp_segments",
-		udpEmpty: "udp_empty", udpLarge: "udp_large", udpSmall: "udp_small",
+		udpEmpty: "udp_empty", udpLarge: "udp_large",
 		starts: "starts", accounted: "accounted", recordsRefused: "records_refused",
 		backwards: "backwards", headerCut: "header_cut", records: "records", flowsIdle: "flows_idle",
 		intervals: "intervals", intervalsLost: "intervals_lost", sparse: "sparse", sparsePackets: "sparse_packets",

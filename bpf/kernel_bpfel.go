@@ -15,7 +15,7 @@ import (
 
 type kernelCounters struct {
 	_ structs.HostLayout
-	N [46]uint64
+	N [45]uint64
 }
 
 type kernelCpuBudget struct {

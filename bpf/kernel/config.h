@@ -39,8 +39,7 @@ const volatile u32 first = 32;
 const volatile u8 test = 0;
 
 // bench replaces flow, sequence number and timestamp of RTP by those of
-// bench flows (a power of two) in an order that looks random, for make
-// bench-live.
+// 2^(bench - 1) flows in an order that looks random, for make bench-live.
 const volatile u32 bench = 0;
 
 // clock_offset is what wall time is ahead of CLOCK_MONOTONIC, ns; user space

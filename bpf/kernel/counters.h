@@ -22,9 +22,7 @@ enum counter {
 	tcp_segments,
 	udp_empty,
 	udp_large,
-	udp_small,
-
-	// What became of small UDP: each is in exactly one of these.
+	// These three are small UDP.
 	starts,
 	accounted,
 	records_refused,

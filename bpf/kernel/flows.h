@@ -331,6 +331,16 @@ INLINE void judge(struct flow *f, u32 dt, int neighbours)
 	}
 }
 
+// per_second is x / 10^9. A division is the dearest thing in the program; where x is
+// below 2^40, as between packets of voice, x / 2^9 / 5^9 is the product with
+// 2^52 / 5^9, exactly.
+INLINE u64 per_second(u64 x)
+{
+	if (likely(x < 1ULL << 40))
+		return (x >> 9) * 2305843010ULL >> 52;
+	return x / SECOND;
+}
+
 // timing keeps the timing of the source in force, for a main packet that is not
 // late.
 INLINE void timing(struct flow *f, u64 t, const struct header *h, u32 rate)
@@ -343,7 +353,7 @@ INLINE void timing(struct flow *f, u64 t, const struct header *h, u32 rate)
 		judge(f, dt, (u16)(h->seq - s->main_seq) == 1);
 		u64 since = t - s->main_at;
 		if (rate && since <= IDLE) {
-			s64 off = (s64)(since * rate / SECOND) - (s32)dt;
+			s64 off = (s64)per_second(since * rate) - (s32)dt;
 			if (off < 0)
 				off = -off;
 			if (off >= 2 * (s64)rate) {
