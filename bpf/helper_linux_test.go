@@ -24,6 +24,7 @@ func needBPF(t testing.TB) {
 	if os.Geteuid() != 0 {
 		t.Skip("not root: kernel programs cannot be loaded")
 	}
+	_ = raiseMemlock()
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.LRUHash, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {
 		t.Skipf("no kernel programs here: %v", err)

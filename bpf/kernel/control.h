@@ -63,8 +63,8 @@ const u8 classes[256] = {
 // two bytes hold.
 INLINE u32 pair(const u8 *p, const void *end, u32 at)
 {
+	asm volatile("" : "+r"(at)); // so that the bound below stays, and the sum is one
 	at &= 0x3fff;
-	asm volatile("" : "+r"(at)); // what is added below stays one sum
 	const u8 *q = p + at;
 	if ((const void *)q + 2 > end)
 		return 0xffffffff;

@@ -262,6 +262,14 @@ INLINE int transport(u8 proto, int tunnels)
 	return not_transport;
 }
 
+// within gives at, which is at most FARTHEST, so that verifiers before Linux 6.2 see
+// that it is: they forget what a comparison said of a copy of it on the stack.
+INLINE u32 within(u32 at)
+{
+	asm volatile("" : "+r"(at));
+	return at & FARTHEST;
+}
+
 // hide makes where the cursor stands, and what is behind it, no constants, and takes
 // the frame's place anew; see opaque and again.
 INLINE int hide(struct cursor *c, struct view *v)
@@ -271,6 +279,7 @@ INLINE int hide(struct cursor *c, struct view *v)
 	at += opaque;
 	if (at > FARTHEST)
 		return 0;
+	at = within(at);
 	again(v);
 	c->p = v->data + at;
 	c->end = v->end;
@@ -432,7 +441,8 @@ INLINE int gtp_header(struct cursor *c, struct view *v)
 			if (h > 64)
 				return left_tunnel;
 			u32 last = h - 1;
-			asm volatile("" : "+r"(last)); // what is added below stays one sum
+			asm volatile("" : "+r"(last)); // so that the bound below stays, and the sum is one
+			last &= 63;
 			u8 *q = t.p + last;
 			if ((void *)q + 1 > t.end)
 				return left_cut;

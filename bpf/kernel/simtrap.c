@@ -83,9 +83,9 @@ APART int tcp_segment(struct seen *s, struct packet *k)
 		push(s, k, up_follow, s->wire);
 		return 0;
 	}
-	u32 at = k->at;
-	if (at > FARTHEST)
+	if (k->at > FARTHEST)
 		return 0;
+	u32 at = within(k->at);
 	u8 *p = s->data + at;
 	if (k->length < 4 || (void *)p + 4 > s->end)
 		return 0;
@@ -117,9 +117,9 @@ APART int tcp_segment(struct seen *s, struct packet *k)
 // the record of its flow if there is one.
 APART int plain(struct seen *s, struct packet *k, struct flow *f)
 {
-	u32 at = k->at;
-	if (at > FARTHEST)
+	if (k->at > FARTHEST)
 		return 0;
+	u32 at = within(k->at);
 	u8 *p = s->data + at;
 	u32 length = k->length;
 	if (length >= 4 && (void *)p + 4 <= s->end) {
@@ -196,9 +196,9 @@ INLINE int tcp_fast(const struct view *v, const struct counters *c, const struct
 		return 1;
 	if (k->length < 4)
 		return 0;
-	u32 at = k->at;
-	if (at > FARTHEST)
+	if (k->at > FARTHEST)
 		return 0;
+	u32 at = within(k->at);
 	u8 *p = v->data + at;
 	if ((void *)p + 1 > v->end)
 		return 0;
@@ -207,7 +207,6 @@ INLINE int tcp_fast(const struct view *v, const struct counters *c, const struct
 
 INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet *k)
 {
-	u32 at = k->at;
 	if (unlikely(k->length == 0)) {
 		count(c, udp_empty);
 		return;
@@ -222,7 +221,8 @@ INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet
 	u64 t = now();
 	struct header h = {};
 	enum kind reads = UNREADABLE;
-	if (at <= FARTHEST && k->length >= 12) {
+	u32 at = within(k->at);
+	if (k->at <= FARTHEST && k->length >= 12) {
 		reads = read_rtp(v->data + at, v->end, k->length, &h);
 		if (reads == UNREADABLE && v->data + at + 12 > v->end)
 			count(c, header_cut);
