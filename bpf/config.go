@@ -23,7 +23,8 @@ type Config struct {
 
 	Types rtp.Types // zero means rtp.DefaultTypes
 
-	Flows   int // records of media, default 131072
+	Flows   int // records of media over IPv4, default 131072
+	Flows6  int // over IPv6, default a quarter of Flows
 	Starts  int // first packets of flows, default half of Flows
 	Sources int // senders and lines with a budget, default 16384
 	Follows int // TCP connections followed, default 8192
@@ -42,6 +43,7 @@ type Config struct {
 	First                       uint32 // datagrams at the start of a flow, default 32
 	Sample                      uint32 // one in so many frames goes up, rounded up to a power of two; 0 none
 
+	live  bool   // in a test, not test
 	test  bool   // the clock is set by hand, what was read is told
 	bench uint32 // one more than the power of two of flows in the measurement of costs
 }
@@ -58,6 +60,7 @@ func (c *Config) fill() error {
 		}
 	}
 	set(&c.Flows, 131072)
+	set(&c.Flows6, max(c.Flows/4, 1024))
 	set(&c.Starts, max(c.Flows/2, 1024))
 	set(&c.Sources, 16384)
 	set(&c.Follows, 8192)
@@ -67,7 +70,7 @@ func (c *Config) fill() error {
 		n, least int
 		most     int
 	}{
-		{"flows", c.Flows, 1, maxFlows}, {"starts", c.Starts, 1, maxFlows}, {"sources", c.Sources, 1, maxFlows},
+		{"flows", c.Flows, 1, maxFlows}, {"flows of IPv6", c.Flows6, 1, maxFlows}, {"starts", c.Starts, 1, maxFlows}, {"sources", c.Sources, 1, maxFlows},
 		{"follows", c.Follows, 1, maxFlows}, {"frame ring", c.FrameRing, 64 << 10, maxRing}, {"interval ring", c.IntervalRing, 0, maxRing},
 	} {
 		if v.n < v.least || v.n > v.most {
@@ -116,7 +119,7 @@ func (c Config) Memory(cpus int) (int64, error) {
 		}
 		return int64(n)*(element+round(int64(key))+round(int64(value))) + 16*buckets
 	}
-	bytes := hash(c.Flows, keySize, flowSize) + hash(c.Starts, keySize, 8) +
+	bytes := hash(c.Flows, 12, flowSize) + hash(c.Flows6, keySize, flowSize) + hash(c.Starts, keySize, 8) +
 		hash(c.Sources, 16, 8) + hash(c.Sources, 16, 16) + hash(c.Follows, keySize, 4)
 	bytes += int64(cpus) * int64(c.FrameRing+8*numCounters+4096)
 	if c.PerfIntervals {

@@ -21,6 +21,7 @@ const (
 	recordsRefused
 	backwards
 	headerCut
+	startsKept
 	records
 	flowsIdle
 	intervals
@@ -59,7 +60,7 @@ func counterNames() [numCounters]string {
 		leftTunnel: "left_tunnel", leftCut: "left_cut", tcpSegments: "tcp_segments",
 		udpEmpty: "udp_empty", udpLarge: "udp_large",
 		starts: "starts", accounted: "accounted", recordsRefused: "records_refused",
-		backwards: "backwards", headerCut: "header_cut", records: "records", flowsIdle: "flows_idle",
+		backwards: "backwards", headerCut: "header_cut", startsKept: "starts_kept", records: "records", flowsIdle: "flows_idle",
 		intervals: "intervals", intervalsLost: "intervals_lost", sparse: "sparse", sparsePackets: "sparse_packets",
 		upSIP: "up_sip", upControl: "up_control", upRTCP: "up_rtcp", upFragment: "up_fragment", upFirst: "up_first",
 		upSYN: "up_syn", upHello: "up_hello", upDNS: "up_dns", upHTTP: "up_http", upFollow: "up_follow",

@@ -36,7 +36,7 @@ func newTwin(t testing.TB, c Config, tc bool) *twin {
 func (w *twin) reset() {
 	w.passOver(1<<62, true)
 	w.got, w.want, w.frames, w.left, w.swept = nil, nil, 0, 0, 0
-	w.sweep = newSweeper(w.o.Flows, &w.types, 0)
+	w.sweep = newSweepers(w.o, &w.types, 0)
 	var keys []kernelKey
 	var key kernelKey
 	for it, at := w.o.StartsSeen.Iterate(), uint64(0); it.Next(&key, &at); {
@@ -146,7 +146,7 @@ func TestEqualOneCall(t *testing.T) {
 			t.Errorf("%d intervals, want 20", len(w.want))
 		}
 		c := w.counters()
-		t.Logf("%d frames, %d intervals, %d by the sweep", w.frames, len(w.got), w.sweep.emitted)
+		t.Logf("%d frames, %d intervals, %d by the sweep", w.frames, len(w.got), w.sweep.emitted())
 		if c[accounted] != 1998 || c[starts] != 2 {
 			t.Errorf("accounted %d, starts %d", c[accounted], c[starts])
 		}
@@ -231,7 +231,7 @@ func TestEqualAnything(t *testing.T) {
 			w.feed(at, udpFrame("10.1.2.3", "198.51.100.7", uint16(10000+i), 20000, payload))
 		}
 		w.finish()
-		t.Logf("seed %d: %d intervals, %d by the sweep, %d of them closed again", seed, len(w.got), w.sweep.emitted, w.sweep.repeated)
+		t.Logf("seed %d: %d intervals, %d by the sweep, %d of them closed again", seed, len(w.got), w.sweep.emitted(), w.sweep.repeated())
 		if len(w.want) < 100 {
 			t.Errorf("only %d intervals", len(w.want))
 		}

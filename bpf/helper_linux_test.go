@@ -38,7 +38,7 @@ type bench struct {
 	o     *kernelObjects
 	prog  *ebpf.Program
 	types rtp.Types
-	sweep *sweeper
+	sweep *sweepers
 	ring  *ringbuf.Reader
 	got   []rtp.Interval
 	run   ebpf.RunOptions
@@ -47,7 +47,7 @@ type bench struct {
 func newBench(t testing.TB, c Config, tc bool) *bench {
 	t.Helper()
 	needBPF(t)
-	c.test = true
+	c.test = !c.live
 	c.PerSource, c.Left, c.FirstTotal, c.Fragments = 1<<31, 1<<31, 1<<31, 1<<31
 	if err := c.fill(); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func newBench(t testing.TB, c Config, tc bool) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { o.Close() })
-	b := &bench{t: t, o: o, prog: o.SimtrapXdp, types: c.Types, sweep: newSweeper(o.Flows, &c.Types, 0)}
+	b := &bench{t: t, o: o, prog: o.SimtrapXdp, types: c.Types, sweep: newSweepers(o, &c.Types, 0)}
 	if tc {
 		b.prog = o.SimtrapTc
 	}

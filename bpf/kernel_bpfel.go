@@ -15,7 +15,7 @@ import (
 
 type kernelCounters struct {
 	_ structs.HostLayout
-	N [45]uint64
+	N [46]uint64
 }
 
 type kernelCpuBudget struct {
@@ -125,6 +125,14 @@ type kernelKey struct {
 	Dport uint16
 }
 
+type kernelKey4 struct {
+	_     structs.HostLayout
+	Src   uint32
+	Dst   uint32
+	Sport uint16
+	Dport uint16
+}
+
 type kernelLineBudget struct {
 	_      structs.HostLayout
 	Window uint32
@@ -164,7 +172,8 @@ type kernelType struct {
 const (
 	kernelMapCounts         = "counts"
 	kernelMapCpus           = "cpus"
-	kernelMapFlows          = "flows"
+	kernelMapFlows4         = "flows4"
+	kernelMapFlows6         = "flows6"
 	kernelMapFollows        = "follows"
 	kernelMapFrameEvents    = "frame_events"
 	kernelMapIntervalEvents = "interval_events"
@@ -254,7 +263,8 @@ type kernelProgramSpecs struct {
 type kernelMapSpecs struct {
 	Counts         *ebpf.MapSpec `ebpf:"counts"`
 	Cpus           *ebpf.MapSpec `ebpf:"cpus"`
-	Flows          *ebpf.MapSpec `ebpf:"flows"`
+	Flows4         *ebpf.MapSpec `ebpf:"flows4"`
+	Flows6         *ebpf.MapSpec `ebpf:"flows6"`
 	Follows        *ebpf.MapSpec `ebpf:"follows"`
 	FrameEvents    *ebpf.MapSpec `ebpf:"frame_events"`
 	IntervalEvents *ebpf.MapSpec `ebpf:"interval_events"`
@@ -318,7 +328,8 @@ func (o *kernelObjects) Close() error {
 type kernelMaps struct {
 	Counts         *ebpf.Map `ebpf:"counts"`
 	Cpus           *ebpf.Map `ebpf:"cpus"`
-	Flows          *ebpf.Map `ebpf:"flows"`
+	Flows4         *ebpf.Map `ebpf:"flows4"`
+	Flows6         *ebpf.Map `ebpf:"flows6"`
 	Follows        *ebpf.Map `ebpf:"follows"`
 	FrameEvents    *ebpf.Map `ebpf:"frame_events"`
 	IntervalEvents *ebpf.Map `ebpf:"interval_events"`
@@ -333,7 +344,8 @@ func (m *kernelMaps) Close() error {
 	return _KernelClose(
 		m.Counts,
 		m.Cpus,
-		m.Flows,
+		m.Flows4,
+		m.Flows6,
 		m.Follows,
 		m.FrameEvents,
 		m.IntervalEvents,

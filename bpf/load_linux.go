@@ -39,7 +39,7 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 		}
 	}
 	for name, n := range map[string]int{
-		"flows": c.Flows, "starts_seen": c.Starts, "sources": c.Sources, "lines": c.Sources, "follows": c.Follows,
+		"flows4": c.Flows, "flows6": c.Flows6, "starts_seen": c.Starts, "sources": c.Sources, "lines": c.Sources, "follows": c.Follows,
 	} {
 		spec.Maps[name].MaxEntries = uint32(n)
 	}

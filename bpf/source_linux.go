@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/perf"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
@@ -63,7 +64,7 @@ type Source struct {
 	mu                 sync.Mutex
 	ring               *ringbuf.Reader
 	events             *perf.Reader
-	sweep              *sweeper
+	sweep              *sweepers
 	passBegan          int64
 	rest               []rtp.Interval
 	closed             bool
@@ -71,6 +72,8 @@ type Source struct {
 	why                string
 	counts             [numCounters]uint64
 	evicted            uint64
+	startsEvicted      uint64
+	passes             uint64
 	reordered, stepped uint64
 }
 
@@ -115,7 +118,7 @@ func (s *Source) start(ring bool) (err error) {
 	if err := o.ClockOffset.Set(uint64(s.offset)); err != nil {
 		return fmt.Errorf("set the clock: %w", err)
 	}
-	s.sweep = newSweeper(o.Flows, &s.cfg.Types, s.cfg.Port)
+	s.sweep = newSweepers(o, &s.cfg.Types, s.cfg.Port)
 	s.frames, err = perf.NewReaderWithOptions(o.FrameEvents, s.cfg.FrameRing, perf.ReaderOptions{Watermark: s.cfg.FrameRing / 8})
 	if err != nil {
 		return fmt.Errorf("make the ring of frames: %w", err)
@@ -377,12 +380,12 @@ func (s *Source) advance(dst []rtp.Interval, now int64) []rtp.Interval {
 		case s.sweep.began == 0 && since >= 0 && since < passEvery:
 			return dst // this pass is done already
 		case since >= 0 && since < passEvery:
-			n = int(s.sweep.live)/4 + batchSize
+			n = int(s.sweep.live())/4 + batchSize
 		}
 	}
 	if s.sweep.began == 0 {
 		s.passBegan = now
-		n = int(s.sweep.live)/4 + batchSize
+		n = int(s.sweep.live())/4 + batchSize
 	}
 	dst, over, err := s.sweep.step(dst, now, n, false)
 	if err == nil && over {
@@ -399,9 +402,48 @@ func (s *Source) account() {
 		return
 	}
 	s.counts = n
-	gone := n[flowsIdle] + s.sweep.deleted + s.sweep.live
+	gone := n[flowsIdle] + s.sweep.deleted() + s.sweep.live()
 	if n[records] > gone {
 		s.evicted = max(s.evicted, n[records]-gone)
+	}
+	if s.passes++; s.passes%20 != 0 {
+		return
+	}
+	s.remark()
+	live, err := s.countStarts()
+	if gone = n[records] + n[recordsRefused] + live; err == nil && n[startsKept] > gone {
+		s.startsEvicted = max(s.startsEvicted, n[startsKept]-gone)
+	}
+}
+
+// countStarts counts the flows of which one packet was seen.
+func (s *Source) countStarts() (n uint64, err error) {
+	keys, values := make([]kernelKey, batchSize), make([]uint64, batchSize)
+	var cursor ebpf.MapBatchCursor
+	for {
+		got, err := s.objects.StartsSeen.BatchLookup(&cursor, keys, values, nil)
+		n += uint64(got)
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return n, nil
+		}
+		if err != nil {
+			return n, fmt.Errorf("count the first packets: %w", err)
+		}
+	}
+}
+
+// remark takes out the marks of connections that are followed no more, which else
+// would slowly fill the table.
+func (s *Source) remark() {
+	var marks [numMarks]uint8
+	var key kernelKey
+	var value uint32
+	it := s.objects.Follows.Iterate()
+	for it.Next(&key, &value) {
+		marks[markOf(&key)] = 1
+	}
+	if it.Err() == nil {
+		_ = s.objects.Marks.Set(marks) // the next time, then
 	}
 }
 
@@ -445,6 +487,7 @@ func (s *Source) Losses() []capture.Loss {
 	}
 	return append(out,
 		capture.Loss{Stage: "kernel", Reason: "flows_evicted", Count: s.evicted},
+		capture.Loss{Stage: "kernel", Reason: "starts_evicted", Count: s.startsEvicted},
 		capture.Loss{Stage: "kernel", Reason: "frames_reordered", Count: s.reordered},
 		capture.Loss{Stage: "kernel", Reason: "clock_stepped", Count: s.stepped},
 	)
@@ -499,7 +542,7 @@ func (s *Source) Close() error {
 	}
 	s.rest = s.collect(s.rest)
 	s.account()
-	s.sweep.began = 0
+	s.sweep.restart()
 	for over := false; !over; {
 		var e error
 		if s.rest, over, e = s.sweep.step(s.rest, time.Now().UnixNano(), batchSize, true); e != nil {

@@ -35,17 +35,18 @@ type told struct {
 	pass         uint32
 }
 
-type sweeper struct {
+// sweeper sweeps one table.
+type sweeper[K comparable] struct {
 	flows  *ebpf.Map
 	types  *rtp.Types
 	port   uint16
-	keys   []kernelKey
+	keys   []K
 	values []kernelFlow
 	cursor ebpf.MapBatchCursor
 	began  int64 // time of the pass under way, 0 none
 	done   int64 // time of the last whole pass
 	pass   uint32
-	told   map[kernelKey]told
+	told   map[K]told
 
 	live, seen      uint64 // flows in the table: of the last pass, of this one
 	deleted         uint64 // flows that the sweep took out
@@ -55,12 +56,12 @@ type sweeper struct {
 	sparse, packets uint64
 }
 
-func newSweeper(flows *ebpf.Map, types *rtp.Types, port uint16) *sweeper {
+func newSweeper[K comparable](flows *ebpf.Map, types *rtp.Types, port uint16) *sweeper[K] {
 	n := min(batchSize, int(flows.MaxEntries()))
-	return &sweeper{
+	return &sweeper[K]{
 		flows: flows, types: types, port: port,
-		keys: make([]kernelKey, n), values: make([]kernelFlow, n),
-		told: map[kernelKey]told{},
+		keys: make([]K, n), values: make([]kernelFlow, n),
+		told: map[K]told{},
 	}
 }
 
@@ -68,7 +69,7 @@ func newSweeper(flows *ebpf.Map, types *rtp.Types, port uint16) *sweeper {
 // that are over. Once round all flows, over says so, and the next pass begins.
 // With all set, records are told of whether their interval is over or not: the
 // input has ended.
-func (s *sweeper) step(dst []rtp.Interval, now int64, n int, all bool) (_ []rtp.Interval, over bool, err error) {
+func (s *sweeper[K]) step(dst []rtp.Interval, now int64, n int, all bool) (_ []rtp.Interval, over bool, err error) {
 	if s.began == 0 {
 		s.began, s.seen, s.cursor = now, 0, ebpf.MapBatchCursor{}
 		s.pass++
@@ -98,7 +99,7 @@ func (s *sweeper) step(dst []rtp.Interval, now int64, n int, all bool) (_ []rtp.
 	return dst, over, nil
 }
 
-func (s *sweeper) flow(dst []rtp.Interval, k *kernelKey, f *kernelFlow, now int64, all bool) []rtp.Interval {
+func (s *sweeper[K]) flow(dst []rtp.Interval, k *K, f *kernelFlow, now int64, all bool) []rtp.Interval {
 	silent := now - int64(f.Last)
 	if !all && now < int64(f.End)+grace && silent <= forget {
 		return dst
@@ -134,7 +135,7 @@ func (s *sweeper) flow(dst []rtp.Interval, k *kernelKey, f *kernelFlow, now int6
 
 // steady says whether the flow is in the table as it was read: a packet may have
 // changed it while it was copied.
-func (s *sweeper) steady(k *kernelKey, f *kernelFlow) bool {
+func (s *sweeper[K]) steady(k *K, f *kernelFlow) bool {
 	var again kernelFlow
 	return s.flows.Lookup(k, &again) == nil && again == *f
 }
@@ -144,12 +145,68 @@ func (t *told) same(o *told) bool {
 }
 
 // closedByKernel says whether a record that the kernel closed is news.
-func (s *sweeper) closedByKernel(v *kernelInterval) bool {
-	t, ok := s.told[v.Key]
+func (s *sweeper[K]) closedByKernel(k K, v *kernelInterval) bool {
+	t, ok := s.told[k]
 	if !ok || t.epoch != int64(v.Epoch) || t.first != int64(v.First) || t.number != v.Number {
 		return true
 	}
-	delete(s.told, v.Key)
+	delete(s.told, k)
 	s.repeated++
 	return false
 }
+
+// sweepers sweep both families.
+type sweepers struct {
+	v4 *sweeper[kernelKey4]
+	v6 *sweeper[kernelKey]
+
+	began  int64 // time of the pass under way, 0 none
+	done   int64 // time of the last whole pass
+	second bool  // the pass is at the second table
+}
+
+func newSweepers(o *kernelObjects, types *rtp.Types, port uint16) *sweepers {
+	return &sweepers{
+		v4: newSweeper[kernelKey4](o.Flows4, types, port),
+		v6: newSweeper[kernelKey](o.Flows6, types, port),
+	}
+}
+
+// step is that of sweeper, over both tables.
+func (s *sweepers) step(dst []rtp.Interval, now int64, n int, all bool) (_ []rtp.Interval, over bool, err error) {
+	if s.began == 0 {
+		s.began = now
+	}
+	if !s.second {
+		if dst, s.second, err = s.v4.step(dst, now, n, all); err != nil || !s.second {
+			return dst, false, err
+		}
+	}
+	if dst, over, err = s.v6.step(dst, now, n, all); err != nil || !over {
+		return dst, false, err
+	}
+	s.done, s.began, s.second = s.began, 0, false
+	return dst, true, nil
+}
+
+// restart gives up the pass under way, for one that sees every flow from now on.
+func (s *sweepers) restart() {
+	s.began, s.v4.began, s.v6.began, s.second = 0, 0, 0, false
+}
+
+func (s *sweepers) closedByKernel(v *kernelInterval) bool {
+	if is4(&v.Key) {
+		return s.v4.closedByKernel(kernelKey4{Src: v.Key.Src[3], Dst: v.Key.Dst[3], Sport: v.Key.Sport, Dport: v.Key.Dport}, v)
+	}
+	return s.v6.closedByKernel(v.Key, v)
+}
+
+func is4(k *kernelKey) bool {
+	f := flowOf(k, 0)
+	return f.Src.Is4() && f.Dst.Is4()
+}
+
+func (s *sweepers) live() uint64     { return s.v4.live + s.v6.live }
+func (s *sweepers) deleted() uint64  { return s.v4.deleted + s.v6.deleted }
+func (s *sweepers) emitted() uint64  { return s.v4.emitted + s.v6.emitted }
+func (s *sweepers) repeated() uint64 { return s.v4.repeated + s.v6.repeated }

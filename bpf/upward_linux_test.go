@@ -43,7 +43,7 @@ func wanted(set *control.Set, p *packet.Packet) bool {
 // TestUpward wants everything that user space would read to go up: what the lab
 // sends, and the same with bytes changed and ends cut off.
 func TestUpward(t *testing.T) {
-	w := newBench(t, Config{First: 1, HTTP: 60000, SYN: 60000, Hello: 60000, DNS: 60000}, false)
+	w := newBench(t, Config{live: true, First: 1, HTTP: 60000, SYN: 60000, Hello: 60000, DNS: 60000}, false)
 	var payloads []packet.Packet
 	seen := map[string]int{}
 	set := control.New()

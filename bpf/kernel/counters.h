@@ -30,6 +30,7 @@ enum counter {
 	// About flows and intervals.
 	backwards,
 	header_cut,
+	starts_kept,
 	records,
 	flows_idle,
 	intervals,

@@ -109,12 +109,28 @@ struct type {
 	u32 side;
 };
 
+// key4 is a flow of IPv4. It has a table of its own: a hash of 12 bytes takes a
+// third of the time that one of 36 does, and neither family displaces the other.
+struct key4 {
+	u32 src;
+	u32 dst;
+	u16 sport;
+	u16 dport;
+};
+
 struct {
 	__uint(type, MAP_LRU_HASH);
 	__uint(max_entries, 131072);
+	__type(key, struct key4);
+	__type(value, struct flow);
+} flows4 SEC(".maps");
+
+struct {
+	__uint(type, MAP_LRU_HASH);
+	__uint(max_entries, 32768);
 	__type(key, struct key);
 	__type(value, struct flow);
-} flows SEC(".maps");
+} flows6 SEC(".maps");
 
 // starts are the first packets of flows: when they came.
 struct {
@@ -501,28 +517,62 @@ INLINE void account(void *ctx, struct flow *f, struct counters *c, u64 t, u32 le
 	}
 }
 
+INLINE void key4_of(struct key4 *four, const struct key *k)
+{
+	four->src = k->src[3];
+	four->dst = k->dst[3];
+	four->sport = k->sport;
+	four->dport = k->dport;
+}
+
+// find gives the record of a flow, or 0.
+INLINE struct flow *find(const struct packet *k)
+{
+	if (unlikely(k->v6))
+		return map_lookup(&flows6, &k->key);
+	struct key4 four;
+	key4_of(&four, &k->key);
+	return map_lookup(&flows4, &four);
+}
+
+// forget takes a flow out.
+APART int forget(const struct packet *k)
+{
+	if (k->v6)
+		return map_delete(&flows6, &k->key);
+	struct key4 four;
+	key4_of(&four, &k->key);
+	return map_delete(&flows4, &four);
+}
+
 // second looks whether a flow without a record is known by its first packet; if
 // so a record is made, else this packet is the first.
-APART struct flow *second(const struct key *key, struct counters *c, u64 t)
+APART struct flow *second(const struct packet *k, struct counters *c, u64 t)
 {
-	u64 *began = map_lookup(&starts_seen, key);
+	u64 *began = map_lookup(&starts_seen, &k->key);
 	if (!began || (s64)(t - *began) > (s64)IDLE) {
-		map_update(&starts_seen, key, &t, ANY);
+		if (!began)
+			count(c, starts_kept);
+		map_update(&starts_seen, &k->key, &t, ANY);
 		return 0;
 	}
 	u64 epoch = *began;
-	map_delete(&starts_seen, key);
-	if (map_update(&flows, key, &blank, ANY)) {
-		count(c, records_refused);
-		return 0;
+	map_delete(&starts_seen, &k->key);
+	long err;
+	if (k->v6) {
+		err = map_update(&flows6, &k->key, &blank, ANY);
+	} else {
+		struct key4 four;
+		key4_of(&four, &k->key);
+		err = map_update(&flows4, &four, &blank, ANY);
 	}
-	struct flow *f = map_lookup(&flows, key);
+	struct flow *f = err ? 0 : find(k);
 	if (!f) {
 		count(c, records_refused);
 		return 0;
 	}
 	count(c, records);
-	f->iv.key = *key;
+	f->iv.key = k->key;
 	f->iv.epoch = epoch;
 	f->end = epoch + LENGTH;
 	f->last = epoch;

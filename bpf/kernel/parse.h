@@ -330,12 +330,14 @@ INLINE int ipv6(struct cursor *c, struct packet *k, struct view *v, int tunnels)
 	u32 total = 40 + (u32)load16(b + 4);
 	if (total != 40 && total < c->n)
 		c->n = total;
-	k->v6 = (opaque & 1) ^ 1;
 #pragma unroll
 	for (int i = 0; i < 4; i++) {
 		k->key.src[i] = *(u32 *)(b + 8 + 4 * i);
 		k->key.dst[i] = *(u32 *)(b + 24 + 4 * i);
 	}
+	// Mapped addresses of IPv4 at both ends are those everywhere else, too.
+	k->v6 = (k->key.src[0] | k->key.src[1] | k->key.dst[0] | k->key.dst[1] | (k->key.src[2] ^ be32(0xffff)) |
+		 (k->key.dst[2] ^ be32(0xffff))) != 0;
 	u8 proto = b[6];
 	skip_bytes(c, 40);
 	for (int i = 0; i < EXTENSIONS; i++) {

@@ -165,7 +165,8 @@ APART int plain(struct seen *s, struct packet *k, struct flow *f)
 INLINE void disguise(struct packet *k, struct header *h, u64 n)
 {
 	u32 shift = (bench - 1) & 31;
-	k->key.src[3] ^= ((u32)n * 1103515245 + 12345) & ((1U << shift) - 1);
+	if (bench > 1)
+		k->key.src[3] ^= ((u32)n * 1103515245 + 12345) & ((1U << shift) - 1);
 	h->seq = n >> shift;
 	h->timestamp = (u32)(n >> shift) * 160;
 }
@@ -205,6 +206,27 @@ INLINE int tcp_fast(const struct view *v, const struct counters *c, const struct
 	return classes[*p] & TCP_START || marks[mark(&k->key)] || thin(c, tcp_segments);
 }
 
+// dull says whether the frame is a segment of TCP that nobody asks for, in the shape
+// that most have. It says nothing that tcp_fast would not, but sooner.
+INLINE int dull(const struct view *v, const struct counters *c)
+{
+	u8 *b = v->data;
+	if (v->data + 54 > v->end)
+		return 0;
+	if (*(u16 *)(b + 12) != be16(ETHER_IPV4) || b[14] != 0x45 || b[23] != TCP || *(u16 *)(b + 20) & be16(0x3fff))
+		return 0;
+	u32 total = load16(b + 16), h = (b[46] >> 4) * 4;
+	if (total > v->wire - 14 || total < 40 || h < 20 || h > total - 20 || b[47] & 2)
+		return 0;
+	if (total - 20 - h < 4)
+		return 1;
+	u8 *p = b + 34 + h;
+	if ((void *)p + 1 > v->end || classes[*p] & TCP_START)
+		return 0;
+	u32 x = *(u32 *)(b + 26) ^ *(u32 *)(b + 30), y = (u32) * (u16 *)(b + 34) ^ *(u16 *)(b + 36);
+	return !marks[mark_of(x, y)] && !thin(c, tcp_segments);
+}
+
 INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet *k)
 {
 	if (unlikely(k->length == 0)) {
@@ -235,15 +257,15 @@ INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet
 	k->length ^= zero;
 	if (bench)
 		disguise(k, &h, c->n[accounted] + c->n[starts]);
-	struct flow *f = map_lookup(&flows, &k->key);
+	struct flow *f = find(k);
 	if (unlikely(f && (s64)(t - f->last) > (s64)IDLE)) {
 		count(c, flows_idle);
 		close(v->ctx, f, c);
-		map_delete(&flows, &k->key);
+		forget(k);
 		f = 0;
 	}
 	if (unlikely(!f))
-		f = second(&k->key, c, t);
+		f = second(k, c, t);
 	if (likely(f)) {
 		u64 when = t;
 		if (unlikely((s64)(t - f->last) < 0)) {
@@ -271,6 +293,10 @@ INLINE void look(struct view *v)
 	struct counters *c = map_lookup(&counts, &zero);
 	if (!c)
 		return;
+	if (!test && dull(v, c)) {
+		count(c, tcp_segments);
+		return;
+	}
 	struct packet k;
 	if (test)
 		__builtin_memset(&k, 0, sizeof(k));
