@@ -577,6 +577,18 @@ INLINE int read_ip(int next, struct cursor *c, struct packet *k, struct view *v,
 	return gre_header(c);
 }
 
+// plain_ipv4 says whether IPv4 without options is in Ethernet at b.
+INLINE int plain_ipv4(const u8 *b)
+{
+	return (*(u32 *)(b + 12) & be32(0xffffff00)) == be32(ETHER_IPV4 << 16 | 0x4500);
+}
+
+// plain_proto says whether it is no fragment and carries proto.
+INLINE int plain_proto(const u8 *b, u8 proto)
+{
+	return (*(u32 *)(b + 20) & be32(0x3fff00ff)) == be32(proto);
+}
+
 // read_plain reads the frame that most are: Ethernet, IPv4 without options, UDP or
 // TCP, whose lengths agree. 0 says that it is another, or that it takes more than a
 // look. It is there for speed alone.
@@ -585,7 +597,7 @@ INLINE int read_plain(void *data, void *end, u32 wire, struct packet *k)
 	u8 *b = data;
 	if (data + 54 > end)
 		return 0;
-	if (*(u16 *)(b + 12) != be16(ETHER_IPV4) || b[14] != 0x45 || *(u16 *)(b + 20) & be16(0x3fff))
+	if (!plain_ipv4(b))
 		return 0;
 	u32 total = load16(b + 16);
 	if (total > wire - 14 || total < 40)
@@ -593,7 +605,7 @@ INLINE int read_plain(void *data, void *end, u32 wire, struct packet *k)
 	u16 sport = *(u16 *)(b + 34), dport = *(u16 *)(b + 36);
 	u32 at = 42, length;
 	int next = NEXT_UDP;
-	if (b[23] == UDP) {
+	if (plain_proto(b, UDP)) {
 		u32 n = load16(b + 38);
 		if (n > total - 20 || n < 8)
 			return 0;
@@ -602,7 +614,7 @@ INLINE int read_plain(void *data, void *end, u32 wire, struct packet *k)
 		length = n - 8;
 		k->proto = UDP;
 		k->flags = 0;
-	} else if (b[23] == TCP) {
+	} else if (plain_proto(b, TCP)) {
 		u32 h = (b[46] >> 4) * 4;
 		if (h < 20 || h > total - 20)
 			return 0;

@@ -213,7 +213,7 @@ INLINE int dull(const struct view *v, const struct counters *c)
 	u8 *b = v->data;
 	if (v->data + 54 > v->end)
 		return 0;
-	if (*(u16 *)(b + 12) != be16(ETHER_IPV4) || b[14] != 0x45 || b[23] != TCP || *(u16 *)(b + 20) & be16(0x3fff))
+	if (!plain_ipv4(b) || !plain_proto(b, TCP))
 		return 0;
 	u32 total = load16(b + 16), h = (b[46] >> 4) * 4;
 	if (total > v->wire - 14 || total < 40 || h < 20 || h > total - 20 || b[47] & 2)
