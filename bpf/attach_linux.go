@@ -32,7 +32,7 @@ func (e *UnsupportedError) Unwrap() error { return e.Err }
 func chain() []Mode { return []Mode{XDPNative, XDPGeneric, TCX, ClsAct} }
 
 // attach attaches the programs to a port in one mode.
-func attach(o *kernelObjects, m Mode, name string, ifindex int) (io.Closer, error) {
+func attach(o *kernelObjects, n *netlink, m Mode, name string, ifindex int) (io.Closer, error) {
 	var l io.Closer
 	var err error
 	switch m {
@@ -43,7 +43,7 @@ func attach(o *kernelObjects, m Mode, name string, ifindex int) (io.Closer, erro
 	case TCX:
 		l, err = link.AttachTCX(link.TCXOptions{Program: o.SimtrapTc, Interface: ifindex, Attach: ebpf.AttachTCXIngress})
 	case ClsAct:
-		l, err = attachClsAct(ifindex, o.SimtrapTc.FD())
+		l, err = attachClsAct(n, ifindex, o.SimtrapTc.FD())
 	default:
 		return nil, fmt.Errorf("%v is no way to attach", m)
 	}

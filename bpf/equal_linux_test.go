@@ -36,7 +36,9 @@ func newTwin(t testing.TB, c Config, tc bool) *twin {
 func (w *twin) reset() {
 	w.passOver(1<<62, true)
 	w.got, w.want, w.frames, w.left, w.swept = nil, nil, 0, 0, 0
-	w.sweep = newSweepers(w.o, &w.types, 0)
+	w.sweep.restart()
+	clear(w.sweep.v4.told)
+	clear(w.sweep.v6.told)
 	var keys []kernelKey
 	var key kernelKey
 	for it, at := w.o.StartsSeen.Iterate(), uint64(0); it.Next(&key, &at); {

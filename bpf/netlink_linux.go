@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -15,11 +14,30 @@ import (
 // The little of rtnetlink(7) that attaching needs: what a port is used for, and
 // the clsact discipline with its filter.
 
+// netlink is a socket in the network namespace in which it was made, whichever
+// thread uses it later.
+type netlink struct{ fd int }
+
+func openNetlink() (*netlink, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink: %w", err)
+	}
+	// The kernel answers at once or never.
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 2}); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("set up netlink: %w", err)
+	}
+	return &netlink{fd}, nil
+}
+
+func (n *netlink) close() { unix.Close(n.fd) }
+
 // usedFor says what the machine itself uses the port for, in words; empty when it
 // is bare. IPv6 link-local addresses, which every port that is up has, do not
 // count, nor do the routes that come with them.
-func usedFor(ifindex int) (string, error) {
-	links, err := dump(unix.RTM_GETLINK)
+func (n *netlink) usedFor(ifindex int) (string, error) {
+	links, err := n.dump(unix.RTM_GETLINK)
 	if err != nil {
 		return "", err
 	}
@@ -39,7 +57,7 @@ func usedFor(ifindex int) (string, error) {
 			}
 		}
 	}
-	addrs, err := dump(unix.RTM_GETADDR)
+	addrs, err := n.dump(unix.RTM_GETADDR)
 	if err != nil {
 		return "", err
 	}
@@ -57,7 +75,7 @@ func usedFor(ifindex int) (string, error) {
 			}
 		}
 	}
-	routes, err := dump(unix.RTM_GETROUTE)
+	routes, err := n.dump(unix.RTM_GETROUTE)
 	if err != nil {
 		return "", err
 	}
@@ -115,23 +133,43 @@ func stacked(attrs []syscall.NetlinkRouteAttr) bool {
 	return true
 }
 
-func dump(what int) ([]syscall.NetlinkMessage, error) {
-	b, err := syscall.NetlinkRIB(what, unix.AF_UNSPEC)
-	if err != nil {
-		return nil, fmt.Errorf("ask for links, addresses and routes: %w", err)
+// dump asks for all links, addresses or routes.
+func (n *netlink) dump(what uint16) (out []syscall.NetlinkMessage, err error) {
+	if err := n.send(what, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfInfomsg)); err != nil {
+		return nil, err
 	}
-	ms, err := syscall.ParseNetlinkMessage(b)
-	if err != nil {
-		return nil, fmt.Errorf("read links, addresses and routes: %w", err)
+	b := make([]byte, 64<<10)
+	for {
+		size, _, err := unix.Recvfrom(n.fd, b, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("hear from netlink: %w", err)
+		}
+		ms, err := syscall.ParseNetlinkMessage(slices.Clone(b[:size]))
+		if err != nil {
+			return nil, fmt.Errorf("read links, addresses and routes: %w", err)
+		}
+		for _, m := range ms {
+			switch {
+			case m.Header.Type == unix.NLMSG_DONE:
+				return out, nil
+			case m.Header.Type == unix.NLMSG_ERROR:
+				if len(m.Data) >= 4 {
+					err = unix.Errno(-int32(binary.NativeEndian.Uint32(m.Data)))
+				}
+				return nil, fmt.Errorf("ask for links, addresses and routes: %w", err)
+			case len(m.Data) >= 8:
+				out = append(out, m)
+			}
+		}
 	}
-	return slices.DeleteFunc(ms, func(m syscall.NetlinkMessage) bool {
-		return m.Header.Type == unix.NLMSG_DONE || m.Header.Type == unix.NLMSG_ERROR || len(m.Data) < 8
-	}), nil
 }
 
 // linkType gives the ARPHRD_ type of a port.
-func linkType(ifindex int) (uint16, error) {
-	links, err := dump(unix.RTM_GETLINK)
+func (n *netlink) linkType(ifindex int) (uint16, error) {
+	links, err := n.dump(unix.RTM_GETLINK)
 	if err != nil {
 		return 0, err
 	}
@@ -140,7 +178,7 @@ func linkType(ifindex int) (uint16, error) {
 			return binary.NativeEndian.Uint16(m.Data[2:]), nil
 		}
 	}
-	return 0, &net.OpError{Op: "find", Net: "link", Err: unix.ENODEV}
+	return 0, unix.ENODEV
 }
 
 const (
@@ -158,12 +196,15 @@ const (
 )
 
 // clsact is the classic way to attach to TC: a filter in the clsact discipline.
-type clsact struct{ ifindex int }
+type clsact struct {
+	netlink *netlink
+	ifindex int
+}
 
-func attachClsAct(ifindex, fd int) (*clsact, error) {
+func attachClsAct(n *netlink, ifindex, fd int) (*clsact, error) {
 	qdisc := tcMessage(ifindex, clsactHandle, clsactParent, 0)
 	qdisc = attr(qdisc, unix.TCA_KIND, []byte("clsact\x00"))
-	err := request(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc)
+	err := n.request(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, fmt.Errorf("make the clsact discipline: %w", err)
 	}
@@ -172,16 +213,16 @@ func attachClsAct(ifindex, fd int) (*clsact, error) {
 	options = attr(options, bpfName, []byte("simtrap\x00"))
 	options = attr(options, bpfFlags, binary.NativeEndian.AppendUint32(nil, actDirect))
 	filter := attr(attr(filterMessage(ifindex), unix.TCA_KIND, []byte("bpf\x00")), unix.TCA_OPTIONS, options)
-	if err := request(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, filter); err != nil {
+	if err := n.request(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, filter); err != nil {
 		return nil, fmt.Errorf("make the filter: %w", err)
 	}
-	return &clsact{ifindex}, nil
+	return &clsact{n, ifindex}, nil
 }
 
 // Close takes the filter out. The discipline stays: somebody else may use it by
 // now, and empty it costs nothing.
 func (c *clsact) Close() error {
-	err := request(unix.RTM_DELTFILTER, 0, attr(filterMessage(c.ifindex), unix.TCA_KIND, []byte("bpf\x00")))
+	err := c.netlink.request(unix.RTM_DELTFILTER, 0, attr(filterMessage(c.ifindex), unix.TCA_KIND, []byte("bpf\x00")))
 	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("remove the filter: %w", err)
 	}
@@ -213,27 +254,33 @@ func attr(b []byte, kind uint16, value []byte) []byte {
 	return b
 }
 
-// request sends one message and waits for its acknowledgement.
-func request(what, flags uint16, body []byte) error {
-	s, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("open netlink: %w", err)
-	}
-	defer unix.Close(s)
+// send sends one message.
+func (n *netlink) send(what, flags uint16, body []byte) error {
 	b := make([]byte, 16, 16+len(body))
 	binary.NativeEndian.PutUint32(b, uint32(16+len(body)))
 	binary.NativeEndian.PutUint16(b[4:], what)
-	binary.NativeEndian.PutUint16(b[6:], flags|unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+	binary.NativeEndian.PutUint16(b[6:], flags|unix.NLM_F_REQUEST)
 	binary.NativeEndian.PutUint32(b[8:], 1)
-	if err := unix.Sendto(s, append(b, body...), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := unix.Sendto(n.fd, append(b, body...), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return fmt.Errorf("send to netlink: %w", err)
 	}
+	return nil
+}
+
+// request sends one message and waits for its acknowledgement.
+func (n *netlink) request(what, flags uint16, body []byte) error {
+	if err := n.send(what, flags|unix.NLM_F_ACK, body); err != nil {
+		return err
+	}
 	answer := make([]byte, 8192)
-	n, _, err := unix.Recvfrom(s, answer, 0)
+	size, _, err := unix.Recvfrom(n.fd, answer, 0)
+	for errors.Is(err, unix.EINTR) {
+		size, _, err = unix.Recvfrom(n.fd, answer, 0)
+	}
 	if err != nil {
 		return fmt.Errorf("hear from netlink: %w", err)
 	}
-	if n < 20 || binary.NativeEndian.Uint16(answer[4:]) != unix.NLMSG_ERROR {
+	if size < 20 || binary.NativeEndian.Uint16(answer[4:]) != unix.NLMSG_ERROR {
 		return errors.New("netlink gave an unexpected answer")
 	}
 	if code := int32(binary.NativeEndian.Uint32(answer[16:])); code != 0 {

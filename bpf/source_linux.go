@@ -49,6 +49,7 @@ type Source struct {
 	mode    Mode
 	left    []error
 	objects *kernelObjects
+	netlink *netlink
 	link    io.Closer
 	frames  *perf.Reader
 
@@ -94,16 +95,20 @@ func Open(name string, cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: no such port: %w", name, err)
 	}
-	kind, err := linkType(port.Index)
-	if err != nil {
+	s := &Source{cfg: cfg, name: name, ifindex: port.Index, offset: wallOffset()}
+	if s.netlink, err = openNetlink(); err != nil {
 		return nil, err
 	}
-	if kind != unix.ARPHRD_ETHER && kind != unix.ARPHRD_LOOPBACK {
-		return nil, fmt.Errorf("%s: link type %d is not Ethernet: use af_packet", name, kind)
+	kind, err := s.netlink.linkType(port.Index)
+	if err == nil && kind != unix.ARPHRD_ETHER && kind != unix.ARPHRD_LOOPBACK {
+		err = fmt.Errorf("%s: link type %d is not Ethernet: use af_packet", name, kind)
 	}
-	s := &Source{cfg: cfg, name: name, ifindex: port.Index, offset: wallOffset()}
 	ring := !cfg.PerfIntervals && haveRing()
-	if s.objects, err = load(&s.cfg, ring); err != nil {
+	if err == nil {
+		s.objects, err = load(&s.cfg, ring)
+	}
+	if err != nil {
+		s.netlink.close()
 		return nil, err
 	}
 	if err := s.start(ring); err != nil {
@@ -140,7 +145,7 @@ func (s *Source) start(ring bool) (err error) {
 		modes = []Mode{s.cfg.Mode}
 	}
 	for _, m := range modes {
-		s.link, err = attach(o, m, s.name, s.ifindex)
+		s.link, err = attach(o, s.netlink, m, s.name, s.ifindex)
 		if err == nil {
 			s.mode = m
 			return nil
@@ -170,7 +175,7 @@ func (s *Source) Dropping() (bool, string) {
 // look sees whether the machine itself uses the port. If so frames are passed on,
 // whatever was asked for.
 func (s *Source) look() error {
-	why, err := usedFor(s.ifindex)
+	why, err := s.netlink.usedFor(s.ifindex)
 	drop := false
 	switch {
 	case err != nil:
@@ -198,11 +203,17 @@ func (s *Source) look() error {
 }
 
 // Next gives the next frames that went up, after at most about 100 ms; none is an
-// empty batch.
+// empty batch. After Close it is io.EOF. A port that is gone is unix.ENODEV.
 func (s *Source) Next(ctx context.Context) (*capture.Batch, error) {
 	if len(s.ready) == 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		s.mu.Lock()
+		closed := s.closed
+		s.mu.Unlock()
+		if closed {
+			return nil, io.EOF
 		}
 		if err := s.keep(); err != nil {
 			return nil, err
@@ -240,6 +251,9 @@ func (s *Source) keep() error {
 	}
 	if now-s.looked >= lookEvery {
 		s.looked = now
+		if _, err := s.netlink.linkType(s.ifindex); errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("%s: the port is gone: %w", s.name, err)
+		}
 		return s.look()
 	}
 	return nil
@@ -259,7 +273,7 @@ func (s *Source) drain() error {
 			break
 		}
 		if errors.Is(err, perf.ErrClosed) {
-			return fmt.Errorf("%s: %w", s.name, os.ErrClosed)
+			return io.EOF
 		}
 		if err != nil {
 			return fmt.Errorf("%s: read frames: %w", s.name, err)
@@ -566,4 +580,5 @@ func (s *Source) release() {
 		s.events.Close()
 	}
 	s.objects.Close()
+	s.netlink.close()
 }

@@ -25,6 +25,9 @@ if [ "${1:-}" != --check ]; then
 	generate bpf
 	exit
 fi
+if command -v clang-format-$version >/dev/null; then
+	clang-format-$version --dry-run -Werror bpf/kernel/*.[ch]
+fi
 mkdir -p tmp
 fresh=$(mktemp -d tmp/generate.XXXXXX)
 trap 'rm -rf "$fresh"' EXIT

@@ -16,6 +16,7 @@
 #define B BREAK
 
 // classes says by its first byte what a payload may be.
+// clang-format off
 const u8 classes[256] = {
 	[0x00 ... 0x03] = U | C,
 	[0x04 ... 0x06] = U,
@@ -53,6 +54,7 @@ const u8 classes[256] = {
 	[0xbf] = C,
 	[0xff] = C,
 };
+// clang-format on
 
 #undef T
 #undef U
@@ -155,7 +157,8 @@ INLINE int control_udp(u8 *p, void *end, u32 length, u32 word)
 	if ((b == 0x1c || b == 0x24) && length == 64)
 		return 1;
 	// H.225.0 RAS names itself.
-	if (b <= 0x17 && length >= 11 && (void *)p + 10 <= end && load32(p + 4) == 0x06000891 && p[8] == 0x4a && p[9] == 0)
+	if (b <= 0x17 && length >= 11 && (void *)p + 10 <= end && load32(p + 4) == 0x06000891 && p[8] == 0x4a &&
+	    p[9] == 0)
 		return 1;
 	switch (b) {
 	case 0x00:

@@ -77,6 +77,9 @@ struct {
 	__type(value, struct counters);
 } counts SEC(".maps");
 
-INLINE void count(struct counters *c, u32 which) { c->n[which]++; }
+INLINE void count(struct counters *c, u32 which)
+{
+	c->n[which]++;
+}
 
 #endif

@@ -387,7 +387,7 @@ INLINE void timing(struct flow *f, u64 t, const struct header *h, u32 rate)
 		iv->start_timestamp = iv->least_timestamp = h->timestamp;
 	} else if (rate) {
 		s64 transit = (s64)((t - iv->least_arrival) * rate) -
-			      (s64)(s32)(h->timestamp - iv->least_timestamp) * (s64)SECOND;
+		              (s64)(s32)(h->timestamp - iv->least_timestamp) * (s64)SECOND;
 		if (transit < 0) {
 			iv->least_arrival = t;
 			iv->least_timestamp = h->timestamp;
@@ -434,7 +434,7 @@ INLINE void size(struct interval *iv, u16 n)
 
 // account adds one packet to the record of f.
 INLINE void account(void *ctx, struct flow *f, struct counters *c, u64 t, u32 length, enum kind k,
-		    const struct header *h)
+                    const struct header *h)
 {
 	struct interval *iv = &f->iv;
 	if (unlikely(t >= f->end || (u32)iv->packets + iv->duplicates == FULL_RECORD)) {

@@ -57,7 +57,10 @@ struct {
 	__type(value, struct cpu_budget);
 } cpus SEC(".maps");
 
-INLINE u32 window_of(u64 t) { return t >> 30; }
+INLINE u32 window_of(u64 t)
+{
+	return t >> 30;
+}
 
 INLINE void end_of(struct end *e, const u32 *addr, int v6)
 {

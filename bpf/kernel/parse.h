@@ -103,12 +103,12 @@ enum {
 
 // has says whether size bytes are there to read; if not, cut is why: the frame
 // is malformed if the headers say so, else it was not all given to us.
-#define WANT(c, size)                                  \
-	do {                                           \
-		if ((c)->n < (size))                   \
-			return malformed;              \
-		if ((c)->p + (size) > (c)->end)        \
-			return left_cut;               \
+#define WANT(c, size)                           \
+	do {                                    \
+		if ((c)->n < (size))            \
+			return malformed;       \
+		if ((c)->p + (size) > (c)->end) \
+			return left_cut;        \
 	} while (0)
 
 INLINE void skip_bytes(struct cursor *c, u32 size)
@@ -138,7 +138,10 @@ INLINE int inner_ip(const struct cursor *c)
 	return 0;
 }
 
-INLINE int after_inner(int version) { return version == 4 ? NEXT_IPV4 : NEXT_IPV6; }
+INLINE int after_inner(int version)
+{
+	return version == 4 ? NEXT_IPV4 : NEXT_IPV6;
+}
 
 INLINE int mpls_labels(struct cursor *c)
 {
@@ -337,7 +340,7 @@ INLINE int ipv6(struct cursor *c, struct packet *k, struct view *v, int tunnels)
 	}
 	// Mapped addresses of IPv4 at both ends are those everywhere else, too.
 	k->v6 = (k->key.src[0] | k->key.src[1] | k->key.dst[0] | k->key.dst[1] | (k->key.src[2] ^ be32(0xffff)) |
-		 (k->key.dst[2] ^ be32(0xffff))) != 0;
+	         (k->key.dst[2] ^ be32(0xffff))) != 0;
 	u8 proto = b[6];
 	skip_bytes(c, 40);
 	for (int i = 0; i < EXTENSIONS; i++) {

@@ -67,12 +67,12 @@ APART int push(struct seen *s, struct packet *k, u32 why, u32 captured)
 	if (captured > MAX_FRAME)
 		captured = MAX_FRAME;
 	struct frame f = {
-		.time = s->time,
-		.wire = s->wire,
-		.captured = captured,
-		.why = why,
-		.vlan_proto = s->vlan_proto,
-		.vlan_tci = s->vlan_tci,
+	    .time = s->time,
+	    .wire = s->wire,
+	    .captured = captured,
+	    .why = why,
+	    .vlan_proto = s->vlan_proto,
+	    .vlan_tci = s->vlan_tci,
 	};
 	if (perf_event_output(s->ctx, &frame_events, CURRENT_CPU | (u64)captured << 32, &f, sizeof(f))) {
 		count(c, frames_lost);

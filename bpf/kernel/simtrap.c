@@ -335,9 +335,9 @@ SEC("xdp")
 int simtrap_xdp(struct xdp_md *ctx)
 {
 	struct view v = {
-		.ctx = ctx,
-		.data = (void *)(long)ctx->data,
-		.end = (void *)(long)ctx->data_end,
+	    .ctx = ctx,
+	    .data = (void *)(long)ctx->data,
+	    .end = (void *)(long)ctx->data_end,
 	};
 	v.wire = v.end - v.data;
 	look(&v);
@@ -354,11 +354,11 @@ int simtrap_tc(struct __sk_buff *skb)
 	if ((void *)(long)skb->data + want > (void *)(long)skb->data_end)
 		skb_pull_data(skb, want);
 	struct view v = {
-		.ctx = skb,
-		.data = (void *)(long)skb->data,
-		.end = (void *)(long)skb->data_end,
-		.wire = skb->len,
-		.tc = 1,
+	    .ctx = skb,
+	    .data = (void *)(long)skb->data,
+	    .end = (void *)(long)skb->data_end,
+	    .wire = skb->len,
+	    .tc = 1,
 	};
 	look(&v);
 	return drop ? TC_DROP : TC_NEXT;

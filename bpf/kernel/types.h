@@ -85,8 +85,14 @@ struct __sk_buff {
 enum { XDP_DROP = 1, XDP_PASS = 2 };
 enum { TC_NEXT = -1, TC_DROP = 2 }; // TCX_NEXT is TC_ACT_UNSPEC
 
-INLINE u16 load16(const void *p) { return be16(*(const u16 *)p); }
-INLINE u32 load32(const void *p) { return be32(*(const u32 *)p); }
+INLINE u16 load16(const void *p)
+{
+	return be16(*(const u16 *)p);
+}
+INLINE u32 load32(const void *p)
+{
+	return be32(*(const u32 *)p);
+}
 
 // FIRST gives four characters as load32 reads them.
 #define FIRST(a, b, c, d) ((u32)(u8)(a) << 24 | (u32)(u8)(b) << 16 | (u32)(u8)(c) << 8 | (u32)(u8)(d))
