@@ -40,7 +40,7 @@ type Config struct {
 	PerSource                   uint32 // frames of one sender, default 4096
 	SYN, Hello, DNS, HTTP       uint32 // of one line, default 8, 4, 8, 8
 	Left, FirstTotal, Fragments uint32 // on one CPU, default 1024, 8192, 8192
-	First                       uint32 // datagrams at the start of a flow, default 32
+	First                       uint32 // datagrams at the start of a flow, default 32, at most 254
 	Sample                      uint32 // one in so many frames goes up, rounded up to a power of two; 0 none
 
 	live  bool   // in a test, not test
@@ -94,6 +94,7 @@ func (c *Config) fill() error {
 	for i := range c.Types {
 		c.Types[i].Rate = min(c.Types[i].Rate, 1e6)
 	}
+	c.First = min(c.First, 254)
 	if c.Sample > 0 {
 		n := uint32(1)
 		for n < c.Sample && n < 1<<31 {
@@ -143,5 +144,5 @@ func (c *Config) intervalRing(perf bool) int {
 // Sizes of what the kernel's tables hold, bytes.
 const (
 	keySize  = 36
-	flowSize = 272
+	flowSize = 256
 )

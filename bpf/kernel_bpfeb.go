@@ -32,10 +32,9 @@ type kernelEnd struct {
 }
 
 type kernelFlow struct {
-	_    structs.HostLayout
-	End  uint64
-	Last uint64
-	S    struct {
+	_   structs.HostLayout
+	End uint64
+	S   struct {
 		_       structs.HostLayout
 		Seen    uint64
 		MainAt  uint64
@@ -43,11 +42,7 @@ type kernelFlow struct {
 		NewTs   uint32
 		MainTs  uint32
 		Step    uint32
-		Other   uint32
 		Jitter  uint32
-		SideTs  uint32
-		RivalId uint32
-		RivalTs uint32
 		Newest  uint16
 		MainSeq uint16
 		Pt      uint8
@@ -57,11 +52,16 @@ type kernelFlow struct {
 		Run     uint8
 		Set     uint8
 		Chain   uint8
-		Pad     uint8
+		Sent    uint8
 	}
-	Iv     kernelInterval
-	Sent   uint32
-	Follow uint32
+	Iv kernelInterval
+	R  struct {
+		_       structs.HostLayout
+		Other   uint32
+		SideTs  uint32
+		RivalId uint32
+		RivalTs uint32
+	}
 }
 
 type kernelFrame struct {
@@ -76,45 +76,45 @@ type kernelFrame struct {
 
 type kernelInterval struct {
 	_              structs.HostLayout
-	Key            kernelKey
-	Number         uint32
-	Epoch          uint64
-	First          uint64
 	Last           uint64
+	MaxGap         uint64
 	StartArrival   uint64
 	LeastArrival   uint64
-	MaxGap         uint64
-	StartTimestamp uint32
 	LeastTimestamp uint32
-	Ssrc           uint32
-	Rate           uint32
-	Step           uint32
 	Jitter         uint32
 	Bytes          uint32
-	Lost           uint32
 	Packets        uint16
 	Duplicates     uint16
 	Source         uint16
+	InStep         uint16
+	Timed          uint16
+	Sizes          [2]uint16
+	SizeCounts     [2]uint16
+	Gaps           [8]uint16
+	SizeMisses     uint16
 	Others         uint16
 	Rtcp           uint16
-	InStep         uint16
 	Skips          uint16
 	Late           uint16
 	Jumps          uint16
-	Timed          uint16
 	Untimed        uint16
 	Breaks         uint16
 	Events         uint16
 	Sides          uint16
 	Keys           uint16
 	Marks          uint16
-	Sizes          [2]uint16
-	SizeCounts     [2]uint16
-	SizeMisses     uint16
-	Gaps           [8]uint16
 	Pt             uint8
 	SidePt         uint8
+	First          uint64
+	StartTimestamp uint32
+	Ssrc           uint32
+	Rate           uint32
+	Step           uint32
+	Lost           uint32
 	Pad            uint32
+	Epoch          uint64
+	Number         uint32
+	Key            kernelKey
 }
 
 type kernelKey struct {

@@ -100,7 +100,7 @@ func (s *sweeper[K]) step(dst []rtp.Interval, now int64, n int, all bool) (_ []r
 }
 
 func (s *sweeper[K]) flow(dst []rtp.Interval, k *K, f *kernelFlow, now int64, all bool) []rtp.Interval {
-	silent := now - int64(f.Last)
+	silent := now - int64(f.Iv.Last)
 	if !all && now < int64(f.End)+grace && silent <= forget {
 		return dst
 	}

@@ -31,7 +31,8 @@ const volatile u32 budget_left = 1024;
 const volatile u32 budget_first = 8192;
 const volatile u32 budget_fragment = 8192;
 
-// first is how many first datagrams of a flow that do not read as RTP go up.
+// first is how many first datagrams of a flow that do not read as RTP go up, at
+// most 254.
 const volatile u32 first = 32;
 
 // test makes the program take test_now for the time of every packet, and tell

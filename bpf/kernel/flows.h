@@ -26,49 +26,55 @@ enum {
 	MIN_PACKETS = 24,
 };
 
+// interval is a record as it is handed over. Its fields stand so that what every
+// packet of a voice touches is in one line of the cache; see flow.
 struct interval {
-	struct key key;
-	u32 number;
-	u64 epoch;
-	u64 first;
-	u64 last;
+	u64 last; // stays when the record is closed: it is the flow's newest arrival
+
+	// From here on all is emptied when the record is closed.
+	u64 max_gap;
 	u64 start_arrival;
 	u64 least_arrival;
-	u64 max_gap;
-	u32 start_timestamp;
 	u32 least_timestamp;
-	u32 ssrc;
-	u32 rate;
-	u32 step;
 	u32 jitter;
 	u32 bytes;
-	u32 lost;
 	u16 packets;
 	u16 duplicates;
 	u16 source;
+	u16 in_step;
+	u16 timed;
+	u16 sizes[2];
+	u16 size_counts[2];
+	u16 gaps[8];
+	u16 size_misses;
 	u16 others;
 	u16 rtcp;
-	u16 in_step;
 	u16 skips;
 	u16 late;
 	u16 jumps;
-	u16 timed;
 	u16 untimed;
 	u16 breaks;
 	u16 events;
 	u16 sides;
 	u16 keys;
 	u16 marks;
-	u16 sizes[2];
-	u16 size_counts[2];
-	u16 size_misses;
-	u16 gaps[8];
 	u8 pt;
 	u8 side_pt;
+	u64 first;
+	u32 start_timestamp;
+	u32 ssrc;
+	u32 rate;
+	u32 step;
+	u32 lost;
 	u32 pad;
+
+	// To here.
+	u64 epoch;
+	u32 number;
+	struct key key;
 };
 
-// source is the source in force and its contender.
+// source is the source in force, and of its contender what fits.
 struct source {
 	u64 seen;
 	u64 main_at;
@@ -76,11 +82,7 @@ struct source {
 	u32 new_ts;
 	u32 main_ts;
 	u32 step;
-	u32 other;
 	u32 jitter;
-	u32 side_ts;
-	u32 rival_id;
-	u32 rival_ts;
 	u16 newest;
 	u16 main_seq;
 	u8 pt;
@@ -90,17 +92,27 @@ struct source {
 	u8 run;
 	u8 set;
 	u8 chain;
-	u8 pad;
+	u8 sent; // datagrams that went up as the flow's first; FOLLOW: all of them go
 };
 
-// flow is one record, with what is carried from interval to interval.
+enum { FOLLOW = 255 };
+
+// seldom is what else there is of a source and its contender.
+struct seldom {
+	u32 other;
+	u32 side_ts;
+	u32 rival_id;
+	u32 rival_ts;
+};
+
+// flow is one record, with what is carried from interval to interval. It is 256
+// bytes: behind the table's own 48 and a key of 12 it begins a line of the cache,
+// and most packets touch two of its four.
 struct flow {
-	u64 end;  // of the interval
-	u64 last; // arrival of the newest packet
+	u64 end; // of the interval
 	struct source s;
 	struct interval iv;
-	u32 sent;   // datagrams that went up as a flow's first
-	u32 follow; // all of them go up
+	struct seldom r;
 };
 
 // type is an entry of the table of payload types.
@@ -157,6 +169,15 @@ const volatile struct type types[128] = {};
 // blank is a new flow. What is not zero in it is set where it is used.
 const struct flow blank = {};
 
+// clear leaves f without a source.
+INLINE void clear(struct flow *f)
+{
+	u8 sent = f->s.sent;
+	__builtin_memset(&f->s, 0, sizeof(f->s));
+	__builtin_memset(&f->r, 0, sizeof(f->r));
+	f->s.sent = sent;
+}
+
 // close ends the record of f and emits it if there is enough in it.
 APART int close(void *ctx, struct flow *f, struct counters *c)
 {
@@ -185,12 +206,9 @@ APART int close(void *ctx, struct flow *f, struct counters *c)
 		}
 	}
 	if (!(iv->source | iv->duplicates))
-		__builtin_memset(&f->s, 0, sizeof(f->s));
-	u64 epoch = iv->epoch;
-	u32 number = iv->number;
-	__builtin_memset(&iv->epoch, 0, sizeof(*iv) - __builtin_offsetof(struct interval, epoch));
-	iv->epoch = epoch;
-	iv->number = number;
+		clear(f);
+	__builtin_memset(&iv->max_gap, 0,
+	                 __builtin_offsetof(struct interval, epoch) - __builtin_offsetof(struct interval, max_gap));
 	return 0;
 }
 
@@ -258,24 +276,25 @@ INLINE enum place locate(const struct source *s, u16 seq, u32 ts, u16 *dist)
 }
 
 // rival hears of a packet of another source and says whether that takes over.
-INLINE int rival(struct source *s, const struct header *h)
+INLINE int rival(struct flow *f, const struct header *h)
 {
-	if (s->run == 0 || s->rival_id != h->ssrc || s->rival_pt != h->pt)
+	struct source *s = &f->s;
+	if (s->run == 0 || f->r.rival_id != h->ssrc || s->rival_pt != h->pt)
 		s->run = 1;
-	else if (s->rival_ts != h->timestamp)
+	else if (f->r.rival_ts != h->timestamp)
 		s->run++;
-	s->rival_id = h->ssrc;
+	f->r.rival_id = h->ssrc;
 	s->rival_pt = h->pt;
-	s->rival_ts = h->timestamp;
+	f->r.rival_ts = h->timestamp;
 	return s->run == TAKE_OVER;
 }
 
-INLINE void start(struct source *s, const struct header *h, int side)
+INLINE void start(struct flow *f, const struct header *h, int side)
 {
-	__builtin_memset(s, 0, sizeof(*s));
-	s->set = 1;
-	s->ssrc = h->ssrc;
-	s->pt = side ? NO_PT : h->pt;
+	clear(f);
+	f->s.set = 1;
+	f->s.ssrc = h->ssrc;
+	f->s.pt = side ? NO_PT : h->pt;
 }
 
 INLINE void advance(struct flow *f, enum place at, u16 d, const struct header *h)
@@ -315,12 +334,12 @@ INLINE void beside(struct flow *f, const struct header *h)
 	iv->events++;
 	if (h->pt == iv->side_pt) {
 		iv->sides++;
-		if (!s->sided || s->side_ts != h->timestamp || s->side_pt != h->pt)
+		if (!s->sided || f->r.side_ts != h->timestamp || s->side_pt != h->pt)
 			iv->keys++;
 	}
 	s->sided = 1;
 	s->side_pt = h->pt;
-	s->side_ts = h->timestamp;
+	f->r.side_ts = h->timestamp;
 }
 
 // judge counts timestamp step dt as timed or not.
@@ -335,14 +354,14 @@ INLINE void judge(struct flow *f, u32 dt, int neighbours)
 		f->iv.timed++;
 	} else if (dt == s->step || (forward && dt % s->step == 0)) {
 		f->iv.timed++;
-		s->other = 0;
+		f->r.other = 0;
 	} else {
 		f->iv.untimed++;
-		if (forward && dt == s->other) {
+		if (forward && dt == f->r.other) {
 			s->step = dt;
-			s->other = 0;
+			f->r.other = 0;
 		} else {
-			s->other = dt;
+			f->r.other = dt;
 		}
 	}
 }
@@ -454,7 +473,7 @@ INLINE void account(void *ctx, struct flow *f, struct counters *c, u64 t, u32 le
 		int side = types[h->pt & 127].side;
 		rate = types[h->pt & 127].rate;
 		if (unlikely(!s->set)) {
-			start(s, h, side);
+			start(f, h, side);
 		} else if (h->ssrc == s->ssrc) {
 			at = locate(s, h->seq, h->timestamp, &d);
 			if (at == COPIED) {
@@ -467,17 +486,18 @@ INLINE void account(void *ctx, struct flow *f, struct counters *c, u64 t, u32 le
 				s->pt = h->pt;
 				s->run = 0;
 				main = 1;
-			} else if (rival(s, h)) {
+			} else if (rival(f, h)) {
 				struct source old = *s;
+				u32 old_side_ts = f->r.side_ts;
 				close(ctx, f, c);
-				start(s, h, 0);
+				start(f, h, 0);
 				if (h->ssrc == old.ssrc) {
 					s->seen = old.seen;
 					s->newest = old.newest;
 					s->new_ts = old.new_ts;
 					s->sided = old.sided;
 					s->side_pt = old.side_pt;
-					s->side_ts = old.side_ts;
+					f->r.side_ts = old_side_ts;
 				}
 				main = 1;
 			}
@@ -487,8 +507,7 @@ INLINE void account(void *ctx, struct flow *f, struct counters *c, u64 t, u32 le
 
 	if (iv->packets == 0)
 		iv->first = t;
-	u64 gap = t - f->last;
-	f->last = t;
+	u64 gap = t - iv->last;
 	iv->last = t;
 	iv->packets++;
 	iv->bytes += length;
@@ -575,7 +594,7 @@ APART struct flow *second(const struct packet *k, struct counters *c, u64 t)
 	f->iv.key = k->key;
 	f->iv.epoch = epoch;
 	f->end = epoch + LENGTH;
-	f->last = epoch;
+	f->iv.last = epoch;
 	return f;
 }
 

@@ -132,7 +132,7 @@ APART int plain(struct seen *s, struct packet *k, struct flow *f)
 		if ((class & UDP_START) && control_udp(p, s->end, length, word)) {
 			push(s, k, up_control, s->wire);
 			if (f && p[0] <= 0x17) // RAS ends with messages that tell nothing
-				f->follow = 1;
+				f->s.sent = FOLLOW;
 			return 0;
 		}
 		if ((class & (TOKEN | BREAK)) && length >= 11 &&
@@ -146,12 +146,12 @@ APART int plain(struct seen *s, struct packet *k, struct flow *f)
 			return 0;
 		}
 	}
-	if (f && f->follow) {
+	if (f && f->s.sent == FOLLOW) {
 		push(s, k, up_follow, s->wire);
 		return 0;
 	}
-	if (f && f->sent < first) {
-		f->sent++;
+	if (f && f->s.sent < first) {
+		f->s.sent++;
 		crowd(s, k, up_first, limited_first);
 		return 0;
 	}
@@ -258,7 +258,7 @@ INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet
 	if (bench)
 		disguise(k, &h, c->n[accounted] + c->n[starts]);
 	struct flow *f = find(k);
-	if (unlikely(f && (s64)(t - f->last) > (s64)IDLE)) {
+	if (unlikely(f && (s64)(t - f->iv.last) > (s64)IDLE)) {
 		count(c, flows_idle);
 		close(v->ctx, f, c);
 		forget(k);
@@ -268,9 +268,9 @@ INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet
 		f = second(k, c, t);
 	if (likely(f)) {
 		u64 when = t;
-		if (unlikely((s64)(t - f->last) < 0)) {
+		if (unlikely((s64)(t - f->iv.last) < 0)) {
 			count(c, backwards);
-			when = f->last;
+			when = f->iv.last;
 		}
 		count(c, accounted);
 		account(v->ctx, f, c, when, k->length, reads, &h);
