@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"simtrap/capture"
 	"simtrap/lab"
 	"simtrap/packet"
@@ -180,6 +182,40 @@ func TestCorpusEqual(t *testing.T) {
 		if ivs == 0 {
 			t.Error("no intervals")
 		}
+	}
+}
+
+// TestShortCuts wants the program as it runs on a port, which decides about most
+// TCP before it reads the whole frame, to count frames as the tested one does.
+func TestShortCuts(t *testing.T) {
+	one, other := newBench(t, Config{}, false), newBench(t, Config{live: true}, false)
+	base := tcpFrame("10.1.2.3", "198.51.100.7", 40000, 443, 0x18, append([]byte{0x17, 3, 3, 1, 0}, make([]byte, 40)...))
+	frames := 0
+	same := func(data []byte) {
+		t.Helper()
+		one.frame(t0, data)
+		other.frame(t0, data)
+		if frames++; frames%64 != 0 {
+			return
+		}
+		a, b := one.counters(), other.counters()
+		if d := cmp.Diff(a[:udpLarge+1], b[:udpLarge+1]); d != "" {
+			t.Fatalf("of %d frames, up to %x (-tested +live):\n%s", frames, data, d)
+		}
+	}
+	for n := 14; n <= len(base); n++ {
+		same(base[:n])
+	}
+	for at := 12; at < 56; at++ {
+		for v := range 256 {
+			b := slices.Clone(base)
+			b[at] = byte(v)
+			same(b)
+			same(b[:len(b)-45])
+		}
+	}
+	if n := other.counters(); n[tcpSegments] < 5000 || n[malformed] < 500 {
+		t.Errorf("%d segments, %d malformed", n[tcpSegments], n[malformed])
 	}
 }
 

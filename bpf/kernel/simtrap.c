@@ -215,11 +215,12 @@ INLINE int dull(const struct view *v, const struct counters *c)
 		return 0;
 	if (!plain_ipv4(b) || !plain_proto(b, TCP))
 		return 0;
-	u32 total = load16(b + 16), h = (b[46] >> 4) * 4;
-	if (total > v->wire - 14 || total < 40 || h < 20 || h > total - 20 || b[47] & 2)
+	u32 total = load16(b + 16), control = load16(b + 46), h = control >> 12 << 2;
+	s32 length = (s32)total - 20 - (s32)h;
+	if (total > v->wire - 14 || h < 20 || control & 2)
 		return 0;
-	if (total - 20 - h < 4)
-		return 1;
+	if (length < 4)
+		return length >= 0;
 	u8 *p = b + 34 + h;
 	if ((void *)p + 1 > v->end || classes[*p] & TCP_START)
 		return 0;
