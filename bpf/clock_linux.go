@@ -21,6 +21,22 @@ func wallOffset() int64 {
 	return offset
 }
 
+// step is how much the wall clock may be set in a second before that is told.
+const step = int64(10 * time.Millisecond)
+
+// nextOffset follows the wall clock, and says whether it was set. Set back, it is
+// followed slowly: packet time never runs backwards, and slower by a hundredth is
+// better than a clock that stands.
+func nextOffset(now, measured int64) (offset int64, stepped bool) {
+	switch d := measured - now; {
+	case d < -step:
+		return now - step, true
+	case d > step:
+		return measured, true
+	}
+	return measured, false
+}
+
 func monotonic() int64 {
 	var ts unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -37,7 +38,6 @@ const (
 	passEvery = int64(500 * time.Millisecond)
 
 	batchFrames = 4096
-	stepBack    = int64(10 * time.Millisecond) // of the wall clock, that is told as a loss
 )
 
 // Source is one port with the programs attached. Next is for one goroutine;
@@ -59,8 +59,8 @@ type Source struct {
 	seq              uint64
 	newest           int64
 	record           perf.Record
-	offset           int64
 	anchored, looked int64
+	offset           atomic.Int64 // of packet time to CLOCK_MONOTONIC
 
 	mu                 sync.Mutex
 	ring               *ringbuf.Reader
@@ -95,7 +95,8 @@ func Open(name string, cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: no such port: %w", name, err)
 	}
-	s := &Source{cfg: cfg, name: name, ifindex: port.Index, offset: wallOffset()}
+	s := &Source{cfg: cfg, name: name, ifindex: port.Index}
+	s.offset.Store(wallOffset())
 	if s.netlink, err = openNetlink(); err != nil {
 		return nil, err
 	}
@@ -120,7 +121,7 @@ func Open(name string, cfg Config) (*Source, error) {
 
 func (s *Source) start(ring bool) (err error) {
 	o := s.objects
-	if err := o.ClockOffset.Set(uint64(s.offset)); err != nil {
+	if err := o.ClockOffset.Set(uint64(s.offset.Load())); err != nil {
 		return fmt.Errorf("set the clock: %w", err)
 	}
 	s.sweep = newSweepers(o, &s.cfg.Types, s.cfg.Port)
@@ -233,18 +234,21 @@ func (s *Source) Next(ctx context.Context) (*capture.Batch, error) {
 	return b, nil
 }
 
+// now is the packet clock.
+func (s *Source) now() int64 { return monotonic() + s.offset.Load() }
+
 // keep does what time asks for: it anchors the clock and looks at the port.
 func (s *Source) keep() error {
 	now := monotonic()
 	if now-s.anchored >= anchorEvery {
 		s.anchored = now
-		offset := wallOffset()
-		if d := offset - s.offset; d > stepBack || d < -stepBack {
+		offset, stepped := nextOffset(s.offset.Load(), wallOffset())
+		if stepped {
 			s.mu.Lock()
 			s.stepped++
 			s.mu.Unlock()
 		}
-		s.offset = offset
+		s.offset.Store(offset)
 		if err := s.objects.ClockOffset.Set(uint64(offset)); err != nil {
 			return fmt.Errorf("set the clock: %w", err)
 		}
@@ -268,7 +272,7 @@ func (s *Source) drain() error {
 		err := s.frames.ReadInto(&s.record)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			if first {
-				until = time.Now().UnixNano() - flight
+				until = s.now() - flight
 			}
 			break
 		}
@@ -280,7 +284,7 @@ func (s *Source) drain() error {
 		}
 		if first {
 			// What is in the rings from here on may be incomplete.
-			until = time.Now().UnixNano() - flight
+			until = s.now() - flight
 			s.frames.SetDeadline(time.Unix(1, 0))
 		}
 		s.take(s.record.RawSample)
@@ -376,7 +380,7 @@ func (s *Source) Intervals(dst []rtp.Interval) (out []rtp.Interval, until int64)
 		s.rest = nil
 		return dst, math.MaxInt64
 	}
-	now := time.Now().UnixNano()
+	now := s.now()
 	dst = s.advance(dst, now)
 	dst = s.collect(dst)
 	if s.sweep.done == 0 {
@@ -559,7 +563,7 @@ func (s *Source) Close() error {
 	s.sweep.restart()
 	for over := false; !over; {
 		var e error
-		if s.rest, over, e = s.sweep.step(s.rest, time.Now().UnixNano(), batchSize, true); e != nil {
+		if s.rest, over, e = s.sweep.step(s.rest, s.now(), batchSize, true); e != nil {
 			err = errors.Join(err, e)
 			break
 		}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"simtrap/capture"
@@ -384,6 +385,40 @@ func TestExplicitChoice(t *testing.T) {
 			t.Error("a port that does not exist")
 		}
 	})
+}
+
+// TestMemory holds the estimate to what the kernel says.
+func TestMemory(t *testing.T) {
+	needBPF(t)
+	c := Config{}
+	want, err := c.Memory(0) // without rings per CPU
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.fill(); err != nil {
+		t.Fatal(err)
+	}
+	o, err := load(&c, haveRing())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	var sum uint64
+	for _, m := range []*ebpf.Map{o.Flows4, o.Flows6, o.StartsSeen, o.Sources, o.Lines, o.Follows, o.IntervalRing} {
+		info, err := m.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, ok := info.Memlock()
+		if !ok || n == 0 {
+			t.Skip("this kernel does not tell what maps take")
+		}
+		sum += n
+	}
+	t.Logf("estimate %d KiB, kernel %d KiB", want>>10, sum>>10)
+	if r := float64(sum) / float64(want); r < 0.8 || r > 1.2 {
+		t.Errorf("estimate %d, the kernel says %d", want, sum)
+	}
 }
 
 // TestFollow wants every segment of a connection that user space names.
