@@ -48,7 +48,11 @@ func newBench(t testing.TB, c Config, tc bool) *bench {
 	t.Helper()
 	needBPF(t)
 	c.test = !c.live
-	c.PerSource, c.Left, c.FirstTotal, c.Fragments = 1<<31, 1<<31, 1<<31, 1<<31
+	for _, v := range []*uint32{&c.PerSource, &c.Left, &c.FirstTotal, &c.Fragments} {
+		if *v == 0 {
+			*v = 1 << 31
+		}
+	}
 	if err := c.fill(); err != nil {
 		t.Fatal(err)
 	}

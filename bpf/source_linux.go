@@ -62,6 +62,7 @@ type Source struct {
 	anchored, looked int64
 	offset           atomic.Int64 // of packet time to CLOCK_MONOTONIC
 
+	work               sync.Mutex // held while Next uses what Close gives back, but for the ring
 	mu                 sync.Mutex
 	ring               *ringbuf.Reader
 	events             *perf.Reader
@@ -210,16 +211,14 @@ func (s *Source) Next(ctx context.Context) (*capture.Batch, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		s.mu.Lock()
-		closed := s.closed
-		s.mu.Unlock()
-		if closed {
-			return nil, io.EOF
+		err := s.keep()
+		if err == nil {
+			err = s.drain()
 		}
-		if err := s.keep(); err != nil {
-			return nil, err
+		if errors.Is(err, io.EOF) {
+			s.order(math.MaxInt64) // what waited for company
 		}
-		if err := s.drain(); err != nil {
+		if err != nil && len(s.ready) == 0 {
 			return nil, err
 		}
 	}
@@ -239,6 +238,14 @@ func (s *Source) now() int64 { return monotonic() + s.offset.Load() }
 
 // keep does what time asks for: it anchors the clock and looks at the port.
 func (s *Source) keep() error {
+	s.work.Lock()
+	defer s.work.Unlock()
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return io.EOF
+	}
 	now := monotonic()
 	if now-s.anchored >= anchorEvery {
 		s.anchored = now
@@ -548,6 +555,8 @@ func (s *Source) Follow(f rtp.Flow) error {
 
 // Close detaches the programs. Intervals then gives those that were open.
 func (s *Source) Close() error {
+	s.work.Lock()
+	defer s.work.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
