@@ -40,7 +40,7 @@ type Config struct {
 	PerSource                   uint32 // frames of one sender, default 4096
 	SYN, Hello, DNS, HTTP       uint32 // of one line, default 8, 4, 8, 8
 	Left, FirstTotal, Fragments uint32 // on one CPU, default 1024, 8192, 8192
-	First                       uint32 // datagrams at the start of a flow, default 32, at most 254
+	First                       uint32 // datagrams at the start of a flow, default 96, at most 254
 	Sample                      uint32 // one in so many frames goes up, rounded up to a power of two; 0 none
 
 	live  bool   // in a test, not test
@@ -82,7 +82,7 @@ func (c *Config) fill() error {
 		def uint32
 	}{
 		{&c.PerSource, 4096}, {&c.SYN, 8}, {&c.Hello, 4}, {&c.DNS, 8}, {&c.HTTP, 8},
-		{&c.Left, 1024}, {&c.FirstTotal, 8192}, {&c.Fragments, 8192}, {&c.First, 32},
+		{&c.Left, 1024}, {&c.FirstTotal, 8192}, {&c.Fragments, 8192}, {&c.First, 96},
 	} {
 		if *v.v == 0 {
 			*v.v = v.def

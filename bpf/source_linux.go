@@ -530,7 +530,8 @@ func (s *Source) Counts() map[string]uint64 {
 	return out
 }
 
-// Follow asks for every segment of a TCP connection from now on, both directions.
+// Follow asks for every segment of a TCP connection from now on, or every datagram of
+// a flow of UDP that does not read as RTP, both directions.
 func (s *Source) Follow(f rtp.Flow) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -446,6 +446,29 @@ func TestFollow(t *testing.T) {
 		if n := s.Counts(); n["up_follow"] != 2 || n["tcp_segments"] != 3 {
 			t.Errorf("%v", n)
 		}
+		// The same of UDP, whatever the size.
+		if err := s.Follow(rtp.Flow{Src: b, Dst: a, SrcPort: 9000, DstPort: 9001}); err != nil {
+			t.Fatal(err)
+		}
+		for _, size := range []int{20, 600, 1400} {
+			out.send(udpFrame("10.1.2.3", "198.51.100.7", 9001, 9000, bytes.Repeat([]byte{0xff}, size)))
+			out.send(udpFrame("10.1.2.3", "198.51.100.7", 9002, 9000, bytes.Repeat([]byte{0xff}, size)))
+		}
+		time.Sleep(50 * time.Millisecond)
+		if n := s.Counts(); n["up_follow"] != 5 {
+			t.Errorf("%v", n)
+		}
+		// Large ones of a flow with small ones and no RTP.
+		before := s.Counts()["up_first"]
+		for range 3 {
+			out.send(udpFrame("10.1.2.3", "198.51.100.7", 9003, 9000, bytes.Repeat([]byte{0xff}, 100)))
+			out.send(udpFrame("10.1.2.3", "198.51.100.7", 9003, 9000, bytes.Repeat([]byte{0xff}, 700)))
+			out.send(udpFrame("10.1.2.3", "198.51.100.7", 9003, 443, bytes.Repeat([]byte{0xff}, 700)))
+		}
+		time.Sleep(50 * time.Millisecond)
+		if n := s.Counts()["up_first"] - before; n != 4 { // two small, two large
+			t.Errorf("%d went up as first", n)
+		}
 	})
 }
 

@@ -33,7 +33,7 @@ const volatile u32 budget_fragment = 8192;
 
 // first is how many first datagrams of a flow that do not read as RTP go up, at
 // most 254.
-const volatile u32 first = 32;
+const volatile u32 first = 96;
 
 // test makes the program take test_now for the time of every packet, and tell
 // what it read in the map readings.

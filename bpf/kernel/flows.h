@@ -24,6 +24,7 @@ enum {
 	TAKE_OVER = 3,
 	MIN_IN_STEP = 4,
 	MIN_PACKETS = 24,
+	MAX_HIDDEN = 1500, // the longest datagram that SIP under a keystream is looked for in
 };
 
 // interval is a record as it is handed over. Its fields stand so that what every

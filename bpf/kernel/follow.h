@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 //
 // TCP connections that are followed: those that began with known bytes, and those
-// that user space names. Of all others nothing is kept. Whether a connection may
+// that user space names, which may be flows of UDP too. Of all others nothing is kept. Whether a connection may
 // be among them is asked of a table of marks, which costs next to nothing.
 #ifndef SIMTRAP_FOLLOW_H
 #define SIMTRAP_FOLLOW_H

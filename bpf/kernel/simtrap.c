@@ -146,7 +146,7 @@ APART int plain(struct seen *s, struct packet *k, struct flow *f)
 			return 0;
 		}
 	}
-	if (f && f->s.sent == FOLLOW) {
+	if ((f && f->s.sent == FOLLOW) || followed(&k->key)) {
 		push(s, k, up_follow, s->wire);
 		return 0;
 	}
@@ -236,9 +236,16 @@ INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet
 	}
 	if (unlikely(k->length > MAX_PAYLOAD)) {
 		count(c, udp_large);
+		// SIP under a keystream may be in here, of a flow that has small packets too
+		// and no RTP; QUIC, which is most of what is large, is not asked about.
+		struct flow *f = 0;
+		if (k->length <= MAX_HIDDEN && k->key.sport != be16(443) && k->key.dport != be16(443))
+			f = find(k);
+		if (f && f->s.set)
+			f = 0;
 		struct seen s;
 		seen_of(&s, v, c, 0);
-		plain(&s, k, 0);
+		plain(&s, k, f);
 		return;
 	}
 	u64 t = now();
