@@ -27,6 +27,7 @@ type twin struct {
 }
 
 func newTwin(t testing.TB, c Config, tc bool) *twin {
+	c.Flows, c.Starts = 1<<15, 1<<15 // more than any input has, and quick to look through
 	w := &twin{bench: newBench(t, c, tc)}
 	w.reset()
 	return w
@@ -127,6 +128,11 @@ func (w *twin) finish() {
 	w.t.Helper()
 	w.acc.Flush()
 	w.passOver(1<<62, true)
+	n, c := w.counters(), w.acc.Counters()
+	if c.Evicted+c.StartsForgotten > 0 || n[records]-n[flowsIdle]-w.sweep.deleted() != w.sweep.live() {
+		w.t.Fatalf("flows were displaced, the test is too large: %+v; %d records, %d idle, %d taken out, %d there",
+			c, n[records], n[flowsIdle], w.sweep.deleted(), w.sweep.live())
+	}
 	if d := cmp.Diff(sorted(w.want), sorted(w.got), cmp.AllowUnexported(ident.Addr{})); d != "" {
 		if len(d) > 4000 {
 			d = d[:4000]

@@ -79,6 +79,8 @@ type Source struct {
 	reordered, stepped uint64
 }
 
+var _ capture.Source = (*Source)(nil)
+
 // heldFrame is a frame whose bytes are at off in Source.bytes.
 type heldFrame struct {
 	time           int64
@@ -431,7 +433,7 @@ func (s *Source) account() {
 	if n[records] > gone {
 		s.evicted = max(s.evicted, n[records]-gone)
 	}
-	if s.passes++; s.passes%20 != 0 {
+	if s.passes++; s.passes%8 != 0 {
 		return
 	}
 	s.remark()
@@ -513,6 +515,7 @@ func (s *Source) Losses() []capture.Loss {
 	return append(out,
 		capture.Loss{Stage: "kernel", Reason: "flows_evicted", Count: s.evicted},
 		capture.Loss{Stage: "kernel", Reason: "starts_evicted", Count: s.startsEvicted},
+		capture.Loss{Stage: "kernel", Reason: "packets_late", Count: s.sweep.late()},
 		capture.Loss{Stage: "kernel", Reason: "frames_reordered", Count: s.reordered},
 		capture.Loss{Stage: "kernel", Reason: "clock_stepped", Count: s.stepped},
 	)

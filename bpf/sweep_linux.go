@@ -33,6 +33,7 @@ type told struct {
 	epoch, first int64
 	number       uint32
 	pass         uint32
+	packets      uint32 // and copies
 }
 
 // sweeper sweeps one table.
@@ -52,6 +53,7 @@ type sweeper[K comparable] struct {
 	deleted         uint64 // flows that the sweep took out
 	emitted         uint64
 	repeated        uint64 // records that the kernel closed after the sweep had told of them
+	late            uint64 // packets of those that came after the sweep had told of their record
 	unsteady        uint64 // records that changed while they were read, left to the kernel
 	sparse, packets uint64
 }
@@ -105,10 +107,12 @@ func (s *sweeper[K]) flow(dst []rtp.Interval, k *K, f *kernelFlow, now int64, al
 		return dst
 	}
 	if f.Iv.Packets > 0 {
-		t := told{epoch: int64(f.Iv.Epoch), first: int64(f.Iv.First), number: f.Iv.Number, pass: s.pass}
+		t := told{epoch: int64(f.Iv.Epoch), first: int64(f.Iv.First), number: f.Iv.Number, pass: s.pass,
+			packets: uint32(f.Iv.Packets) + uint32(f.Iv.Duplicates)}
 		was, known := s.told[*k]
 		switch {
 		case known && was.same(&t):
+			t.packets = was.packets
 			s.told[*k] = t
 		case s.steady(k, f):
 			iv, ok := closed(f, s.types, s.port)
@@ -128,6 +132,7 @@ func (s *sweeper[K]) flow(dst []rtp.Interval, k *K, f *kernelFlow, now int64, al
 	if all || silent > forget {
 		if s.flows.Delete(k) == nil {
 			s.deleted++
+			s.seen--
 		}
 	}
 	return dst
@@ -152,6 +157,9 @@ func (s *sweeper[K]) closedByKernel(k K, v *kernelInterval) bool {
 	}
 	delete(s.told, k)
 	s.repeated++
+	if n := uint32(v.Packets) + uint32(v.Duplicates); n > t.packets {
+		s.late += uint64(n - t.packets)
+	}
 	return false
 }
 
@@ -209,4 +217,5 @@ func is4(k *kernelKey) bool {
 func (s *sweepers) live() uint64     { return s.v4.live + s.v6.live }
 func (s *sweepers) deleted() uint64  { return s.v4.deleted + s.v6.deleted }
 func (s *sweepers) emitted() uint64  { return s.v4.emitted + s.v6.emitted }
+func (s *sweepers) late() uint64     { return s.v4.late + s.v6.late }
 func (s *sweepers) repeated() uint64 { return s.v4.repeated + s.v6.repeated }
