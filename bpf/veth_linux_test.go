@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os/exec"
@@ -26,10 +25,23 @@ import (
 // and vb are the ends of a veth.
 func inNamespace(t *testing.T, f func(t testing.TB)) {
 	t.Helper()
-	needBPF(t)
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("no iproute2: namespaces cannot be set up")
 	}
+	inBareNamespace(t, func(t testing.TB) {
+		for _, args := range []string{"link set lo up", "link add va type veth peer name vb", "link set va up", "link set vb up"} {
+			if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+				t.Skipf("ip %s: %v: %s", args, err, out)
+			}
+		}
+		f(t)
+	})
+}
+
+// inBareNamespace is inNamespace with nothing set up.
+func inBareNamespace(t *testing.T, f func(t testing.TB)) {
+	t.Helper()
+	needBPF(t)
 	done := make(chan string, 1)
 	go func() {
 		result := "the test stopped"
@@ -38,12 +50,6 @@ func inNamespace(t *testing.T, f func(t testing.TB)) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			result = "skip: no network namespaces: " + err.Error()
 			return
-		}
-		for _, args := range []string{"link set lo up", "link add va type veth peer name vb", "link set va up", "link set vb up"} {
-			if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-				result = fmt.Sprintf("skip: ip %s: %v: %s", args, err, out)
-				return
-			}
 		}
 		f(t)
 		result = ""
@@ -221,6 +227,87 @@ func attached(t testing.TB, cfg Config) {
 	rest, last := s.Intervals(nil)
 	if len(rest) != 0 || last <= until {
 		t.Errorf("after the end: %d intervals, until %d", len(rest), last)
+	}
+}
+
+// TestLoopback needs no other program and no module, so that it runs on the barest
+// of machines: signalling and media of sockets over a loopback of the test's own.
+func TestLoopback(t *testing.T) {
+	for _, m := range []Mode{XDPGeneric, TCX, ClsAct, Auto} {
+		t.Run(m.String(), func(t *testing.T) {
+			t.Parallel()
+			inBareNamespace(t, func(t testing.TB) { loopback(t, m) })
+		})
+	}
+}
+
+func loopback(t testing.TB, m Mode) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	up, err := unix.NewIfreq("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	up.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, up); err != nil {
+		t.Skipf("no loopback: %v", err)
+	}
+	s, err := Open("lo", Config{Port: 1, Mode: m})
+	if err != nil {
+		var missing *UnsupportedError
+		if errors.As(err, &missing) {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if dropping, why := s.Dropping(); dropping || !strings.Contains(why, "127.0.0.1") {
+		t.Errorf("dropping %v: %s", dropping, why)
+	}
+	from, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	to, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	send := func(payload []byte) {
+		t.Helper()
+		if _, err := from.WriteTo(payload, to.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+		var b [2048]byte
+		if n, err := to.Read(b[:]); err != nil || n != len(payload) {
+			t.Fatalf("%d bytes of %d arrived: %v", n, len(payload), err)
+		}
+	}
+	send([]byte(invite))
+	for i := range 100 {
+		send(rtpPayload(0, uint16(i), uint32(i)*160, 5, 160))
+	}
+	frames := 0
+	var got []rtp.Interval
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end) && len(got) == 0; {
+		b, err := s.Next(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range b.Frames {
+			if bytes.Contains(b.Data(i), []byte(invite)) {
+				frames++
+			}
+		}
+		b.Release()
+		got, _ = s.Intervals(got)
+	}
+	if frames != 1 || len(got) != 1 || got[0].Source != 100 || got[0].SSRC != 5 {
+		t.Errorf("%d frames, intervals %+v; %v", frames, got, s.Counts())
 	}
 }
 
