@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
@@ -31,19 +33,71 @@ func (e *UnsupportedError) Unwrap() error { return e.Err }
 // chain is in which order Auto tries the modes.
 func chain() []Mode { return []Mode{XDPNative, XDPGeneric, TCX, ClsAct} }
 
+// Support says whether a port takes a mode: Err is nil, or why not.
+type Support struct {
+	Mode Mode
+	Err  error
+}
+
+// Probe tries every mode on a port with programs that pass everything, and takes
+// them out at once. Some drivers interrupt the link for it when XDP is attached.
+// ring says whether the kernel has the BPF ring buffer.
+func Probe(name string) (modes []Support, ring bool, err error) {
+	port, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: no such port: %w", name, err)
+	}
+	n, err := openNetlink()
+	if err != nil {
+		return nil, false, err
+	}
+	defer n.close()
+	xdp, err := passing(ebpf.XDP, 2)
+	if err != nil {
+		return nil, false, err
+	}
+	defer xdp.Close()
+	tc, err := passing(ebpf.SchedCLS, -1)
+	if err != nil {
+		return nil, false, err
+	}
+	defer tc.Close()
+	for _, m := range chain() {
+		l, err := attach(xdp, tc, n, m, name, port.Index, probePriority)
+		if err == nil {
+			err = l.Close()
+		}
+		modes = append(modes, Support{m, err})
+	}
+	return modes, haveRing(), nil
+}
+
+// passing makes a program that does nothing but to return a verdict.
+func passing(t ebpf.ProgramType, verdict int32) (*ebpf.Program, error) {
+	spec := &ebpf.ProgramSpec{Type: t, License: "Dual BSD/GPL", Instructions: asm.Instructions{asm.Mov.Imm32(asm.R0, verdict), asm.Return()}}
+	p, err := ebpf.NewProgram(spec)
+	if errors.Is(err, unix.EPERM) && raiseMemlock() == nil {
+		p, err = ebpf.NewProgram(spec)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load a program: %w", err)
+	}
+	return p, nil
+}
+
 // attach attaches the programs to a port in one mode.
-func attach(o *kernelObjects, n *netlink, m Mode, name string, ifindex int) (io.Closer, error) {
+func attach(xdp, tc *ebpf.Program, n *netlink, m Mode, name string, ifindex int, priority uint32) (io.Closer, error) {
 	var l io.Closer
 	var err error
 	switch m {
 	case XDPNative:
-		l, err = link.AttachXDP(link.XDPOptions{Program: o.SimtrapXdp, Interface: ifindex, Flags: link.XDPDriverMode})
+		l, err = link.AttachXDP(link.XDPOptions{Program: xdp, Interface: ifindex, Flags: link.XDPDriverMode})
 	case XDPGeneric:
-		l, err = link.AttachXDP(link.XDPOptions{Program: o.SimtrapXdp, Interface: ifindex, Flags: link.XDPGenericMode})
+		l, err = link.AttachXDP(link.XDPOptions{Program: xdp, Interface: ifindex, Flags: link.XDPGenericMode})
 	case TCX:
-		l, err = link.AttachTCX(link.TCXOptions{Program: o.SimtrapTc, Interface: ifindex, Attach: ebpf.AttachTCXIngress})
+		l, err = link.AttachTCX(link.TCXOptions{Program: tc, Interface: ifindex, Attach: ebpf.AttachTCXIngress})
 	case ClsAct:
-		l, err = attachClsAct(n, ifindex, o.SimtrapTc.FD())
+		l, err = attachClsAct(n, ifindex, tc.FD(), priority)
 	default:
 		return nil, fmt.Errorf("%v is no way to attach", m)
 	}

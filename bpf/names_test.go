@@ -116,3 +116,14 @@ func TestConfig(t *testing.T) {
 		t.Errorf("sample %d, %v", c.Sample, err)
 	}
 }
+
+func TestModes(t *testing.T) {
+	for m := Auto; m <= ClsAct; m++ {
+		if got, err := ParseMode(m.String()); got != m || err != nil {
+			t.Errorf("%v is read as %v, %v", m, got, err)
+		}
+	}
+	if _, err := ParseMode("xdp"); err == nil {
+		t.Error("an unknown mode is taken")
+	}
+}

@@ -186,8 +186,9 @@ const (
 	clsactParent  = 0xfffffff1
 	clsactIngress = 0xfffffff2
 	// filterPriority is the place of our filter, always the same so that a restart
-	// after a crash replaces the one left behind.
+	// after a crash replaces the one left behind. Probing has one of its own.
 	filterPriority = 0xbeef
+	probePriority  = 0xbeee
 
 	bpfFD     = 6 // TCA_BPF_FD and so on, linux/pkt_cls.h
 	bpfName   = 7
@@ -197,11 +198,12 @@ const (
 
 // clsact is the classic way to attach to TC: a filter in the clsact discipline.
 type clsact struct {
-	netlink *netlink
-	ifindex int
+	netlink  *netlink
+	ifindex  int
+	priority uint32
 }
 
-func attachClsAct(n *netlink, ifindex, fd int) (*clsact, error) {
+func attachClsAct(n *netlink, ifindex, fd int, priority uint32) (*clsact, error) {
 	qdisc := tcMessage(ifindex, clsactHandle, clsactParent, 0)
 	qdisc = attr(qdisc, unix.TCA_KIND, []byte("clsact\x00"))
 	err := n.request(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc)
@@ -212,27 +214,27 @@ func attachClsAct(n *netlink, ifindex, fd int) (*clsact, error) {
 	options = attr(options, bpfFD, binary.NativeEndian.AppendUint32(nil, uint32(fd)))
 	options = attr(options, bpfName, []byte("simtrap\x00"))
 	options = attr(options, bpfFlags, binary.NativeEndian.AppendUint32(nil, actDirect))
-	filter := attr(attr(filterMessage(ifindex), unix.TCA_KIND, []byte("bpf\x00")), unix.TCA_OPTIONS, options)
+	filter := attr(attr(filterMessage(ifindex, priority), unix.TCA_KIND, []byte("bpf\x00")), unix.TCA_OPTIONS, options)
 	if err := n.request(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, filter); err != nil {
 		return nil, fmt.Errorf("make the filter: %w", err)
 	}
-	return &clsact{n, ifindex}, nil
+	return &clsact{n, ifindex, priority}, nil
 }
 
 // Close takes the filter out. The discipline stays: somebody else may use it by
 // now, and empty it costs nothing.
 func (c *clsact) Close() error {
-	err := c.netlink.request(unix.RTM_DELTFILTER, 0, attr(filterMessage(c.ifindex), unix.TCA_KIND, []byte("bpf\x00")))
+	err := c.netlink.request(unix.RTM_DELTFILTER, 0, attr(filterMessage(c.ifindex, c.priority), unix.TCA_KIND, []byte("bpf\x00")))
 	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("remove the filter: %w", err)
 	}
 	return nil
 }
 
-func filterMessage(ifindex int) []byte {
+func filterMessage(ifindex int, priority uint32) []byte {
 	var all [2]byte // protocols, in network order
 	binary.BigEndian.PutUint16(all[:], unix.ETH_P_ALL)
-	return tcMessage(ifindex, 1, clsactIngress, filterPriority<<16|uint32(binary.NativeEndian.Uint16(all[:])))
+	return tcMessage(ifindex, 1, clsactIngress, priority<<16|uint32(binary.NativeEndian.Uint16(all[:])))
 }
 
 func tcMessage(ifindex int, handle, parent, info uint32) []byte {

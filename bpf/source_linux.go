@@ -149,7 +149,7 @@ func (s *Source) start(ring bool) (err error) {
 		modes = []Mode{s.cfg.Mode}
 	}
 	for _, m := range modes {
-		s.link, err = attach(o, s.netlink, m, s.name, s.ifindex)
+		s.link, err = attach(o.SimtrapXdp, o.SimtrapTc, s.netlink, m, s.name, s.ifindex, filterPriority)
 		if err == nil {
 			s.mode = m
 			return nil

@@ -5,11 +5,15 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"net"
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -339,6 +343,89 @@ func TestCloseTellsTheRest(t *testing.T) {
 	})
 }
 
+// TestTogether reads frames and intervals on goroutines of their own, in a flood,
+// and closes in the midst of it.
+func TestTogether(t *testing.T) {
+	inNamespace(t, func(t testing.TB) {
+		s, err := Open("vb", Config{Port: 1, Flows: 4096, FrameRing: 64 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		ended := make(chan error, 1)
+		var frames, packets atomic.Int64
+		go func() {
+			last := int64(0)
+			for {
+				b, err := s.Next(context.Background())
+				if err != nil {
+					ended <- err
+					return
+				}
+				for i := range b.Frames {
+					if b.Frames[i].Time < last {
+						ended <- fmt.Errorf("a frame at %d after %d", b.Frames[i].Time, last)
+						return
+					}
+					last = b.Frames[i].Time
+				}
+				frames.Add(int64(len(b.Frames)))
+				b.Release()
+			}
+		}()
+		var readers sync.WaitGroup
+		readers.Go(func() {
+			var ivs []rtp.Interval
+			for until := int64(0); ; {
+				var now int64
+				if ivs, now = s.Intervals(ivs[:0]); now < until {
+					t.Errorf("until went back from %d to %d", until, now)
+				}
+				for i := range ivs {
+					if ivs[i].Close() <= until {
+						t.Errorf("an interval that ended at %d, and none was missing up to %d", ivs[i].Close(), until)
+					}
+					packets.Add(int64(ivs[i].Packets))
+				}
+				if until = now; until == math.MaxInt64 {
+					return
+				}
+				s.Losses()
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+		out := newSender(t, "va")
+		sent := int64(0)
+		for end, i := time.Now().Add(3500*time.Millisecond), 0; time.Now().Before(end); i++ {
+			for c := range 20 {
+				out.send(udpFrame("10.1.2.3", "198.51.100.7", uint16(10000+c), 20000, rtpPayload(8, uint16(i), uint32(i)*160, uint32(c), 160)))
+				sent++
+			}
+			out.send(udpFrame("10.1.2.3", "198.51.100.7", 5060, 5060, []byte(invite)))
+			time.Sleep(100 * time.Microsecond)
+		}
+		time.Sleep(20 * time.Millisecond) // the kernel has them
+		n := s.Counts()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; err != io.EOF {
+			t.Errorf("frames ended with %v", err)
+		}
+		readers.Wait()
+		if got := int64(n["accounted"] + n["starts"]); got < sent {
+			t.Errorf("%d small packets, %d sent", got, sent)
+		}
+		if want := sent - 20; packets.Load() < want || packets.Load() > want+int64(n["up_sip"]+n["limited_source"]+n["frames_lost"]) {
+			t.Errorf("%d packets in intervals, want %d and those of signalling", packets.Load(), want)
+		}
+		if frames.Load() == 0 || uint64(frames.Load()) > n["up_sip"] {
+			t.Errorf("%d frames of %d", frames.Load(), n["up_sip"])
+		}
+		t.Logf("%d packets, %d in intervals, %d frames, %v", sent, packets.Load(), frames.Load(), n)
+	})
+}
+
 // TestNeverCutOff wants what is sent to the machine itself to arrive once the port
 // has an address, and nothing to be passed on before.
 func TestNeverCutOff(t *testing.T) {
@@ -506,6 +593,49 @@ func TestMemory(t *testing.T) {
 	if r := float64(sum) / float64(want); r < 0.8 || r > 1.2 {
 		t.Errorf("estimate %d, the kernel says %d", want, sum)
 	}
+}
+
+// TestProbe wants what it says to be so, and nothing to stay attached.
+func TestProbe(t *testing.T) {
+	inNamespace(t, func(t testing.TB) {
+		modes, ring, err := Probe("vb")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ring != haveRing() || len(modes) != len(chain()) {
+			t.Errorf("%v, ring %v", modes, ring)
+		}
+		for _, m := range modes {
+			s, err := Open("vb", Config{Mode: m.Mode})
+			if err == nil {
+				err = s.Close()
+			}
+			if (m.Err == nil) != (err == nil) {
+				t.Errorf("%v: probed %v, opened %v", m.Mode, m.Err, err)
+			}
+		}
+		// Probing leaves alone what is at work.
+		for _, m := range chain() {
+			s, err := Open("vb", Config{Mode: m})
+			if err != nil {
+				continue
+			}
+			if _, _, err := Probe("vb"); err != nil {
+				t.Fatal(err)
+			}
+			newSender(t, "va").send(udpFrame("10.1.2.3", "198.51.100.7", 5060, 5060, []byte(invite)))
+			time.Sleep(50 * time.Millisecond)
+			if n := s.Counts()["up_sip"]; n != 1 {
+				t.Errorf("%v: after a probe %d frames came up, want 1", m, n)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, _, err := Probe("nosuch"); err == nil {
+			t.Error("a port that does not exist")
+		}
+	})
 }
 
 // TestFollow wants every segment of a connection that user space names.
