@@ -31,7 +31,7 @@ func arrows() map[string][]string {
 		"h323":        {"packet", "ident"},
 		"rtp":         {"packet", "ident"},
 		"control":     {"packet", "ident"},
-		"bpf":         {"capture", "rtp"},
+		"bpf":         {"capture", "ident", "rtp"},
 		"heuristics":  {"ident", "sip", "rtp", "control"},
 		"places":      {"ident", "heuristics"},
 		"sessions":    {"ident"},
