@@ -229,3 +229,6 @@ func contains(prefixes []Prefix, a netip.Addr) bool {
 
 // Every gives the time between two checkpoints.
 func (c *Config) Every() time.Duration { return time.Duration(c.Interval) }
+
+// NumberingPlan gives the plan.
+func (c *Config) NumberingPlan() (*ident.Plan, error) { return ident.ParsePlan(c.Plan) }
