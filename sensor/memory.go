@@ -116,8 +116,18 @@ func lines(root fs.FS, name string) func(func(string) bool) {
 
 // sizeText writes a number of bytes for people.
 func sizeText(n int64) string {
+	if n == 0 {
+		return "none"
+	}
 	if n >= 1<<30 {
 		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 	}
 	return fmt.Sprintf("%d MiB", n>>20)
+}
+
+// GroupLimit gives what the control group of this process allows, 0 for no
+// limit.
+func GroupLimit(root fs.FS) int64 {
+	n, _ := groupLimit(root)
+	return n
 }

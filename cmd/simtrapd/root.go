@@ -98,7 +98,7 @@ lines are multi-SIM gateways, and why. It observes and reports; it sends nothing
 	root.SetErr(t.err)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
-	root.AddCommand(newRun(t), newCheck(t), newSchema(t), newStatus(t), newVersion(t), newDocs(root))
+	root.AddCommand(newRun(t), newCheck(t), newDoctor(t), newSchema(t), newStatus(t), newVersion(t), newDocs(root))
 	return root
 }
 
