@@ -40,7 +40,7 @@ func arrows() map[string][]string {
 		"dissect":     {"ident", "capture", "packet", "sip", "rtp", "control", "heuristics", "report", "pipeline"},
 		"evidence":    {"ident", "capture", "packet", "sip", "rtp", "report"},
 		"match":       {"report"},
-		"sensor":      {"pipeline", "evidence"},
+		"sensor":      {"ident", "capture", "packet", "sip", "rtp", "control", "bpf", "heuristics", "places", "report", "pipeline", "evidence"},
 		"hub":         {"report", "evidence", "match"},
 		"lab":         {},
 		"trial":       {"ident", "capture", "pipeline", "places", "heuristics", "lab"},
