@@ -25,12 +25,15 @@ demo: build ## make a sample capture, replay it and print the verdicts
 	$(BIN)/simtrap-lab make demo -o $(TMP)/demo.pcap --truth $(TMP)/demo.truth.json
 	$(BIN)/simtrap replay $(TMP)/demo.pcap
 
+# SKIP leaves out the tests that it matches.
+SKIPPED = $(if $(SKIP),-skip '$(SKIP)')
+
 test: ## go vet and every test (or those of PACKAGES)
 	go vet $(PACKAGES)
-	go test $(PACKAGES)
+	go test $(SKIPPED) $(PACKAGES)
 
 race: ## the tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 go test -race -short $(PACKAGES)
+	CGO_ENABLED=1 go test -race -short $(SKIPPED) $(PACKAGES)
 
 # A fuzz run can fail at its very end because its own time is up, with nothing
 # found; only that is tried once more.

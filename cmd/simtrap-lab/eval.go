@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"simtrap/cmd/internal/command"
 	"simtrap/evaluation"
 )
 
@@ -91,7 +92,7 @@ lines rose.`,
 			if err != nil {
 				return err
 			}
-			r.Made, r.Version = time.Now().UTC().Truncate(time.Second), version()
+			r.Made, r.Version = time.Now().UTC().Truncate(time.Second), command.Version()
 			if err := r.WriteText(out); err != nil {
 				return err
 			}

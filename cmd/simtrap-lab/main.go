@@ -21,7 +21,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(os.Stdout, os.Stderr).ExecuteContext(ctx)
+	err := newRoot(os.Stdout, os.Stderr).ExecuteContext(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "simtrap-lab:", err)
@@ -35,8 +35,8 @@ func main() {
 // usageError is wrong usage: exit status 2.
 type usageError struct{ error }
 
-// command builds the command line; out takes what was asked for, log the rest.
-func command(out, log io.Writer) *cobra.Command {
+// newRoot builds the command line; out takes what was asked for, log the rest.
+func newRoot(out, log io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "simtrap-lab",
 		Short:         "Make captures with known truth",

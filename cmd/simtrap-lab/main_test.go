@@ -15,7 +15,7 @@ import (
 
 func run(args ...string) (string, error) {
 	var out bytes.Buffer
-	c := command(&out, io.Discard)
+	c := newRoot(&out, io.Discard)
 	c.SetArgs(args)
 	err := c.Execute()
 	return out.String(), err

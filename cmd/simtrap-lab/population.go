@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"simtrap/cmd/internal/command"
 	"simtrap/evaluation"
 )
 
@@ -48,7 +49,7 @@ watch or above is told with what makes it again.`,
 			if err != nil {
 				return err
 			}
-			p.Made, p.Version = time.Now().UTC().Truncate(time.Second), version()
+			p.Made, p.Version = time.Now().UTC().Truncate(time.Second), command.Version()
 			if err := p.WriteText(out); err != nil {
 				return err
 			}

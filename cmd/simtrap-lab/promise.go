@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"simtrap/cmd/internal/command"
 	"simtrap/evaluation"
 	"simtrap/heuristics/catalogue"
 )
@@ -49,7 +50,7 @@ is printed. Exit status 1 only where the promise is broken although the tables h
 			if err != nil {
 				return err
 			}
-			r.Version = version()
+			r.Version = command.Version()
 			if file != "" {
 				if err := writePromise(file, r); err != nil {
 					return err

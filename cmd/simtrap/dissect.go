@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"simtrap/capture"
+	"simtrap/cmd/internal/command"
 	"simtrap/dissect"
 	"simtrap/ident"
 )
@@ -26,7 +27,7 @@ type dissectFlags struct {
 	numbering      string
 }
 
-func newDissect(t terminal) *cobra.Command {
+func newDissect(t command.Terminal) *cobra.Command {
 	var f dissectFlags
 	cmd := &cobra.Command{
 		Use:   "dissect [flags] FILE|FOLDER|-...",
@@ -46,7 +47,7 @@ Exit status: as replay's.`,
   simtrap dissect --streams --json captures/ | head`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return &usageError{cmd, errors.New("no input: name a capture file, a folder, or - for standard input")}
+				return command.Usage(cmd, errors.New("no input: name a capture file, a folder, or - for standard input"))
 			}
 			return nil
 		},
@@ -80,9 +81,9 @@ Exit status: as replay's.`,
 }
 
 // parse checks the flags.
-func (f *dissectFlags) parse(cmd *cobra.Command, t terminal) (o dissect.Options, in capture.Options, err error) {
+func (f *dissectFlags) parse(cmd *cobra.Command, t command.Terminal) (o dissect.Options, in capture.Options, err error) {
 	wrong := func(flag string, err error) error {
-		return &usageError{cmd, fmt.Errorf("--%s: %w", flag, err)}
+		return command.Usage(cmd, fmt.Errorf("--%s: %w", flag, err))
 	}
 	modes := 0
 	for i, on := range f.modes {
@@ -92,7 +93,7 @@ func (f *dissectFlags) parse(cmd *cobra.Command, t terminal) (o dissect.Options,
 		}
 	}
 	if modes > 1 {
-		return o, in, &usageError{cmd, errors.New("--calls, --packets, --streams, --records and --registrations exclude each other")}
+		return o, in, command.Usage(cmd, errors.New("--calls, --packets, --streams, --records and --registrations exclude each other"))
 	}
 	o.JSON, o.All = f.json, f.all
 	if o.All && o.What != dissect.Packets {
@@ -138,7 +139,7 @@ func (f *dissectFlags) parse(cmd *cobra.Command, t terminal) (o dissect.Options,
 	if in, err = span(cmd, f.since, f.until); err != nil {
 		return o, in, err
 	}
-	in.Stdin = interruptible(cmd.Context(), t.in)
+	in.Stdin = interruptible(cmd.Context(), t.In)
 	var key []byte // clear text needs none
 	if f.authority == "" {
 		if key, err = pseudonymKey(t, f.key); err != nil {
@@ -175,7 +176,7 @@ func span(cmd *cobra.Command, since, until string) (in capture.Options, err erro
 		}
 		at, err := parseWhen(text)
 		if err != nil {
-			return nil, &usageError{cmd, fmt.Errorf("--%s: %w", flag, err)}
+			return nil, command.Usage(cmd, fmt.Errorf("--%s: %w", flag, err))
 		}
 		return &at, nil
 	}
@@ -186,7 +187,7 @@ func span(cmd *cobra.Command, since, until string) (in capture.Options, err erro
 		return in, err
 	}
 	if in.Since != nil && in.Until != nil && *in.Since >= *in.Until {
-		return in, &usageError{cmd, fmt.Errorf("--until: %s is not after --since %s", until, since)}
+		return in, command.Usage(cmd, fmt.Errorf("--until: %s is not after --since %s", until, since))
 	}
 	return in, nil
 }
@@ -208,13 +209,13 @@ func numberingNames() []string {
 }
 
 // runDissect reads the inputs and prints what they hold.
-func runDissect(ctx context.Context, t terminal, paths []string, o dissect.Options, in capture.Options) error {
+func runDissect(ctx context.Context, t command.Terminal, paths []string, o dissect.Options, in capture.Options) error {
 	files, err := capture.Open(paths, in)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
-	out := &checked{w: t.out}
+	out := &checked{w: t.Out}
 	err = dissect.Run(ctx, files, out, o)
 	damages := files.Damages()
 	switch {
@@ -223,15 +224,15 @@ func runDissect(ctx context.Context, t terminal, paths []string, o dissect.Optio
 	case ctx.Err() != nil:
 		return errors.New("interrupted")
 	}
-	t.damaged(damages)
+	tellDamages(t, damages)
 	if err != nil {
 		return err
 	}
 	if out.n == 0 {
-		t.say("nothing to print: " + nothing(o))
+		t.Say("nothing to print: " + nothing(o))
 	}
 	if len(damages) > 0 {
-		return statusError(statusDamaged)
+		return command.Status(statusDamaged)
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ package main
 import (
 	"os"
 	"runtime/debug"
+
+	"simtrap/cmd/internal/command"
 )
 
 // gcPercent halves the room that the garbage collector leaves to grow: a flood
@@ -16,5 +18,6 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	os.Exit(run(os.Args[1:], terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+	t := command.Terminal{Program: "simtrap", In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	os.Exit(command.Run(t, newRoot(t), os.Args[1:]))
 }

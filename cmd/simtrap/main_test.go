@@ -6,24 +6,23 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
 
 	"simtrap/capture"
+	"simtrap/cmd/internal/command"
 )
 
 // execute runs a command line within this process.
 func execute(ctx context.Context, in io.Reader, args ...string) (status int, stdout, stderr string) {
 	var out, err bytes.Buffer
-	t := terminal{in: in, out: &out, err: &err}
+	t := command.Terminal{Program: "simtrap", In: in, Out: &out, Err: &err}
 	root := newRoot(t)
 	root.SetArgs(args)
-	status = exit(t, root.ExecuteContext(ctx))
+	status = command.Exit(t, root.ExecuteContext(ctx))
 	return status, out.String(), err.String()
 }
 
@@ -41,8 +40,8 @@ func TestInterrupt(t *testing.T) {
 		cancel()
 	}()
 	status, out, errs := execute(ctx, r, "replay", "-")
-	if status != statusFailed {
-		t.Errorf("status %d, want %d", status, statusFailed)
+	if status != command.Failed {
+		t.Errorf("status %d, want %d", status, command.Failed)
 	}
 	if !strings.HasSuffix(errs, "simtrap: interrupted; what was read until then is reported\n") {
 		t.Errorf("standard error: %q", errs)
@@ -64,10 +63,10 @@ func TestBrokenPipe(t *testing.T) {
 		syscall.ENOSPC: "simtrap: standard output: no space left on device\n",
 	} {
 		var errs bytes.Buffer
-		term := terminal{in: nil, out: failing{err}, err: &errs}
+		term := command.Terminal{Program: "simtrap", In: nil, Out: failing{err}, Err: &errs}
 		root := newRoot(term)
 		root.SetArgs([]string{"replay", path})
-		if status := exit(term, root.ExecuteContext(t.Context())); status != statusFailed {
+		if status := command.Exit(term, root.ExecuteContext(t.Context())); status != command.Failed {
 			t.Errorf("%v: status %d", err, status)
 		}
 		if errs.String() != want {
@@ -98,47 +97,6 @@ func TestParseWhen(t *testing.T) {
 	for _, in := range []string{"", " ", "10:00", "2026-13-01", "23.11.2026", "0001-01-01", "2262-12-31", "2026-11-23T10:00:00+25:00"} {
 		if got, err := parseWhen(in); err == nil {
 			t.Errorf("parseWhen(%q) = %v, want an error", in, got)
-		}
-	}
-}
-
-// Runs that start at once must end up with one key.
-func TestKeyIsMadeOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "folder", "key")
-	keys := make([]string, 8)
-	var wg sync.WaitGroup
-	for i := range keys {
-		wg.Go(func() {
-			key, _, err := readOrMakeKey(path)
-			if err != nil {
-				t.Error(err)
-			}
-			keys[i] = string(key)
-		})
-	}
-	wg.Wait()
-	for _, k := range keys {
-		if len(k) != keySize || k != keys[0] {
-			t.Fatalf("keys differ: %x", keys)
-		}
-	}
-	left, err := os.ReadDir(filepath.Dir(path))
-	if err != nil || len(left) != 1 {
-		t.Errorf("folder holds %v, %v; want the key alone", left, err)
-	}
-}
-
-func TestVersion(t *testing.T) {
-	dev := &debug.BuildInfo{GoVersion: "go1.26", Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"}}}
-	tagged := &debug.BuildInfo{GoVersion: "go1.26"}
-	tagged.Main.Version = "v1.2.3"
-	for want, info := range map[string]*debug.BuildInfo{
-		"0123456789ab with changes go1.26": dev,
-		"v1.2.3 go1.26":                    tagged,
-		"development go1.26":               {GoVersion: "go1.26"},
-	} {
-		if got := version(info, true); got != want {
-			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"simtrap/capture"
+	"simtrap/cmd/internal/command"
 	"simtrap/heuristics"
 	"simtrap/ident"
 	"simtrap/pipeline"
@@ -36,7 +37,7 @@ type replayFlags struct {
 	force                     bool
 }
 
-func newReplay(t terminal) *cobra.Command {
+func newReplay(t command.Terminal) *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
 		Use:   "replay [flags] FILE|FOLDER|-...",
@@ -57,7 +58,7 @@ was reported; 1 for anything that prevented the work; 2 for wrong usage.`, captu
   zstdcat big.pcap.zst | simtrap replay --since "2026-11-23 10:00" -`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return &usageError{cmd, errors.New("no input: name a capture file, a folder, or - for standard input")}
+				return command.Usage(cmd, errors.New("no input: name a capture file, a folder, or - for standard input"))
 			}
 			return nil
 		},
@@ -101,7 +102,7 @@ was reported; 1 for anything that prevented the work; 2 for wrong usage.`, captu
 
 // replay is one run, checked.
 type replay struct {
-	t       terminal
+	t       command.Terminal
 	cmd     *cobra.Command
 	flags   replayFlags
 	config  pipeline.Config
@@ -112,9 +113,9 @@ type replay struct {
 
 // parse checks the flags. Everything wrong with them is wrong usage, except
 // for the key file.
-func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
+func (f *replayFlags) parse(cmd *cobra.Command, t command.Terminal) (*replay, error) {
 	wrong := func(flag string, err error) error {
-		return &usageError{cmd, fmt.Errorf("--%s: %w", flag, err)}
+		return command.Usage(cmd, fmt.Errorf("--%s: %w", flag, err))
 	}
 	r := &replay{t: t, cmd: cmd, flags: *f}
 	language, err := report.ParseLanguage(f.lang)
@@ -160,7 +161,7 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 	if r.capture, err = span(cmd, f.since, f.until); err != nil {
 		return nil, err
 	}
-	r.capture.Stdin = interruptible(cmd.Context(), t.in)
+	r.capture.Stdin = interruptible(cmd.Context(), t.In)
 	r.config.Log = newLog(t, f.verbose)
 	if !f.all {
 		r.config.Ledgers = heuristics.Watch
@@ -172,7 +173,7 @@ func (f *replayFlags) parse(cmd *cobra.Command, t terminal) (*replay, error) {
 			return nil, err
 		}
 	}
-	width, onTerminal := columns(t.out)
+	width, onTerminal := columns(t.Out)
 	r.report = report.Options{
 		Names:    ident.NewPseudonymizer(key, f.authority),
 		Realm:    r.config.Realms.Name,
@@ -214,13 +215,13 @@ func (f *replayFlags) where(r *replay, wrong func(string, error) error, given bo
 }
 
 // newLog writes warnings, or everything, to standard error.
-func newLog(t terminal, verbose bool) *zap.Logger {
+func newLog(t command.Terminal, verbose bool) *zap.Logger {
 	level := zapcore.WarnLevel
 	if verbose {
 		level = zapcore.DebugLevel
 	}
 	encoder := zapcore.NewConsoleEncoder(zap.NewProductionEncoderConfig())
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(t.err)), level))
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(t.Err)), level))
 }
 
 // numberClass names the class of a number as it stands before its pseudonym,
@@ -270,20 +271,20 @@ func (r *replay) run(ctx context.Context, paths []string) error {
 	case err != nil:
 		return err
 	case r.config.Sessions.Err() != nil:
-		r.t.say(fmt.Sprintf("sessions: %v", r.config.Sessions.Err()))
-		return statusError(statusDamaged)
+		r.t.Say(fmt.Sprintf("sessions: %v", r.config.Sessions.Err()))
+		return command.Status(statusDamaged)
 	case len(files.Damages()) > 0:
-		return statusError(statusDamaged)
+		return command.Status(statusDamaged)
 	}
 	return nil
 }
 
 // progress shows how far files are read, if there is somebody to see it.
 func (r *replay) progress(files *capture.Files, source *counted, pass string) (stop func()) {
-	if _, ok := columns(r.t.err); !ok || r.flags.quiet {
+	if _, ok := columns(r.t.Err); !ok || r.flags.quiet {
 		return func() {}
 	}
-	return showProgress(r.t.err, files.Progress, source, pass)
+	return showProgress(r.t.Err, files.Progress, source, pass)
 }
 
 // maxDamages is how many damaged inputs standard error names.
@@ -292,7 +293,7 @@ const maxDamages = 20
 // write prints the findings and, unless told to be quiet, a summary: below the
 // table, or on standard error beside JSON. Damage is always told.
 func (r *replay) write(result *pipeline.Result, files *capture.Files) error {
-	out := bufio.NewWriter(r.t.out)
+	out := bufio.NewWriter(r.t.Out)
 	findings := report.Select(r.flags.all, result.Findings)
 	summary := r.summarise(result, files)
 	damages := files.Damages()
@@ -313,22 +314,22 @@ func (r *replay) write(result *pipeline.Result, files *capture.Files) error {
 	}
 	if r.flags.json && !r.flags.quiet {
 		summary.Damages = nil // told one by one below
-		if err := report.WriteSummary(r.t.err, summary, report.Options{Language: r.report.Language}); err != nil {
+		if err := report.WriteSummary(r.t.Err, summary, report.Options{Language: r.report.Language}); err != nil {
 			return err
 		}
 	}
-	r.t.damaged(damages)
+	tellDamages(r.t, damages)
 	return nil
 }
 
-// damaged says what was wrong with inputs.
-func (t terminal) damaged(damages []capture.Damage) {
+// tellDamages says what was wrong with inputs.
+func tellDamages(t command.Terminal, damages []capture.Damage) {
 	for i := range damages {
 		if i == maxDamages {
-			t.say(fmt.Sprintf("and %d more damaged inputs", len(damages)-maxDamages))
+			t.Say(fmt.Sprintf("and %d more damaged inputs", len(damages)-maxDamages))
 			break
 		}
-		t.say(damages[i].Error())
+		t.Say(damages[i].Error())
 	}
 }
 

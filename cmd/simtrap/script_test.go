@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"simtrap/cmd/internal/scripttest"
 	"simtrap/lab"
 )
 
@@ -40,9 +41,9 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"capture":  captureCommand,
 			"lab":      labCommand,
-			"status":   statusCommand,
+			"status":   scripttest.Status,
 			"lines":    linesCommand,
-			"narrow":   narrowCommand,
+			"narrow":   scripttest.Narrow,
 			"findings": findingsCommand,
 		},
 	})
@@ -155,39 +156,10 @@ func asPcapng(file []byte, simple bool) []byte {
 	return out
 }
 
-// statusCommand runs a command and checks its exit status: status N COMMAND...
-func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
-	err := ts.Exec(args[1], args[2:]...)
-	got := 0
-	if err != nil {
-		exit, ok := err.(interface{ ExitCode() int })
-		if !ok {
-			ts.Fatalf("%v", err)
-		}
-		got = exit.ExitCode()
-	}
-	if strconv.Itoa(got) != args[0] {
-		ts.Fatalf("exit status %d, want %s", got, args[0])
-	}
-}
-
 // linesCommand counts the lines of a file: lines FILE N.
 func linesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if got := strings.Count(ts.ReadFile(args[0]), "\n"); strconv.Itoa(got) != args[1] {
 		ts.Fatalf("%d lines, want %s", got, args[1])
-	}
-}
-
-// narrowCommand refuses lines of more than 100 columns: narrow FILE.
-func narrowCommand(ts *testscript.TestScript, neg bool, args []string) {
-	text := ts.ReadFile(args[0])
-	if text == "" {
-		ts.Fatalf("%s is empty", args[0])
-	}
-	for line := range strings.Lines(text) {
-		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 100 {
-			ts.Fatalf("%d columns: %s", n, line)
-		}
 	}
 }
 

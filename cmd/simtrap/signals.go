@@ -11,22 +11,23 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"simtrap/cmd/internal/command"
 	"simtrap/heuristics/catalogue"
 	"simtrap/report"
 )
 
-func newSignals(t terminal) *cobra.Command {
+func newSignals(t command.Terminal) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "signals",
 		Short: "List every signal: what it measures, its tables and their sources",
-		Args:  noArgs,
+		Args:  command.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			c, err := catalogue.Load()
 			if err != nil {
 				return err
 			}
-			out := bufio.NewWriter(t.out)
+			out := bufio.NewWriter(t.Out)
 			if asJSON {
 				err = writeSignalsJSON(out, c)
 			} else {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"simtrap/cmd/internal/command"
 )
 
 // A file that the user may not read: one line that names it and what helps, and
@@ -42,7 +44,7 @@ func TestUnreadableFile(t *testing.T) {
 	}
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != statusFailed {
+	if !errors.As(err, &exit) || exit.ExitCode() != command.Failed {
 		t.Fatalf("%v: %s", err, out)
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")

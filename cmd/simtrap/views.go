@@ -8,10 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 
 	"simtrap/capture"
+	"simtrap/cmd/internal/command"
 	"simtrap/evidence"
 	"simtrap/heuristics"
 	"simtrap/ident"
@@ -35,7 +35,7 @@ func (r *replay) checkViews(files *capture.Files) error {
 		if name == "-" {
 			name = "standard input"
 		}
-		return &usageError{r.cmd, fmt.Errorf("%s reads its input twice, and %s can be read once only: save it to a file first", flag, name)}
+		return command.Usage(r.cmd, fmt.Errorf("%s reads its input twice, and %s can be read once only: save it to a file first", flag, name))
 	}
 	if dir := r.flags.writeLines; dir != "" {
 		if info, err := os.Stat(nearest(dir)); err == nil && !info.IsDir() {
@@ -137,7 +137,7 @@ func (r *replay) views(ctx context.Context, paths []string, result *pipeline.Res
 		return nil
 	}
 	page := &report.Page{
-		Inputs: paths, Version: version(debug.ReadBuildInfo()), Summary: r.summarise(result, files),
+		Inputs: paths, Version: command.Version(), Summary: r.summarise(result, files),
 		Findings: findings, Activity: collector.Activity,
 	}
 	if err := writeFile(r.flags.html, func(w io.Writer) error { return report.WriteHTML(w, page, r.report) }); err != nil {
@@ -156,7 +156,7 @@ func (r *replay) readAgain(ctx context.Context, files *capture.Files, result *pi
 		var err error
 		cutter, err = evidence.NewCutter(r.flags.writeLines, cut, evidence.Options{
 			Homes: r.config.Homes, Locate: r.config.Locate, Name: r.report.LineName,
-			Authority: r.report.Names.Authority(), Version: version(debug.ReadBuildInfo()),
+			Authority: r.report.Names.Authority(), Version: command.Version(),
 			First: result.Stats.First, Last: result.Stats.Last, Force: r.flags.force, Times: times,
 		})
 		if err != nil {
@@ -247,7 +247,7 @@ func (r *replay) noteCut(c *evidence.Cutter, lines int) {
 // note says something that is no warning.
 func (r *replay) note(text string) {
 	if !r.flags.quiet {
-		r.t.say(text)
+		r.t.Say(text)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"simtrap/cmd/internal/command"
 	"simtrap/report"
 	"simtrap/sensor/config"
 )
@@ -14,7 +15,7 @@ import (
 // defaultConfig is where the service's configuration lies.
 const defaultConfig = "/etc/simtrapd/simtrapd.yaml"
 
-func newCheck(t terminal) *cobra.Command {
+func newCheck(t command.Terminal) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check [flags] FILE",
@@ -25,7 +26,7 @@ nothing.
 
 Exit status: 0 when nothing is wrong; 1 when something is, or the file cannot be read;
 2 for wrong usage.`,
-		Args: oneArg("file"),
+		Args: command.OneArg("file"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			mistakes, err := check(args[0])
 			if err != nil {
@@ -35,14 +36,14 @@ Exit status: 0 when nothing is wrong; 1 when something is, or the file cannot be
 				err = checkJSON(t, args[0], mistakes)
 			} else {
 				for _, m := range mistakes {
-					fmt.Fprintf(t.out, "%s\n", report.Plain(fmt.Sprintf("%s:%d:%d: %s; %s", args[0], m.Line, m.Column, m.What, m.Remedy)))
+					fmt.Fprintf(t.Out, "%s\n", report.Plain(fmt.Sprintf("%s:%d:%d: %s; %s", args[0], m.Line, m.Column, m.What, m.Remedy)))
 				}
 				if len(mistakes) == 0 {
-					_, err = fmt.Fprintf(t.out, "%s: nothing wrong\n", report.Plain(args[0]))
+					_, err = fmt.Fprintf(t.Out, "%s: nothing wrong\n", report.Plain(args[0]))
 				}
 			}
 			if err == nil && len(mistakes) > 0 {
-				return statusError(statusFailed)
+				return command.Status(command.Failed)
 			}
 			return err
 		},
@@ -63,7 +64,7 @@ func check(file string) ([]config.Mistake, error) {
 	return nil, err
 }
 
-func checkJSON(t terminal, file string, mistakes []config.Mistake) error {
+func checkJSON(t command.Terminal, file string, mistakes []config.Mistake) error {
 	type mistake struct {
 		Line   int    `json:"line"`
 		Column int    `json:"column"`
@@ -75,20 +76,20 @@ func checkJSON(t terminal, file string, mistakes []config.Mistake) error {
 	for _, m := range mistakes {
 		list = append(list, mistake{m.Line, m.Column, m.Key, m.What, m.Remedy})
 	}
-	return json.NewEncoder(t.out).Encode(struct {
+	return json.NewEncoder(t.Out).Encode(struct {
 		File     string    `json:"file"`
 		OK       bool      `json:"ok"`
 		Mistakes []mistake `json:"mistakes"`
 	}{file, len(list) == 0, list})
 }
 
-func newSchema(t terminal) *cobra.Command {
+func newSchema(t command.Terminal) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON schema of the configuration",
-		Args:  noArgs,
+		Args:  command.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := t.out.Write(config.Schema())
+			_, err := t.Out.Write(config.Schema())
 			return err
 		},
 	}

@@ -10,12 +10,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"simtrap/cmd/internal/command"
 	"simtrap/report"
 	"simtrap/sensor"
 	"simtrap/sensor/doctor"
 )
 
-func newDoctor(t terminal) *cobra.Command {
+func newDoctor(t command.Terminal) *cobra.Command {
 	var asJSON bool
 	var state string
 	cmd := &cobra.Command{
@@ -27,7 +28,7 @@ thing is ok, or comes with the command that mends it. It changes nothing. Run it
 to be told everything.
 
 Exit status: 0 when there is nothing to mend; 1 when there is; 2 for wrong usage.`,
-		Args: oneArg("port"),
+		Args: command.OneArg("port"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			machine := doctor.Machine{GroupLimit: func() int64 { return sensor.GroupLimit(os.DirFS("/")) }}
 			return examine(t, machine, args[0], state, asJSON)
@@ -39,7 +40,7 @@ Exit status: 0 when there is nothing to mend; 1 when there is; 2 for wrong usage
 	return cmd
 }
 
-func examine(t terminal, s doctor.System, port, state string, asJSON bool) error {
+func examine(t command.Terminal, s doctor.System, port, state string, asJSON bool) error {
 	findings := doctor.Examine(s, port, state)
 	mend := 0
 	for _, f := range findings {
@@ -49,16 +50,16 @@ func examine(t terminal, s doctor.System, port, state string, asJSON bool) error
 	}
 	var err error
 	if asJSON {
-		err = json.NewEncoder(t.out).Encode(struct {
+		err = json.NewEncoder(t.Out).Encode(struct {
 			Port     string           `json:"port"`
 			OK       bool             `json:"ok"`
 			Findings []doctor.Finding `json:"findings"`
 		}{port, mend == 0, findings})
 	} else {
-		err = writeFindings(t.out, findings)
+		err = writeFindings(t.Out, findings)
 	}
 	if err == nil && mend > 0 {
-		return statusError(statusFailed)
+		return command.Status(command.Failed)
 	}
 	return err
 }

@@ -5,17 +5,18 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"simtrap/cmd/internal/command"
+	"simtrap/cmd/internal/keyfile"
 	"simtrap/ident"
 	"simtrap/sensor"
 	"simtrap/sensor/config"
 )
 
-func newRun(t terminal) *cobra.Command {
+func newRun(t command.Terminal) *cobra.Command {
 	file := defaultConfig
 	cmd := &cobra.Command{
 		Use:   "run [flags]",
@@ -27,7 +28,7 @@ and SIGINT judge and write what is on its way, then end.
 Exit status: 0 when it was told to stop, or the files of capture: file were read; 1 for
 anything that prevented the work, mistakes in the configuration included; 2 for wrong
 usage.`,
-		Args: noArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return watch(cmd, t, file)
 		},
@@ -38,7 +39,7 @@ usage.`,
 }
 
 // watch runs the daemon.
-func watch(cmd *cobra.Command, t terminal, file string) error {
+func watch(cmd *cobra.Command, t command.Terminal, file string) error {
 	// A reload that comes while everything starts must not end the process.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
@@ -50,19 +51,19 @@ func watch(cmd *cobra.Command, t terminal, file string) error {
 	}
 	if m, ok := errors.AsType[*config.Mistakes](err); ok {
 		for _, x := range m.List {
-			t.say(fmt.Sprintf("%s:%d:%d: %s; %s", m.File, x.Line, x.Column, x.What, x.Remedy))
+			t.Say(fmt.Sprintf("%s:%d:%d: %s; %s", m.File, x.Line, x.Column, x.What, x.Remedy))
 		}
-		return statusError(statusFailed)
+		return command.Status(command.Failed)
 	}
 	if err != nil {
 		return err
 	}
-	key, made, err := readOrMakeKey(c.KeyFile())
+	key, made, err := keyfile.ReadOrMake(c.KeyFile())
 	if err != nil {
 		return err
 	}
 	if made {
-		t.say("made a new pseudonym key in " + c.KeyFile() + "; pseudonyms compare only where this key is used")
+		t.Say("made a new pseudonym key in " + c.KeyFile() + "; pseudonyms compare only where this key is used")
 	}
 	plan, err := c.NumberingPlan()
 	if err != nil {
@@ -73,10 +74,10 @@ func watch(cmd *cobra.Command, t terminal, file string) error {
 		return err
 	}
 	return sensor.Run(cmd.Context(), sensor.Options{
-		File: file, Config: c, Version: version(debug.ReadBuildInfo()),
+		File: file, Config: c, Version: command.Version(),
 		Opener: opener, Engine: engine,
 		Names: ident.NewPseudonymizer(key, ""), Class: numberClass(plan),
-		Stdout: t.out, Stderr: t.err,
+		Stdout: t.Out, Stderr: t.Err,
 		Notify: sensor.NotifyFrom(os.Getenv), Signals: signals, Secure: true,
 		Memory: func(want config.Size) (int64, string) {
 			return sensor.MemoryLimit(os.DirFS("/"), want, os.Getenv("GOMEMLIMIT"))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"simtrap/cmd/internal/scripttest"
 	"simtrap/lab"
 )
 
@@ -24,7 +25,7 @@ func TestScript(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"lab":      labCommand,
-			"status":   statusCommand,
+			"status":   scripttest.Status,
 			"await":    awaitCommand,
 			"hangup":   hangupCommand,
 			"port":     portCommand,
@@ -43,22 +44,6 @@ func labCommand(ts *testscript.TestScript, neg bool, args []string) {
 	defer f.Close()
 	_, err = lab.Make(f, lab.Options{Scenario: args[1], Seed: 1, Duration: d})
 	ts.Check(err)
-}
-
-// statusCommand runs a command and checks its exit status: status N COMMAND...
-func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
-	err := ts.Exec(args[1], args[2:]...)
-	got := 0
-	if err != nil {
-		exit, ok := err.(interface{ ExitCode() int })
-		if !ok {
-			ts.Fatalf("%v", err)
-		}
-		got = exit.ExitCode()
-	}
-	if strconv.Itoa(got) != args[0] {
-		ts.Fatalf("exit status %d, want %s", got, args[0])
-	}
 }
 
 // awaitCommand repeats a command until its output holds a text: await TEXT COMMAND...

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"simtrap/cmd/internal/command"
 	"simtrap/report"
 	"simtrap/sensor"
 	"simtrap/sensor/config"
@@ -22,7 +23,7 @@ import (
 // maxStatus bounds what is read of an answer.
 const maxStatus = 16 << 20
 
-func newStatus(t terminal) *cobra.Command {
+func newStatus(t command.Terminal) *cobra.Command {
 	var file, socket string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -32,7 +33,7 @@ func newStatus(t terminal) *cobra.Command {
 
 Exit status: 0 when it runs; 3 when it runs and alarms stand; 1 when it does not answer;
 2 for wrong usage.`,
-		Args: noArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if socket == "" {
 				c, err := config.Read(file)
@@ -53,7 +54,7 @@ Exit status: 0 when it runs; 3 when it runs and alarms stand; 1 when it does not
 	return cmd
 }
 
-func askStatus(ctx context.Context, t terminal, socket string, asJSON bool) error {
+func askStatus(ctx context.Context, t command.Terminal, socket string, asJSON bool) error {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -78,12 +79,12 @@ func askStatus(ctx context.Context, t terminal, socket string, asJSON bool) erro
 		return fmt.Errorf("what answers at %s is no simtrapd", socket)
 	}
 	if asJSON {
-		_, err = t.out.Write(body)
+		_, err = t.Out.Write(body)
 	} else {
-		err = writeStatus(t.out, &s)
+		err = writeStatus(t.Out, &s)
 	}
 	if err == nil && len(s.Alarms) > 0 {
-		return statusError(statusAlarms)
+		return command.Status(statusAlarms)
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"fmt"
@@ -7,19 +7,22 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newVersion(t terminal) *cobra.Command {
+// NewVersion makes the command that prints the version.
+func NewVersion(t Terminal) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  noArgs,
+		Args:  NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(t.out, "simtrap", version(debug.ReadBuildInfo()))
+			_, err := fmt.Fprintln(t.Out, t.Program, Version())
 			return err
 		},
 	}
 }
 
-// version tells what the build recorded of itself.
+// Version tells what the build recorded of itself.
+func Version() string { return version(debug.ReadBuildInfo()) }
+
 func version(info *debug.BuildInfo, ok bool) string {
 	if !ok {
 		return "unknown"

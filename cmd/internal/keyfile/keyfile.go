@@ -1,4 +1,5 @@
-package main
+// Package keyfile keeps the key of pseudonyms in a file of its user's own.
+package keyfile
 
 import (
 	"crypto/rand"
@@ -12,24 +13,24 @@ import (
 	"strings"
 )
 
-// keySize is the length of a pseudonym key in bytes.
-const keySize = 32
+// Size is the length of a pseudonym key in bytes.
+const Size = 32
 
 // maxKeyFile is more than any key file; another file named by mistake may be
 // large.
 const maxKeyFile = 4096
 
-// readOrMakeKey reads the pseudonym key in a file, or makes one there with
+// ReadOrMake reads the pseudonym key in a file, or makes one there with
 // mode 0600. made tells which.
-func readOrMakeKey(path string) (key []byte, made bool, err error) {
-	key, err = readKey(path)
+func ReadOrMake(path string) (key []byte, made bool, err error) {
+	key, err = read(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, false, err
 	}
-	key = newKey()
-	if err := writeKey(path, key); err != nil {
+	key = New()
+	if err := write(path, key); err != nil {
 		if errors.Is(err, fs.ErrExist) { // another run was faster
-			key, err = readKey(path)
+			key, err = read(path)
 			return key, false, err
 		}
 		return nil, false, fmt.Errorf("cannot make the pseudonym key: %w", err)
@@ -37,13 +38,14 @@ func readOrMakeKey(path string) (key []byte, made bool, err error) {
 	return key, true, nil
 }
 
-func newKey() []byte {
-	key := make([]byte, keySize)
+// New draws a key.
+func New() []byte {
+	key := make([]byte, Size)
 	rand.Read(key) // never fails
 	return key
 }
 
-func readKey(path string) ([]byte, error) {
+func read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -54,16 +56,16 @@ func readKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(key) != keySize {
+	if err != nil || len(key) != Size {
 		// The cause would quote the key.
-		return nil, fmt.Errorf("%s: no pseudonym key: want %d hexadecimal digits; name another file as key", path, 2*keySize)
+		return nil, fmt.Errorf("%s: no pseudonym key: want %d hexadecimal digits; name another file for it", path, 2*Size)
 	}
 	return key, nil
 }
 
-// writeKey makes the file at once and whole, so that a run beside this one
+// write makes the file at once and whole, so that a run beside this one
 // never reads half a key. It fails with fs.ErrExist rather than replace one.
-func writeKey(path string, key []byte) error {
+func write(path string, key []byte) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
