@@ -12,10 +12,10 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate clean
+.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the programs, static, into bin/
 	go build -o $(BIN)/ ./cmd/...
@@ -97,6 +97,9 @@ vuln: ## known vulnerabilities in what is used
 	if $(TOOL) govulncheck $(PACKAGES) >$(TMP)/vuln.log 2>&1; then cat $(TMP)/vuln.log; \
 	elif grep -qE '^govulncheck: fetching vulnerabilities: ' $(TMP)/vuln.log; then echo "govulncheck skipped: no database"; \
 	else cat $(TMP)/vuln.log; exit 1; fi
+
+bench-live: ## measure the kernel programs by test run, as ratios (root)
+	go test ./bpf -run '^$$' -bench '^BenchmarkCosts$$' -benchtime 1x -v
 
 generate: ## run every go:generate line
 	go generate ./...

@@ -1,6 +1,7 @@
 package evaluation
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -46,15 +47,7 @@ func (w *promiseWorld) refer(seed uint64) error {
 				ref[i].likeness = w.likeness(c, f, w.latents(ref[i].seed, c, f))
 			}
 			// What is alike, as categories are, stays in the order of the draw.
-			slices.SortStableFunc(ref, func(a, b promiseRanked) int {
-				switch {
-				case a.likeness < b.likeness:
-					return -1
-				case a.likeness > b.likeness:
-					return 1
-				}
-				return 0
-			})
+			slices.SortStableFunc(ref, func(a, b promiseRanked) int { return cmp.Compare(a.likeness, b.likeness) })
 			w.references[c][f] = ref
 		}
 		return nil

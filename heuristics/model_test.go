@@ -57,7 +57,7 @@ func TestScoreOfTypicalLines(t *testing.T) {
 	}{
 		{"trunk gateway, 60 calls", map[string][]int{
 			"inbound-share": {60, 0}, "inbound-fanout": {0, 2, 57, 1, 0, 0, 0}, "post-dial-delay": {0, 2, 2, 10, 6, 40},
-			"concurrency": {2, 3, 6, 14, 20, 15}, "channels-full": {60, 0, 3}, "clocks": {0}, "one-leg": {58, 0}, "control-record": {1800, 0},
+			"concurrency": {2, 3, 6, 14, 20, 15}, "channels-full": {60, 0, 3}, "clocks": {0}, "one-leg": {58, 0}, "control-record": {1800, 0}, "hold-or-transfer": {38, 0},
 		}, true},
 		{"gateway with one account", map[string][]int{
 			"inbound-share": {40, 0}, "inbound-fanout": {0, 2, 36, 2, 0, 0, 0}, "post-dial-delay": {0, 2, 2, 10, 6, 20}, "accounts": {1},

@@ -22,6 +22,9 @@ type agent struct {
 	mapped bool
 	codecs []*codec
 	media  *mediaHost
+	// relays send its media in place of its own, each call's from one of them: a
+	// switch may leave voice to those who handed it the call.
+	relays []*mediaHost
 	conns  map[*agent]*conn
 	h323   *peer323 // what it is where its calls run over H.323; nil for SIP
 	// keystream scrambles what it says to agents that have the same.
@@ -56,6 +59,28 @@ func (s *sim) newAgent(n *node, d *dialect, port uint16, user, domain string) *a
 	return &agent{
 		s: s, r: r, node: n, d: d, port: port, user: user, domain: domain,
 		codecs: []*codec{pcma, pcmu, g729}, media: newMediaHost(n, r), conns: map[*agent]*conn{},
+	}
+}
+
+// sound gives where the media of its next call come from.
+func (a *agent) sound() *mediaHost {
+	if len(a.relays) > 0 {
+		return a.relays[a.r.IntN(len(a.relays))]
+	}
+	return a.media
+}
+
+// handsOff lets a switch, now and then, leave media to those who hand it calls:
+// a few to a dozen far ends. Softswitches of wholesalers can do both, whatever
+// the line they call.
+func (s *sim) handsOff(a *agent, r *rand.Rand) {
+	if !chance(r, 0.25) {
+		return
+	}
+	for range sizes(r, 2, 12) {
+		m := newMediaHost(s.host("caller's media", a.node.abroad != chance(r, 0.2)), r)
+		m.random = true
+		a.relays = append(a.relays, m)
 	}
 }
 

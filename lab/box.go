@@ -61,7 +61,9 @@ func (s *sim) newBox(l *line, n int) *box {
 		b.channels = append(b.channels, channel{card: l.truth.Cards[i], lac: lac, cell: 0x2000 + l.rng.IntN(64)})
 	}
 	b.codec = pick(l.rng, g729, g729, g729, pcma)
-	b.node.ppm = pick(l.rng, drawPPM(l.rng), drawPPM(l.rng), l.rng.NormFloat64()*0.1)
+	if ppm := pick(l.rng, drawPPM(l.rng), drawPPM(l.rng), l.rng.NormFloat64()*0.1); !s.wide {
+		b.node.ppm = ppm
+	}
 	return b
 }
 

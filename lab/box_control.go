@@ -47,9 +47,10 @@ type rig struct {
 	calls controlHabit
 	tell  []controlTeller
 	spare []Card
-	swaps int
+	swaps int // of which the refreshes of an account told
 	// absent says that a channel's account stays away while its card is changed.
 	absent bool
+	period time.Duration           // between refreshes of an account
 	abroad bool                    // the far end of its calls is
 	said   map[*node]*controlTally // by peer
 }
@@ -138,7 +139,9 @@ func newRig(s *sim, r *rand.Rand, class, device string, n int) *rig {
 	} else {
 		g.node = l.device("gateway")
 	}
-	g.node.ppm = pick(r, g.node.ppm, drawPPM(r), r.NormFloat64()*0.1)
+	if ppm := pick(r, g.node.ppm, drawPPM(r), r.NormFloat64()*0.1); !s.wide {
+		g.node.ppm = ppm
+	}
 	l.truth.Channels = n
 	cards := newCards(r, n+controlSpare(r, n))
 	g.spare = cards[n:]
@@ -167,18 +170,7 @@ func controlSpare(r *rand.Rand, n int) int {
 }
 
 // shows adds to what can be read of the box.
-func (g *rig) shows(what ...string) {
-	for _, w := range what {
-		for _, have := range g.l.truth.Shows {
-			if have == w {
-				w = ""
-			}
-		}
-		if w != "" {
-			g.l.truth.Shows = append(g.l.truth.Shows, w)
-		}
-	}
-}
+func (g *rig) shows(what ...string) { g.l.shows(what...) }
 
 // note adds to what truth remarks of the box.
 func (g *rig) note(text string) {
@@ -426,11 +418,14 @@ func (g *rig) swap(kept bool) {
 		next.IMEI = ch.card.IMEI
 	}
 	ch.card = Card{IMEI: ch.card.IMEI}
-	ch.downUntil = g.s.now + int64(between(g.r, 30*time.Second, 4*time.Minute))
+	away := between(g.r, 30*time.Second, 4*time.Minute)
+	ch.downUntil = g.s.now + int64(away)
 	g.s.at(ch.downUntil, func() {
 		ch.card = next
 		g.l.truth.Cards = append(g.l.truth.Cards, next)
-		g.swaps++
+		if away > g.period {
+			g.swaps++
+		}
 		g.told(func(t controlTeller) { t.changed(i) })
 	})
 }

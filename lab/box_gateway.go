@@ -61,6 +61,7 @@ type gatewayPlan struct {
 	class       string        // empty for a gateway that terminates calls
 	noun        string        // what it is called, as a rule a gateway
 	mute        bool          // it carries no calls, or not as a gateway does
+	silent      bool          // it carries no calls at all
 	bare        bool          // it has no accounts and no softswitch
 	accounts    accountScheme
 	least, most int                       // channels; least 0 is one
@@ -96,13 +97,15 @@ type gateway struct {
 	wave     float64       // how much the load goes up and down
 	phase    float64
 
+	hangs    float64 // share of calls that the caller ends
 	early    float64 // share of calls with sound before the answer
 	wait     [2]time.Duration
 	full     int // status when no channel is idle; 0: not even asked
 	failures []int
 	sham     float64 // share of failures that are shown as answers
 	rest     time.Duration
-	tired    float64 // share of calls after which the card rests
+	steady   time.Duration // each channel's cool-down after a call, when it is the same for all; 0 when it is not
+	tired    float64       // share of calls after which the card rests
 	outage   time.Duration
 	other    *codec
 	mixed    float64 // share of calls in the other codec
@@ -147,7 +150,7 @@ func (s *sim) gateway(p gatewayPlan) *gateway {
 	if !g.bare {
 		g.controller()
 		g.l.shows(ShowSIP)
-		if g.ctrl.node.abroad {
+		if g.ctrl.node.abroad && !g.silent {
 			g.l.shows(ShowController)
 		}
 		g.plug()
@@ -164,7 +167,6 @@ func (s *sim) gateway(p gatewayPlan) *gateway {
 	}
 	switch {
 	case g.swaps:
-		l.shows(ShowChanges)
 		g.changeCards()
 	case g.walks:
 		g.walk()
@@ -230,6 +232,9 @@ func (g *gateway) drawLoad(n int) {
 	use := share(r, 0.25, 0.6)
 	if n <= 2 {
 		use = share(r, 0.4, 0.8)
+		if g.few == 0 && r.IntN(3) == 0 {
+			g.steady = between(r, 5*time.Second, 2*time.Minute)
+		}
 	}
 	if g.human {
 		use *= 0.7
@@ -279,6 +284,7 @@ func (g *gateway) drawCalls() {
 	r := g.r
 	g.targets = newTargets(r)
 	g.stranger = gatewayCallers(r)
+	g.hangs = share(r, 0.3, 0.85)
 	g.early = pick(r, 1, 1, 0, share(r, 0, 1))
 	lo := between(r, 2500*time.Millisecond, 5*time.Second)
 	g.wait = [2]time.Duration{lo, lo + between(r, 2*time.Second, 7*time.Second)}
@@ -333,7 +339,9 @@ func (g *gateway) drawMedia(n int) {
 	g.ppm = []float64{g.node.ppm}
 	if g.modems {
 		for range n {
-			g.ppm = append(g.ppm, drawPPM(r))
+			ppm := drawPPM(r)
+			g.s.crystals[ppm] = true
+			g.ppm = append(g.ppm, ppm)
 		}
 	}
 	g.fixed = r.IntN(4) == 0
@@ -354,8 +362,10 @@ func (g *gateway) controller() {
 	if g.line == nil || g.shared == nil || len(g.l.truth.Controllers) == 0 {
 		g.l.controls(g.ctrl.node, role)
 	}
-	g.media = g.ctrl.media
-	if r.IntN(3) == 0 {
+	for _, m := range g.ctrl.relays {
+		g.l.controls(m.node, "media")
+	}
+	if len(g.ctrl.relays) == 0 && r.IntN(3) == 0 {
 		host := g.s.host("media relay", g.ctrl.node.abroad != (r.IntN(5) == 0))
 		g.media = newMediaHost(host, r)
 		g.media.random = true
@@ -380,6 +390,7 @@ func (s *sim) gatewaySwitch(r *rand.Rand, abroad bool, k *codec) *agent {
 			a.codecs = append(a.codecs, other)
 		}
 	}
+	s.handsOff(a, r)
 	return a
 }
 
@@ -575,7 +586,17 @@ func (g *gateway) attempt() {
 	g.voice(c, i, 1)
 	c.over = func() {
 		ch.busy = false
-		if r.Float64() < g.tired {
+		switch {
+		case g.steady > 0:
+			ch.downUntil = g.s.now + int64(g.steady)
+			if r.Float64() < 0.8 { // somebody waits
+				g.s.at(ch.downUntil+int64(between(r, 0, g.steady/12)), func() {
+					if !g.paused() {
+						g.attempt()
+					}
+				})
+			}
+		case r.Float64() < g.tired:
 			ch.downUntil = g.s.now + int64(expo(r, g.rest, 2*time.Second, 6*g.rest))
 		}
 	}
@@ -586,7 +607,7 @@ func (g *gateway) attempt() {
 func (g *gateway) draft(from, to *agent) *call {
 	r := g.r
 	c := &call{
-		from: from, to: to, codec: g.codec, byCaller: r.IntN(10) < 6, rtcp: g.rtcp, variety: g.vary,
+		from: from, to: to, codec: g.codec, byCaller: chance(r, g.hangs), rtcp: g.rtcp, variety: g.vary,
 		early: r.Float64() < g.early, delay: between(r, g.wait[0], g.wait[1]), ring: between(r, 3*time.Second, 22*time.Second),
 		status: 200, talk: expo(r, g.talk, 3*time.Second, 6*g.talk),
 	}

@@ -14,7 +14,7 @@ func messagesScenarios() []Scenario {
 	const h = time.Hour
 	drawn := func(name, text string, share float64, mute, bare bool, feed func(*gateway)) Scenario {
 		return Scenario{Name: name, Text: text, Box: true, Class: ClassMessageBox, Share: share, duration: h, build: func(s *sim) {
-			p := gatewayPlan{name: name, span: h, class: ClassMessageBox, noun: "message box", mute: mute, accounts: accountAny, least: 2, most: 128}
+			p := gatewayPlan{name: name, span: h, class: ClassMessageBox, noun: "message box", mute: mute, silent: mute, accounts: accountAny, least: 2, most: 128}
 			p.bare = bare && s.rng(name).IntN(2) == 0
 			g := s.gateway(p)
 			if !mute { // calls are what it does besides

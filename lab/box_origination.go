@@ -75,7 +75,7 @@ func (g *gateway) originate() {
 		if r.Float64() > asr {
 			c.status = pick(r, 487, 487, 480, 486)
 		}
-		c.byCaller = r.IntN(10) < 6
+		c.byCaller = chance(r, g.hangs)
 		c.fromDomain, c.toDomain = g.ctrl.host(), g.ctrl.host()
 		g.voice(c, i, 0)
 		ch.busy = true

@@ -36,6 +36,9 @@ func (g *gateway) walk() {
 			a := g.s.gatewaySwitch(r, g.ctrl.node.abroad, g.codec)
 			a.d, a.link = g.ctrl.d, g.link()
 			g.l.controls(a.node, "registrar")
+			for _, m := range a.relays {
+				g.l.controls(m.node, "media")
+			}
 			pool = append(pool, a)
 		}
 	}
@@ -48,9 +51,6 @@ func (g *gateway) walk() {
 				g.port = 5060
 			}
 		case 1:
-			if g.media == g.ctrl.media {
-				g.media = pool[turn%len(pool)].media
-			}
 			g.ctrl = pool[turn%len(pool)]
 		case 2: // the controller's port, at its one address
 			b := *g.ctrl
@@ -73,6 +73,12 @@ func (g *gateway) changeCards() {
 	lo := between(r, 40*time.Second, 4*time.Minute)
 	hi := lo + between(r, 20*time.Second, 5*time.Minute)
 	mean := max(between(r, 15*time.Minute, 70*time.Minute)/time.Duration(n), 10*time.Second)
+	missed := 0 // times that a refresh did not come
+	g.s.at(g.s.end, func() {
+		if missed > 2 {
+			g.l.shows(ShowChanges)
+		}
+	})
 	g.s.arrivals(r, g.s.start, mean, func() {
 		if next++; !turns {
 			next = r.IntN(n)
@@ -81,7 +87,11 @@ func (g *gateway) changeCards() {
 		if ch.busy || ch.downUntil > g.s.now || len(spare) == 0 {
 			return
 		}
-		ch.downUntil = g.s.now + int64(between(r, lo, hi))
+		away := between(r, lo, hi)
+		ch.downUntil = g.s.now + int64(away)
+		if away > g.period {
+			missed++
+		}
 		imei := ch.card.IMEI
 		ch.card, spare = spare[0], spare[1:]
 		ch.card.IMEI = imei

@@ -19,6 +19,7 @@ type call struct {
 	challenge bool          // the callee asks for credentials first
 	early     bool          // 183 with SDP, and sound from the callee before the answer
 	delay     time.Duration // from INVITE to ringing (post-dial delay)
+	found     bool          // delay has the time that a mobile network takes to find the callee
 	ring      time.Duration
 	status    int // final: 200 answered, 487 cancelled by the caller, else a failure
 	talk      time.Duration
@@ -68,7 +69,7 @@ func (s *sim) perform(c *call) {
 	s.begin(c)
 	for i, ag := range [2]*agent{a, b} {
 		if c.media[i] == nil {
-			c.media[i] = ag.media
+			c.media[i] = ag.sound()
 		}
 		if c.ports[i] == 0 {
 			c.ports[i] = c.media[i].port(ag.r)

@@ -84,7 +84,8 @@ func gateDialect(r *rand.Rand, way int) *dialect {
 	n := pick(r, 4, 8, 16, 24)
 	switch x := r.IntN(10); {
 	case way == wayRadio:
-		d = pick(r, dialQuiet().called(pick(r, "2N VoiceBlue "+release(r, 3, 2), "Portech MV-370", "TOPEX", ""), ""), dialGrandstream("GXV3500 "+release(r, 1, 4)))
+		d = pick(r, dialQuiet().called(pick(r, "2N VoiceBlue "+release(r, 3, 2), "Portech MV-370", "TOPEX", ""), ""), dialGrandstream("GXV3500 "+release(r, 1, 4)),
+			dialDBL().called(pick(r, "DBL", "GoIP", "HYBERTONE", "HG4000/"+release(r, 4, 2), ""), "")) // licensed or not, they are sold to both
 	case x == 0:
 		d = dialPJSIP("Asterisk PBX " + release(r, 13+r.IntN(8), 3))
 	case x == 1:
@@ -135,7 +136,7 @@ func (s *sim) breakoutLine(way, lines int, device string, where place) *breakout
 	b.gw.codecs = distinct(b.m.codecs)
 	ports(r, b.gw, lines)
 	if way == wayE1 {
-		dev.ppm = r.NormFloat64() * 0.08 // the network's own clock
+		dev.ppm = r.NormFloat64() * 0.08 // the exchange's clock comes with the E1
 		b.m.pdd = span(r, 600*time.Millisecond, 4*time.Second)
 		b.m.causes = carrierCauses
 		b.m.early = pick(r, 1, 1, 1, 0.6, r.Float64())
@@ -264,7 +265,12 @@ func (b *breakoutGate) peer(i int, abroad bool) *agent {
 	p.domain = p.host()
 	p.codecs = b.gw.codecs
 	ports(r, p, 4*b.lines)
-	if chance(r, 0.25) { // its media come from elsewhere
+	if s.handsOff(p, r); len(p.relays) > 0 {
+		for _, m := range p.relays {
+			m.node.tunnel = b.far
+			b.l.controls(m.node, "media")
+		}
+	} else if chance(r, 0.25) { // its media come from elsewhere
 		relay := s.host("media relay", abroad)
 		relay.tunnel = b.far
 		p.media = newMediaHost(relay, r)
@@ -339,8 +345,8 @@ func (b *breakoutGate) out(called, calling string) {
 		c.called, c.calling = bareDigits(c.called), bareDigits(c.calling)
 	}
 	c.toDomain = hostOnly(b.gw.node.addr)
-	if isMobile(c.called) {
-		c.delay = min(c.delay+paging(r), 24*time.Second)
+	if !b.blind {
+		c.find(r, c.called)
 	}
 	c.relayed[0], c.ppm[0] = chance(r, 0.7), drawPPM(r)
 	if b.pai {
@@ -364,6 +370,9 @@ func (b *breakoutGate) out(called, calling string) {
 // ringing is part of the talk, and so is a call that fails.
 func (b *breakoutGate) unseen(c *call) {
 	wait := c.ring + between(b.r, 300*time.Millisecond, 3*time.Second)
+	if isMobile(c.called) {
+		wait += paging(b.r)
+	}
 	if c.status == 200 {
 		c.talk += wait
 	} else {

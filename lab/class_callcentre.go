@@ -251,12 +251,12 @@ func centreRemote(s *sim) {
 		// The agent is called when the other has answered, or beforehand.
 		leg := *c
 		leg.status, leg.ring, leg.delay = 200, between(r, 500*time.Millisecond, 5*time.Second), between(r, 80*time.Millisecond, 400*time.Millisecond)
-		wait := c.delay + c.ring
 		leg.talk = max(time.Second, c.talk-leg.ring-leg.delay)
 		leg.from, leg.to, leg.called, leg.toContact = x.pbx, a, a.user, true
 		leg.relayed, leg.ppm = [2]bool{!x.anchored, false}, [2]float64{drawPPM(r), 0}
 		leg.over = func() { busy[a] = false }
-		placed := false
+		var placed bool
+		var wait time.Duration
 		if chance(r, inward) {
 			x.queued(c)
 			wait = c.delay + c.ring
@@ -265,6 +265,7 @@ func centreRemote(s *sim) {
 		} else {
 			leg.calling = x.own[0]
 			placed = x.dial(c)
+			wait = c.delay + c.ring
 		}
 		if !placed || c.status != 200 {
 			busy[a] = false

@@ -48,24 +48,24 @@ func newSurveillance(s *sim, what string, channels int, recorder bool) *surveill
 	l := s.newLine(ClassCamera, what, VerdictNone, VerdictReview)
 	x := &surveillance{s: s, l: l, r: s.rng("surveillance")}
 	r := x.r
-	if odds(r, 0.5) {
+	if chance(r, 0.5) {
 		s.everyday(l, r.IntN(4))
 	} else {
 		s.chores(l, l.device("recorder"))
 	}
 	domain := fmt.Sprintf("%d%05d", pick(r, 34020, 11010, 44010, 31011, 32050, 51010), r.IntN(100000))
-	x.platform = s.newAgent(s.host("camera platform", odds(r, 0.03)), pick(r, dialQuietSwitch(), dialKamailio("platform")), pick(r, uint16(5060), 15060, 5061, uint16(5000+r.IntN(3000))), domain+"2000000001", "")
+	x.platform = s.newAgent(s.host("camera platform", chance(r, 0.03)), pick(r, dialQuietSwitch(), dialKamailio("platform")), pick(r, uint16(5060), 15060, 5061, uint16(5000+r.IntN(3000))), domain+"2000000001", "")
 	x.platform.domain = domain
 	x.platform.d.agent = pick(r, "WVP-Pro v2."+strconv.Itoa(r.IntN(9)), "SIP UAS V.2018", "LiveGBS v"+drawRelease(r, 2), "")
 	x.platform.codecs = []*codec{pcma}
 	l.controls(x.platform.node, "registrar")
 	x.sink = x.platform.media
-	if odds(r, 0.4) {
+	if chance(r, 0.4) {
 		x.sink = newMediaHost(s.host("media server", false), r)
 		l.controls(x.sink.node, "media")
 	}
 	x.sink.random = true
-	d, period, refresh := drawCamera(r), pick(r, 30*time.Second, 60*time.Second, 60*time.Second, 20*time.Second, 150*time.Second), skewedTime(r, 3*time.Minute, 8*time.Hour)
+	d, period, refresh := drawCamera(r), pick(r, 30*time.Second, 60*time.Second, 60*time.Second, 20*time.Second, 150*time.Second), span(r, 3*time.Minute, 8*time.Hour)
 	over := pick(r, linkUDP, linkUDP, linkUDP, linkTCP)
 	x.platform.link = over
 	for i := range channels {
@@ -96,7 +96,7 @@ func (x *surveillance) report(a *agent, period, refresh time.Duration) {
 		s.manscdp(a, x.platform, a, "Notify", "Keepalive", sn, statusOK)
 		return true
 	})
-	if lists := skewedTime(r, 5*time.Minute, 3*time.Hour); odds(r, 0.8) {
+	if lists := span(r, 5*time.Minute, 3*time.Hour); chance(r, 0.8) {
 		s.every(t+int64(10*time.Second), func() time.Duration { return lists }, func() bool {
 			sn++
 			n := sn
@@ -106,7 +106,7 @@ func (x *surveillance) report(a *agent, period, refresh time.Duration) {
 			return true
 		})
 	}
-	s.tides(r, s.often(skewed(r, 0.3, 20)), func() {
+	s.tides(r, s.often(spread(r, 0.3, 20)), func() {
 		sn++
 		s.manscdp(a, x.platform, a, "Notify", pick(r, "Alarm", "MobilePosition"), sn, "<AlarmPriority>4</AlarmPriority>\r\n")
 	})
@@ -172,9 +172,9 @@ func (x *surveillance) film(n *node, own, sink uint16, proto, ssrc string, end i
 	if proto != "RTP/AVP" {
 		c = s.dial(n, own, x.sink.node, sink, kindMedia)
 	}
-	rate := skewed(r, 8, 25)
+	rate := spread(r, 8, 25)
 	period := time.Duration(float64(time.Second) / rate)
-	bytes := skewed(r, 15_000, 90_000) / rate
+	bytes := spread(r, 15_000, 90_000) / rate
 	seq, ts, k := uint16(r.Uint32()), r.Uint32(), 0
 	s.every(s.now, func() time.Duration { return period }, func() bool {
 		size := int(bytes * share(r, 0.3, 1.2))
@@ -218,7 +218,7 @@ func (x *surveillance) talk(length time.Duration, byDevice bool) {
 		c.media = [2]*mediaHost{nil, x.sink}
 	}
 	c.delay, c.ring = between(r, 50*time.Millisecond, 500*time.Millisecond), 0
-	if odds(r, 0.3) {
+	if chance(r, 0.3) {
 		c.ring = between(r, time.Second, 10*time.Second)
 	}
 	c.extra = []field{{"Subject", c.called + ":" + fmt.Sprintf("%010d", r.IntN(1_000_000_000)) + "," + c.calling + ":0"}}
@@ -229,15 +229,15 @@ func (x *surveillance) talk(length time.Duration, byDevice bool) {
 // as on a wall of pictures.
 func cameraSite(s *sim, recorder bool) {
 	r := s.rng("site")
-	n := skewedInt(r, 1, 64)
+	n := sizes(r, 1, 64)
 	what := fmt.Sprintf("site of %d cameras, GB/T 28181", n)
 	if recorder {
-		n = skewedInt(r, 4, 64)
+		n = sizes(r, 4, 64)
 		what = fmt.Sprintf("recorder of %d channels, GB/T 28181", n)
 	}
 	x := newSurveillance(s, what, n, recorder)
-	length := skewedTime(r, 10*time.Second, 4*time.Minute)
-	load := skewed(r, 0.05, 2) // pictures at once, over all
+	length := span(r, 10*time.Second, 4*time.Minute)
+	load := spread(r, 0.05, 2) // pictures at once, over all
 	wall := 1
 	if recorder {
 		wall, load = min(n, pick(r, 1, 4, 4, 9, 16)), 1.5*load
@@ -249,39 +249,39 @@ func cameraSite(s *sim, recorder bool) {
 			s.after(between(r, 0, time.Second), func() { x.view(i, expo(r, length, 2*time.Second, 3*length)) })
 		}
 	})
-	if odds(r, 0.4) {
-		s.tides(r, s.often(skewed(r, 0.5, 10)), func() { x.talk(30*time.Second, odds(r, 0.5)) })
+	if chance(r, 0.4) {
+		s.tides(r, s.often(spread(r, 0.5, 10)), func() { x.talk(30*time.Second, chance(r, 0.5)) })
 	}
 }
 
 func cameraTalk(s *sim) {
 	r := s.rng("site")
-	n := skewedInt(r, 2, 40)
-	x := newSurveillance(s, fmt.Sprintf("%d help points and loudspeakers at a platform", n), n, odds(r, 0.3))
+	n := sizes(r, 2, 40)
+	x := newSurveillance(s, fmt.Sprintf("%d help points and loudspeakers at a platform", n), n, chance(r, 0.3))
 	byDevice := share(r, 0.1, 0.9)
-	talk := skewedTime(r, 8*time.Second, 90*time.Second)
-	s.tides(r, s.often(skewed(r, 15, 120)), func() { x.talk(talk, odds(r, byDevice)) })
-	s.tides(r, s.often(skewed(r, 1, 20)), func() { x.view(r.IntN(n), expo(r, 20*time.Second, 2*time.Second, 90*time.Second)) })
+	talk := span(r, 8*time.Second, 90*time.Second)
+	s.tides(r, s.often(spread(r, 15, 120)), func() { x.talk(talk, chance(r, byDevice)) })
+	s.tides(r, s.often(spread(r, 1, 20)), func() { x.view(r.IntN(n), expo(r, 20*time.Second, 2*time.Second, 90*time.Second)) })
 }
 
 // cameraCloud are cameras that people look at with a maker's program.
 func cameraCloud(s *sim) {
 	r := s.rng("cloud")
-	n := skewedInt(r, 1, 12)
+	n := sizes(r, 1, 12)
 	l := s.newLine(ClassCamera, fmt.Sprintf("%d consumers' cameras at a maker's cloud", n), VerdictNone, VerdictReview)
 	s.everyday(l, r.IntN(4))
 	s.things(l, r, n)
 	clouds := s.hosts("camera cloud", 3, 0.4)
 	for range n {
 		dev, form := l.device("camera"), drawPatter(r)
-		s.tides(r, s.often(skewed(r, 0.3, 5)), func() {
+		s.tides(r, s.often(spread(r, 0.3, 5)), func() {
 			p := form
 			p.near, p.far, p.nport, p.fport = dev, pick(r, clouds...), uint16(32768+r.IntN(28000)), uint16(1024+r.IntN(60000))
 			p.until = s.now + int64(expo(r, 40*time.Second, 3*time.Second, 2*time.Minute))
 			p.greet(s, r)
 			p.upOnly = true
 			p.picture(s, r)
-			p.upOnly = odds(r, 0.6) // else somebody talks back
+			p.upOnly = chance(r, 0.6) // else somebody talks back
 			p.silence = 0
 			p.speak(s, r)
 		})

@@ -172,6 +172,7 @@ func (x *borderSite) relay(src, dst *agent, in, out *agent, called, calling, pas
 	x.used++
 	c := x.m.draw()
 	c.from, c.to, c.called, c.calling = src, in, called, calling
+	c.find(r, called)
 	if x.up323 || x.down323 {
 		c.called, c.calling, passedOn = bareDigits(called), bareDigits(calling), bareDigits(passedOn)
 	}

@@ -36,19 +36,19 @@ func conferenceGame(s *sim) {
 // gamer plays some rounds, with friends' voices through a server or from each.
 func (s *sim) gamer(l *line, dev *node, r *rand.Rand) {
 	form := drawPatter(r)
-	match := s.host("match", odds(r, 0.4))
+	match := s.host("match", chance(r, 0.4))
 	fport := pick(r, uint16(7777), 27015, 3074, uint16(1024+r.IntN(60000)))
 	nport := uint16(49000 + r.IntN(9000))
-	period := time.Duration(float64(time.Second) / skewed(r, 10, 70))
-	lo := skewedInt(r, 16, 120)
+	period := time.Duration(float64(time.Second) / spread(r, 10, 70))
+	lo := sizes(r, 16, 120)
 	mates := pick(r, 0, 1, 1, 1, 2, 4)
 	var voices []*node
 	for range mates {
-		voices = append(voices, s.host("mate", odds(r, 0.2)))
+		voices = append(voices, s.host("mate", chance(r, 0.2)))
 	}
-	round := skewedTime(r, time.Minute, 12*time.Minute)
+	round := span(r, time.Minute, 12*time.Minute)
 	playing := false
-	s.tides(r, s.often(skewed(r, 1, 5)), func() {
+	s.tides(r, s.often(spread(r, 1, 5)), func() {
 		if playing {
 			return
 		}
@@ -56,7 +56,7 @@ func (s *sim) gamer(l *line, dev *node, r *rand.Rand) {
 		length := expo(r, round, 20*time.Second, 2*round)
 		s.after(length, func() { playing = false })
 		until := s.now + int64(length)
-		g := patter{near: dev, far: match, nport: nport, fport: fport, form: formOwn, period: period, lo: lo, hi: lo + skewedInt(r, 2, 300), until: until}
+		g := patter{near: dev, far: match, nport: nport, fport: fport, form: formOwn, period: period, lo: lo, hi: lo + sizes(r, 2, 300), until: until}
 		g.speak(s, r)
 		for i, far := range voices {
 			p := form
@@ -71,11 +71,11 @@ func (s *sim) gamer(l *line, dev *node, r *rand.Rand) {
 // stream up, and down those of others, each a source or all mixed into one.
 func (s *sim) meeting(l *line, dev *node, r *rand.Rand) {
 	form := drawPatter(r)
-	cloud := s.host("conference service", odds(r, 0.4))
+	cloud := s.host("conference service", chance(r, 0.4))
 	fport := pick(r, uint16(8801), 3478, 3479, 3480, 19305, 443, uint16(10000+r.IntN(50000)))
 	speakers := pick(r, 1, 1, 2, 3, 5)
-	seen := odds(r, 0.4)
-	length := min(skewedTime(r, time.Minute, 25*time.Minute), s.length())
+	seen := chance(r, 0.4)
+	length := min(span(r, time.Minute, 25*time.Minute), s.length())
 	s.at(s.start+r.Int64N(int64(s.length())/2), func() {
 		p := form
 		p.near, p.far, p.nport, p.fport, p.until = dev, cloud, uint16(32768+r.IntN(28000)), fport, s.now+int64(length)
@@ -103,14 +103,14 @@ func conferenceMeeting(s *sim) {
 }
 
 func conferenceOffice(s *sim) {
-	n := skewedInt(s.rng("people"), 3, 9)
+	n := sizes(s.rng("people"), 3, 9)
 	l := s.conferenceLine(fmt.Sprintf("office, %d people in meetings", n))
 	l.truth.Channels = n
 	for range n {
 		s.meeting(l, l.device("computer"), s.rng("meeting"))
 	}
-	if odds(l.rng, 0.3) { // and who telephones
-		s.drawnOffice(l, 2+l.rng.IntN(6), skewed(l.rng, 0.1, 1), false)
+	if chance(l.rng, 0.3) { // and who telephones
+		s.drawnOffice(l, 2+l.rng.IntN(6), spread(l.rng, 0.1, 1), false)
 	}
 }
 
@@ -118,14 +118,14 @@ func conferenceMesh(s *sim) {
 	l := s.conferenceLine("group call whose members send to each other")
 	r := l.rng
 	dev, form := l.device("computer"), drawPatter(r)
-	n := skewedInt(r, 3, 8)
+	n := sizes(r, 3, 8)
 	l.truth.Channels = n
 	for range pick(r, 1, 1, 2) {
-		length := skewedTime(r, 2*time.Minute, 12*time.Minute)
+		length := span(r, 2*time.Minute, 12*time.Minute)
 		begin := s.start + r.Int64N(int64(s.length())/2)
 		for range n {
 			p := form
-			p.near, p.far, p.nport, p.fport = dev, s.host("member", odds(r, 0.3)), uint16(32768+r.IntN(28000)), uint16(1024+r.IntN(60000))
+			p.near, p.far, p.nport, p.fport = dev, s.host("member", chance(r, 0.3)), uint16(32768+r.IntN(28000)), uint16(1024+r.IntN(60000))
 			s.at(begin+r.Int64N(int64(30*time.Second)), func() {
 				p.until = s.now + int64(length)
 				p.greet(s, r)
@@ -137,14 +137,14 @@ func conferenceMesh(s *sim) {
 }
 
 func conferenceServer(s *sim) {
-	n := skewedInt(s.rng("guests"), 4, 30)
+	n := sizes(s.rng("guests"), 4, 30)
 	l := s.conferenceLine(fmt.Sprintf("voice chat server, up to %d guests", n))
 	l.truth.Channels = n
 	srv := l.device("server")
-	if odds(l.rng, 0.5) {
+	if chance(l.rng, 0.5) {
 		srv = l.public("server")
 	}
-	s.voiceServer(l, srv, l.rng, n, skewed(l.rng, 0.1, 0.6))
+	s.voiceServer(l, srv, l.rng, n, spread(l.rng, 0.1, 0.6))
 }
 
 // voiceServer has guests who come and go; each hears the others, one at a time
@@ -154,7 +154,7 @@ func (s *sim) voiceServer(l *line, srv *node, r *rand.Rand, guests int, share1 f
 	form.silence, form.pause = share(r, 0.5, 0.93), 0
 	port := pick(r, uint16(9987), 64738, 10011, uint16(1024+r.IntN(60000)))
 	for range guests {
-		guest, gport := s.host("guest", odds(r, 0.3)), uint16(1024+r.IntN(60000))
+		guest, gport := s.host("guest", chance(r, 0.3)), uint16(1024+r.IntN(60000))
 		there := false
 		stay := time.Duration(share1 * float64(s.length()))
 		s.tides(r, s.often(2), func() {

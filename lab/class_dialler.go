@@ -52,17 +52,17 @@ func dialler(s *sim, how int) {
 	v := s.diallerService(l, r, how)
 	d := drawDialler(r)
 	for range pick(r, 1, 1, 1, 1, 2) {
-		s.diallerPhone(v, l.device("phone"), d, strconv.Itoa(skewedInt(r, 1000, 99_999_999)), skewed(r, 1, 40), nil)
+		s.diallerPhone(v, l.device("phone"), d, strconv.Itoa(sizes(r, 1000, 99_999_999)), spread(r, 1, 40), nil)
 	}
 }
 
 // diallerService is the server of a program and what hides it.
 func (s *sim) diallerService(l *line, r *rand.Rand, how int) *service {
-	v := s.newService(l, drawProvider(r), odds(r, 0.92))
-	if odds(r, 0.5) {
+	v := s.newService(l, drawProvider(r), chance(r, 0.92))
+	if chance(r, 0.5) {
 		v.server.port = pick(r, uint16(443), 8080, 53, 80, 5222, uint16(1024+r.IntN(60000)))
 	}
-	if how == diallerScrambled || how == diallerTCP && odds(r, 0.4) {
+	if how == diallerScrambled || how == diallerTCP && chance(r, 0.4) {
 		v.keystream = drawKeystream(r)
 		l.truth.Note = "scrambled"
 	}
@@ -70,7 +70,7 @@ func (s *sim) diallerService(l *line, r *rand.Rand, how int) *service {
 	case diallerTCP:
 		v.carry(linkTCP, false)
 	case diallerTLS:
-		v.carry(linkTLS, odds(r, 0.6))
+		v.carry(linkTLS, chance(r, 0.6))
 	}
 	return v
 }
@@ -92,14 +92,14 @@ func newCallbook(r *rand.Rand, n int) *callbook {
 }
 
 func (b *callbook) draw() string {
-	if odds(b.r, b.foreign) {
+	if chance(b.r, b.foreign) {
 		return foreign(b.r)
 	}
 	return mobile(b.r)
 }
 
 func (b *callbook) next() string {
-	if odds(b.r, b.fresh) {
+	if chance(b.r, b.fresh) {
 		return b.draw()
 	}
 	return pick(b.r, b.known...)
@@ -113,10 +113,10 @@ func (s *sim) diallerPhone(v *service, dev *node, d *dialect, user string, calls
 	a.codecs = pick(r, []*codec{g729, pcma, pcmu}, []*codec{g729}, []*codec{ilbc, g729, pcmu}, []*codec{pcma, pcmu})
 	v.l.truth.Channels++
 	if book == nil {
-		book = newCallbook(r, skewedInt(r, 1, 10))
+		book = newCallbook(r, sizes(r, 1, 10))
 	}
-	answered, talk, busy := share(r, 0.35, 0.8), min(skewedTime(r, 30*time.Second, 12*time.Minute), s.often(calls)), false
-	suppressed, back := odds(r, 0.4), pick(r, 0, 0, 0, 0.1)
+	answered, talk, busy := share(r, 0.35, 0.8), min(span(r, 30*time.Second, 12*time.Minute), s.often(calls)), false
+	suppressed, back := chance(r, 0.4), pick(r, 0, 0, 0, 0.1)
 	number := foreign(r)[2:]
 	s.tides(r, s.often(calls), func() {
 		if busy {
@@ -129,7 +129,7 @@ func (s *sim) diallerPhone(v *service, dev *node, d *dialect, user string, calls
 		if suppressed {
 			c.silence[0] = share(r, 0.2, 0.6)
 		}
-		if odds(r, back) {
+		if chance(r, back) {
 			v.in(c, a, a.user, book.next())
 		} else {
 			v.out(c, a, book.next(), pick(r, a.user, a.user, number))
@@ -142,27 +142,27 @@ func (s *sim) diallerPhone(v *service, dev *node, d *dialect, user string, calls
 // cheapCalls puts a dialler on a line of another kind.
 func (s *sim) cheapCalls(l *line, r *rand.Rand, calls int) {
 	v := s.diallerService(l, r, r.IntN(4))
-	s.diallerPhone(v, l.device("phone"), drawDialler(r), strconv.Itoa(skewedInt(r, 1000, 99_999_999)), float64(calls), nil)
+	s.diallerPhone(v, l.device("phone"), drawDialler(r), strconv.Itoa(sizes(r, 1000, 99_999_999)), float64(calls), nil)
 }
 
 // diallerShop has cabins from which strangers call home: new numbers abroad all
 // day, up to six at once.
 func diallerShop(s *sim) {
 	r := s.rng("shop")
-	n := skewedInt(r, 2, 10)
+	n := sizes(r, 2, 10)
 	l := s.newLine(ClassMobileDialer, fmt.Sprintf("call shop of %d phones", n), VerdictNone, VerdictReview)
 	s.everyday(l, r.IntN(4))
 	v := s.diallerService(l, r, r.IntN(4))
 	d := drawDialler(r)
-	if odds(r, 0.4) { // boxes for analogue telephones, or desk phones
+	if chance(r, 0.4) { // boxes for analogue telephones, or desk phones
 		d = pick(r, drawHomeBox(r), drawDeskPhone(r))
 	}
-	one := strconv.Itoa(skewedInt(r, 1000, 99_999_999))
-	shared, dev := odds(r, 0.4), l.device("adapter")
-	adapter := odds(r, 0.3)
-	book := newCallbook(r, skewedInt(r, 5, 80))
+	one := strconv.Itoa(sizes(r, 1000, 99_999_999))
+	shared, dev := chance(r, 0.4), l.device("adapter")
+	adapter := chance(r, 0.3)
+	book := newCallbook(r, sizes(r, 5, 80))
 	book.fresh = share(r, 0.3, 0.95)
-	calls := skewed(r, 6, 40)
+	calls := spread(r, 6, 40)
 	for i := range n {
 		user := one
 		if !shared {

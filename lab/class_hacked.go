@@ -70,6 +70,7 @@ func (x *stolen) pass(called, calling string, onward bool) {
 	}
 	t := pick(r, x.thief...)
 	c := x.free.draw()
+	c.find(r, called)
 	in := *c
 	in.from, in.to, in.called, in.calling = t, x.pbx, called, calling
 	in.toDomain, in.fromDomain = hostOnly(x.pbx.node.addr), hostOnly(x.pbx.node.addr)

@@ -37,30 +37,30 @@ func (s *sim) home(device string) *line {
 func homeEveryday(s *sim) {
 	l := s.home("household: web, video, games, things")
 	s.everyday(l, 1+l.rng.IntN(6))
-	if odds(l.rng, 0.3) {
-		s.chatCalls(l, skewed(l.rng, 0.3, 3), 1)
+	if chance(l.rng, 0.3) {
+		s.chatCalls(l, spread(l.rng, 0.3, 3), 1)
 	}
 }
 
 func homeChat(s *sim) {
 	l := s.home("household with chat calls")
 	s.everyday(l, 1+l.rng.IntN(4))
-	s.chatCalls(l, skewed(l.rng, 1, 12), 1+l.rng.IntN(3))
+	s.chatCalls(l, spread(l.rng, 1, 12), 1+l.rng.IntN(3))
 }
 
 // telephones gives a household n numbers at a provider and lets it make about
 // the given number of calls, as many at once as its box can.
 func (s *sim) telephones(l *line, n int, calls float64, talk time.Duration) {
 	r := s.rng("telephones")
-	v := s.newService(l, drawProvider(r), odds(r, 0.03))
+	v := s.newService(l, drawProvider(r), chance(r, 0.03))
 	switch r.IntN(8) {
 	case 0:
 		v.carry(linkTCP, false)
 	case 1:
-		v.carry(linkTLS, odds(r, 0.5))
+		v.carry(linkTLS, chance(r, 0.5))
 	}
 	d, dev := drawHomeBox(r), l.device("box")
-	if odds(r, 0.4) {
+	if chance(r, 0.4) {
 		dev = l.public("box") // the router itself
 	}
 	base := landline(r, "")
@@ -76,9 +76,9 @@ func (s *sim) telephones(l *line, n int, calls float64, talk time.Duration) {
 	}
 	l.truth.Channels = pick(r, 1, 2, max(2, n))
 	l.truth.Note = d.agent
-	who := newContacts(r, skewedInt(r, 4, 30), share(r, 0.2, 0.8), share(r, 0.02, 0.3))
+	who := newContacts(r, sizes(r, 4, 30), share(r, 0.2, 0.8), share(r, 0.02, 0.3))
 	outward, answered, used := share(r, 0.25, 0.8), share(r, 0.5, 0.85), 0
-	suppressed := odds(r, 0.15)
+	suppressed := chance(r, 0.15)
 	s.tides(r, s.often(calls), func() {
 		if used >= l.truth.Channels {
 			return
@@ -90,7 +90,7 @@ func (s *sim) telephones(l *line, n int, calls float64, talk time.Duration) {
 		if suppressed {
 			c.silence[0] = share(r, 0.2, 0.6)
 		}
-		if odds(r, outward) {
+		if chance(r, outward) {
 			v.out(c, a, who.next(), a.user)
 			c.keys = pick(r, 0, 0, 0, 4)
 		} else {
@@ -104,37 +104,37 @@ func homeTelephone(s *sim) {
 	n := pick(s.rng("numbers"), 1, 1, 1, 2, 3)
 	l := s.home(fmt.Sprintf("household with %d numbers of its provider", n))
 	r := l.rng
-	if odds(r, 0.9) {
+	if chance(r, 0.9) {
 		s.everyday(l, 1+r.IntN(4))
 	} else { // a channel of the access for voice alone
 		s.chores(l, l.device("box"))
 	}
-	s.telephones(l, n, skewed(r, 2, 25), skewedTime(r, 40*time.Second, 8*time.Minute))
-	if odds(r, 0.3) {
-		s.chatCalls(l, skewed(r, 0.5, 3), 1)
+	s.telephones(l, n, spread(r, 2, 25), span(r, 40*time.Second, 8*time.Minute))
+	if chance(r, 0.3) {
+		s.chatCalls(l, spread(r, 0.5, 3), 1)
 	}
 }
 
 func homeElderly(s *sim) {
 	l := s.home("elderly people's telephone")
 	r := l.rng
-	if odds(r, 0.5) {
+	if chance(r, 0.5) {
 		s.everyday(l, 1)
 	} else {
 		s.chores(l, l.device("box"))
 	}
-	s.telephones(l, 1, skewed(r, 1, 8), skewedTime(r, time.Minute, 15*time.Minute))
+	s.telephones(l, 1, spread(r, 1, 8), span(r, time.Minute, 15*time.Minute))
 }
 
 func homeBusy(s *sim) {
 	l := s.home("large family")
 	r := l.rng
 	s.everyday(l, 3+r.IntN(5))
-	s.telephones(l, 1+r.IntN(3), skewed(r, 4, 30), skewedTime(r, time.Minute, 5*time.Minute))
-	s.chatCalls(l, skewed(r, 2, 15), 2+r.IntN(3))
+	s.telephones(l, 1+r.IntN(3), spread(r, 4, 30), span(r, time.Minute, 5*time.Minute))
+	s.chatCalls(l, spread(r, 2, 15), 2+r.IntN(3))
 	s.game(l, l.device("console"))
-	if odds(r, 0.5) {
-		s.softphone(l, skewed(r, 2, 15), 0.3)
+	if chance(r, 0.5) {
+		s.softphone(l, spread(r, 2, 15), 0.3)
 	}
 }
 
@@ -142,18 +142,18 @@ func homeBusy(s *sim) {
 // to numbers never called before.
 func (s *sim) softphone(l *line, calls, fresh float64) {
 	r := s.rng("softphone")
-	v := s.newService(l, drawProvider(r), odds(r, 0.1))
+	v := s.newService(l, drawProvider(r), chance(r, 0.1))
 	switch r.IntN(4) {
 	case 0:
 		v.carry(linkTCP, false)
 	case 1:
 		v.carry(linkTLS, true)
 	}
-	a := v.account(l.device("computer"), drawPCPhone(r), uint16(5060+r.IntN(55000)), strconv.Itoa(skewedInt(r, 100, 9999)))
+	a := v.account(l.device("computer"), drawPCPhone(r), uint16(5060+r.IntN(55000)), strconv.Itoa(sizes(r, 100, 9999)))
 	l.truth.Channels = max(l.truth.Channels, 1)
-	who := newContacts(r, skewedInt(r, 8, 60), share(r, 0.2, 0.9), fresh)
+	who := newContacts(r, sizes(r, 8, 60), share(r, 0.2, 0.9), fresh)
 	outward, answered, busy := share(r, 0.3, 0.95), share(r, 0.35, 0.85), false
-	talk := min(skewedTime(r, 30*time.Second, 8*time.Minute), s.often(calls))
+	talk := min(span(r, 30*time.Second, 8*time.Minute), s.often(calls))
 	s.tides(r, s.often(calls), func() {
 		if busy {
 			return
@@ -161,8 +161,8 @@ func (s *sim) softphone(l *line, calls, fresh float64) {
 		busy = true
 		c := drawCourse(r, talk, answered)
 		c.over = func() { busy = false }
-		c.hold = odds(r, 0.08)
-		if odds(r, outward) {
+		c.hold = chance(r, 0.08)
+		if chance(r, outward) {
 			v.out(c, a, who.next(), a.user)
 		} else {
 			v.in(c, a, a.user, who.next())
@@ -175,15 +175,15 @@ func homeWork(s *sim) {
 	l := s.home("somebody works at home")
 	r := l.rng
 	s.everyday(l, 1+r.IntN(4))
-	if odds(r, 0.7) {
-		s.softphone(l, skewed(r, 1, 20), share(r, 0.05, 0.4))
+	if chance(r, 0.7) {
+		s.softphone(l, spread(r, 1, 20), share(r, 0.05, 0.4))
 	}
-	if odds(r, 0.5) {
+	if chance(r, 0.5) {
 		s.meeting(l, l.device("computer"), r)
 	}
-	if odds(r, 0.4) {
-		t := s.newVPN(l, l.device("computer"), s.host("employer", odds(r, 0.2)), drawPersonVPN(r))
-		t.data(skewed(r, 10, 300), 80)
+	if chance(r, 0.4) {
+		t := s.newVPN(l, l.device("computer"), s.host("employer", chance(r, 0.2)), drawPersonVPN(r))
+		t.data(spread(r, 10, 300), 80)
 	}
 }
 
@@ -192,7 +192,7 @@ func homeAgent(s *sim) {
 	r := l.rng
 	s.everyday(l, r.IntN(4))
 	for range pick(r, 1, 1, 1, 2, 3) {
-		s.softphone(l, skewed(r, 20, 70), share(r, 0.5, 1))
+		s.softphone(l, spread(r, 20, 70), share(r, 0.5, 1))
 	}
 }
 
@@ -200,12 +200,12 @@ func homeVPN(s *sim) {
 	l := s.home("household that watches television through a tunnel")
 	r := l.rng
 	s.everyday(l, r.IntN(4))
-	t := s.newVPN(l, l.device("television"), s.host("tunnel service", odds(r, 0.7)), drawPersonVPN(r))
-	t.data(skewed(r, 60, 1200), 300)
+	t := s.newVPN(l, l.device("television"), s.host("tunnel service", chance(r, 0.7)), drawPersonVPN(r))
+	t.data(spread(r, 60, 1200), 300)
 	l.truth.Note = t.name
-	if odds(r, 0.3) { // and somebody calls through it
+	if chance(r, 0.3) { // and somebody calls through it
 		l.truth.Channels = 1
-		c := hiddenCall{out: true, number: mobile(r), status: 200, ring: 5 * time.Second, talk: skewedTime(r, 20*time.Second, 5*time.Minute), voice: drawVoice(r), over: func() {}}
+		c := hiddenCall{out: true, number: mobile(r), status: 200, ring: 5 * time.Second, talk: span(r, 20*time.Second, 5*time.Minute), voice: drawVoice(r), over: func() {}}
 		s.at(s.start+r.Int64N(int64(s.length())/2), func() { t.call(c) })
 	}
 }
@@ -219,7 +219,7 @@ func homeServer(s *sim) {
 	srv := l.device("server")
 	port := pick(r, uint16(443), 8443, 80, 22)
 	strangers := s.hosts("stranger", 20, 0.3)
-	s.tides(r, s.often(skewed(r, 5, 150)), func() {
+	s.tides(r, s.often(spread(r, 5, 150)), func() {
 		c := s.dial(pick(r, strangers...), uint16(1024+r.IntN(60000)), srv, port, kindOther)
 		t := c.send(s.now, 0, clientHello(r, "home.example.org"))
 		for range 1 + r.IntN(12) {
@@ -228,10 +228,10 @@ func homeServer(s *sim) {
 		}
 		c.close(t + int64(time.Second))
 	})
-	if odds(r, 0.4) {
+	if chance(r, 0.4) {
 		s.voiceServer(l, srv, r, 2+r.IntN(5), 0.3)
 	}
-	if odds(r, 0.35) {
+	if chance(r, 0.35) {
 		l.truth.Device += ", with an exchange for relatives"
 		s.relatives(l, r)
 	}
@@ -246,17 +246,17 @@ func (s *sim) relatives(l *line, r *rand.Rand) {
 	n := 1 + r.IntN(4)
 	l.truth.Channels = max(l.truth.Channels, n)
 	for i := range n {
-		a := s.newAgent(s.host("relative", odds(r, 0.5)), drawPCPhone(r), uint16(1024+r.IntN(60000)), strconv.Itoa(200+i), x.domain)
-		s.register(s.start+r.Int64N(int64(time.Minute)), a, x, skewedTime(r, time.Minute, 30*time.Minute), true)
+		a := s.newAgent(s.host("relative", chance(r, 0.5)), drawPCPhone(r), uint16(1024+r.IntN(60000)), strconv.Itoa(200+i), x.domain)
+		s.register(s.start+r.Int64N(int64(time.Minute)), a, x, span(r, time.Minute, 30*time.Minute), true)
 		busy := false
-		s.tides(r, s.often(skewed(r, 0.5, 6)), func() {
+		s.tides(r, s.often(spread(r, 0.5, 6)), func() {
 			if busy {
 				return
 			}
 			busy = true
 			c := drawCourse(r, 3*time.Minute, 0.7)
 			c.from, c.to, c.called, c.calling, c.challenge, c.over = a, x, room, a.user, true, func() { busy = false }
-			if odds(r, 0.3) {
+			if chance(r, 0.3) {
 				c.from, c.to, c.called, c.calling, c.challenge, c.toContact = x, a, a.user, room, false, true
 			}
 			c.codec = pick(r, pcma, pcmu, g722)
@@ -267,13 +267,13 @@ func (s *sim) relatives(l *line, r *rand.Rand) {
 
 // homeLodging is a place of many people, all of whom call at once in the evening.
 func homeLodging(s *sim) {
-	n := skewedInt(s.rng("people"), 4, 14)
+	n := sizes(s.rng("people"), 4, 14)
 	l := s.home(fmt.Sprintf("shared flat or hostel of %d people", n))
 	r := l.rng
 	s.everyday(l, min(n, 6))
-	s.chatCalls(l, float64(n)*skewed(r, 1, 9), n)
-	if odds(r, 0.3) {
-		s.telephones(l, 1, skewed(r, 2, 15), 2*time.Minute)
+	s.chatCalls(l, float64(n)*spread(r, 1, 9), n)
+	if chance(r, 0.3) {
+		s.telephones(l, 1, spread(r, 2, 15), 2*time.Minute)
 	}
 	for range r.IntN(3) {
 		s.cheapCalls(l, r, 1+r.IntN(5))
@@ -290,15 +290,15 @@ func (s *sim) newCast(r *rand.Rand, sites int) *cast {
 	c := &cast{}
 	for range 1 + sites/10 {
 		c.resolvers = append(c.resolvers, s.host("resolver", false))
-		c.clocks = append(c.clocks, s.host("time server", odds(r, 0.2)))
+		c.clocks = append(c.clocks, s.host("time server", chance(r, 0.2)))
 		c.gates = append(c.gates, s.host("epdg", false))
-		c.relays = append(c.relays, s.host("chat relay", odds(r, 0.4)))
+		c.relays = append(c.relays, s.host("chat relay", chance(r, 0.4)))
 		p := s.newAgent(s.host("provider", false), drawProvider(r), 5060, "proxy", "")
 		p.domain = p.host()
 		c.providers = append(c.providers, p)
 	}
 	for range sites {
-		c.sites = append(c.sites, s.host("site", odds(r, 0.25)))
+		c.sites = append(c.sites, s.host("site", chance(r, 0.25)))
 	}
 	return c
 }
@@ -311,9 +311,9 @@ func homeQuiet(s *sim) {
 	c := s.newCast(r, 40)
 	for range 1900 + r.IntN(200) {
 		l := s.newLine(ClassHome, "quiet", VerdictNone, VerdictWatch)
-		q := quiet{lookups: skewed(r, 0.6, 6), clocks: pick(r, 0, 0, 1), pages: pick(r, 0, 0, 0, 1), quic: pick(r, 0, 0, 0, 0, 1)}
-		q.account, q.chat, q.call = odds(r, 0.05), odds(r, 0.0015), odds(r, 0.0025)
-		q.pulse = odds(r, 0.02)
+		q := quiet{lookups: spread(r, 0.6, 6), clocks: pick(r, 0, 0, 1), pages: pick(r, 0, 0, 0, 1), quic: pick(r, 0, 0, 0, 0, 1)}
+		q.account, q.chat, q.call = chance(r, 0.05), chance(r, 0.0015), chance(r, 0.0025)
+		q.pulse = chance(r, 0.02)
 		s.quietLife(l, c, q)
 	}
 }
@@ -322,11 +322,11 @@ func homeQuiet(s *sim) {
 func homeIdle(s *sim) {
 	l := s.home("quiet household")
 	r := l.rng
-	q := quiet{lookups: skewed(r, 4, 400), clocks: skewedInt(r, 1, 60), pages: skewedInt(r, 1, 60), quic: skewedInt(r, 1, 20)}
-	q.account, q.chat, q.call = odds(r, 0.1), odds(r, 0.05), odds(r, 0.05)
-	q.pulse = odds(r, 0.3)
+	q := quiet{lookups: spread(r, 4, 400), clocks: sizes(r, 1, 60), pages: sizes(r, 1, 60), quic: sizes(r, 1, 20)}
+	q.account, q.chat, q.call = chance(r, 0.1), chance(r, 0.05), chance(r, 0.05)
+	q.pulse = chance(r, 0.3)
 	s.quietLife(l, s.newCast(r, 12), q)
-	if odds(r, 0.4) {
+	if chance(r, 0.4) {
 		s.things(l, r, 1+r.IntN(3))
 	}
 }
@@ -381,7 +381,7 @@ func (s *sim) quietLife(l *line, c *cast, q quiet) {
 // seldomCalled is an account that is renewed each hour, and one short call.
 func (s *sim) seldomCalled(n *node, provider *agent, r *rand.Rand, called bool) {
 	a := s.newAgent(n, drawHomeBox(r), 5060, landline(r, ""), provider.domain)
-	a.mapped = odds(r, 0.7)
+	a.mapped = chance(r, 0.7)
 	s.register(s.start+r.Int64N(int64(time.Hour)), a, provider, time.Hour, true)
 	n.line.truth.Channels = 1
 	if !called {
@@ -390,9 +390,9 @@ func (s *sim) seldomCalled(n *node, provider *agent, r *rand.Rand, called bool) 
 	s.at(s.start+r.Int64N(int64(s.length())*3/4), func() {
 		c := drawCourse(r, 20*time.Second, 0.7)
 		c.talk = min(c.talk, 70*time.Second)
-		c.from, c.to, c.called, c.calling, c.challenge, c.early = a, provider, pick(r, mobile(r), landline(r, "")), a.user, true, odds(r, 0.6)
+		c.from, c.to, c.called, c.calling, c.challenge, c.early = a, provider, pick(r, mobile(r), landline(r, "")), a.user, true, chance(r, 0.6)
 		c.relayed[1], c.ppm[1] = true, drawPPM(r)
-		if odds(r, 0.5) {
+		if chance(r, 0.5) {
 			c.from, c.to, c.called, c.calling, c.challenge, c.toContact = provider, a, a.user, pick(r, mobile(r), landline(r, "")), false, true
 			c.relayed, c.ppm = [2]bool{true, false}, [2]float64{c.ppm[1], 0}
 		}

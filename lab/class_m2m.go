@@ -29,22 +29,22 @@ func m2mLine(s *sim, what, most string) *line { return s.newLine(ClassM2M, what,
 
 func m2mRouter(s *sim) {
 	r := s.rng("machines")
-	n := skewedInt(r, 1, 30)
+	n := sizes(r, 1, 30)
 	l := m2mLine(s, fmt.Sprintf("router of %d machines", n), VerdictReview)
 	s.chores(l, l.device("router"))
 	s.things(l, r, n)
-	if odds(r, 0.4) {
+	if chance(r, 0.4) {
 		s.polled(l, r, 1+r.IntN(5))
 	}
-	if odds(r, 0.4) {
+	if chance(r, 0.4) {
 		s.telemetry(l, r, 1+r.IntN(5))
 	}
-	if odds(r, 0.3) {
-		t := s.newVPN(l, l.device("router"), s.host("centre", odds(r, 0.1)), drawPersonVPN(r))
-		t.data(skewed(r, 10, 300), 8)
+	if chance(r, 0.3) {
+		t := s.newVPN(l, l.device("router"), s.host("centre", chance(r, 0.1)), drawPersonVPN(r))
+		t.data(spread(r, 10, 300), 8)
 	}
-	if odds(r, 0.15) { // a lift's or a door's telephone
-		s.telephones(l, 1, skewed(r, 0.3, 3), 40*time.Second)
+	if chance(r, 0.15) { // a lift's or a door's telephone
+		s.telephones(l, 1, spread(r, 0.3, 3), 40*time.Second)
 	}
 }
 
@@ -52,7 +52,7 @@ func m2mRouter(s *sim) {
 // of plants are (Modbus, IEC 60870-5-104).
 func (s *sim) polled(l *line, r *rand.Rand, n int) {
 	centre := s.host("centre", false)
-	period := skewedTime(r, 5*time.Second, 5*time.Minute)
+	period := span(r, 5*time.Second, 5*time.Minute)
 	port := pick(r, uint16(502), 2404, 4059, 20000)
 	for range n {
 		c := s.dial(centre, uint16(32768+r.IntN(28000)), l.device("machine"), port, kindOther)
@@ -67,12 +67,12 @@ func (s *sim) polled(l *line, r *rand.Rand, n int) {
 
 // telemetry is what machines say over UDP (CoAP, RFC 7252, some under DTLS).
 func (s *sim) telemetry(l *line, r *rand.Rand, n int) {
-	cloud := s.host("collector", odds(r, 0.2))
+	cloud := s.host("collector", chance(r, 0.2))
 	port := pick(r, uint16(5683), 5684, uint16(1024+r.IntN(60000)))
 	for range n {
 		dev := l.device("sensor")
 		own := dev.port(uint16(1024+r.IntN(60000)), false)
-		period, size := skewedTime(r, 20*time.Second, 30*time.Minute), skewedInt(r, 16, 400)
+		period, size := span(r, 20*time.Second, 30*time.Minute), sizes(r, 16, 400)
 		id := uint16(r.Uint32())
 		s.every(s.start+r.Int64N(int64(period)), func() time.Duration { return period }, func() bool {
 			id++
@@ -134,10 +134,10 @@ func (x *remoteCard) authenticate() {
 // cards, and modems elsewhere.
 func cloudSIM(s *sim, pool bool) {
 	r := s.rng("cards")
-	n := skewedInt(r, 1, 6)
+	n := sizes(r, 1, 6)
 	what := fmt.Sprintf("%d modems whose cards are in a cloud", n)
 	if pool {
-		n = skewedInt(r, 8, 120)
+		n = sizes(r, 8, 120)
 		what = fmt.Sprintf("pool of %d cards for modems elsewhere", n)
 	}
 	l := m2mLine(s, what, VerdictReview)
@@ -146,14 +146,14 @@ func cloudSIM(s *sim, pool bool) {
 	} else {
 		s.everyday(l, r.IntN(4))
 	}
-	server := s.host("card server", odds(r, 0.6))
+	server := s.host("card server", chance(r, 0.6))
 	port := uint16(1024 + r.IntN(60000))
 	head := noiseBytes(r, 2+r.IntN(14))
-	clear, sealed := odds(r, 0.35), odds(r, 0.5)
-	one := odds(r, 0.5) // a device for all of them
+	clear, sealed := chance(r, 0.35), chance(r, 0.5)
+	one := chance(r, 0.5) // a device for all of them
 	dev := l.device("modem")
-	pulse := skewedTime(r, 10*time.Second, 2*time.Minute)
-	renew := skewedTime(r, 3*time.Minute, 90*time.Minute)
+	pulse := span(r, 10*time.Second, 2*time.Minute)
+	renew := span(r, 3*time.Minute, 90*time.Minute)
 	for i := range n {
 		if !one {
 			dev = l.device("modem")
@@ -186,13 +186,13 @@ type bench struct {
 
 func drawBench(s *sim, r *rand.Rand, most int) bench {
 	b := bench{r: r, good: share(r, 0.75, 0.99)}
-	for range skewedInt(r, 2, 24) {
+	for range sizes(r, 2, 24) {
 		b.numbers = append(b.numbers, mobile(r))
 	}
 	for range 1 + r.IntN(3) {
 		b.lengths = append(b.lengths, time.Duration(pick(r, 10, 20, 30, 60, 90, 120, 180))*time.Second)
 	}
-	load := min(skewed(r, 0.3, 4), float64(most)*0.6)
+	load := min(spread(r, 0.3, 4), float64(most)*0.6)
 	b.period = time.Duration(float64(b.lengths[0]+15*time.Second) / load)
 	return b
 }
@@ -207,7 +207,7 @@ func (b bench) course() *call {
 
 // run calls fn for each test, by the clock or at random.
 func (b bench) run(s *sim, fn func()) {
-	if odds(b.r, 0.5) {
+	if chance(b.r, 0.5) {
 		s.tides(b.r, b.period, fn)
 		return
 	}
@@ -221,11 +221,11 @@ func (b bench) run(s *sim, fn func()) {
 // no cards of its own.
 func testProbe(s *sim) {
 	r := s.rng("probe")
-	n := skewedInt(r, 2, 16)
+	n := sizes(r, 2, 16)
 	l := m2mLine(s, fmt.Sprintf("test robot, %d calls at once", n), VerdictReview)
 	dev := l.device("robot")
 	s.chores(l, dev)
-	v := s.newService(l, drawProvider(r), odds(r, 0.3))
+	v := s.newService(l, drawProvider(r), chance(r, 0.3))
 	l.truth.Channels = n
 	d := pick(r, dialPJSIP("Asterisk PBX "+drawRelease(r, 3)), dialApp("PJSUA v2."+strconv.Itoa(r.IntN(15))), dialQuiet(), dialKamailio("sipp"))
 	var accounts []*agent
@@ -242,7 +242,7 @@ func testProbe(s *sim) {
 		a := pick(r, accounts...)
 		c := b.course()
 		c.over = func() { used-- }
-		if odds(r, outward) {
+		if chance(r, outward) {
 			v.out(c, a, pick(r, b.numbers...), a.user)
 		} else {
 			v.in(c, a, pick(r, a.user, pick(r, b.numbers...)), pick(r, b.numbers...))
@@ -258,14 +258,27 @@ func farm(s *sim, what string, n int) *box {
 	b := s.newBox(l, n)
 	b.codec = pick(r, g729, pcma, pcma, pcmu)
 	for i := range b.channels { // modules of a farm stand in many places
-		if odds(r, 0.3) {
+		if chance(r, 0.3) {
 			b.channels[i].cell = 0x2000 + r.IntN(0x4000)
 		}
 	}
-	if odds(r, 0.5) {
+	if chance(r, 0.5) {
 		s.everyday(l, 1+r.IntN(4)) // who works there
 	} else {
 		b.boot()
+	}
+	if chance(r, 0.45) { // other operators' and tariffs' cards are put in
+		spare := newCards(r, 1+r.IntN(2*n))
+		s.tides(r, s.often(spread(r, 1, float64(len(spare)+1))), func() {
+			ch := &b.channels[r.IntN(n)]
+			if ch.busy || len(spare) == 0 {
+				return
+			}
+			spare[0].IMEI = ch.card.IMEI // the module stays
+			ch.card, spare = spare[0], spare[1:]
+			ch.downUntil = s.now + int64(between(r, 30*time.Second, 4*time.Minute))
+			l.truth.Cards = append(l.truth.Cards, ch.card)
+		})
 	}
 	return b
 }
@@ -276,10 +289,10 @@ func testFarm(s *sim) {
 	r := s.rng("farm")
 	n := pick(r, 4, 8, 8, 16, 32)
 	b := farm(s, "test farm", n)
-	v := s.newService(b.l, drawProvider(r), odds(r, 0.3))
+	v := s.newService(b.l, drawProvider(r), chance(r, 0.3))
 	d := pick(r, dialDBL(), dialQuiet(), dialDBL())
 	d.expires = pick(r, 60, 120, 300, 600)
-	single := odds(r, 0.4)
+	single := chance(r, 0.4)
 	for i := range b.channels {
 		if i > 0 && single {
 			b.channels[i].account = b.channels[0].account
@@ -288,7 +301,7 @@ func testFarm(s *sim) {
 		b.channels[i].account = v.account(b.node, d, 5060, strconv.Itoa(1001+i))
 		b.channels[i].account.media = b.channels[0].account.media
 	}
-	centre := s.host("test centre", odds(r, 0.3))
+	centre := s.host("test centre", chance(r, 0.3))
 	switch r.IntN(4) {
 	case 0:
 		b.dinstarAPI(centre)
@@ -298,7 +311,7 @@ func testFarm(s *sim) {
 		b.keepalives(centre)
 	}
 	t := drawBench(s, r, n)
-	if odds(r, 0.7) { // they test each other
+	if chance(r, 0.7) { // they test each other
 		t.numbers = nil
 		for _, ch := range b.channels {
 			t.numbers = append(t.numbers, ch.card.MSISDN)
@@ -311,7 +324,7 @@ func testFarm(s *sim) {
 			return
 		}
 		c := b.tested(t.course(), i)
-		if odds(r, inward) {
+		if chance(r, inward) {
 			v.in(c, b.channels[i].account, pick(r, t.numbers...), strconv.Itoa(5000+r.IntN(4)))
 			c.delay = between(r, 2500*time.Millisecond, 8*time.Second)
 		} else { // a call that came to the card
@@ -320,8 +333,8 @@ func testFarm(s *sim) {
 		c.codec = b.codec
 		s.perform(c)
 	})
-	if b.sms != nil && odds(r, 0.4) {
-		s.tides(r, s.often(skewed(r, 3, 60)), func() { b.sms.bulk(r.IntN(n), 1) })
+	if b.sms != nil && chance(r, 0.4) {
+		s.tides(r, s.often(spread(r, 3, 60)), func() { b.sms.bulk(r.IntN(n), 1) })
 	}
 }
 
@@ -346,7 +359,7 @@ func (b *box) tested(c *call, i int) *call {
 		}
 		state("IDLE", 0)
 	}
-	if b.bank != nil && odds(b.l.rng, 0.5) {
+	if b.bank != nil && chance(b.l.rng, 0.5) {
 		b.bank.authenticate(i, b.l.rng)
 	}
 	return c
@@ -357,14 +370,14 @@ func messageFarm(s *sim) {
 	r := s.rng("farm")
 	n := pick(r, 8, 16, 32)
 	b := farm(s, "message platform", n)
-	b.keepalives(s.host("message centre", odds(r, 0.2)))
-	s.tides(r, s.often(skewed(r, 30, 900)), func() { b.sms.bulk(r.IntN(n), 1+r.IntN(6)) })
-	if !odds(r, 0.4) {
+	b.keepalives(s.host("message centre", chance(r, 0.2)))
+	s.tides(r, s.often(spread(r, 30, 900)), func() { b.sms.bulk(r.IntN(n), 1+r.IntN(6)) })
+	if !chance(r, 0.4) {
 		return
 	}
 	v := s.newService(b.l, drawProvider(r), false)
 	a := v.account(b.node, dialQuiet(), 5060, strconv.Itoa(3001+r.IntN(500)))
-	s.tides(r, s.often(skewed(r, 10, 300)), func() {
+	s.tides(r, s.often(spread(r, 10, 300)), func() {
 		s.text(v.server, a, "sms", mobile(r), "code "+strconv.Itoa(100000+r.IntN(900000)), pick(r, 200, 200, 202, 480))
 	})
 }

@@ -40,7 +40,7 @@ type mobileCalls struct {
 
 func drawMobileCalls(r *rand.Rand, load float64, most, around int) mobileCalls {
 	return mobileCalls{
-		load: load, most: most, talk: skewedTime(r, 30*time.Second, 5*time.Minute), answered: share(r, 0.4, 0.8), outward: share(r, 0.3, 0.7),
+		load: load, most: most, talk: span(r, 30*time.Second, 5*time.Minute), answered: share(r, 0.4, 0.8), outward: share(r, 0.3, 0.7),
 		around: around, ring: between(r, 3*time.Second, 14*time.Second),
 	}
 }
@@ -63,7 +63,7 @@ func (s *sim) mobiles(l *line, tunnels []*vpn, per int, m mobileCalls) {
 		used++
 		busy[i]++
 		tunnels[i].call(hiddenCall{
-			out: odds(r, m.outward), number: own[i*per+r.IntN(per)], status: outcome(r, m.answered), ring: expo(r, m.ring, time.Second, 40*time.Second),
+			out: chance(r, m.outward), number: own[i*per+r.IntN(per)], status: outcome(r, m.answered), ring: expo(r, m.ring, time.Second, 40*time.Second),
 			talk: expo(r, m.talk, 4*time.Second, 5*m.talk), voice: drawAMR(r, m.around), over: func() { used--; busy[i]-- },
 		})
 	})
@@ -76,7 +76,7 @@ func (s *sim) phoneTunnel(l *line, phone, epdg, dns *node, r *rand.Rand) *vpn {
 	name := "epdg.epc.mnc" + pick(r, "000", "001", "011", "015") + ".mcc460.pub.3gppnetwork.org"
 	s.at(s.start+r.Int64N(int64(time.Minute)), func() { s.lookup(phone, dns, name, r) })
 	// IMS registration and presence inside.
-	period := skewedTime(r, 5*time.Minute, time.Hour)
+	period := span(r, 5*time.Minute, time.Hour)
 	s.every(s.start+r.Int64N(int64(period)), func() time.Duration { return period }, func() bool {
 		t.exchange(s.now, 0, 1100+r.IntN(200), 700, 1300, 900+r.IntN(200), 60)
 		return true
@@ -95,14 +95,14 @@ func vowifiHome(s *sim) {
 		tunnels = append(tunnels, s.phoneTunnel(l, l.device("phone"), epdgs[i%len(epdgs)], dns, r))
 	}
 	m := drawMobileCalls(r, 1, n, pick(r, 48, 48, 28)) // IPv6 or IPv4, and UDP
-	m.load = min(skewed(r, 0.01, 0.5), float64(n)*0.3)
+	m.load = min(spread(r, 0.01, 0.5), float64(n)*0.3)
 	s.mobiles(l, tunnels, 1, m)
 }
 
 // vowifiPublic is where many people's phones find the network of the house.
 func vowifiPublic(s *sim) {
 	r := s.rng("guests")
-	n := skewedInt(r, 5, 40)
+	n := sizes(r, 5, 40)
 	l := cellLine(s, fmt.Sprintf("guests' network, %d phones call over it", n), min(n, 6))
 	dns := s.host("resolver", false)
 	epdgs := s.hosts("epdg", 2+r.IntN(5), 0.05)
@@ -110,23 +110,23 @@ func vowifiPublic(s *sim) {
 	for range n {
 		tunnels = append(tunnels, s.phoneTunnel(l, l.device("phone"), pick(r, epdgs...), dns, r))
 	}
-	most := min(n, skewedInt(r, 4, 12))
-	s.mobiles(l, tunnels, 1, drawMobileCalls(r, skewed(r, 0.4, 4), most, pick(r, 48, 28)))
+	most := min(n, sizes(r, 4, 12))
+	s.mobiles(l, tunnels, 1, drawMobileCalls(r, spread(r, 0.4, 4), most, pick(r, 48, 28)))
 }
 
 // cellTraffic is what the radio side of a cell brings besides calls.
 func (s *sim) cellTraffic(l *line, t *vpn, cell *node, r *rand.Rand) {
 	s.heartbeat(t, pick(r, 10*time.Second, 30*time.Second, 5*time.Second), 68) // SCTP
-	s.tides(r, s.often(skewed(r, 20, 600)), func() {                           // paging and attaches
+	s.tides(r, s.often(spread(r, 20, 600)), func() {                           // paging and attaches
 		t.exchange(s.now, r.IntN(2), 120+r.IntN(200), 90+r.IntN(150), 100+r.IntN(250), 80)
 	})
-	t.data(skewed(r, 10, 600), 120)
-	if !odds(r, 0.5) {
+	t.data(spread(r, 10, 600), 120)
+	if !chance(r, 0.5) {
 		return
 	}
 	clock := s.host("cell's time server", false)
-	period := skewedTime(r, time.Second, 32*time.Second)
-	if odds(r, 0.5) {
+	period := span(r, time.Second, 32*time.Second)
+	if chance(r, 0.5) {
 		s.every(s.start, func() time.Duration { return period }, func() bool {
 			s.timeOfDay(cell, clock, r)
 			return true
@@ -153,13 +153,13 @@ func femtocell(s *sim) {
 	most := pick(r, 2, 4, 4, 8, 8, 16)
 	l := cellLine(s, fmt.Sprintf("femtocell for %d calls at once", most), r.IntN(5))
 	cell := l.device("cell")
-	if odds(r, 0.3) {
+	if chance(r, 0.3) {
 		cell = l.public("cell")
 	}
 	t := s.newVPN(l, cell, s.host("security gateway", false), pick(r, vpnNAT, vpnNAT, vpnESP))
 	s.cellTraffic(l, t, cell, r)
 	// Iu-UP or GTP-U in front of the speech.
-	m := drawMobileCalls(r, min(skewed(r, 0.1, 5), float64(most)*0.5), most, pick(r, 28+4, 36+28, 36+48))
+	m := drawMobileCalls(r, min(spread(r, 0.1, 5), float64(most)*0.5), most, pick(r, 28+4, 36+28, 36+48))
 	s.mobiles(l, []*vpn{t}, most, m)
 }
 
@@ -176,8 +176,8 @@ func enterpriseCell(s *sim) {
 		s.cellTraffic(l, t, cell, r)
 		tunnels = append(tunnels, t)
 	}
-	if odds(r, 0.3) {
+	if chance(r, 0.3) {
 		s.everyday(l, r.IntN(3))
 	}
-	s.mobiles(l, tunnels, most/n, drawMobileCalls(r, skewed(r, 1, 9), most, pick(r, 36+28, 36+48)))
+	s.mobiles(l, tunnels, most/n, drawMobileCalls(r, spread(r, 1, 9), most, pick(r, 36+28, 36+48)))
 }

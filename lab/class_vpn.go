@@ -35,12 +35,12 @@ func drawPersonVPN(r *rand.Rand) string {
 func vpnLine(s *sim, what, kind string) (*line, *vpn) {
 	l := s.newLine(ClassVPN, what, VerdictNone, VerdictReview)
 	dev := l.device("router")
-	if kind == vpnESP || odds(l.rng, 0.4) {
+	if kind == vpnESP || chance(l.rng, 0.4) {
 		dev = l.public("router")
 	}
-	t := s.newVPN(l, dev, s.host("head office", odds(l.rng, 0.25)), kind)
+	t := s.newVPN(l, dev, s.host("head office", chance(l.rng, 0.25)), kind)
 	l.truth.Note = kind
-	if odds(l.rng, 0.6) { // the web does not go through the tunnel
+	if chance(l.rng, 0.6) { // the web does not go through the tunnel
 		s.everyday(l, 1+l.rng.IntN(6))
 	} else {
 		s.chores(l, dev)
@@ -50,7 +50,7 @@ func vpnLine(s *sim, what, kind string) (*line, *vpn) {
 
 func vpnData(s *sim) {
 	l, t := vpnLine(s, "office with a tunnel for data", drawSiteVPN(s.rng("kind")))
-	t.data(skewed(l.rng, 20, 2000), 150)
+	t.data(spread(l.rng, 20, 2000), 150)
 }
 
 // hiddenCalls lets a site of n telephones make calls inside its tunnels, to the
@@ -59,7 +59,7 @@ func (s *sim) hiddenCalls(l *line, tunnels []*vpn, n int, load float64) {
 	r := l.rng
 	l.truth.Channels = n
 	used := 0
-	talk := skewedTime(r, 40*time.Second, 4*time.Minute)
+	talk := span(r, 40*time.Second, 4*time.Minute)
 	answered := share(r, 0.5, 0.9)
 	outward := share(r, 0.2, 0.8)
 	own := landline(r, "")
@@ -71,10 +71,10 @@ func (s *sim) hiddenCalls(l *line, tunnels []*vpn, n int, load float64) {
 		}
 		used++
 		c := hiddenCall{
-			out: odds(r, outward), number: own[:len(own)-2] + fmt.Sprintf("%02d", r.IntN(min(n*2, 100))), status: outcome(r, answered),
+			out: chance(r, outward), number: own[:len(own)-2] + fmt.Sprintf("%02d", r.IntN(min(n*2, 100))), status: outcome(r, answered),
 			ring: between(r, 2*time.Second, 18*time.Second), talk: expo(r, talk, 4*time.Second, 6*talk), voice: v, over: func() { used-- },
 		}
-		if odds(r, 0.1) {
+		if chance(r, 0.1) {
 			c.voice = drawVoice(r)
 		}
 		tunnels[r.IntN(len(tunnels))].call(c)
@@ -82,60 +82,60 @@ func (s *sim) hiddenCalls(l *line, tunnels []*vpn, n int, load float64) {
 }
 
 func vpnVoiceInside(s *sim) {
-	n := skewedInt(s.rng("size"), 3, 60)
+	n := sizes(s.rng("size"), 3, 60)
 	l, t := vpnLine(s, fmt.Sprintf("office, %d telephones inside its tunnel", n), drawSiteVPN(s.rng("kind")))
 	r := l.rng
 	registered := min(n, 20)
 	for range registered { // accounts renewed, signs of life
-		period := skewedTime(r, time.Minute, 30*time.Minute)
+		period := span(r, time.Minute, 30*time.Minute)
 		s.every(s.start+r.Int64N(int64(period)), func() time.Duration { return period }, func() bool {
 			t.exchange(s.now, 0, 560+r.IntN(80), 480, 740+r.IntN(90), 520)
 			return true
 		})
 	}
-	t.data(skewed(r, 10, 800), 120)
-	s.hiddenCalls(l, []*vpn{t}, n, min(skewed(r, 0.2, 8), float64(n)*0.6))
+	t.data(spread(r, 10, 800), 120)
+	s.hiddenCalls(l, []*vpn{t}, n, min(spread(r, 0.2, 8), float64(n)*0.6))
 }
 
 // vpnTrunkInside is an exchange whose only neighbour is its carrier, or a call
 // centre its head office: voice alone, all of it to one far end.
 func vpnTrunkInside(s *sim) {
-	n := skewedInt(s.rng("size"), 8, 60)
+	n := sizes(s.rng("size"), 8, 60)
 	l := s.newLine(ClassVPN, fmt.Sprintf("exchange, trunk of %d channels in a tunnel", n), VerdictNone, VerdictReview)
 	r := l.rng
 	dev := l.public("exchange")
-	t := s.newVPN(l, dev, s.host("carrier", odds(r, 0.3)), pick(r, vpnESP, vpnESP, vpnNAT, vpnWireGuard, vpnOpenVPN))
+	t := s.newVPN(l, dev, s.host("carrier", chance(r, 0.3)), pick(r, vpnESP, vpnESP, vpnNAT, vpnWireGuard, vpnOpenVPN))
 	l.truth.Note = t.name
 	s.chores(l, dev)
-	if odds(r, 0.5) {
+	if chance(r, 0.5) {
 		s.everyday(l, 1+r.IntN(4))
 	}
 	s.heartbeat(t, pick(r, 30*time.Second, time.Minute), 480+r.IntN(90)) // OPTIONS
-	s.hiddenCalls(l, []*vpn{t}, n, skewed(r, 0.8, 8))
+	s.hiddenCalls(l, []*vpn{t}, n, spread(r, 0.8, 8))
 }
 
 // vpnHub has its exchange behind the far end of many tunnels.
 func vpnHub(s *sim) {
 	r := s.rng("hub")
-	n := skewedInt(r, 3, 24)
+	n := sizes(r, 3, 24)
 	l := s.newLine(ClassVPN, fmt.Sprintf("office with its exchange, tunnels of %d branches and people", n), VerdictNone, VerdictReview)
 	dev := l.public("gateway")
 	kind := drawPersonVPN(r)
-	if kind == vpnOverTCP || odds(r, 0.3) {
+	if kind == vpnOverTCP || chance(r, 0.3) {
 		kind = drawSiteVPN(r)
 	}
 	var tunnels []*vpn
 	for i := range n {
-		t := s.newVPN(l, dev, s.host(fmt.Sprintf("branch %d", i), odds(r, 0.1)), kind)
-		t.data(skewed(r, 3, 100), 60)
+		t := s.newVPN(l, dev, s.host(fmt.Sprintf("branch %d", i), chance(r, 0.1)), kind)
+		t.data(spread(r, 3, 100), 60)
 		tunnels = append(tunnels, t)
 	}
 	l.truth.Note = kind
 	s.everyday(l, 1+r.IntN(6))
-	s.hiddenCalls(l, tunnels, 2*n, min(skewed(r, 0.3, 5), float64(n)*0.5))
+	s.hiddenCalls(l, tunnels, 2*n, min(spread(r, 0.3, 5), float64(n)*0.5))
 	// Somewhere between branches and the world is a trunk of the exchange.
-	if odds(r, 0.5) {
-		s.drawnOffice(l, max(2, n/2), skewed(r, 0.2, 2), true)
+	if chance(r, 0.5) {
+		s.drawnOffice(l, max(2, n/2), spread(r, 0.2, 2), true)
 	}
 }
 
@@ -145,19 +145,19 @@ func vpnRemote(s *sim) {
 	l := s.newLine(ClassVPN, "people at home, a telephone inside the tunnel to their office", VerdictNone, VerdictReview)
 	s.everyday(l, r.IntN(4))
 	for range pick(r, 1, 1, 1, 2) {
-		t := s.newVPN(l, l.device("computer"), s.host("office", odds(r, 0.2)), drawPersonVPN(r))
+		t := s.newVPN(l, l.device("computer"), s.host("office", chance(r, 0.2)), drawPersonVPN(r))
 		l.truth.Note = t.name
-		t.data(skewed(r, 10, 500), 100)
+		t.data(spread(r, 10, 500), 100)
 		l.truth.Channels++
 		busy := false
-		talk := skewedTime(r, time.Minute, 12*time.Minute)
-		s.tides(r, s.often(skewed(r, 1, 14)), func() {
+		talk := span(r, time.Minute, 12*time.Minute)
+		s.tides(r, s.often(spread(r, 1, 14)), func() {
 			if busy {
 				return
 			}
 			busy = true
 			t.call(hiddenCall{
-				out: odds(r, 0.5), number: "8" + strconv.Itoa(100+r.IntN(100)), status: outcome(r, 0.8), ring: between(r, 2*time.Second, 15*time.Second),
+				out: chance(r, 0.5), number: "8" + strconv.Itoa(100+r.IntN(100)), status: outcome(r, 0.8), ring: between(r, 2*time.Second, 15*time.Second),
 				talk: expo(r, talk, 5*time.Second, 40*time.Minute), voice: drawVoice(r), over: func() { busy = false },
 			})
 		})
@@ -165,30 +165,30 @@ func vpnRemote(s *sim) {
 }
 
 func vpnPhonesOutside(s *sim) {
-	n := skewedInt(s.rng("size"), 3, 40)
+	n := sizes(s.rng("size"), 3, 40)
 	l, t := vpnLine(s, fmt.Sprintf("office with a tunnel for data, %d telephones beside it", n), drawSiteVPN(s.rng("kind")))
 	r := l.rng
-	t.data(skewed(r, 10, 800), 120)
-	s.drawnOffice(l, n, min(skewed(r, 0.2, 7), float64(n)*0.5), odds(r, 0.25))
+	t.data(spread(r, 10, 800), 120)
+	s.drawnOffice(l, n, min(spread(r, 0.2, 7), float64(n)*0.5), chance(r, 0.25))
 }
 
 // drawnOffice gives a line telephones at a hosted exchange, or one exchange of
 // its own, and lets them carry the given load in calls at once.
 func (s *sim) drawnOffice(l *line, n int, load float64, anchored bool) {
 	r := s.rng("office")
-	v := s.newService(l, drawProvider(r), odds(r, 0.1))
+	v := s.newService(l, drawProvider(r), chance(r, 0.1))
 	switch r.IntN(6) {
 	case 0:
 		v.carry(linkTCP, false)
 	case 1:
-		v.carry(linkTLS, odds(r, 0.7))
+		v.carry(linkTLS, chance(r, 0.7))
 	}
 	l.truth.Channels = max(l.truth.Channels, n)
 	base := landline(r, "")
 	base = base[:len(base)-2]
 	accounts := make([]*agent, n)
-	watch := !anchored && odds(r, 0.4) // mailboxes, and each other's lines
-	usual := drawDeskPhone(r)          // offices buy one make
+	watch := !anchored && chance(r, 0.4) // mailboxes, and each other's lines
+	usual := drawDeskPhone(r)            // offices buy one make
 	for i := range accounts {
 		user, d := pick(r, strconv.Itoa(8001+i), base+fmt.Sprintf("%02d", i)), usual
 		var dev *node
@@ -201,7 +201,7 @@ func (s *sim) drawnOffice(l *line, n int, load float64, anchored bool) {
 			dev = l.device("exchange")
 		default:
 			dev = l.device("phone")
-			if odds(r, 0.15) {
+			if chance(r, 0.15) {
 				d = drawDeskPhone(r)
 			}
 		}
@@ -218,9 +218,9 @@ func (s *sim) drawnOffice(l *line, n int, load float64, anchored bool) {
 // officeCalls are those of the business of an office.
 func (s *sim) officeCalls(v *service, accounts []*agent, base string, load float64, anchored bool) {
 	r, n := v.r, len(accounts)
-	who := newContacts(r, skewedInt(r, 10, 150), share(r, 0.2, 0.8), share(r, 0.05, 0.5))
+	who := newContacts(r, sizes(r, 10, 150), share(r, 0.2, 0.8), share(r, 0.05, 0.5))
 	busy := make([]bool, n)
-	talk, answered, outward := skewedTime(r, 30*time.Second, 4*time.Minute), share(r, 0.5, 0.85), share(r, 0.2, 0.85)
+	talk, answered, outward := span(r, 30*time.Second, 4*time.Minute), share(r, 0.5, 0.85), share(r, 0.2, 0.85)
 	hold := time.Duration(answered*float64(talk)) + 12*time.Second
 	s.tides(r, time.Duration(float64(hold)/load), func() {
 		i := r.IntN(n)
@@ -230,9 +230,9 @@ func (s *sim) officeCalls(v *service, accounts []*agent, base string, load float
 		busy[i] = true
 		c := drawCourse(r, talk, answered)
 		c.over = func() { busy[i] = false }
-		c.hold, c.keys = odds(r, 0.08), r.IntN(3)
+		c.hold, c.keys = chance(r, 0.08), r.IntN(3)
 		own := base + fmt.Sprintf("%02d", i%100)
-		if odds(r, outward) {
+		if chance(r, outward) {
 			v.out(c, accounts[i], who.next(), own)
 		} else {
 			called := accounts[i].user
@@ -240,7 +240,7 @@ func (s *sim) officeCalls(v *service, accounts []*agent, base string, load float
 				called = own
 			}
 			v.in(c, accounts[i], called, who.next())
-			c.refer = odds(r, 0.05)
+			c.refer = chance(r, 0.05)
 		}
 		s.perform(c)
 	})

@@ -137,8 +137,6 @@ func drawClock(r *rand.Rand, hard bool) *clock {
 func drawError(r *rand.Rand, hard bool, class string) float64 {
 	locked, tcxo := 0.03, 0.08
 	switch class {
-	case ClassBreakout:
-		locked = 0.4 // the exchange's clock comes with the E1
 	case ClassCarrier:
 		locked, tcxo = 0.4, 0.3
 	case ClassSmallCell:

@@ -195,8 +195,8 @@ func (g *rig) centreMark(r *rand.Rand) {
 		name := fmt.Sprintf("goip%02d", i+1)
 		number := uint32(1)
 		exchange := func(command uint32, body, answer []byte) {
-			t := c.send(g.s.now, 0, smppMessage(command, number, body))
-			c.send(t+int64(4*time.Millisecond), 1, smppMessage(command|1<<31, number, answer))
+			t := c.send(g.s.now, 0, smppPDU(command, number, body))
+			c.send(t+int64(4*time.Millisecond), 1, smppPDU(command|1<<31, number, answer))
 			number++
 		}
 		t := g.s.start + int64(between(r, time.Second, time.Minute))
@@ -213,13 +213,6 @@ func (g *rig) centreMark(r *rand.Rand) {
 			exchange(4, append(body, text...), fmt.Appendf(nil, "%d\x00", r.IntN(1_000_000)))
 		})
 	}
-}
-
-func smppMessage(command, number uint32, body []byte) []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(16+len(body)))
-	b = binary.BigEndian.AppendUint32(b, command)
-	b = binary.BigEndian.AppendUint32(b, 0)
-	return append(binary.BigEndian.AppendUint32(b, number), body...)
 }
 
 // greetingMark lets somebody from outside see the box's telnet greeting.

@@ -128,12 +128,15 @@ func (x *reporter) turn(i int) {
 	if x.cards[i][next].IMSI == "" {
 		return
 	}
-	ch.downUntil = x.g.s.now + int64(between(x.r, 15*time.Second, 90*time.Second))
+	away := between(x.r, 15*time.Second, 90*time.Second)
+	ch.downUntil = x.g.s.now + int64(away)
 	x.slot[i], ch.card = next, x.cards[i][next]
 	if !x.look.all && !hasCard(x.g.l.truth.Cards, ch.card) {
 		x.g.l.truth.Cards = append(x.g.l.truth.Cards, ch.card)
 	}
-	x.g.swaps++
+	if away > x.g.period {
+		x.g.swaps++
+	}
 	x.changed(i)
 }
 

@@ -68,15 +68,23 @@ func (g *rig) sip(maker, mode string) {
 	}
 	g.l.controls(host, role)
 	abroad := host.abroad
-	g.media = g.ctrl.media
-	if r.IntN(3) == 0 {
+	g.s.handsOff(g.ctrl, r)
+	for _, m := range g.ctrl.relays {
+		g.l.controls(m.node, "media")
+		abroad = abroad || m.node.abroad
+	}
+	if len(g.ctrl.relays) == 0 && r.IntN(3) == 0 {
 		m := g.s.host("media relay", r.IntN(4) > 0)
 		g.media = newMediaHost(m, r)
 		g.l.controls(m, "media")
 		abroad = abroad || m.abroad
 	}
 	g.abroad = abroad
-	g.media.random = r.IntN(4) > 0
+	if random := r.IntN(4) > 0; g.media != nil {
+		g.media.random = random
+	} else {
+		g.ctrl.media.random = random
+	}
 	g.accounts(maker)
 	if r.IntN(12) > 0 || g.s.shape.sipTCP {
 		g.shows(ShowSIP)
@@ -119,6 +127,7 @@ func (g *rig) accounts(maker string) {
 	step := between(r, 20*time.Millisecond, 900*time.Millisecond)
 	challenge := r.IntN(2) == 0
 	early := pick(r, 1, 1, 0.5, 0.9) // when an account is refreshed, of its time
+	g.period = time.Duration(early*float64(d.expires)) * time.Second
 	first := g.s.start + int64(between(r, 0, 20*time.Second))
 	for k := range groups {
 		a := g.account(d, port, name(k))
@@ -130,7 +139,7 @@ func (g *rig) accounts(maker string) {
 		if g.mode == "line" {
 			ch = &g.channels[k]
 		}
-		g.register(first+int64(k)*int64(step), a, ch, time.Duration(early*float64(d.expires))*time.Second, challenge)
+		g.register(first+int64(k)*int64(step), a, ch, g.period, challenge)
 	}
 	if groups > 1 {
 		for i := range g.channels {

@@ -90,6 +90,7 @@ func (h *tradingHouse) out(c *call, called, calling string) bool {
 	}
 	c.from, c.to, c.called, c.calling = h.pbx, h.trunk(), h.write.write(called), calling
 	c.challenge = !h.trusted && c.to == h.trunks[0]
+	c.find(h.r, called)
 	c.fromDomain, c.toDomain = c.to.host(), c.to.host()
 	h.clock(c, 0)
 	h.hold(c)

@@ -110,6 +110,7 @@ func Homes() []string {
 // to a provider of servers for hire.
 func Places() string {
 	return `192.0.2.0/24 CN isp
+192.0.2.192/26 CN hosting
 198.18.0.0/16 US hosting
 198.19.0.0/16 SG isp
 2001:db8:800::/40 CN isp

@@ -42,6 +42,14 @@ func paging(r *rand.Rand) time.Duration {
 	return lognormal(r, 2300*time.Millisecond, 0.4, 800*time.Millisecond, 9*time.Second)
 }
 
+// find lets the call wait for the mobile network when the number is a mobile,
+// once for all legs that are copied of it.
+func (c *call) find(r *rand.Rand, number string) {
+	if !c.found && isMobile(number) {
+		c.found, c.delay = true, min(c.delay+paging(r), 24*time.Second)
+	}
+}
+
 // landline draws a geographic number of the given area, any when empty.
 func landline(r *rand.Rand, area string) string {
 	if area == "" {
@@ -123,11 +131,11 @@ func luhn(digits string) byte {
 }
 
 // operator is a mobile network as cards name it.
-type operator struct{ name, mnc, iccid string }
+type operator struct{ mnc, iccid string }
 
 // newCards draws n cards of few operators in modules of one kind.
 func newCards(r *rand.Rand, n int) []Card {
-	ops := [...]operator{{"CMCC", "46000", "898600"}, {"CUCC", "46001", "898601"}, {"CTCC", "46011", "898611"}}
+	ops := [...]operator{{"46000", "898600"}, {"46001", "898601"}, {"46011", "898611"}}
 	tacs := [...]string{"86749502", "86318801", "35921009", "86134204"}
 	tac := tacs[r.IntN(len(tacs))]
 	batch := r.IntN(1_000_000)

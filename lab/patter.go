@@ -38,13 +38,13 @@ func drawPatter(r *rand.Rand) patter {
 	}
 	p.lo = 24 + r.IntN(60)
 	p.hi = p.lo + 1 + r.IntN(110)
-	if odds(r, 0.2) { // constant bit rate
+	if chance(r, 0.2) { // constant bit rate
 		p.hi = p.lo + 1
 	}
-	if odds(r, 0.5) {
+	if chance(r, 0.5) {
 		p.silence, p.pause = share(r, 0.2, 0.6), pick(r, 400*time.Millisecond, 400*time.Millisecond, 0, 200*time.Millisecond)
 	}
-	if odds(r, 0.7) { // an authentication tag
+	if chance(r, 0.7) { // an authentication tag
 		p.lo, p.hi = p.lo+10, p.hi+10
 	}
 	return p
@@ -77,7 +77,7 @@ func (p patter) oneWay(s *sim, r *rand.Rand, f *flow) {
 	lead := noiseBytes(r, 4+r.IntN(20))
 	step := uint32(48 * p.period / time.Millisecond)
 	period := time.Duration(float64(p.period) / (1 + drawPPM(r)*1e-6))
-	silent := odds(r, p.silence)
+	silent := chance(r, p.silence)
 	var turn, whisper int64
 	s.every(s.now+r.Int64N(int64(p.period)), func() time.Duration { return period }, func() bool {
 		ts += step
@@ -128,7 +128,7 @@ func (p patter) frame(s *sim, r *rand.Rand, ssrc, ts uint32, seq uint16, lead []
 // keys of SRTP (RFC 5764).
 func (p patter) greet(s *sim, r *rand.Rand) {
 	s.stun(p.near, p.nport, p.far, p.fport, r)
-	if p.form != formRTP || odds(r, 0.3) {
+	if p.form != formRTP || chance(r, 0.3) {
 		return
 	}
 	own := p.near.port(p.nport, false)
@@ -151,7 +151,7 @@ func (p patter) consents(s *sim, r *rand.Rand) {
 // picture is the video of such a conversation: each way, frames of some packets.
 func (p patter) picture(s *sim, r *rand.Rand) {
 	v := p
-	v.lo, v.hi, v.period, v.silence, v.pt = 700, 1180, time.Duration(float64(time.Second)/skewed(r, 12, 60)), 0, byte(96+r.IntN(32))
+	v.lo, v.hi, v.period, v.silence, v.pt = 700, 1180, time.Duration(float64(time.Second)/spread(r, 12, 60)), 0, byte(96+r.IntN(32))
 	v.speak(s, r)
 }
 
@@ -163,7 +163,7 @@ func (s *sim) chatCalls(l *line, n float64, people int) {
 		dev, form := l.device("phone"), drawPatter(r)
 		busy := false
 		peers := s.hosts("chat peer", 4, 0.3)
-		talk := skewedTime(r, 20*time.Second, 8*time.Minute)
+		talk := span(r, 20*time.Second, 8*time.Minute)
 		talk = min(talk, s.length()/4)
 		s.tides(r, s.often(n/float64(people)), func() {
 			if busy {
@@ -180,7 +180,7 @@ func (s *sim) chatCalls(l *line, n float64, people int) {
 				p.greet(s, r)
 				p.consents(s, r)
 				p.speak(s, r)
-				if odds(r, 0.15) && length < 2*time.Minute {
+				if chance(r, 0.15) && length < 2*time.Minute {
 					p.picture(s, r)
 				}
 			}

@@ -56,7 +56,7 @@ func drawHomeBox(r *rand.Rand) *dialect {
 	case 3:
 		d := dialDBL() // the same stack as gateways have, in a fibre terminal
 		d.name, d.agent = "terminal", pick(r, "HG8245", "F660", "ZXHN F673A", "AN5506", "")
-		d.phoneOutside, d.lengthGap, d.forwards, d.sdpUser, d.sdpID = odds(r, 0.5), " ", "70", "-", unixID
+		d.phoneOutside, d.lengthGap, d.forwards, d.sdpUser, d.sdpID = chance(r, 0.5), " ", "70", "-", unixID
 		d.expires = pick(r, 600, 1800, 3600)
 		return d
 	default:
@@ -69,9 +69,11 @@ func drawHomeBox(r *rand.Rand) *dialect {
 
 // drawProvider draws the software of a provider's exchange.
 func drawProvider(r *rand.Rand) *dialect {
-	switch r.IntN(5) {
+	switch r.IntN(8) {
 	case 0:
 		return dialQuietSwitch()
+	case 3: // not only wholesalers have it
+		return dialVOS("V2.1." + strconv.Itoa(2+r.IntN(8)) + ".0" + strconv.Itoa(r.IntN(8)))
 	case 1:
 		return dialPJSIP("Asterisk PBX " + drawRelease(r, 3))
 	case 2:
@@ -107,22 +109,22 @@ type service struct {
 func (s *sim) newService(l *line, d *dialect, abroad bool) *service {
 	r := s.rng("service")
 	v := &service{
-		s: s, l: l, r: r, refresh: skewedTime(r, 30*time.Second, 40*time.Minute), everyTime: odds(r, 0.5), rtcp: odds(r, 0.5),
-		early: odds(r, 0.6), challenge: odds(r, 0.8),
+		s: s, l: l, r: r, refresh: span(r, 30*time.Second, 40*time.Minute), everyTime: chance(r, 0.5), rtcp: chance(r, 0.5),
+		early: chance(r, 0.6), challenge: chance(r, 0.8),
 	}
 	v.server = s.newAgent(s.host("provider", abroad), d, pick(r, uint16(5060), 5060, 5060, 5070, 5080, 6060, uint16(5000+r.IntN(3000))), "proxy", "")
 	v.server.domain = v.server.host()
 	v.server.codecs = []*codec{pcma, pcmu, g729}
-	if odds(r, 0.3) {
+	if chance(r, 0.3) {
 		v.relay = newMediaHost(s.host("media relay", abroad), r)
 		v.relay.random = true
 		l.controls(v.relay.node, "media")
 	}
-	if odds(r, 0.4) {
-		v.ping = skewedTime(r, 15*time.Second, 3*time.Minute)
+	if chance(r, 0.4) {
+		v.ping = span(r, 15*time.Second, 3*time.Minute)
 	}
-	if odds(r, 0.4) {
-		v.pulse = skewedTime(r, 10*time.Second, 90*time.Second)
+	if chance(r, 0.4) {
+		v.pulse = span(r, 10*time.Second, 90*time.Second)
 	}
 	l.controls(v.server.node, "registrar")
 	return v
@@ -141,7 +143,7 @@ func (v *service) account(dev *node, d *dialect, port uint16, user string) *agen
 	s, r := v.s, v.r
 	a := s.newAgent(dev, d, port, user, v.server.host())
 	a.link, a.keystream, v.server.keystream = v.link, v.keystream, v.keystream
-	a.mapped = odds(r, 0.5)
+	a.mapped = chance(r, 0.5)
 	a.codecs = pick(r, []*codec{pcma, pcmu, g729}, []*codec{pcmu, pcma}, []*codec{g722, pcma, pcmu, g729}, []*codec{g729, pcma, pcmu, ilbc})
 	refresh := max(time.Second, v.refresh-time.Duration(r.Int64N(int64(v.refresh/10))))
 	t := s.start + r.Int64N(int64(min(refresh, 10*time.Minute)))

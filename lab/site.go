@@ -450,6 +450,7 @@ func (x *site) calls(d *desk, number string, tries int) *call {
 	c := x.who.course(true)
 	c.from, c.to, c.called, c.calling, c.challenge = d.agent, d.server, x.plan.out(number), d.user, x.asks
 	c.early = chance(x.r, 0.7)
+	c.find(x.r, number)
 	x.settle(c, d, 1)
 	x.s.persist(x.who, c, tries, func(n int) {
 		if !d.busy && d.away <= x.s.now {

@@ -7,23 +7,6 @@ import (
 	"time"
 )
 
-// skewed draws evenly over the logarithm: as many between 1 and 10 as between
-// 10 and 100.
-func skewed(r *rand.Rand, lo, hi float64) float64 {
-	return lo * math.Exp(r.Float64()*math.Log(hi/lo))
-}
-
-func skewedInt(r *rand.Rand, lo, hi int) int {
-	return min(hi, int(skewed(r, float64(lo), float64(hi)+1)))
-}
-
-func skewedTime(r *rand.Rand, lo, hi time.Duration) time.Duration {
-	return time.Duration(skewed(r, float64(lo), float64(hi)))
-}
-
-// odds is true with probability p.
-func odds(r *rand.Rand, p float64) bool { return r.Float64() < p }
-
 // length is how long the scenario takes.
 func (s *sim) length() time.Duration { return time.Duration(max(s.end-s.start, int64(time.Second))) }
 
@@ -56,7 +39,7 @@ func (s *sim) everyday(l *line, people int) {
 	r := s.rng("everyday")
 	first := l.device("computer")
 	s.chores(l, first)
-	if odds(r, 0.08) { // nobody is there
+	if chance(r, 0.08) { // nobody is there
 		return
 	}
 	for i := range max(1, people) {
@@ -64,23 +47,23 @@ func (s *sim) everyday(l *line, people int) {
 		if i > 0 {
 			n = l.device("phone")
 		}
-		pages := skewed(r, 2, 60)
+		pages := spread(r, 2, 60)
 		if people > 0 {
 			pages /= math.Sqrt(float64(people))
 		}
 		switch r.IntN(3) {
 		case 0:
-			s.web(l, n, s.often(pages), skewedInt(r, 8_000, 200_000))
+			s.web(l, n, s.often(pages), sizes(r, 8_000, 200_000))
 		case 1:
-			s.browse(l, n, s.often(pages), skewedInt(r, 8_000, 200_000))
+			s.browse(l, n, s.often(pages), sizes(r, 8_000, 200_000))
 		default:
-			s.quic(l, n, s.often(pages/4), skewedInt(r, 30, 500))
+			s.quic(l, n, s.often(pages/4), sizes(r, 30, 500))
 		}
 	}
-	if odds(r, 0.3) {
+	if chance(r, 0.3) {
 		s.things(l, r, 1+r.IntN(4))
 	}
-	if odds(r, 0.1) {
+	if chance(r, 0.1) {
 		s.game(l, l.device("console"))
 	}
 }
@@ -89,7 +72,7 @@ func (s *sim) everyday(l *line, people int) {
 // lamps, meters.
 func (s *sim) things(l *line, r *rand.Rand, n int) {
 	for range n {
-		s.keepInTouch(l, r, s.host("cloud", odds(r, 0.3)), pick(r, uint16(8883), 1883, 443, 5223), skewedTime(r, 20*time.Second, 10*time.Minute))
+		s.keepInTouch(l, r, s.host("cloud", chance(r, 0.3)), pick(r, uint16(8883), 1883, 443, 5223), span(r, 20*time.Second, 10*time.Minute))
 	}
 }
 
@@ -99,7 +82,7 @@ func (s *sim) keepInTouch(l *line, r *rand.Rand, cloud *node, port uint16, perio
 	dev := l.device("thing")
 	c := s.dial(dev, uint16(32768+r.IntN(28000)), cloud, port, kindOther)
 	secure := port != 1883
-	ping, pong, report := []byte{0xc0, 0}, []byte{0xd0, 0}, skewedInt(r, 30, 900)
+	ping, pong, report := []byte{0xc0, 0}, []byte{0xd0, 0}, sizes(r, 30, 900)
 	if secure {
 		ping, pong = tlsRecord(23, s.stuff(r, 26)), tlsRecord(23, s.stuff(r, 26))
 	}
@@ -114,9 +97,9 @@ func (s *sim) keepInTouch(l *line, r *rand.Rand, cloud *node, port uint16, perio
 		t := c.send(s.now, 0, append([]byte{0x10, 26, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, byte(min(period/time.Second, 255)), 0, 14}, "device-"+hex8(r)[:7]...))
 		c.send(t, 1, []byte{0x20, 2, 0, 0})
 	})
-	talkative := odds(r, 0.5)
+	talkative := chance(r, 0.5)
 	s.every(t+int64(2*time.Second), func() time.Duration { return period }, func() bool {
-		if talkative && odds(r, 0.3) {
+		if talkative && chance(r, 0.3) {
 			body := s.stuff(r, report)
 			if secure {
 				c.send(s.now, 0, tlsRecord(23, body))
@@ -135,7 +118,7 @@ func (s *sim) hosts(name string, n int, abroad float64) []*node {
 	r := s.rng(name + "s")
 	list := make([]*node, n)
 	for i := range list {
-		list[i] = s.host(name, odds(r, abroad))
+		list[i] = s.host(name, chance(r, abroad))
 	}
 	return list
 }

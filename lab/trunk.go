@@ -222,6 +222,7 @@ func (x *house) inward(t *trunk, c *call, called, caller string) {
 // outward makes a call that goes out over a trunk.
 func (x *house) outward(t *trunk, c *call, number, cli string) {
 	c.from, c.to, c.called, c.calling, c.challenge = t.pbx, t.carrier, x.plan.out(number), national(x.plan.calling, cli), t.asks
+	c.find(x.r, number)
 	if t.cli == 1 && t.registers {
 		c.calling = t.pbx.user
 		c.extra = append(c.extra, field{"P-Preferred-Identity", "<sip:" + cli + "@" + t.carrier.domain + ">"})
@@ -308,6 +309,7 @@ func (x *house) bridge(in, out *trunk, called, caller, onward, cli string, wait 
 	c := x.who.course(true)
 	c.early = chance(r, 0.6)
 	c.keys = 0
+	c.find(r, onward)
 	next := *c
 	x.inward(in, c, called, caller)
 	x.outward(out, &next, onward, cli)

@@ -43,7 +43,7 @@ func (s *sim) newVPN(l *line, dev, far *node, kind string) *vpn {
 	r := s.rng("tunnel")
 	t := &vpn{s: s, l: l, r: r, dev: dev, far: far, name: kind, ids: [2]uint32{r.Uint32() | 1<<28, r.Uint32() | 1<<28}}
 	t.seq = [2]uint32{uint32(r.IntN(1 << 22)), uint32(r.IntN(1 << 22))}
-	up := odds(r, 0.5) // since long ago
+	up := chance(r, 0.5) // since long ago
 	if !up {
 		t.seq = [2]uint32{}
 	}
@@ -215,14 +215,14 @@ func (s *sim) ikeLife(t *vpn, begins bool) {
 			}
 		})
 	}
-	if odds(r, 0.7) { // dead peer detection
+	if chance(r, 0.7) { // dead peer detection
 		s.every(s.start+int64(between(r, 5*time.Second, time.Minute)), func() time.Duration { return 30 * time.Second }, func() bool {
 			id++
 			say(s.now, 37, id, 76, 76, false)
 			return true
 		})
 	}
-	rekey := skewedTime(r, 15*time.Minute, 8*time.Hour)
+	rekey := span(r, 15*time.Minute, 8*time.Hour)
 	s.every(s.start+r.Int64N(int64(rekey)), func() time.Duration { return rekey }, func() bool {
 		id++
 		say(s.now, 36, id, 220+r.IntN(60), 220, false)
@@ -249,7 +249,7 @@ func (s *sim) wireGuardLife(t *vpn) {
 		s.at(at, func() { t.ids, t.seq = [2]uint32{r.Uint32(), r.Uint32()}, [2]uint32{} })
 		return true
 	})
-	if odds(r, 0.7) {
+	if chance(r, 0.7) {
 		s.heartbeat(t, 25*time.Second, 0)
 	}
 }
@@ -257,7 +257,7 @@ func (s *sim) wireGuardLife(t *vpn) {
 // openVPNLife is its control channel when it comes up, and pings.
 func (s *sim) openVPNLife(t *vpn) {
 	r := t.r
-	if t.c == nil && odds(r, 0.5) {
+	if t.c == nil && chance(r, 0.5) {
 		s.at(s.start+r.Int64N(int64(time.Second)), func() {
 			at := s.now
 			for i := range 8 {
@@ -287,7 +287,7 @@ func (t *vpn) data(n float64, most int) {
 	s.tides(r, s.often(n), func() {
 		big, at := pick(r, 1, 1, 1, 0), s.now
 		at = t.exchange(at, 0, 60, 60, 200+r.IntN(600))
-		for i := range skewedInt(r, 1, most) {
+		for i := range sizes(r, 1, most) {
 			s.at(at, func() { t.pass(big, mtu) })
 			if i%2 == 1 {
 				s.at(at+int64(time.Millisecond), func() { t.pass(1-big, 52) })
@@ -311,7 +311,7 @@ type voice struct {
 
 // drawVoice draws a codec of telephones, over IPv4.
 func drawVoice(r *rand.Rand) voice {
-	v := voice{period: pick(r, 20*time.Millisecond, 20*time.Millisecond, 20*time.Millisecond, 30*time.Millisecond), rtcp: odds(r, 0.5)}
+	v := voice{period: pick(r, 20*time.Millisecond, 20*time.Millisecond, 20*time.Millisecond, 30*time.Millisecond), rtcp: chance(r, 0.5)}
 	frames := int(v.period / (10 * time.Millisecond))
 	switch r.IntN(6) {
 	case 0, 1: // G.729
@@ -323,12 +323,12 @@ func drawVoice(r *rand.Rand) voice {
 	default: // G.711, G.722
 		v.sizes = []int{40 + 80*frames}
 	}
-	if odds(r, 0.15) { // SRTP
+	if chance(r, 0.15) { // SRTP
 		for i := range v.sizes {
 			v.sizes[i] += 10
 		}
 	}
-	if odds(r, 0.25) {
+	if chance(r, 0.25) {
 		v.silence, v.sid, v.pause = share(r, 0.2, 0.6), 42, pick(r, 0, 200*time.Millisecond, time.Second)
 	}
 	return v
@@ -340,7 +340,7 @@ func drawAMR(r *rand.Rand, around int) voice {
 	speech := pick(r, 32, 32, 61, 33, 41, 18)
 	return voice{
 		period: 20 * time.Millisecond, sizes: []int{around + 12 + speech}, silence: share(r, 0.3, 0.62), sid: around + 12 + 7,
-		pause: 160 * time.Millisecond, rtcp: odds(r, 0.3),
+		pause: 160 * time.Millisecond, rtcp: chance(r, 0.3),
 	}
 }
 
@@ -355,7 +355,7 @@ func (t *vpn) direction(v voice, dir int, end int64) {
 	s, r := t.s, t.r
 	period := time.Duration(float64(v.period) / (1 + drawPPM(r)*1e-6))
 	var turn, whisper int64
-	silent, k := odds(r, v.silence), 0
+	silent, k := chance(r, v.silence), 0
 	s.every(s.now+r.Int64N(int64(v.period)), func() time.Duration { return period }, func() bool {
 		if v.silence > 0 && s.now >= turn {
 			silent = !silent

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -38,15 +39,7 @@ func rows(a *Activity) (drawn []slot, n, left int) {
 	for i := range a.Calls {
 		calls[i] = &a.Calls[i]
 	}
-	slices.SortStableFunc(calls, func(x, y *Call) int {
-		switch {
-		case x.First < y.First:
-			return -1
-		case x.First > y.First:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(calls, func(x, y *Call) int { return cmp.Compare(x.First, y.First) })
 	var free []int64 // when each row is free again
 	for _, c := range calls {
 		row := 0

@@ -1,0 +1,148 @@
+package bpf
+
+import (
+	"fmt"
+
+	"simtrap/rtp"
+)
+
+// Config says how a port is looked at. The zero value of every field means its
+// default.
+type Config struct {
+	// Port is the number of the tap port, from 1: Batch.Source, Frame.Port and
+	// Flow.TapPort.
+	Port uint16
+	// Mode is how to attach; Auto tries XDPNative, XDPGeneric, TCX and ClsAct.
+	Mode Mode
+	// Keep says that frames are passed on to the machine's own network even from a
+	// bare port. From a port with an address or a route they always are.
+	Keep bool
+
+	// The tunnels that the kernel looks into.
+	GTP, VXLAN, GRE bool
+
+	Types rtp.Types // zero means rtp.DefaultTypes
+
+	Flows   int // records of media over IPv4, default 131072
+	Flows6  int // over IPv6, default a quarter of Flows
+	Starts  int // first packets of flows, default half of Flows
+	Sources int // senders and lines with a budget, default 16384
+	Follows int // TCP connections followed, default 8192
+
+	FrameRing    int // bytes per CPU for frames, default 1 MiB
+	IntervalRing int // bytes for intervals (per CPU without the ring buffer), default 8 MiB (1 MiB)
+
+	// PerfIntervals sends intervals through a perf event array though the kernel
+	// has a ring buffer.
+	PerfIntervals bool
+
+	// Budgets in about a second; see docs/bpf.md.
+	PerSource                   uint32 // frames of one sender, default 4096
+	SYN, Hello, DNS, HTTP       uint32 // of one line, default 8, 4, 8, 8
+	Left, FirstTotal, Fragments uint32 // on one CPU, default 1024, 8192, 8192
+	First                       uint32 // datagrams at the start of a flow, default 96, at most 254
+	Sample                      uint32 // one in so many frames goes up, rounded up to a power of two; 0 none
+
+	live  bool   // in a test, not test
+	test  bool   // the clock is set by hand, what was read is told
+	bench uint32 // one more than the power of two of flows in the measurement of costs
+}
+
+const (
+	maxFlows = 1 << 22
+	maxRing  = 1 << 28
+)
+
+func (c *Config) fill() error {
+	set := func(v *int, def int) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	set(&c.Flows, 131072)
+	set(&c.Flows6, max(c.Flows/4, 1024))
+	set(&c.Starts, max(c.Flows/2, 1024))
+	set(&c.Sources, 16384)
+	set(&c.Follows, 8192)
+	set(&c.FrameRing, 1<<20)
+	for _, v := range []struct {
+		name     string
+		n, least int
+		most     int
+	}{
+		{"flows", c.Flows, 1, maxFlows}, {"flows of IPv6", c.Flows6, 1, maxFlows}, {"starts", c.Starts, 1, maxFlows}, {"sources", c.Sources, 1, maxFlows},
+		{"follows", c.Follows, 1, maxFlows}, {"frame ring", c.FrameRing, 64 << 10, maxRing}, {"interval ring", c.IntervalRing, 0, maxRing},
+	} {
+		if v.n < v.least || v.n > v.most {
+			return fmt.Errorf("%s: %d: want %d to %d", v.name, v.n, v.least, v.most)
+		}
+	}
+	for _, v := range []struct {
+		v   *uint32
+		def uint32
+	}{
+		{&c.PerSource, 4096}, {&c.SYN, 8}, {&c.Hello, 4}, {&c.DNS, 8}, {&c.HTTP, 8},
+		{&c.Left, 1024}, {&c.FirstTotal, 8192}, {&c.Fragments, 8192}, {&c.First, 96},
+	} {
+		if *v.v == 0 {
+			*v.v = v.def
+		}
+	}
+	if c.Types == (rtp.Types{}) {
+		c.Types = rtp.DefaultTypes()
+	}
+	for i := range c.Types {
+		c.Types[i].Rate = min(c.Types[i].Rate, 1e6)
+	}
+	c.First = min(c.First, 254)
+	if c.Sample > 0 {
+		n := uint32(1)
+		for n < c.Sample && n < 1<<31 {
+			n <<= 1
+		}
+		c.Sample = n
+	}
+	return nil
+}
+
+// Memory estimates how many bytes of kernel memory the maps and rings of c take
+// on a machine with cpus CPUs. The kernel's own figure is a little different.
+func (c Config) Memory(cpus int) (int64, error) {
+	if err := c.fill(); err != nil {
+		return 0, err
+	}
+	const element = 64 // htab_elem and LRU node, before key and value
+	round := func(n int64) int64 { return (n + 7) &^ 7 }
+	hash := func(n, key, value int) int64 {
+		buckets := int64(1)
+		for buckets < int64(n) {
+			buckets <<= 1
+		}
+		return int64(n)*(element+round(int64(key))+round(int64(value))) + 16*buckets
+	}
+	bytes := hash(c.Flows, 12, flowSize) + hash(c.Flows6, keySize, flowSize) + hash(c.Starts, keySize, 8) +
+		hash(c.Sources, 16, 8) + hash(c.Sources, 16, 16) + hash(c.Follows, keySize, 4)
+	bytes += int64(cpus) * int64(c.FrameRing+8*numCounters+4096)
+	if c.PerfIntervals {
+		bytes += int64(cpus) * int64(c.intervalRing(true))
+	} else {
+		bytes += int64(c.intervalRing(false))
+	}
+	return bytes, nil
+}
+
+func (c *Config) intervalRing(perf bool) int {
+	switch {
+	case c.IntervalRing != 0:
+		return c.IntervalRing
+	case perf:
+		return 1 << 20
+	}
+	return 8 << 20
+}
+
+// Sizes of what the kernel's tables hold, bytes.
+const (
+	keySize  = 36
+	flowSize = 256
+)

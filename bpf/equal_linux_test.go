@@ -1,0 +1,261 @@
+package bpf
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"simtrap/capture"
+	"simtrap/ident"
+	"simtrap/packet"
+	"simtrap/rtp"
+)
+
+const t0 = int64(1_700_000_000_000_000_000)
+
+// twin feeds the same frames to the kernel program and to the Go decoder and
+// accounting.
+type twin struct {
+	*bench
+	dec    packet.Decoder
+	acc    *rtp.Accounting
+	want   []rtp.Interval
+	frames int
+	left   int // frames that the kernel leaves to user space
+	swept  int64
+}
+
+func newTwin(t testing.TB, c Config, tc bool) *twin {
+	c.Flows, c.Starts = 1<<15, 1<<15 // more than any input has, and quick to look through
+	w := &twin{bench: newBench(t, c, tc)}
+	w.reset()
+	return w
+}
+
+// reset forgets everything, for another input.
+func (w *twin) reset() {
+	w.passOver(1<<62, true)
+	w.got, w.want, w.frames, w.left, w.swept = nil, nil, 0, 0, 0
+	w.sweep.restart()
+	clear(w.sweep.v4.told)
+	clear(w.sweep.v6.told)
+	var keys []kernelKey
+	var key kernelKey
+	for it, at := w.o.StartsSeen.Iterate(), uint64(0); it.Next(&key, &at); {
+		keys = append(keys, key)
+	}
+	for i := range keys {
+		if err := w.o.StartsSeen.Delete(&keys[i]); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.dec = packet.Decoder{}
+	w.acc = rtp.NewAccounting(rtp.Config{Flows: 1 << 20, Types: w.types}, func(iv *rtp.Interval) { w.want = append(w.want, *iv) })
+}
+
+// feed runs one frame through both and compares the readings.
+func (w *twin) feed(at int64, data []byte) {
+	w.t.Helper()
+	if at >= w.swept+1e9 || at < w.swept {
+		if w.swept > 0 && at > w.swept {
+			w.passOver(at, false)
+		}
+		w.swept = at
+	}
+	w.frames++
+	data = data[:len(data):len(data)] // so that capacities tell places
+	r := w.frame(at, data)
+	p := packet.Packet{Time: at}
+	kind := w.dec.Frame(capture.LinkEthernet, data, uint32(len(data)), &p)
+	if r.Verdict >= leftLink && r.Verdict <= leftCut {
+		w.left++
+		return
+	}
+	w.compare(data, &r, kind, &p)
+	if kind == packet.Datagram {
+		w.acc.Packet(&p)
+	}
+}
+
+// Verdicts of the kernel's reading that are no counters: parse.h.
+const (
+	nextUDP = numCounters + 3
+	nextTCP = numCounters + 4
+)
+
+// compare holds the kernel's reading to the decoder's.
+func (w *twin) compare(data []byte, r *kernelReading, kind packet.Result, p *packet.Packet) {
+	w.t.Helper()
+	switch r.Verdict {
+	case nextUDP, nextTCP:
+		want := packet.Datagram
+		if r.Verdict == nextTCP {
+			want = packet.Segment
+		}
+		if kind != want {
+			w.t.Fatalf("kernel read %v, the decoder %v: %x", want, kind, data)
+		}
+		type reading struct {
+			Src, Dst     ident.Addr
+			Sport, Dport uint16
+			Proto, Flags uint8
+			At, Length   int
+		}
+		f := flowOf(&r.Key, 0)
+		got := reading{f.Src, f.Dst, f.SrcPort, f.DstPort, r.Proto, r.Flags, int(r.At), int(r.Length)}
+		wanted := reading{p.Src, p.Dst, p.SrcPort, p.DstPort, p.Proto, p.Flags, len(data) - cap(p.Payload), int(p.Length)}
+		if got != wanted {
+			w.t.Fatalf("kernel %+v, decoder %+v: %x", got, wanted, data)
+		}
+	case fragments:
+		if kind != packet.Fragment {
+			w.t.Fatalf("kernel read a fragment, the decoder %v: %x", kind, data)
+		}
+	case malformed:
+		if kind != packet.Malformed {
+			w.t.Fatalf("kernel read malformed, the decoder %v: %x", kind, data)
+		}
+	default:
+		if kind != packet.Ignored {
+			w.t.Fatalf("kernel read %s, the decoder %v: %x", counterNames()[r.Verdict], kind, data)
+		}
+	}
+}
+
+// finish ends the input on both sides and compares every interval.
+func (w *twin) finish() {
+	w.t.Helper()
+	w.acc.Flush()
+	w.passOver(1<<62, true)
+	n, c := w.counters(), w.acc.Counters()
+	if c.Evicted+c.StartsForgotten > 0 || n[records]-n[flowsIdle]-w.sweep.deleted() != w.sweep.live() {
+		w.t.Fatalf("flows were displaced, the test is too large: %+v; %d records, %d idle, %d taken out, %d there",
+			c, n[records], n[flowsIdle], w.sweep.deleted(), w.sweep.live())
+	}
+	if d := cmp.Diff(sorted(w.want), sorted(w.got), cmp.AllowUnexported(ident.Addr{})); d != "" {
+		if len(d) > 4000 {
+			d = d[:4000]
+		}
+		w.t.Fatalf("%d intervals in Go, %d from the kernel (-Go +kernel):\n%s", len(w.want), len(w.got), d)
+	}
+}
+
+func TestEqualOneCall(t *testing.T) {
+	for _, tc := range []bool{false, true} {
+		w := newTwin(t, Config{}, tc)
+		for i := range 1000 {
+			at := t0 + int64(i)*20e6
+			w.feed(at, udpFrame("10.1.2.3", "198.51.100.7", 10000, 20000, rtpPayload(8, uint16(i), uint32(i)*160, 77, 160)))
+			w.feed(at+3e6, udpFrame("198.51.100.7", "10.1.2.3", 20000, 10000, rtpPayload(8, uint16(i)+500, uint32(i)*160, 78, 160)))
+		}
+		w.finish()
+		if len(w.want) != 20 {
+			t.Errorf("%d intervals, want 20", len(w.want))
+		}
+		c := w.counters()
+		t.Logf("%d frames, %d intervals, %d by the sweep", w.frames, len(w.got), w.sweep.emitted())
+		if c[accounted] != 1998 || c[starts] != 2 {
+			t.Errorf("accounted %d, starts %d", c[accounted], c[starts])
+		}
+	}
+}
+
+// TestEqualAnything plays flows that do everything that docs/interval.md knows.
+func TestEqualAnything(t *testing.T) {
+	for seed := range uint64(6) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		w := newTwin(t, Config{}, seed%2 == 1)
+		type flow struct {
+			seq      uint16
+			ts, ssrc uint32
+			pt       uint8
+		}
+		flows := make([]flow, 12)
+		at := t0
+		for range 20000 {
+			i := r.IntN(len(flows))
+			f := &flows[i]
+			switch n := r.IntN(1000); {
+			case n < 500:
+				at += r.Int64N(3e6)
+			case n < 505:
+				at += r.Int64N(3e9)
+			case n < 506:
+				at += r.Int64N(40e9)
+			case n < 550:
+				at -= r.Int64N(30e6)
+			}
+			f.seq++
+			f.ts += 160
+			var payload []byte
+			switch n := r.IntN(100); {
+			case n < 60:
+			case n < 64:
+				f.seq += uint16(r.IntN(4000))
+			case n < 68:
+				f.seq -= uint16(r.IntN(80))
+			case n < 70:
+				f.seq--
+				f.ts -= 160
+			case n < 72:
+				f.ts += uint32(r.IntN(5)) * 80
+			case n < 73:
+				f.ts = r.Uint32()
+			case n < 74:
+				f.ssrc = uint32(r.IntN(3))
+			case n < 76:
+				f.pt = uint8([]int{0, 8, 18, 13, 101, 111, 72, 9}[r.IntN(8)])
+			case n < 80:
+				payload = make([]byte, r.IntN(60))
+				for i := range payload {
+					payload[i] = byte(r.Uint32())
+				}
+			}
+			if payload == nil {
+				pt := f.pt
+				switch r.IntN(30) {
+				case 0:
+					pt = 101
+				case 1:
+					pt = 13
+				case 2:
+					pt = uint8(r.IntN(128))
+				case 3:
+					pt |= 0x80
+				}
+				ssrc := f.ssrc
+				if r.IntN(20) == 0 {
+					ssrc = 9
+				}
+				payload = rtpPayload(pt, f.seq, f.ts, ssrc, r.IntN(360))
+				if r.IntN(10) == 0 {
+					payload[0] |= byte(r.IntN(64))
+				}
+				if r.IntN(40) == 0 {
+					payload[1] = byte(r.IntN(256))
+				}
+			}
+			w.feed(at, udpFrame("10.1.2.3", "198.51.100.7", uint16(10000+i), 20000, payload))
+		}
+		w.finish()
+		t.Logf("seed %d: %d intervals, %d by the sweep, %d of them closed again", seed, len(w.got), w.sweep.emitted(), w.sweep.repeated())
+		if len(w.want) < 100 {
+			t.Errorf("only %d intervals", len(w.want))
+		}
+	}
+}
+
+// TestEqualFullRecord fills a record to its limit.
+func TestEqualFullRecord(t *testing.T) {
+	w := newTwin(t, Config{}, false)
+	for i := range 140000 {
+		seq := uint16(i)
+		if i%3 == 0 {
+			seq-- // a copy
+		}
+		ts := uint32(seq) * 80
+		w.feed(t0+int64(i)*20e3, udpFrame("10.1.2.3", "198.51.100.7", 10000, 20000, rtpPayload(0, seq, ts, 77, 20)))
+	}
+	w.finish()
+}

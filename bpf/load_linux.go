@@ -1,0 +1,77 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
+	"golang.org/x/sys/unix"
+)
+
+// load makes the maps and loads the programs, with the toggles of c.
+func load(c *Config, ring bool) (*kernelObjects, error) {
+	spec, err := loadKernel()
+	if err != nil {
+		return nil, fmt.Errorf("read the kernel programs: %w", err)
+	}
+	toggle := func(b bool) uint8 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	var types [128]kernelType
+	for i, t := range c.Types {
+		types[i] = kernelType{Rate: t.Rate, Side: uint32(toggle(t.Side))}
+	}
+	for name, value := range map[string]any{
+		"gtp": toggle(c.GTP), "vxlan": toggle(c.VXLAN), "gre": toggle(c.GRE),
+		"ring": toggle(ring), "test": toggle(c.test), "bench": c.bench,
+		"sample": c.Sample, "first": c.First, "budget_source": c.PerSource,
+		"budget_syn": c.SYN, "budget_hello": c.Hello, "budget_dns": c.DNS, "budget_http": c.HTTP,
+		"budget_left": c.Left, "budget_first": c.FirstTotal, "budget_fragment": c.Fragments,
+		"types": types,
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return nil, fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	for name, n := range map[string]int{
+		"flows4": c.Flows, "flows6": c.Flows6, "starts_seen": c.Starts, "sources": c.Sources, "lines": c.Sources, "follows": c.Follows,
+	} {
+		spec.Maps[name].MaxEntries = uint32(n)
+	}
+	rings := spec.Maps["interval_ring"]
+	if ring {
+		rings.MaxEntries = uint32(powerOfTwo(max(c.intervalRing(false), os.Getpagesize())))
+	} else {
+		// The program does not get there, but the map must exist.
+		rings.Type, rings.KeySize, rings.ValueSize, rings.MaxEntries = ebpf.Array, 4, 4, 1
+	}
+	objects := &kernelObjects{}
+	err = spec.LoadAndAssign(objects, nil)
+	if errors.Is(err, unix.EPERM) && raiseMemlock() == nil { // Linux before 5.11 counts maps
+		err = spec.LoadAndAssign(objects, nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load the kernel programs: %w", err)
+	}
+	return objects, nil
+}
+
+func raiseMemlock() error {
+	return unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
+}
+
+func powerOfTwo(n int) int {
+	p := 1
+	for p < n {
+		p <<= 1
+	}
+	return p
+}
+
+// haveRing says whether the kernel has the BPF ring buffer.
+func haveRing() bool { return features.HaveMapType(ebpf.RingBuf) == nil }

@@ -1,0 +1,601 @@
+package bpf
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/perf"
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+
+	"simtrap/capture"
+	"simtrap/rtp"
+)
+
+const (
+	idle = 100 * time.Millisecond // after which Next gives an empty batch
+	// flight is how long a frame may be under way between its time stamp and the
+	// ring. Frames younger than that wait for the next batch, so that those of
+	// several CPUs come in order.
+	flight = int64(time.Millisecond)
+	// anchorEvery is how often the kernel is told the wall time.
+	anchorEvery = int64(time.Second)
+	// lookEvery is how often a port is looked at for addresses and routes.
+	lookEvery = int64(5 * time.Second)
+	// passEvery is how long a pass of the sweep should take.
+	passEvery = int64(500 * time.Millisecond)
+
+	batchFrames = 4096
+)
+
+// Source is one port with the programs attached. Next is for one goroutine;
+// Intervals and Losses may be called by another.
+type Source struct {
+	cfg     Config
+	name    string
+	ifindex int
+	mode    Mode
+	left    []error
+	objects *kernelObjects
+	netlink *netlink
+	link    io.Closer
+	frames  *perf.Reader
+
+	pending          []heldFrame // read and not given yet, with their bytes in spare
+	bytes            []byte
+	ready            []*capture.Batch
+	seq              uint64
+	newest           int64
+	record           perf.Record
+	anchored, looked int64
+	offset           atomic.Int64 // of packet time to CLOCK_MONOTONIC
+
+	work               sync.Mutex // held while Next uses what Close gives back, but for the ring
+	mu                 sync.Mutex
+	ring               *ringbuf.Reader
+	events             *perf.Reader
+	sweep              *sweepers
+	passBegan          int64
+	rest               []rtp.Interval
+	closed             bool
+	dropping           bool
+	why                string
+	counts             [numCounters]uint64
+	evicted            uint64
+	startsEvicted      uint64
+	passes             uint64
+	reordered, stepped uint64
+}
+
+var _ capture.Source = (*Source)(nil)
+
+// heldFrame is a frame whose bytes are at off in Source.bytes.
+type heldFrame struct {
+	time           int64
+	off, len, wire uint32
+}
+
+// Open loads the programs and attaches them to the port called name. With Auto,
+// what is not to be had is passed over, and Left tells why; a mode that was asked
+// for and is not to be had is an *UnsupportedError.
+func Open(name string, cfg Config) (*Source, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	port, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: no such port: %w", name, err)
+	}
+	s := &Source{cfg: cfg, name: name, ifindex: port.Index}
+	s.offset.Store(wallOffset())
+	if s.netlink, err = openNetlink(); err != nil {
+		return nil, err
+	}
+	kind, err := s.netlink.linkType(port.Index)
+	if err == nil && kind != unix.ARPHRD_ETHER && kind != unix.ARPHRD_LOOPBACK {
+		err = fmt.Errorf("%s: link type %d is not Ethernet: use af_packet", name, kind)
+	}
+	ring := !cfg.PerfIntervals && haveRing()
+	if err == nil {
+		s.objects, err = load(&s.cfg, ring)
+	}
+	if err != nil {
+		s.netlink.close()
+		return nil, err
+	}
+	if err := s.start(ring); err != nil {
+		s.release()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Source) start(ring bool) (err error) {
+	o := s.objects
+	if err := o.ClockOffset.Set(uint64(s.offset.Load())); err != nil {
+		return fmt.Errorf("set the clock: %w", err)
+	}
+	s.sweep = newSweepers(o, &s.cfg.Types, s.cfg.Port)
+	s.frames, err = perf.NewReaderWithOptions(o.FrameEvents, s.cfg.FrameRing, perf.ReaderOptions{Watermark: s.cfg.FrameRing / 8})
+	if err != nil {
+		return fmt.Errorf("make the ring of frames: %w", err)
+	}
+	if ring {
+		s.ring, err = ringbuf.NewReader(o.IntervalRing)
+	} else {
+		n := s.cfg.intervalRing(true)
+		s.events, err = perf.NewReaderWithOptions(o.IntervalEvents, n, perf.ReaderOptions{Watermark: n / 2})
+	}
+	if err != nil {
+		return fmt.Errorf("make the ring of intervals: %w", err)
+	}
+	if err := s.look(); err != nil {
+		return err
+	}
+	modes := chain()
+	if s.cfg.Mode != Auto {
+		modes = []Mode{s.cfg.Mode}
+	}
+	for _, m := range modes {
+		s.link, err = attach(o.SimtrapXdp, o.SimtrapTc, s.netlink, m, s.name, s.ifindex, filterPriority)
+		if err == nil {
+			s.mode = m
+			return nil
+		}
+		s.left = append(s.left, err)
+	}
+	if s.cfg.Mode != Auto {
+		return err
+	}
+	return fmt.Errorf("%s: no way to attach: %w", s.name, errors.Join(s.left...))
+}
+
+// Mode gives how the programs are attached.
+func (s *Source) Mode() Mode { return s.mode }
+
+// Left tells why the modes before Mode were left, in their order.
+func (s *Source) Left() []error { return s.left }
+
+// Dropping says whether frames are kept from the machine's own network, and why
+// or why not.
+func (s *Source) Dropping() (bool, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropping, s.why
+}
+
+// look sees whether the machine itself uses the port. If so frames are passed on,
+// whatever was asked for.
+func (s *Source) look() error {
+	why, err := s.netlink.usedFor(s.ifindex)
+	drop := false
+	switch {
+	case err != nil:
+		why = "passed on: what the port is used for is not known: " + err.Error()
+	case why != "":
+		why = "passed on: " + why
+	case s.cfg.Keep:
+		why = "passed on: so configured"
+	default:
+		drop, why = true, "dropped: the port has neither address nor route"
+	}
+	if drop != s.dropping || s.why == "" {
+		v := uint8(0)
+		if drop {
+			v = 1
+		}
+		if err := s.objects.Drop.Set(v); err != nil {
+			return fmt.Errorf("set whether frames are dropped: %w", err)
+		}
+	}
+	s.mu.Lock()
+	s.dropping, s.why = drop, why
+	s.mu.Unlock()
+	return nil
+}
+
+// Next gives the next frames that went up, after at most about 100 ms; none is an
+// empty batch. After Close it is io.EOF. A port that is gone is unix.ENODEV.
+func (s *Source) Next(ctx context.Context) (*capture.Batch, error) {
+	if len(s.ready) == 0 {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		err := s.keep()
+		if err == nil {
+			err = s.drain()
+		}
+		if errors.Is(err, io.EOF) {
+			s.order(math.MaxInt64) // what waited for company
+		}
+		if err != nil && len(s.ready) == 0 {
+			return nil, err
+		}
+	}
+	if len(s.ready) == 0 {
+		b := capture.NewBatch(nil, nil)
+		b.Source, b.Seq = uint32(s.cfg.Port), s.seq
+		return b, nil
+	}
+	b := s.ready[0]
+	s.ready[0] = nil
+	s.ready = s.ready[1:]
+	return b, nil
+}
+
+// now is the packet clock.
+func (s *Source) now() int64 { return monotonic() + s.offset.Load() }
+
+// keep does what time asks for: it anchors the clock and looks at the port.
+func (s *Source) keep() error {
+	s.work.Lock()
+	defer s.work.Unlock()
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return io.EOF
+	}
+	now := monotonic()
+	if now-s.anchored >= anchorEvery {
+		s.anchored = now
+		offset, stepped := nextOffset(s.offset.Load(), wallOffset())
+		if stepped {
+			s.mu.Lock()
+			s.stepped++
+			s.mu.Unlock()
+		}
+		s.offset.Store(offset)
+		if err := s.objects.ClockOffset.Set(uint64(offset)); err != nil {
+			return fmt.Errorf("set the clock: %w", err)
+		}
+	}
+	if now-s.looked >= lookEvery {
+		s.looked = now
+		if _, err := s.netlink.linkType(s.ifindex); errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("%s: the port is gone: %w", s.name, err)
+		}
+		return s.look()
+	}
+	return nil
+}
+
+// drain waits for frames and takes all there are; those that are old enough make
+// batches.
+func (s *Source) drain() error {
+	var until int64
+	s.frames.SetDeadline(time.Now().Add(idle))
+	for first := true; ; first = false {
+		err := s.frames.ReadInto(&s.record)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if first {
+				until = s.now() - flight
+			}
+			break
+		}
+		if errors.Is(err, perf.ErrClosed) {
+			return io.EOF
+		}
+		if err != nil {
+			return fmt.Errorf("%s: read frames: %w", s.name, err)
+		}
+		if first {
+			// What is in the rings from here on may be incomplete.
+			until = s.now() - flight
+			s.frames.SetDeadline(time.Unix(1, 0))
+		}
+		s.take(s.record.RawSample)
+	}
+	s.order(until)
+	return nil
+}
+
+const frameSize = 24 // of struct frame in kernel/sample.h
+
+// take keeps one frame of the ring.
+func (s *Source) take(raw []byte) {
+	if len(raw) < frameSize {
+		return // no frame at all: a sample that was lost
+	}
+	h := kernelFrame{
+		Time:     binary.NativeEndian.Uint64(raw),
+		Wire:     binary.NativeEndian.Uint32(raw[8:]),
+		Captured: binary.NativeEndian.Uint32(raw[12:]),
+	}
+	proto, tci := binary.NativeEndian.Uint16(raw[20:]), binary.NativeEndian.Uint16(raw[22:])
+	raw = raw[frameSize:]
+	raw = raw[:min(len(raw), int(h.Captured))]
+	off := len(s.bytes)
+	if proto != 0 && len(raw) >= 12 { // the tag that the card or the kernel took out
+		s.bytes = append(s.bytes, raw[:12]...)
+		s.bytes = binary.BigEndian.AppendUint16(s.bytes, proto)
+		s.bytes = binary.BigEndian.AppendUint16(s.bytes, tci)
+		raw = raw[12:]
+		h.Wire += 4
+	}
+	s.bytes = append(s.bytes, raw...)
+	n := uint32(len(s.bytes) - off)
+	s.pending = append(s.pending, heldFrame{time: int64(h.Time), off: uint32(off), len: n, wire: max(h.Wire, n)})
+}
+
+// order makes batches of the frames up to a time, in its order.
+func (s *Source) order(until int64) {
+	slices.SortStableFunc(s.pending, func(a, b heldFrame) int { return cmp.Compare(a.time, b.time) })
+	n, _ := slices.BinarySearchFunc(s.pending, until, func(f heldFrame, t int64) int {
+		if f.time <= t {
+			return -1
+		}
+		return 1
+	})
+	for rest := s.pending[:n]; len(rest) > 0; {
+		part := rest[:min(len(rest), batchFrames)]
+		rest = rest[len(part):]
+		size := 0
+		for i := range part {
+			size += int(part[i].len)
+		}
+		b := capture.NewBatch(make([]byte, 0, size), nil)
+		b.Frames = make([]capture.Frame, 0, len(part))
+		b.Source, b.Seq = uint32(s.cfg.Port), s.seq
+		for i := range part {
+			f := &part[i]
+			if f.time < s.newest {
+				s.mu.Lock()
+				s.reordered++
+				s.mu.Unlock()
+				f.time = s.newest
+			}
+			s.newest = f.time
+			b.Frames = append(b.Frames, capture.Frame{
+				Time: f.time, Off: uint32(len(b.Block)), Len: f.len, Wire: f.wire,
+				Link: capture.LinkEthernet, Port: s.cfg.Port,
+			})
+			b.Block = append(b.Block, s.bytes[f.off:f.off+f.len]...)
+		}
+		s.seq += uint64(len(part))
+		s.ready = append(s.ready, b)
+	}
+	// What is held moves to the front.
+	var kept []byte
+	for i := range s.pending[n:] {
+		f := &s.pending[n+i]
+		off := uint32(len(kept))
+		kept = append(kept, s.bytes[f.off:f.off+f.len]...)
+		f.off = off
+	}
+	s.pending = append(s.pending[:0], s.pending[n:]...)
+	s.bytes = append(s.bytes[:0], kept...)
+}
+
+// Intervals appends to dst the intervals closed since the last call and says up
+// to which time (ns since the epoch, packet clock) none is missing.
+func (s *Source) Intervals(dst []rtp.Interval) (out []rtp.Interval, until int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		dst = append(dst, s.rest...)
+		s.rest = nil
+		return dst, math.MaxInt64
+	}
+	now := s.now()
+	dst = s.advance(dst, now)
+	dst = s.collect(dst)
+	if s.sweep.done == 0 {
+		return dst, 0
+	}
+	return dst, s.sweep.done - grace
+}
+
+// advance goes on with the sweep, so that a pass takes about passEvery.
+func (s *Source) advance(dst []rtp.Interval, now int64) []rtp.Interval {
+	n := math.MaxInt
+	if s.sweep.began != 0 || s.passBegan != 0 {
+		since := now - s.passBegan
+		switch {
+		case s.sweep.began == 0 && since >= 0 && since < passEvery:
+			return dst // this pass is done already
+		case since >= 0 && since < passEvery:
+			n = int(s.sweep.live())/4 + batchSize
+		}
+	}
+	if s.sweep.began == 0 {
+		s.passBegan = now
+		n = int(s.sweep.live())/4 + batchSize
+	}
+	dst, over, err := s.sweep.step(dst, now, n, false)
+	if err == nil && over {
+		s.account()
+	}
+	return dst
+}
+
+// account counts what the kernel's tables displaced: what was put in, less what
+// was taken out and what is there.
+func (s *Source) account() {
+	n, err := sumCounters(s.objects.Counts)
+	if err != nil {
+		return
+	}
+	s.counts = n
+	gone := n[flowsIdle] + s.sweep.deleted() + s.sweep.live()
+	if n[records] > gone {
+		s.evicted = max(s.evicted, n[records]-gone)
+	}
+	if s.passes++; s.passes%8 != 0 {
+		return
+	}
+	s.remark()
+	live, err := s.countStarts()
+	if gone = n[records] + n[recordsRefused] + live; err == nil && n[startsKept] > gone {
+		s.startsEvicted = max(s.startsEvicted, n[startsKept]-gone)
+	}
+}
+
+// countStarts counts the flows of which one packet was seen.
+func (s *Source) countStarts() (n uint64, err error) {
+	keys, values := make([]kernelKey, batchSize), make([]uint64, batchSize)
+	var cursor ebpf.MapBatchCursor
+	for {
+		got, err := s.objects.StartsSeen.BatchLookup(&cursor, keys, values, nil)
+		n += uint64(got)
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return n, nil
+		}
+		if err != nil {
+			return n, fmt.Errorf("count the first packets: %w", err)
+		}
+	}
+}
+
+// remark takes out the marks of connections that are followed no more, which else
+// would slowly fill the table.
+func (s *Source) remark() {
+	var marks [numMarks]uint8
+	var key kernelKey
+	var value uint32
+	it := s.objects.Follows.Iterate()
+	for it.Next(&key, &value) {
+		marks[markOf(&key)] = 1
+	}
+	if it.Err() == nil {
+		_ = s.objects.Marks.Set(marks) // the next time, then
+	}
+}
+
+// collect takes what the kernel closed.
+func (s *Source) collect(dst []rtp.Interval) []rtp.Interval {
+	take := func(raw []byte) {
+		if v, ok := readInterval(raw); ok && s.sweep.closedByKernel(&v) {
+			dst = append(dst, intervalOf(&v, s.cfg.Port))
+		}
+	}
+	past := time.Unix(1, 0)
+	if s.ring != nil {
+		var rec ringbuf.Record
+		s.ring.SetDeadline(past)
+		for s.ring.ReadInto(&rec) == nil {
+			take(rec.RawSample)
+		}
+		return dst
+	}
+	var rec perf.Record
+	s.events.SetDeadline(past)
+	for s.events.ReadInto(&rec) == nil {
+		take(rec.RawSample)
+	}
+	return dst
+}
+
+// Losses tells what was passed over or given up so far, by reason.
+func (s *Source) Losses() []capture.Loss {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		if n, err := sumCounters(s.objects.Counts); err == nil {
+			s.counts = n
+		}
+	}
+	names := counterNames()
+	var out []capture.Loss
+	for _, i := range lossCounters() {
+		out = append(out, capture.Loss{Stage: "kernel", Reason: names[i], Count: s.counts[i]})
+	}
+	return append(out,
+		capture.Loss{Stage: "kernel", Reason: "flows_evicted", Count: s.evicted},
+		capture.Loss{Stage: "kernel", Reason: "starts_evicted", Count: s.startsEvicted},
+		capture.Loss{Stage: "kernel", Reason: "packets_late", Count: s.sweep.late()},
+		capture.Loss{Stage: "kernel", Reason: "frames_reordered", Count: s.reordered},
+		capture.Loss{Stage: "kernel", Reason: "clock_stepped", Count: s.stepped},
+	)
+}
+
+// Counts gives every counter of the kernel program by its name.
+func (s *Source) Counts() map[string]uint64 {
+	s.Losses()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[string]uint64, numCounters)
+	for i, name := range counterNames() {
+		out[name] = s.counts[i]
+	}
+	return out
+}
+
+// Follow asks for every segment of a TCP connection from now on, or every datagram of
+// a flow of UDP that does not read as RTP, both directions.
+func (s *Source) Follow(f rtp.Flow) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return os.ErrClosed
+	}
+	k := keyOf(&f)
+	canonical(&k)
+	if err := s.objects.Follows.Put(&k, uint32(1)); err != nil {
+		return fmt.Errorf("follow a connection: %w", err)
+	}
+	var marks [numMarks]uint8
+	if err := s.objects.Marks.Get(&marks); err != nil {
+		return fmt.Errorf("follow a connection: %w", err)
+	}
+	marks[markOf(&k)] = 1
+	if err := s.objects.Marks.Set(marks); err != nil {
+		return fmt.Errorf("follow a connection: %w", err)
+	}
+	return nil
+}
+
+// Close detaches the programs. Intervals then gives those that were open.
+func (s *Source) Close() error {
+	s.work.Lock()
+	defer s.work.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	var err error
+	if s.link != nil {
+		err = s.link.Close()
+		s.link = nil
+	}
+	s.rest = s.collect(s.rest)
+	s.account()
+	s.sweep.restart()
+	for over := false; !over; {
+		var e error
+		if s.rest, over, e = s.sweep.step(s.rest, s.now(), batchSize, true); e != nil {
+			err = errors.Join(err, e)
+			break
+		}
+	}
+	s.closed = true
+	s.release()
+	return err
+}
+
+func (s *Source) release() {
+	if s.frames != nil {
+		s.frames.Close()
+	}
+	if s.ring != nil {
+		s.ring.Close()
+	}
+	if s.events != nil {
+		s.events.Close()
+	}
+	s.objects.Close()
+	s.netlink.close()
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"simtrap/lab"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"simtrapd": main})
+}
+
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"lab":      labCommand,
+			"status":   statusCommand,
+			"await":    awaitCommand,
+			"hangup":   hangupCommand,
+			"port":     portCommand,
+			"lines":    linesCommand,
+			"envsubst": envsubstCommand,
+		},
+	})
+}
+
+// labCommand makes a capture of a scenario: lab FILE SCENARIO DURATION.
+func labCommand(ts *testscript.TestScript, neg bool, args []string) {
+	d, err := time.ParseDuration(args[2])
+	ts.Check(err)
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer f.Close()
+	_, err = lab.Make(f, lab.Options{Scenario: args[1], Seed: 1, Duration: d})
+	ts.Check(err)
+}
+
+// statusCommand runs a command and checks its exit status: status N COMMAND...
+func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	if err != nil {
+		exit, ok := err.(interface{ ExitCode() int })
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("exit status %d, want %s", got, args[0])
+	}
+}
+
+// awaitCommand repeats a command until its output holds a text: await TEXT COMMAND...
+func awaitCommand(ts *testscript.TestScript, neg bool, args []string) {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		ts.Exec(args[1], args[2:]...)
+		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no %q in %s%s", args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// hangupCommand sends SIGHUP to the commands in the background.
+func hangupCommand(ts *testscript.TestScript, neg bool, args []string) {
+	for _, c := range ts.BackgroundCmds() {
+		ts.Check(c.Process.Signal(syscall.SIGHUP))
+	}
+}
+
+// portCommand puts a port that nobody listens on into a variable: port NAME.
+func portCommand(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
+	ts.Check(l.Close())
+}
+
+// linesCommand counts the lines of a file: lines FILE N.
+func linesCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if got := strings.Count(ts.ReadFile(args[0]), "\n"); strconv.Itoa(got) != args[1] {
+		ts.Fatalf("%d lines, want %s", got, args[1])
+	}
+}
+
+// envsubstCommand copies a file with its variables filled in: envsubst FROM TO.
+func envsubstCommand(ts *testscript.TestScript, neg bool, args []string) {
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o666))
+}

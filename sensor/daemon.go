@@ -1,0 +1,434 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"simtrap/heuristics"
+	"simtrap/ident"
+	"simtrap/report"
+	"simtrap/sensor/config"
+)
+
+// Options is what a Daemon is made from.
+type Options struct {
+	File    string // of the configuration
+	Config  *config.Config
+	Version string
+	Opener  Opener
+	Engine  func(EngineConfig) (Engine, error)
+	Names   *ident.Pseudonymizer
+	Class   func(ident.Number) string // of numbers, for reports
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Notify  Notify
+	Signals <-chan os.Signal // SIGHUP reloads
+	// Secure says that rights are dropped and files confined: a process does this
+	// once and for good.
+	Secure bool
+	// Memory says what to stay below, and where that is from; nil leaves it.
+	Memory func(config.Size) (int64, string)
+}
+
+// Daemon is one run of simtrapd.
+type Daemon struct {
+	o      Options
+	log    *Logger
+	since  time.Time
+	rights *Rights
+	out    *Output
+	engine Engine
+	pages  *pages
+	http   *server
+	local  *server
+
+	mu       sync.Mutex
+	config   *config.Config
+	state    string
+	meters   []*meter
+	keep     CheckpointStatus
+	reload   ReloadStatus
+	confined string
+}
+
+// The states of a Daemon.
+const (
+	starting_ = "starting"
+	running_  = "running"
+	draining  = "draining"
+)
+
+// patience is how long a source may take to answer before the daemon is not
+// healthy. Live ones answer every 100 ms, with frames or without.
+const patience = 10 * time.Second
+
+// Run runs a daemon until ctx is done or all ports have come to their end.
+// What was found by then is written.
+func Run(ctx context.Context, o Options) error {
+	d := &Daemon{o: o, log: NewLogger(o.Stderr, &o.Config.Log), since: time.Now(), config: o.Config, state: starting_}
+	err := d.run(ctx)
+	d.log.Sweep()
+	return err
+}
+
+func (d *Daemon) run(ctx context.Context) (err error) {
+	c := d.o.Config
+	d.setMemory(c)
+	if d.rights, err = NewRights(); err != nil {
+		d.log.Warn("capabilities are not known", zap.Error(err))
+	}
+	if err := os.MkdirAll(c.StateFolder(), 0o750); err != nil {
+		return fmt.Errorf("state folder: %w; set state", err)
+	}
+	realms, err := c.RealmRules()
+	if err != nil {
+		return err
+	}
+	options := report.Options{Names: d.o.Names, Realm: realms.Name, Class: d.o.Class}
+	if d.out, err = openOutput(c, options, d.o.Stdout, d.log.Logger); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.out.Close()) }()
+	if d.engine, err = d.o.Engine(EngineConfig{Config: c, Sink: d.out, Log: d.log.Logger}); err != nil {
+		return err
+	}
+	if err := d.restore(); err != nil {
+		return err
+	}
+	if err := d.serve(c); err != nil {
+		return err
+	}
+	defer d.http.close()
+	defer d.local.close()
+	ports, err := d.o.Opener.Open(ctx, Attach{Config: c, Log: d.log.Logger, Rights: d.rights})
+	if err != nil {
+		return err
+	}
+	sources := make([]io.Closer, len(ports))
+	var meters []*meter
+	for i := range ports {
+		sources[i] = ports[i].Source
+		meters = append(meters, metered(&ports[i], c.Never))
+	}
+	d.mu.Lock()
+	d.meters = meters
+	d.mu.Unlock()
+	defer func() {
+		for _, s := range sources {
+			err = errors.Join(err, d.rights.With(s.Close))
+		}
+	}()
+	if err := d.secure(c, sources); err != nil {
+		return err
+	}
+	return d.watch(ctx, ports)
+}
+
+// restore takes up what the last run left.
+func (d *Daemon) restore() error {
+	keeper, ok := d.engine.(Checkpointer)
+	if !ok {
+		d.log.Info("evidence does not outlive a restart with this way of judging")
+		return nil
+	}
+	text, err := keeper.Restore(d.config.StateFolder())
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	d.log.Info("evidence taken up", zap.String("checkpoint", text))
+	d.keep = CheckpointStatus{Kept: true, Restored: text}
+	return nil
+}
+
+// serve opens the two places where the daemon answers.
+func (d *Daemon) serve(c *config.Config) error {
+	d.pages = &pages{snapshot: d.Status, healthy: d.healthy, ready: d.ready, registry: registry(d.Status), profiles: func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.config.Metrics.Profiles
+	}}
+	d.http, d.local = &server{handler: d.pages.handler()}, &server{handler: d.pages.handler()}
+	if c.Socket != config.None {
+		if err := d.local.listen("unix", c.Path(c.Socket)); err != nil {
+			return fmt.Errorf("socket: %w; set socket, or none", err)
+		}
+	}
+	if err := d.http.listen("tcp", c.Metrics.Listen); err != nil {
+		d.local.close()
+		return fmt.Errorf("metrics.listen: %w", err)
+	}
+	return nil
+}
+
+// secure gives up what is not needed any more.
+func (d *Daemon) secure(c *config.Config, sources []io.Closer) error {
+	d.confined = "no"
+	if !d.o.Secure {
+		return nil
+	}
+	if os.Geteuid() == 0 {
+		d.log.Warn("runs as root: give it a user of its own, as simtrapd.service does")
+	}
+	if d.rights != nil {
+		kept, err := d.rights.Drop(c.Reattach, func() error {
+			var err error
+			for _, s := range sources {
+				if w, ok := s.(Working); ok {
+					err = errors.Join(err, w.Working())
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		d.log.Info("rights given up", zap.Strings("in effect", kept), zap.Bool("may attach again", c.Reattach))
+	}
+	if !c.Confine {
+		return nil
+	}
+	how, err := confine(c, d.o.File)
+	if err != nil {
+		return fmt.Errorf("landlock: %w; set confine: false", err)
+	}
+	d.confined = how
+	d.log.Info("files confined", zap.String("landlock", how))
+	return nil
+}
+
+// watch runs the engine and everything that goes by time.
+func (d *Daemon) watch(ctx context.Context, ports []Port) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- d.engine.Run(ctx, ports) }()
+	d.set(running_)
+	d.notify("READY=1", d.summary())
+	d.log.Info("running", zap.Int("ports", len(ports)), zap.String("config", d.o.File))
+
+	checkpoint := time.NewTimer(d.config.Every())
+	defer checkpoint.Stop()
+	sweep := time.NewTicker(time.Second)
+	defer sweep.Stop()
+	watchdog := make(<-chan time.Time)
+	if d.o.Notify.watchdog > 0 {
+		t := time.NewTicker(d.o.Notify.watchdog / 3)
+		defer t.Stop()
+		watchdog = t.C
+	}
+	stopping := ctx.Done()
+	for {
+		select {
+		case err := <-ended:
+			d.set(draining)
+			d.checkpoint()
+			d.notify("STOPPING=1")
+			d.log.Info("stopped", zap.Uint64("findings", d.out.written.Load()))
+			return err
+		case <-stopping:
+			stopping = nil
+			d.set(draining)
+			d.notify("STOPPING=1", "STATUS=draining")
+			d.log.Info("stopping: what is on its way is judged and written")
+		case s := <-d.o.Signals:
+			if s == syscall.SIGHUP {
+				d.reloadFile()
+				checkpoint.Reset(d.config.Every())
+			}
+		case <-checkpoint.C:
+			d.checkpoint()
+			checkpoint.Reset(d.config.Every())
+		case <-sweep.C:
+			d.log.Sweep()
+		case <-watchdog:
+			if err := d.healthy(); err != nil {
+				d.log.Error("not healthy: the service manager is not told otherwise", zap.Error(err))
+				continue
+			}
+			d.notify("WATCHDOG=1", d.summary())
+		}
+	}
+}
+
+// summary is the line that systemctl status shows.
+func (d *Daemon) summary() string {
+	s := d.engine.Stats()
+	return oneLine(fmt.Sprintf("STATUS=%d frames, %d calls, %d findings written", s.Frames, s.Calls, d.out.written.Load()))
+}
+
+func (d *Daemon) notify(states ...string) {
+	if err := d.o.Notify.send(states...); err != nil {
+		d.log.Warn("service manager not told", zap.Error(err))
+	}
+}
+
+func (d *Daemon) set(state string) {
+	d.mu.Lock()
+	d.state = state
+	d.mu.Unlock()
+}
+
+// checkpoint writes the evidence to the state folder.
+func (d *Daemon) checkpoint() {
+	keeper, ok := d.engine.(Checkpointer)
+	if !ok {
+		return
+	}
+	start := time.Now()
+	err := keeper.Checkpoint(d.config.StateFolder())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.keep.Seconds = time.Since(start).Seconds()
+	if err != nil {
+		d.keep.Failed++
+		d.keep.Error = err.Error()
+		d.log.Error("evidence not written", zap.Error(err))
+		return
+	}
+	d.keep.Last, d.keep.Error = &start, ""
+}
+
+// reloadFile reads the configuration anew and takes over what may change. On
+// any mistake all stays as it was.
+func (d *Daemon) reloadFile() {
+	if err := d.o.Notify.reloading(); err != nil {
+		d.log.Warn("service manager not told", zap.Error(err))
+	}
+	defer d.notify("READY=1", d.summary())
+	refuse := func() {
+		d.mu.Lock()
+		d.reload.Refused++
+		d.mu.Unlock()
+	}
+	next, err := config.Read(d.o.File)
+	if m, ok := errors.AsType[*config.Mistakes](err); ok {
+		for _, x := range m.List {
+			d.log.Error("configuration not taken over: it goes on with the old one", zap.String("file", m.File), zap.Int("line", x.Line), zap.Int("column", x.Column),
+				zap.String("mistake", x.What), zap.String("remedy", x.Remedy))
+		}
+		refuse()
+		return
+	}
+	if err != nil {
+		d.log.Error("configuration not read: it goes on with the old one", zap.Error(err))
+		refuse()
+		return
+	}
+	live, restart := config.Diff(d.config, next)
+	c := config.Take(d.config, next)
+	if err := d.take(c); err != nil {
+		d.log.Error("configuration not taken over: it goes on with the old one", zap.Error(err))
+		refuse()
+		return
+	}
+	d.mu.Lock()
+	d.config = c
+	d.reload.Done++
+	d.reload.Restart = restart
+	d.mu.Unlock()
+	if r, ok := d.engine.(Reloader); ok {
+		r.Reload(c)
+	}
+	d.log.Info("configuration taken over", zap.Strings("changed", live))
+	if len(restart) > 0 {
+		d.log.Warn("these need a restart to change", zap.Strings("keys", restart))
+	}
+}
+
+// take opens what a new configuration names; where one cannot be had, the old
+// one is back.
+func (d *Daemon) take(c *config.Config) error {
+	old := d.config
+	if err := d.http.listen("tcp", c.Metrics.Listen); err != nil {
+		return fmt.Errorf("metrics.listen: %w", err)
+	}
+	if err := d.out.reopen(c); err != nil {
+		return errors.Join(err, d.http.listen("tcp", old.Metrics.Listen))
+	}
+	d.log.Set(&c.Log)
+	if c.Limits.Memory != old.Limits.Memory {
+		d.setMemory(c)
+	}
+	return nil
+}
+
+// setMemory sets the limit of the runtime.
+func (d *Daemon) setMemory(c *config.Config) {
+	if d.o.Memory == nil {
+		return
+	}
+	n, from := d.o.Memory(c.Limits.Memory)
+	if n > 0 {
+		debug.SetMemoryLimit(n)
+	}
+	d.log.Info("memory limit", zap.String("limit", sizeText(memoryLimit())), zap.String("from", from))
+}
+
+// healthy tells whether every source answers.
+func (d *Daemon) healthy() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state != running_ {
+		return nil
+	}
+	for _, m := range d.meters {
+		if n := time.Since(time.Unix(0, m.heard.Load())); n > patience {
+			return fmt.Errorf("port %s: nothing heard for %v", m.port.Name, n.Round(time.Second))
+		}
+	}
+	return nil
+}
+
+// ready tells whether the daemon is at work.
+func (d *Daemon) ready() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state != running_ {
+		return errors.New(d.state)
+	}
+	return nil
+}
+
+// Status tells how things stand.
+func (d *Daemon) Status() Status {
+	e := d.engine.Stats()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := Status{
+		Version: d.o.Version, State: d.state, Config: d.o.File, Since: d.since.UTC(), Now: time.Now().UTC(), Ports: []PortStatus{},
+		Messages: e.Messages, H323: e.H323, Calls: e.Calls, Streams: e.Streams, Records: e.Records, Lines: e.Lines,
+		Verdicts: map[string]uint64{}, Written: d.out.written.Load(), Failed: d.out.failed.Load(),
+		Alarms: []Alarm{}, Losses: []Loss{}, Checkpoint: d.keep, Reload: d.reload, MemoryLimit: memoryLimit(), Suppressed: d.log.Suppressed(),
+		Capabilities: d.rights.Effective(), Confined: d.confined,
+	}
+	for v, n := range e.Verdicts {
+		s.Verdicts[heuristics.Verdict(v).String()] = n
+	}
+	for _, m := range d.meters {
+		p := PortStatus{Name: m.port.Name, Number: m.port.Number, Mode: m.port.Mode, Direction: string(m.port.Direction),
+			Frames: m.frames.Load(), Bytes: m.bytes.Load(), Silent: time.Since(time.Unix(0, m.heard.Load())).Seconds()}
+		if t := m.last.Load(); t > 0 {
+			at := time.Unix(0, t).UTC()
+			p.Last = &at
+		}
+		s.Ports = append(s.Ports, p)
+		s.Losses = append(s.Losses, lossesOf(p.Name, m.losses())...)
+		if a, ok := m.Source.(Alarmer); ok {
+			s.Alarms = append(s.Alarms, a.Alarms()...)
+		}
+	}
+	s.Losses = append(s.Losses, lossesOf("", e.Losses)...)
+	if a, ok := d.engine.(Alarmer); ok {
+		s.Alarms = append(s.Alarms, a.Alarms()...)
+	}
+	return s
+}

@@ -1,0 +1,114 @@
+package sensor
+
+import (
+	"context"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"simtrap/capture"
+	"simtrap/packet"
+	"simtrap/rtp"
+	"simtrap/sensor/config"
+)
+
+// meter counts what a source gives, and drops what the configuration wants
+// dropped unread. It numbers the frames that are left.
+type meter struct {
+	capture.Source
+	port  *Port
+	never []config.Prefix
+
+	decoder packet.Decoder
+	packet  packet.Packet
+	seq     uint64
+
+	frames, bytes, dropped atomic.Uint64
+	last                   atomic.Int64 // packet time of the newest frame
+	heard                  atomic.Int64 // wall time of the last answer, even an empty one
+}
+
+// accountant is a source that accounts media itself (pipeline declares it).
+type accountant interface {
+	Intervals(dst []rtp.Interval) (out []rtp.Interval, until int64)
+}
+
+// accountingMeter is a meter whose source accounts media.
+type accountingMeter struct {
+	*meter
+	accountant
+}
+
+// metered puts a meter before the source of a port.
+func metered(p *Port, never []config.Prefix) *meter {
+	m := &meter{Source: p.Source, port: p, never: never}
+	m.heard.Store(time.Now().UnixNano())
+	if a, ok := p.Source.(accountant); ok {
+		p.Source = accountingMeter{m, a}
+	} else {
+		p.Source = m
+	}
+	return m
+}
+
+// Next gives the next batch of the source.
+func (m *meter) Next(ctx context.Context) (*capture.Batch, error) {
+	b, err := m.Source.Next(ctx)
+	m.heard.Store(time.Now().UnixNano())
+	if err != nil {
+		return b, err
+	}
+	n, size := len(b.Frames), uint64(0)
+	for i := range b.Frames {
+		size += uint64(b.Frames[i].Wire)
+	}
+	m.frames.Add(uint64(n))
+	m.bytes.Add(size)
+	if n > 0 {
+		m.last.Store(b.Frames[n-1].Time)
+	}
+	if len(m.never) > 0 {
+		m.leave(b)
+		b.Seq = m.seq
+		m.seq += uint64(len(b.Frames))
+	}
+	return b, nil
+}
+
+// leave takes frames of addresses under never out of a batch.
+func (m *meter) leave(b *capture.Batch) {
+	kept := b.Frames[:0]
+	for i := range b.Frames {
+		f := b.Frames[i]
+		switch m.decoder.Frame(f.Link, b.Block[f.Off:f.Off+f.Len], f.Wire, &m.packet) {
+		case packet.Datagram, packet.Segment, packet.Fragment:
+			if m.hit(m.packet.Src.Netip()) || m.hit(m.packet.Dst.Netip()) {
+				m.dropped.Add(1)
+				continue
+			}
+		}
+		kept = append(kept, f)
+	}
+	b.Frames = kept
+}
+
+func (m *meter) hit(a netip.Addr) bool {
+	for _, p := range m.never {
+		if netip.Prefix(p).Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// losses gives what the source lost, and what was dropped here.
+func (m *meter) losses() []capture.Loss {
+	var out []capture.Loss
+	if l, ok := m.Source.(Lossy); ok {
+		out = l.Losses()
+	}
+	if n := m.dropped.Load(); n > 0 {
+		out = append(out, capture.Loss{Stage: "input", Reason: "frames of addresses under never, dropped unread", Count: n})
+	}
+	return out
+}

@@ -1,0 +1,165 @@
+package sensor
+
+import (
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metric is one metric as documentation shows it.
+type Metric struct {
+	Name, Help string
+	Labels     []string
+	counter    bool
+	values     func(*Status, func(v float64, labels ...string))
+}
+
+// Metrics lists what is exposed beside what the runtime tells of itself.
+func Metrics() []Metric {
+	one := func(f func(*Status) float64) func(*Status, func(float64, ...string)) {
+		return func(s *Status, add func(float64, ...string)) { add(f(s)) }
+	}
+	perPort := func(f func(*PortStatus) float64) func(*Status, func(float64, ...string)) {
+		return func(s *Status, add func(float64, ...string)) {
+			for i := range s.Ports {
+				add(f(&s.Ports[i]), s.Ports[i].Name)
+			}
+		}
+	}
+	port := []string{"port"}
+	return []Metric{
+		{"simtrap_info", "Always 1; which program runs, and in which state.", []string{"version", "state"}, false,
+			func(s *Status, add func(float64, ...string)) { add(1, s.Version, s.State) }},
+		{"simtrap_start_time_seconds", "When the daemon started.", nil, false, one(func(s *Status) float64 { return float64(s.Since.UnixNano()) / 1e9 })},
+		{"simtrap_port_info", "Always 1; how frames of a port are taken and what it shows.", []string{"port", "mode", "direction"}, false,
+			func(s *Status, add func(float64, ...string)) {
+				for _, p := range s.Ports {
+					add(1, p.Name, p.Mode, p.Direction)
+				}
+			}},
+		{"simtrap_port_frames_total", "Frames that reached user space.", port, true, perPort(func(p *PortStatus) float64 { return float64(p.Frames) })},
+		{"simtrap_port_bytes_total", "Their bytes on the wire.", port, true, perPort(func(p *PortStatus) float64 { return float64(p.Bytes) })},
+		{"simtrap_port_last_frame_timestamp_seconds", "Time of the newest frame; absent before the first.", port, false,
+			func(s *Status, add func(float64, ...string)) {
+				for _, p := range s.Ports {
+					if p.Last != nil {
+						add(float64(p.Last.UnixNano())/1e9, p.Name)
+					}
+				}
+			}},
+		{"simtrap_port_heard_seconds", "How long ago the source last answered, with frames or without; above a few seconds something hangs.", port, false,
+			perPort(func(p *PortStatus) float64 { return p.Silent })},
+		{"simtrap_losses_total", "What was lost, given up or left aside, by stage and reason; the port is empty for the stages behind the ports.", []string{"port", "stage", "reason"}, true,
+			func(s *Status, add func(float64, ...string)) {
+				for _, l := range s.Losses {
+					add(float64(l.Count), l.Port, l.Stage, l.Reason)
+				}
+			}},
+		{"simtrap_sip_messages_total", "SIP messages read.", nil, true, one(func(s *Status) float64 { return float64(s.Messages) })},
+		{"simtrap_h323_messages_total", "H.323 messages read.", nil, true, one(func(s *Status) float64 { return float64(s.H323) })},
+		{"simtrap_calls_total", "Calls seen.", nil, true, one(func(s *Status) float64 { return float64(s.Calls) })},
+		{"simtrap_streams_total", "Voice streams confirmed, one way each.", nil, true, one(func(s *Status) float64 { return float64(s.Streams) })},
+		{"simtrap_control_records_total", "Records of gateways' own protocols.", nil, true, one(func(s *Status) float64 { return float64(s.Records) })},
+		{"simtrap_lines", "Lines with a profile.", nil, false, one(func(s *Status) float64 { return float64(s.Lines) })},
+		{"simtrap_lines_by_verdict", "Lines by the verdict they have reached.", []string{"verdict"}, false,
+			func(s *Status, add func(float64, ...string)) {
+				for v, n := range s.Verdicts {
+					add(float64(n), v)
+				}
+			}},
+		{"simtrap_findings_written_total", "Findings written to the output.", nil, true, one(func(s *Status) float64 { return float64(s.Written) })},
+		{"simtrap_findings_failed_total", "Findings that could not be written.", nil, true, one(func(s *Status) float64 { return float64(s.Failed) })},
+		{"simtrap_alarm", "Always 1; an alarm that stands.", []string{"id"}, false,
+			func(s *Status, add func(float64, ...string)) {
+				for _, a := range s.Alarms {
+					add(1, a.ID)
+				}
+			}},
+		{"simtrap_alarm_value", "What the alarm measured.", []string{"id"}, false,
+			func(s *Status, add func(float64, ...string)) {
+				for _, a := range s.Alarms {
+					add(a.Value, a.ID)
+				}
+			}},
+		{"simtrap_checkpoint_timestamp_seconds", "When the evidence was last written; absent before the first time.", nil, false,
+			func(s *Status, add func(float64, ...string)) {
+				if s.Checkpoint.Last != nil {
+					add(float64(s.Checkpoint.Last.UnixNano()) / 1e9)
+				}
+			}},
+		{"simtrap_checkpoint_duration_seconds", "How long that took.", nil, false, one(func(s *Status) float64 { return s.Checkpoint.Seconds })},
+		{"simtrap_checkpoint_failures_total", "Checkpoints that could not be written.", nil, true, one(func(s *Status) float64 { return float64(s.Checkpoint.Failed) })},
+		{"simtrap_reloads_total", "Reloads, by result: done or refused.", []string{"result"}, true,
+			func(s *Status, add func(float64, ...string)) {
+				add(float64(s.Reload.Done), "done")
+				add(float64(s.Reload.Refused), "refused")
+			}},
+		{"simtrap_restart_needed_keys", "Keys of the configuration that have changed and need a restart.", nil, false,
+			one(func(s *Status) float64 { return float64(len(s.Reload.Restart)) })},
+		{"simtrap_memory_limit_bytes", "Memory that the program aims to stay below; 0 for no limit.", nil, false,
+			one(func(s *Status) float64 { return float64(s.MemoryLimit) })},
+		{"simtrap_log_suppressed_total", "Log lines left out because the same message came too often.", nil, true,
+			one(func(s *Status) float64 { return float64(s.Suppressed) })},
+	}
+}
+
+// collector gives the metrics of one snapshot, so that they belong together.
+type collector struct {
+	snapshot func() Status
+	metrics  []Metric
+	descs    []*prometheus.Desc
+}
+
+func newCollector(snapshot func() Status) *collector {
+	c := &collector{snapshot: snapshot, metrics: Metrics()}
+	for _, m := range c.metrics {
+		c.descs = append(c.descs, prometheus.NewDesc(m.Name, m.Help, m.Labels, nil))
+	}
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(to chan<- prometheus.Metric) {
+	s := c.snapshot()
+	for i, m := range c.metrics {
+		kind := prometheus.GaugeValue
+		if m.counter {
+			kind = prometheus.CounterValue
+		}
+		seen := make(map[string]bool)
+		m.values(&s, func(v float64, labels ...string) {
+			key := ""
+			for _, l := range labels {
+				key += l + "\x00"
+			}
+			if seen[key] { // two of one name would spoil the whole answer
+				return
+			}
+			seen[key] = true
+			to <- prometheus.MustNewConstMetric(c.descs[i], kind, v, labels...)
+		})
+	}
+}
+
+// registry is the daemon's own.
+func registry(snapshot func() Status) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(newCollector(snapshot), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// memoryLimit is the runtime's, as it is set now.
+func memoryLimit() int64 {
+	if n := debug.SetMemoryLimit(-1); n < 1<<60 {
+		return n
+	}
+	return 0
+}
