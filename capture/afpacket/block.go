@@ -99,21 +99,18 @@ func (w *walker) frame(block []byte, at uint64) (f capture.Frame, next uint32, o
 		return f, 0, false
 	}
 	begin += at
+	f.Time = w.clock.at(u32(h, frameSec), u32(h, frameNsec))
 	if status := u32(h, frameStatus); status&unix.TP_STATUS_VLAN_VALID != 0 && !w.link.network && snap >= addresses {
 		tci, tpid := uint16(u32(h, frameTCI)), uint16(dot1Q)
 		if status&unix.TP_STATUS_VLAN_TPID_VALID != 0 {
 			tpid = u16(h, frameTPID)
 		}
-		sec, nsec := u32(h, frameSec), u32(h, frameNsec)
-		f.Time = w.clock.at(sec, nsec)
 		copy(block[begin-tagLen:], block[begin:begin+addresses])
 		begin -= tagLen
 		binary.BigEndian.PutUint16(block[begin+addresses:], tpid)
 		binary.BigEndian.PutUint16(block[begin+addresses+2:], tci)
 		snap += tagLen
 		wire += min(tagLen, ^uint32(0)-wire)
-	} else {
-		f.Time = w.clock.at(u32(h, frameSec), u32(h, frameNsec))
 	}
 	f.Off, f.Len, f.Wire = uint32(begin), uint32(snap), max(wire, uint32(snap))
 	f.Link, f.Port = w.link.kind, w.port

@@ -89,75 +89,6 @@ func (r *ring) setup(fd int, opt *Options, blocks int) (string, error) {
 	return "", nil
 }
 
-// control runs f with the socket, which is not closed meanwhile.
-func (r *ring) control(f func(fd int) error) error {
-	var inner error
-	if err := r.conn.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil {
-		return err
-	}
-	return inner
-}
-
-// bind begins to listen to the interface with that index; the filter decides
-// what of it is kept.
-func (r *ring) bind(index int, promiscuous bool) error {
-	return r.control(func(fd int) error {
-		proto := uint16(unix.ETH_P_ALL)<<8 | uint16(unix.ETH_P_ALL)>>8
-		if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: proto, Ifindex: index}); err != nil {
-			return err
-		}
-		if !promiscuous {
-			return nil
-		}
-		return unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
-			&unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_PROMISC})
-	})
-}
-
-// bound gives the index of the interface that the ring listens to, -1 when it
-// is gone, and its hardware type.
-func (r *ring) bound() (index int, hardware uint16, err error) {
-	err = r.control(func(fd int) error {
-		sa, err := unix.Getsockname(fd)
-		if err != nil {
-			return err
-		}
-		ll, ok := sa.(*unix.SockaddrLinklayer)
-		if !ok {
-			return unix.EINVAL
-		}
-		index, hardware = ll.Ifindex, ll.Hatype
-		return nil
-	})
-	return index, hardware, err
-}
-
-// failure takes the pending error of the socket.
-func failure(fd int) error {
-	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err != nil {
-		return err
-	}
-	if n != 0 {
-		return unix.Errno(n)
-	}
-	return nil
-}
-
-// drops gives how many frames found the ring full, since the last call.
-func (r *ring) drops() uint64 {
-	var n uint64
-	// A closed socket has been asked before it was closed.
-	_ = r.control(func(fd int) error {
-		st, err := unix.GetsockoptTpacketStatsV3(fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
-		if err == nil {
-			n = uint64(st.Drops)
-		}
-		return err
-	})
-	return n
-}
-
 func (r *ring) block(i int) []byte { return r.mem[i*r.size : (i+1)*r.size : (i+1)*r.size] }
 
 func (r *ring) status(i int) *uint32 {
@@ -239,21 +170,6 @@ func (r *ring) wait(ctx context.Context, d time.Duration) error {
 		return broken != nil
 	})
 	return errors.Join(broken, err)
-}
-
-// close stops capturing. As long as batches point into the ring the mapping
-// keeps the socket alive, so closing alone would leave it listening.
-func (r *ring) close() {
-	_ = r.control(func(fd int) error {
-		index, _, err := r.boundOf(fd)
-		if err == nil && index > 0 {
-			_ = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_DROP_MEMBERSHIP,
-				&unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_PROMISC})
-		}
-		return setFilter(fd, refuseAll())
-	})
-	_ = r.file.Close()
-	r.drop()
 }
 
 // drop gives up one reference to the memory.
