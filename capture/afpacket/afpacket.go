@@ -523,21 +523,28 @@ func (s *Source) Losses() []capture.Loss {
 	if !s.closed {
 		s.losses.full += s.ring.drops()
 	}
+	l := &s.losses
+	counts := [...]uint64{l.full, l.held, l.malformed, l.backwards, l.stepped, s.status.Downs, s.status.Vanished}
 	var out []capture.Loss
-	add := func(stage, reason string, n uint64) {
-		if n > 0 {
-			out = append(out, capture.Loss{Stage: stage, Reason: reason, Count: n})
+	for i, l := range reasons() {
+		if l.Count = counts[i]; l.Count > 0 {
+			out = append(out, l)
 		}
 	}
-	l := &s.losses
-	add("ring", "frames dropped: ring full", l.full)
-	add("ring", "times that the ring came round to a block still held", l.held)
-	add("ring", "frames in blocks that make no sense", l.malformed)
-	add("ring", "frames given the time of the one before: time ran backwards", l.backwards)
-	add("ring", "times that the wall clock was set back", l.stepped)
-	add("port", "times that the interface was set down", s.status.Downs)
-	add("port", "times that the interface vanished", s.status.Vanished)
 	return out
+}
+
+// reasons are all that Losses can tell, in its order.
+func reasons() []capture.Loss {
+	return []capture.Loss{
+		{Stage: "ring", Reason: "frames dropped: ring full"},
+		{Stage: "ring", Reason: "times that the ring came round to a block still held"},
+		{Stage: "ring", Reason: "frames in blocks that make no sense"},
+		{Stage: "ring", Reason: "frames given the time of the one before: time ran backwards"},
+		{Stage: "ring", Reason: "times that the wall clock was set back"},
+		{Stage: "port", Reason: "times that the interface was set down"},
+		{Stage: "port", Reason: "times that the interface vanished"},
+	}
 }
 
 // Close stops capturing. Batches stay what they are until they are released,

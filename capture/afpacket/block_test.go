@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"os"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -83,6 +85,19 @@ func TestLayout(t *testing.T) {
 	} {
 		if c.got != c.want {
 			t.Errorf("%s at %d, want %d", c.what, c.got, c.want)
+		}
+	}
+}
+
+// Every reason that Losses can tell stands in the documentation, as it is told.
+func TestReasons(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/afpacket.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range reasons() {
+		if row := "| " + l.Stage + " | " + l.Reason + " |"; !strings.Contains(string(doc), row) {
+			t.Errorf("docs/afpacket.md has no row %q", row)
 		}
 	}
 }
