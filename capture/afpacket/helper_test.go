@@ -32,6 +32,11 @@ func inNamespace(t testing.TB, f func(t testing.TB)) {
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("no iproute2: namespaces cannot be set up")
 	}
+	t.Cleanup(func() {
+		if n := mappings(t); n != 0 {
+			t.Errorf("%d rings are still mapped", n)
+		}
+	})
 	done := make(chan string, 1)
 	go func() {
 		result := "the test stopped"
@@ -262,4 +267,14 @@ func until(t testing.TB, what string, f func() bool) {
 			t.Fatalf("not within 10 s: %s", what)
 		}
 	}
+}
+
+// mappings counts the rings in this process's memory.
+func mappings(t testing.TB) int {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(maps), "socket:")
 }
