@@ -62,9 +62,9 @@ type Daemon struct {
 
 // The states of a Daemon.
 const (
-	starting_ = "starting"
-	running_  = "running"
-	draining  = "draining"
+	stateStarting = "starting"
+	stateRunning  = "running"
+	stateDraining = "draining"
 )
 
 // patience is how long a source may take to answer before the daemon is not
@@ -74,7 +74,7 @@ const patience = 10 * time.Second
 // Run runs a daemon until ctx is done or all ports have come to their end.
 // What was found by then is written.
 func Run(ctx context.Context, o Options) error {
-	d := &Daemon{o: o, log: NewLogger(o.Stderr, &o.Config.Log), since: time.Now(), config: o.Config, state: starting_}
+	d := &Daemon{o: o, log: NewLogger(o.Stderr, &o.Config.Log), since: time.Now(), config: o.Config, state: stateStarting}
 	err := d.run(ctx)
 	d.log.Sweep()
 	return err
@@ -211,7 +211,7 @@ func (d *Daemon) watch(ctx context.Context, ports []Port) error {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- d.engine.Run(ctx, ports) }()
-	d.set(running_)
+	d.set(stateRunning)
 	d.notify("READY=1", d.summary())
 	d.log.Info("running", zap.Int("ports", len(ports)), zap.String("config", d.o.File))
 
@@ -229,14 +229,14 @@ func (d *Daemon) watch(ctx context.Context, ports []Port) error {
 	for {
 		select {
 		case err := <-ended:
-			d.set(draining)
+			d.set(stateDraining)
 			d.checkpoint()
 			d.notify("STOPPING=1")
 			d.log.Info("stopped", zap.Uint64("findings", d.out.written.Load()))
 			return err
 		case <-stopping:
 			stopping = nil
-			d.set(draining)
+			d.set(stateDraining)
 			d.notify("STOPPING=1", "STATUS=draining")
 			d.log.Info("stopping: what is on its way is judged and written")
 		case s := <-d.o.Signals:
@@ -377,7 +377,7 @@ func (d *Daemon) setMemory(c *config.Config) {
 func (d *Daemon) healthy() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.state != running_ {
+	if d.state != stateRunning {
 		return nil
 	}
 	for _, m := range d.meters {
@@ -392,7 +392,7 @@ func (d *Daemon) healthy() error {
 func (d *Daemon) ready() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.state != running_ {
+	if d.state != stateRunning {
 		return errors.New(d.state)
 	}
 	return nil

@@ -44,7 +44,7 @@ func start(t *testing.T, text string) *started {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
-	s.d = &Daemon{o: o, log: NewLogger(o.Stderr, &o.Config.Log), since: time.Now(), config: o.Config, state: starting_}
+	s.d = &Daemon{o: o, log: NewLogger(o.Stderr, &o.Config.Log), since: time.Now(), config: o.Config, state: stateStarting}
 	go func() { s.done <- s.d.run(ctx) }()
 	return s
 }
@@ -143,7 +143,7 @@ func TestReloadRefused(t *testing.T) {
 func TestHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, quietConfig)
-		if s.d.state == starting_ && s.d.ready() == nil {
+		if s.d.state == stateStarting && s.d.ready() == nil {
 			t.Error("ready before it runs")
 		}
 		time.Sleep(time.Minute)
