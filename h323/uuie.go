@@ -3,9 +3,11 @@ package h323
 import "simtrap/ident"
 
 // identifier reads a protocolIdentifier, whose arcs are 0.0.8.2250.0 and the
-// version.
+// version. Its length takes one octet, as X.691 section 11.9.3.6 has it:
+// LooksRAS counts on that.
 func (r *per) identifier() (version uint8, ok bool) {
-	b := r.octets(r.length())
+	n := r.octet()
+	b := r.octets(int(n))
 	if len(b) != 6 || string(b[:5]) != "\x00\x08\x91\x4a\x00" {
 		r.fail()
 		return 0, false
