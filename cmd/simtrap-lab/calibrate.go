@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"simtrap/calibration"
+	"simtrap/cmd/internal/command"
 	"simtrap/heuristics"
 	"simtrap/heuristics/catalogue"
 )
@@ -32,7 +33,7 @@ next build takes in, and prints how far signals and families go together. The sa
 seeds give the same files.`,
 		Example: `  simtrap-lab calibrate --draws 40
   simtrap-lab calibrate --fit-only      (again from the counts that are there)`,
-		Args: cobra.NoArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !fitOnly {
 				if err := observe(cmd.Context(), plan, counts, log); err != nil {

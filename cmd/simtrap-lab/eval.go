@@ -68,17 +68,17 @@ lines rose.`,
 		Example: `  simtrap-lab eval --html figures.html
   simtrap-lab eval --scenario 'breakout-*' --draws 200 --view up --view down
   simtrap-lab eval --small --baseline evaluation/testdata/baseline.json`,
-		Args: cobra.NoArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if small && !cmd.Flags().Changed("draws") {
 				plan.Draws = evaluation.SmallDraws
 			}
 			if plan.Draws < 1 {
-				return usageError{fmt.Errorf("--draws %d: want 1 or more", plan.Draws)}
+				return command.Usage(cmd, fmt.Errorf("--draws %d: want 1 or more", plan.Draws))
 			}
 			var err error
 			if plan.Scenarios, err = evaluation.Select(patterns); err != nil {
-				return usageError{err}
+				return command.Usage(cmd, err)
 			}
 			var before *evaluation.Baseline
 			if baseline != "" {

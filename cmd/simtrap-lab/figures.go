@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"simtrap/cmd/internal/command"
 	"simtrap/evaluation"
 )
 
@@ -21,10 +22,10 @@ func figuresCommand(log io.Writer) *cobra.Command {
 promise: tables as Markdown, tables.md, and the pictures that it shows. The same files
 give the same bytes. Without --population or --promise that part is left out.`,
 		Example: `  simtrap-lab figures --eval eval.json --population population.json --promise promise.json`,
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Args:    command.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if eval == "" {
-				return usageError{errors.New("--eval: name a file that eval --json wrote")}
+				return command.Usage(cmd, errors.New("--eval: name a file that eval --json wrote"))
 			}
 			var d evaluation.Docs
 			var err error

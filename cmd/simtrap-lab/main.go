@@ -3,51 +3,31 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"simtrap/cmd/internal/command"
 	"simtrap/lab"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := newRoot(os.Stdout, os.Stderr).ExecuteContext(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "simtrap-lab:", err)
-		if _, ok := errors.AsType[usageError](err); ok {
-			os.Exit(2)
-		}
-		os.Exit(1)
-	}
+	t := command.Terminal{Program: "simtrap-lab", In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	os.Exit(command.Run(t, newRoot(t), os.Args[1:]))
 }
 
-// usageError is wrong usage: exit status 2.
-type usageError struct{ error }
-
-// newRoot builds the command line; out takes what was asked for, log the rest.
-func newRoot(out, log io.Writer) *cobra.Command {
-	root := &cobra.Command{
-		Use:           "simtrap-lab",
-		Short:         "Make captures with known truth",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.SetOut(out)
-	root.SetErr(log)
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(makeCommand(log), listCommand(out), calibrateCommand(out, log), evalCommand(out, log), populationCommand(out, log), promiseCommand(out, log), figuresCommand(log))
+func newRoot(t command.Terminal) *cobra.Command {
+	root := command.Root(t, "Make captures with known truth",
+		`simtrap-lab makes captures with known truth, and measures with them what simtrap finds:
+for tests, for training, and to show what it does.`)
+	root.AddCommand(makeCommand(t.Err), listCommand(t.Out), calibrateCommand(t.Out, t.Err), evalCommand(t.Out, t.Err), populationCommand(t.Out, t.Err), promiseCommand(t.Out, t.Err), figuresCommand(t.Err),
+		command.NewVersion(t), command.NewDocs(root, "1"))
 	return root
 }
 
@@ -55,7 +35,7 @@ func listCommand(out io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the scenarios",
-		Args:  cobra.NoArgs,
+		Args:  command.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			for _, s := range lab.Scenarios() {
 				kind := "honest"
@@ -90,9 +70,9 @@ Encapsulations, joined by + from the outermost (pppoe+ipv6):
 ` + words(lab.Encaps(), 98),
 		Example: `  simtrap-lab make demo -o demo.pcap --truth demo.json
   simtrap-lab make goip-line -o g.pcapng --format pcapng --seed 7 --encap pppoe+ipv6 --view up`,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError{errors.New("name one scenario; simtrap-lab list has them")}
+				return command.Usage(cmd, errors.New("name one scenario; simtrap-lab list has them"))
 			}
 			return nil
 		},

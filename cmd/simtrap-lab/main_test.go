@@ -3,22 +3,27 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"simtrap/cmd/internal/command"
 	"simtrap/lab"
 )
 
 func run(args ...string) (string, error) {
 	var out bytes.Buffer
-	c := newRoot(&out, io.Discard)
+	c := newRoot(command.Terminal{Program: "simtrap-lab", Out: &out, Err: io.Discard})
 	c.SetArgs(args)
 	err := c.Execute()
 	return out.String(), err
+}
+
+// misuse says whether an error makes the program exit as for wrong usage.
+func misuse(err error) bool {
+	return command.Exit(command.Terminal{Err: io.Discard}, err) == command.Misuse
 }
 
 func TestList(t *testing.T) {
@@ -101,7 +106,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"make", "nobody", "-o", filepath.Join(t.TempDir(), "x")}, "unknown scenario", false},
 	} {
 		_, err := run(c.args...)
-		if _, usage := errors.AsType[usageError](err); err == nil || !strings.Contains(err.Error(), c.want) || usage != c.usage {
+		if usage := misuse(err); err == nil || !strings.Contains(err.Error(), c.want) || usage != c.usage {
 			t.Errorf("%q: %v", c.args, err)
 		}
 	}

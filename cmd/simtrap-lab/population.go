@@ -24,16 +24,16 @@ as many lines of every class; and households that hardly telephone. Every honest
 watch or above is told with what makes it again.`,
 		Example: `  simtrap-lab population --html population.html
   simtrap-lab population --heavy 100 --per-class 10 --quiet 0`,
-		Args: cobra.NoArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for name, n := range map[string]int{"--heavy": census.Heavy, "--per-class": census.PerClass, "--quiet": census.Quiet} {
 				if n < 0 {
-					return usageError{fmt.Errorf("%s %d: want 0 or more", name, n)}
+					return command.Usage(cmd, fmt.Errorf("%s %d: want 0 or more", name, n))
 				}
 			}
 			var err error
 			if census.Scenarios, err = evaluation.Select(patterns); err != nil {
-				return usageError{err}
+				return command.Usage(cmd, err)
 			}
 			var stop func()
 			var done func(int)

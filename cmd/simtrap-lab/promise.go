@@ -28,12 +28,12 @@ Lines are drawn from the tables of the catalogue, which must keep the promise, a
 laws that the tables do not know: other spreads, heavier tails, families that are
 correlated, and each class in turn as if nobody had met it. Every excess over the bound
 is printed. Exit status 1 only where the promise is broken although the tables hold.`,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{errors.New("promise takes no arguments")}
+				return command.Usage(cmd, errors.New("promise takes no arguments"))
 			}
 			if opt.Lines < 1 || opt.Calls < 1 {
-				return usageError{errors.New("--lines and --calls must be 1 or more")}
+				return command.Usage(cmd, errors.New("--lines and --calls must be 1 or more"))
 			}
 			return nil
 		},

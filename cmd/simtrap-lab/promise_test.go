@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,7 +42,7 @@ func TestPromise(t *testing.T) {
 func TestPromiseUsage(t *testing.T) {
 	for _, args := range [][]string{{"promise", "now"}, {"promise", "--lines", "0"}, {"promise", "--calls", "-1"}} {
 		_, err := run(args...)
-		if _, ok := errors.AsType[usageError](err); !ok {
+		if !misuse(err) {
 			t.Errorf("%v: %v, want wrong usage", args, err)
 		}
 	}
