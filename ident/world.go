@@ -329,7 +329,7 @@ func (w *world) global(b []byte) ([]byte, planKind, NumberClass) {
 	if region, _ := w.codes.find(d); region != "" && region != w.region && len(d) >= 7 && len(d) <= 15 {
 		return b, kindNone, NumberForeign
 	}
-	return d, kindNone, NumberUnknown
+	return b, kindNone, NumberUnknown // without its "+" it may read like one of this country
 }
 
 // e164 writes "+", country code and number to the room that b has.

@@ -201,7 +201,8 @@ func TestWorldPlans(t *testing.T) {
 		{"gh", "101", "101", NumberInternal},
 		{"gh", "alice", "alice", NumberInternal},
 		{"gh", "anonymous", "", NumberUnknown},
-		{"gh", "+233000000000", "233000000000", NumberUnknown},
+		{"gh", "+233000000000", "+233000000000", NumberUnknown},
+		{"us", "+8707111000", "+8707111000", NumberUnknown}, // a satellite, or Arkansas without its "+"
 		{"th", "0812345678", "+66812345678", NumberMobile},
 		{"th", "021234567", "+6621234567", NumberLandline},
 		{"th", "001441632960001", "+441632960001", NumberForeign},
