@@ -21,10 +21,8 @@ func gopacketKnows(shape encap) bool {
 // strip removes link header and wrappings by their names, and gives the inner IP
 // packet. What the headers say must agree with what is there.
 func strip(t *testing.T, shape encap, b []byte) []byte {
-	t.Helper()
 	frame := b
 	must := func(ok bool, what string) {
-		t.Helper()
 		if !ok {
 			t.Fatalf("%s: %x of %x", what, b, frame)
 		}
@@ -275,7 +273,6 @@ func strip(t *testing.T, shape encap, b []byte) []byte {
 // join puts the fragments of outermost IP packets together: it gives the frame
 // when the last has come. Fragments come in order.
 func join(t *testing.T, shape encap, b []byte, frags map[string][]byte) []byte {
-	t.Helper()
 	p, err := shape.build(&access{mac: make([]byte, 6), near: addrOf(make([]byte, 4)), far: addrOf(make([]byte, 4))}, true, shape.v6)
 	if err != nil {
 		t.Fatal(err)
