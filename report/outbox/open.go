@@ -1,0 +1,283 @@
+package outbox
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// loaded is a segment as it was found.
+type loaded struct {
+	*segment
+	bytes  []byte
+	frames []frame
+	holes  []hole
+	before uint64 // all its records are below
+}
+
+// Open opens the outbox of a folder, and begins it anew where there is none. It
+// reads all that is kept: what a crash tore is cut off, what is damaged is set
+// aside.
+func Open(dir string, opt Options) (_ *Outbox, err error) {
+	if err := opt.defaults(); err != nil {
+		return nil, err
+	}
+	o := &Outbox{
+		dir: dir, fs: opt.FS, opt: opt, log: opt.Log,
+		segmentSize: min(max(opt.Limit/64, minSegmentSize), maxSegmentSize),
+		wake:        make(chan struct{}, 1),
+		keys:        make(map[[16]byte]waiting),
+		gaps:        make(map[uint64]struct{}),
+		lost:        make(map[Lost]uint64),
+	}
+	if err := o.fs.MkdirAll(dir); err != nil {
+		return nil, fmt.Errorf("open the outbox: %w", err)
+	}
+	if o.lock, err = o.fs.Lock(o.path(lockName)); err != nil {
+		return nil, fmt.Errorf("open the outbox %s: %w", dir, err)
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, l := range o.lanes {
+			for _, s := range l {
+				if s.file != nil {
+					s.file.Close()
+				}
+			}
+		}
+		if o.posFile != nil {
+			o.posFile.Close()
+		}
+		o.lock.Close()
+		err = fmt.Errorf("open the outbox %s: %w", dir, err)
+	}()
+	var found bool
+	if o.posFile, o.pos, found, err = openPosition(o.fs, o.path(positionName)); err != nil {
+		return nil, err
+	}
+	if err = o.load(found); err != nil {
+		return nil, err
+	}
+	o.restoreReserve()
+	o.notify()
+	return o, nil
+}
+
+// load reads the segments.
+func (o *Outbox) load(found bool) error {
+	names, err := o.fs.ReadDir(o.dir)
+	if err != nil {
+		return err
+	}
+	var all []*loaded
+	for _, name := range names {
+		if name == reserveName {
+			o.reserve = true
+		}
+		if strings.HasSuffix(name, newSuffix) {
+			if err := o.fs.Remove(o.path(name)); err != nil {
+				return err
+			}
+		}
+		lane, number, ok := parseName(name)
+		if !ok {
+			continue
+		}
+		b, err := readAll(o.fs, o.path(name))
+		if err != nil {
+			return err
+		}
+		all = append(all, &loaded{segment: &segment{lane: lane, number: number, size: segmentHeader, read: segmentHeader}, bytes: b})
+	}
+	// Gap records first: they say which segments were dropped.
+	slices.SortFunc(all, func(a, b *loaded) int {
+		return cmp.Or(cmp.Compare(b.lane, a.lane), cmp.Compare(a.number, b.number))
+	})
+	before := o.pos
+	if !found {
+		o.pos = position{epoch: o.epochOf(all), policy: o.opt.Sync}
+	}
+	highest, unsynced := o.pos.acked, uint64(0)
+	certain := max(o.pos.acked, o.pos.synced)
+	dropped := make(map[string]bool)
+	var mend []*loaded
+	var last [lanes]uint64
+	for i, s := range all {
+		if epoch, ok := segmentEpoch(s.bytes); ok && epoch != o.pos.epoch {
+			if err := o.strange(s); err != nil {
+				return err
+			}
+			continue
+		}
+		s.frames, s.holes = scan(s.bytes, o.pos.epoch)
+		if n := len(s.frames); n > 0 {
+			highest = max(highest, s.frames[n-1].Seq)
+			for _, f := range s.frames {
+				unsynced += b2u(f.Seq > certain)
+			}
+			s.segment.size, s.segment.last = s.frames[n-1].end, s.frames[n-1].Seq
+		}
+		final := i+1 == len(all) || all[i+1].lane != s.lane
+		if n := len(s.holes); final && n > 0 && s.holes[n-1].before == 0 && !(found && before.clean) {
+			// The end of what grew when everything stopped.
+			torn := s.holes[n-1]
+			s.holes = s.holes[:n-1]
+			s.bytes = s.bytes[:torn.at]
+			o.stats.Torn++
+			o.stats.TornBytes += uint64(torn.end - torn.at)
+			o.log.Info("cut off the torn end of a segment", zap.String("segment", s.name()), zap.Int64("bytes", torn.end-torn.at))
+		}
+		gone := dropped[s.name()] || len(s.frames) > 0 && s.frames[0].Seq <= last[s.lane] || // copied into the one before
+			len(s.holes) == 0 && s.segment.last <= o.pos.acked
+		if gone {
+			if err := o.fs.Remove(o.path(s.name())); err != nil {
+				return err
+			}
+			continue
+		}
+		last[s.lane] = max(last[s.lane], s.segment.last)
+		o.lanes[s.lane] = append(o.lanes[s.lane], s.segment)
+		o.total += s.segment.size
+		for i := range s.frames {
+			if err := o.recall(s.segment, &s.frames[i], dropped); err != nil {
+				return err
+			}
+		}
+		if len(s.holes) > 0 {
+			if !final {
+				s.before = all[i+1].number
+			}
+			mend = append(mend, s)
+		} else if final {
+			if err := o.resume(s); err != nil {
+				return err
+			}
+		}
+		s.bytes = nil
+		if len(s.holes) == 0 {
+			s.frames = nil
+		}
+	}
+	if err := o.fs.SyncDir(o.dir); err != nil {
+		return err
+	}
+
+	o.next = highest + 1
+	if found {
+		o.next = max(o.next, o.pos.lease)
+	} else if len(all) > 0 {
+		o.next += leap
+		o.log.Warn("the outbox has lost its position: everything it holds is sent again")
+	}
+	boot := bootSum(o.fs.Boot())
+	cut := found && !before.clean && before.policy != SyncEvery && (before.boot != boot || boot == 0)
+	o.pos.clean, o.pos.boot, o.pos.policy = false, boot, o.opt.Sync
+	o.pos.lease = o.next + leaseBlock
+	if err := o.sync(); err != nil {
+		return err
+	}
+	for range 2 { // so that both slots have their room on the disk
+		if err := o.savePosition(); err != nil {
+			return err
+		}
+	}
+	if cut {
+		from, to := certain+1, before.lease-1
+		if missing := to + 1 - from; to >= from && missing > unsynced {
+			g := gapRecord{lane: -1}
+			g.add(PowerCut, KindUnknown, missing-unsynced, from, to, time.Now())
+			o.tellOr(&g)
+		}
+	}
+	for _, s := range mend {
+		before := s.before
+		if before == 0 {
+			before = o.next
+		}
+		o.mend(s.segment, s.frames, s.holes, before, errFrame)
+	}
+	return o.sync()
+}
+
+// epochOf gives the epoch of segments whose position is lost, else a new one.
+func (o *Outbox) epochOf(all []*loaded) uint64 {
+	for _, s := range all {
+		if epoch, ok := segmentEpoch(s.bytes); ok && epoch != 0 {
+			return epoch
+		}
+	}
+	return newEpoch()
+}
+
+// recall notes a record of a segment.
+func (o *Outbox) recall(s *segment, f *frame, dropped map[string]bool) error {
+	if f.Seq <= o.pos.acked {
+		return nil
+	}
+	if f.Kind == KindGap {
+		g, err := decodeGap(f.Payload)
+		if err != nil {
+			return fmt.Errorf("sequence %d: %w", f.Seq, err)
+		}
+		maps.DeleteFunc(o.gaps, func(seq uint64, _ struct{}) bool { return seq >= g.since })
+		o.gaps[f.Seq] = struct{}{}
+		if g.lane >= 0 {
+			dropped[segmentName(g.lane, g.segment)] = true
+		}
+		if f.Seq > o.pos.gapSent {
+			o.gap, o.gapSeq, o.gapSegment, o.gapSize = g, f.Seq, s, f.end-f.at
+		}
+		return nil
+	}
+	if f.Key == "" {
+		return nil
+	}
+	key := hashKey(f.Key)
+	old, known := o.keys[key]
+	switch {
+	case known && old.revision > f.Revision:
+		s.dead += f.end - f.at
+		return nil
+	case known:
+		if old.revision < f.Revision {
+			old.segment.dead += int64(old.size)
+		}
+	case len(o.keys) >= o.opt.Keys:
+		o.stats.Untracked++
+		return nil
+	}
+	o.keys[key] = waiting{f.Seq, f.Revision, s, int32(f.end - f.at), Priority(s.lane)}
+	return nil
+}
+
+// resume goes on with the last segment of a lane, without its torn end.
+func (o *Outbox) resume(s *loaded) error {
+	f, err := o.fs.OpenFile(o.path(s.name()), os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(s.segment.size); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	s.segment.file = f
+	if s.segment.size >= o.segmentSize {
+		o.seal(s.segment)
+	}
+	return nil
+}
+
+// strange sets a segment aside that belongs to another outbox.
+func (o *Outbox) strange(s *loaded) error {
+	o.stats.SetAside++
+	o.log.Warn("a segment is of another outbox and is set aside", zap.String("segment", s.name()))
+	return o.fs.Rename(o.path(s.name()), o.path(s.name()+damagedSuffix))
+}
