@@ -201,8 +201,11 @@ func (o *Outbox) tellOr(g *gapRecord) {
 	}
 }
 
-// settle tells of what could not be told before.
+// settle does what could not be done before.
 func (o *Outbox) settle() {
+	if o.ragged {
+		o.trim()
+	}
 	if len(o.owed.Lost) == 0 {
 		return
 	}

@@ -108,7 +108,8 @@ func (o *Outbox) load(found bool) error {
 	}
 	highest, unsynced := o.pos.acked, uint64(0)
 	certain := max(o.pos.acked, o.pos.synced)
-	dropped := make(map[string]bool)
+	named := make(map[uint64]string) // what had to go for a gap record
+	var dropped map[string]bool
 	var mend []*loaded
 	var last [lanes]uint64
 	for i, s := range all {
@@ -136,6 +137,12 @@ func (o *Outbox) load(found bool) error {
 			o.stats.TornBytes += uint64(torn.end - torn.at)
 			o.log.Info("cut off the torn end of a segment", zap.String("segment", s.name()), zap.Int64("bytes", torn.end-torn.at))
 		}
+		if dropped == nil && s.lane != gapLane {
+			dropped = make(map[string]bool)
+			for _, name := range named {
+				dropped[name] = true
+			}
+		}
 		gone := dropped[s.name()] || len(s.frames) > 0 && s.frames[0].Seq <= last[s.lane] || // copied into the one before
 			len(s.holes) == 0 && s.segment.last <= o.pos.acked
 		if gone {
@@ -148,7 +155,7 @@ func (o *Outbox) load(found bool) error {
 		o.lanes[s.lane] = append(o.lanes[s.lane], s.segment)
 		o.total += s.segment.size
 		for i := range s.frames {
-			if err := o.recall(s.segment, &s.frames[i], dropped); err != nil {
+			if err := o.recall(s.segment, &s.frames[i], named); err != nil {
 				return err
 			}
 		}
@@ -219,7 +226,7 @@ func (o *Outbox) epochOf(all []*loaded) uint64 {
 }
 
 // recall notes a record of a segment.
-func (o *Outbox) recall(s *segment, f *frame, dropped map[string]bool) error {
+func (o *Outbox) recall(s *segment, f *frame, named map[uint64]string) error {
 	if f.Seq <= o.pos.acked {
 		return nil
 	}
@@ -229,9 +236,10 @@ func (o *Outbox) recall(s *segment, f *frame, dropped map[string]bool) error {
 			return fmt.Errorf("sequence %d: %w", f.Seq, err)
 		}
 		maps.DeleteFunc(o.gaps, func(seq uint64, _ struct{}) bool { return seq >= g.since })
+		maps.DeleteFunc(named, func(seq uint64, _ string) bool { return seq >= g.since })
 		o.gaps[f.Seq] = struct{}{}
 		if g.lane >= 0 {
-			dropped[segmentName(g.lane, g.segment)] = true
+			named[f.Seq] = segmentName(g.lane, g.segment)
 		}
 		if f.Seq > o.pos.gapSent {
 			o.gap, o.gapSeq, o.gapSegment, o.gapSize = g, f.Seq, s, f.end-f.at

@@ -187,7 +187,9 @@ type Outbox struct {
 	total   int64 // bytes of all segments
 	credit  int64 // bytes given back while the file system was too full
 	reserve bool  // the reserve file is there
-	buf     []byte
+	// A segment is ragged, or doubtful.
+	ragged, doubtful bool
+	buf              []byte
 
 	keys map[[16]byte]waiting
 	gaps map[uint64]struct{} // gap records that wait
@@ -285,10 +287,11 @@ func (o *Outbox) Append(r Record) (uint64, error) {
 	if err != nil {
 		var g gapRecord
 		g.lane = -1
-		g.add(reason, r.Kind, 1, seq, seq, r.Time)
+		g.add(reason, r.Kind, 1, r.Seq, r.Seq, r.Time)
 		o.tellOr(&g)
-		return seq, err
+		return r.Seq, err
 	}
+	seq = r.Seq
 	o.stats.Appended++
 	if r.Key != "" {
 		s := o.lanes[r.Priority][len(o.lanes[r.Priority])-1]
@@ -332,6 +335,10 @@ func (o *Outbox) put(r *Record) (Reason, error) {
 			return Failed, err
 		case try >= 2 || !o.give(r.Priority, Space):
 			return Space, fmt.Errorf("%w: %w", ErrDropped, err)
+		}
+		// What failed may be on the disk after all: its sequence is used up.
+		if r.Seq, err = o.take(); err != nil {
+			return Failed, err
 		}
 	}
 }
@@ -424,6 +431,7 @@ func (o *Outbox) create(lane int, number uint64) (*segment, error) {
 func (o *Outbox) retract(s *segment) {
 	if err := s.file.Truncate(s.size); err != nil {
 		o.log.Warn("cannot take a failed write back", zap.String("segment", s.name()), zap.Error(err))
+		s.ragged, o.ragged = true, true
 	}
 	if s.size > segmentHeader {
 		o.seal(s)
@@ -437,9 +445,10 @@ func (o *Outbox) retract(s *segment) {
 
 // seal closes a segment for records to come.
 func (o *Outbox) seal(s *segment) {
-	if s.dirty() {
+	if s.dirty() && !s.doubtful {
 		if err := s.file.Sync(); err != nil {
 			o.stats.SyncErrors++
+			s.doubtful, o.doubtful = true, true
 			o.log.Warn("cannot sync a segment", zap.String("segment", s.name()), zap.Error(err))
 		}
 	}
@@ -478,6 +487,13 @@ func (o *Outbox) tick() {
 		return
 	}
 	o.timer = nil
+	if o.doubtful {
+		if o.sync() != nil {
+			o.later()
+		}
+		o.mu.Unlock()
+		return
+	}
 	upto := o.next - 1
 	type part struct {
 		segment *segment
@@ -498,13 +514,16 @@ func (o *Outbox) tick() {
 		// A segment that was sealed meanwhile was synced then.
 		if err := p.file.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
 			failed = err
-			parts[i].size = 0
+			parts[i].size = -1
 		}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, p := range parts {
 		p.segment.synced = max(p.segment.synced, p.size)
+		if p.size < 0 {
+			p.segment.doubtful, o.doubtful = true, true
+		}
 	}
 	if failed == nil {
 		o.pos.synced = max(o.pos.synced, upto)
@@ -531,10 +550,15 @@ func (o *Outbox) Sync() error {
 func (o *Outbox) sync() error {
 	for _, l := range o.lanes {
 		for _, s := range l {
-			if !s.dirty() {
-				continue
+			var err error
+			if s.doubtful {
+				err = o.renew(s)
+			} else if s.dirty() {
+				if err = s.file.Sync(); err != nil {
+					s.doubtful, o.doubtful = true, true
+				}
 			}
-			if err := s.file.Sync(); err != nil {
+			if err != nil {
 				o.stats.SyncErrors++
 				return fmt.Errorf("sync %s: %w", s.name(), err)
 			}
@@ -542,7 +566,29 @@ func (o *Outbox) sync() error {
 		}
 	}
 	o.pos.synced = o.next - 1
+	o.doubtful = false
 	return nil
+}
+
+// renew writes a doubtful segment anew, as it is.
+func (o *Outbox) renew(s *segment) error {
+	b, err := readAll(o.fs, o.path(s.name()))
+	if err != nil {
+		return err
+	}
+	if int64(len(b)) < s.size {
+		return fmt.Errorf("%d bytes of %d are left", len(b), s.size)
+	}
+	replaced, err := o.replace(o.path(s.name()), b[:s.size])
+	if !replaced {
+		return err
+	}
+	if s.file != nil {
+		s.file.Close()
+		s.file = nil
+	}
+	s.ragged, s.doubtful = false, err != nil
+	return err
 }
 
 func (o *Outbox) notify() {

@@ -238,7 +238,8 @@ func (o *Outbox) rewrite(s, before *segment, frames []frame, damaged bool) error
 		return err
 	}
 	o.total += int64(len(b)) - into.size
-	into.size, into.last = int64(len(b)), last
+	into.size, into.last, into.ragged = int64(len(b)), last, false
+	into.doubtful = into.doubtful && err != nil
 	if into == s {
 		s.read, s.dead = segmentHeader, 0
 	} else {
@@ -317,4 +318,25 @@ func (o *Outbox) restoreReserve() {
 		return
 	}
 	o.reserve = true
+}
+
+// trim takes failed writes back, so that no later start finds them.
+func (o *Outbox) trim() {
+	o.ragged = false
+	for _, l := range o.lanes {
+		for _, s := range l {
+			if !s.ragged {
+				continue
+			}
+			f, err := o.fs.OpenFile(o.path(s.name()), os.O_RDWR)
+			if err == nil {
+				if err = f.Truncate(s.size); err == nil {
+					err = f.Sync()
+				}
+				f.Close()
+			}
+			s.ragged = err != nil
+			o.ragged = o.ragged || s.ragged
+		}
+	}
 }

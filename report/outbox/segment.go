@@ -34,8 +34,12 @@ type segment struct {
 	read   int64  // up to here nothing needs to be sent any more
 	dead   int64  // bytes of superseded records, as far as is known
 	pinned bool   // a record of it is under way
-	file   File   // while it grows
-	synced int64  // up to here it is synced, while it grows
+	// doubtful says that a sync failed: what was written since the one before
+	// may be lost though a later sync succeeds. It must be written anew.
+	doubtful bool
+	ragged   bool  // behind size lies what could not be taken back
+	file     File  // while it grows
+	synced   int64 // up to here it is synced, while it grows
 }
 
 func (s *segment) dirty() bool { return s.file != nil && s.size > s.synced }
