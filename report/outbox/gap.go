@@ -170,11 +170,15 @@ func (o *Outbox) tell(g *gapRecord) error {
 	}
 	r := Record{Kind: KindGap, Seq: seq, Time: time.Now(), Payload: merged.encode()}
 	if err = o.write(gapLane, &r); noSpace(err) && o.freeReserve() {
-		err = o.write(gapLane, &r)
+		// What failed may be on the disk after all: its sequence is used up.
+		if r.Seq, err = o.take(); err == nil {
+			err = o.write(gapLane, &r)
+		}
 	}
 	if err != nil {
 		return err
 	}
+	seq = r.Seq
 	if o.gap != nil {
 		delete(o.gaps, o.gapSeq)
 		if o.gapSegment != nil {

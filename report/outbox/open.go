@@ -122,9 +122,6 @@ func (o *Outbox) load(found bool) error {
 		s.frames, s.holes = scan(s.bytes, o.pos.epoch)
 		if n := len(s.frames); n > 0 {
 			highest = max(highest, s.frames[n-1].Seq)
-			for _, f := range s.frames {
-				unsynced += b2u(f.Seq > certain)
-			}
 			s.segment.size, s.segment.last = s.frames[n-1].end, s.frames[n-1].Seq
 		}
 		final := i+1 == len(all) || all[i+1].lane != s.lane
@@ -143,8 +140,13 @@ func (o *Outbox) load(found bool) error {
 				dropped[name] = true
 			}
 		}
-		gone := dropped[s.name()] || len(s.frames) > 0 && s.frames[0].Seq <= last[s.lane] || // copied into the one before
-			len(s.holes) == 0 && s.segment.last <= o.pos.acked
+		copied := len(s.frames) > 0 && s.frames[0].Seq <= last[s.lane] // into the one before
+		if !copied {
+			for _, f := range s.frames {
+				unsynced += b2u(f.Seq > certain)
+			}
+		}
+		gone := dropped[s.name()] || copied || len(s.holes) == 0 && s.segment.last <= o.pos.acked
 		if gone {
 			if err := o.fs.Remove(o.path(s.name())); err != nil {
 				return err
@@ -187,23 +189,31 @@ func (o *Outbox) load(found bool) error {
 	}
 	boot := bootSum(o.fs.Boot())
 	cut := found && !before.clean && before.policy != SyncEvery && (before.boot != boot || boot == 0)
-	o.pos.clean, o.pos.boot, o.pos.policy = false, boot, o.opt.Sync
+	o.pos.clean = false
 	o.pos.lease = o.next + leaseBlock
-	if err := o.sync(); err != nil {
+	if err := o.savePosition(); err != nil {
 		return err
 	}
-	for range 2 { // so that both slots have their room on the disk
-		if err := o.savePosition(); err != nil {
-			return err
-		}
-	}
 	if cut {
+		// It lasts before the position says that it was told.
 		from, to := certain+1, before.lease-1
 		if missing := to + 1 - from; to >= from && missing > unsynced {
 			g := gapRecord{lane: -1}
 			g.add(PowerCut, KindUnknown, missing-unsynced, from, to, time.Now())
-			o.tellOr(&g)
+			if err := o.tell(&g); err != nil {
+				return err
+			}
+			for _, l := range g.Lost {
+				o.lose(l)
+			}
 		}
+	}
+	if err := o.sync(); err != nil {
+		return err
+	}
+	o.pos.boot, o.pos.policy = boot, o.opt.Sync
+	if err := o.savePosition(); err != nil {
+		return err
 	}
 	for _, s := range mend {
 		before := s.before
