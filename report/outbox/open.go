@@ -157,17 +157,16 @@ func (o *Outbox) load(found bool) error {
 		o.lanes[s.lane] = append(o.lanes[s.lane], s.segment)
 		o.total += s.segment.size
 		for i := range s.frames {
-			if err := o.recall(s.segment, &s.frames[i], named); err != nil {
-				return err
-			}
+			o.recall(s.segment, &s.frames[i], named)
 		}
 		if len(s.holes) > 0 {
 			if !final {
 				s.before = all[i+1].number
 			}
 			mend = append(mend, s)
-		} else if final {
-			if err := o.resume(s); err != nil {
+		} else if final || !before.clean {
+			// A full one may not have been synced by a process that was killed.
+			if err := o.resume(s, final); err != nil {
 				return err
 			}
 		}
@@ -236,14 +235,15 @@ func (o *Outbox) epochOf(all []*loaded) uint64 {
 }
 
 // recall notes a record of a segment.
-func (o *Outbox) recall(s *segment, f *frame, named map[uint64]string) error {
+func (o *Outbox) recall(s *segment, f *frame, named map[uint64]string) {
 	if f.Seq <= o.pos.acked {
-		return nil
+		return
 	}
 	if f.Kind == KindGap {
 		g, err := decodeGap(f.Payload)
-		if err != nil {
-			return fmt.Errorf("sequence %d: %w", f.Seq, err)
+		if err != nil { // of a later version: the centre may know it
+			o.gaps[f.Seq] = struct{}{}
+			return
 		}
 		maps.DeleteFunc(o.gaps, func(seq uint64, _ struct{}) bool { return seq >= g.since })
 		maps.DeleteFunc(named, func(seq uint64, _ string) bool { return seq >= g.since })
@@ -254,31 +254,31 @@ func (o *Outbox) recall(s *segment, f *frame, named map[uint64]string) error {
 		if f.Seq > o.pos.gapSent {
 			o.gap, o.gapSeq, o.gapSegment, o.gapSize = g, f.Seq, s, f.end-f.at
 		}
-		return nil
+		return
 	}
 	if f.Key == "" {
-		return nil
+		return
 	}
 	key := hashKey(f.Key)
 	old, known := o.keys[key]
 	switch {
 	case known && old.revision > f.Revision:
 		s.dead += f.end - f.at
-		return nil
+		return
 	case known:
 		if old.revision < f.Revision {
 			old.segment.dead += int64(old.size)
 		}
 	case len(o.keys) >= o.opt.Keys:
 		o.stats.Untracked++
-		return nil
+		return
 	}
-	o.keys[key] = waiting{f.Seq, f.Revision, s, int32(f.end - f.at), Priority(s.lane)}
-	return nil
+	o.keys[key] = waiting{f.Seq, f.Revision, s, int32(f.end - f.at), min(Priority(s.lane), Case)}
 }
 
-// resume goes on with the last segment of a lane, without its torn end.
-func (o *Outbox) resume(s *loaded) error {
+// resume cuts the torn end of a segment off and goes on with it, if it is the
+// last of its lane and not full.
+func (o *Outbox) resume(s *loaded, final bool) error {
 	f, err := o.fs.OpenFile(o.path(s.name()), os.O_RDWR)
 	if err != nil {
 		return err
@@ -287,10 +287,12 @@ func (o *Outbox) resume(s *loaded) error {
 		return errors.Join(err, f.Close())
 	}
 	s.segment.file = f
-	if s.segment.size >= o.segmentSize {
-		o.seal(s.segment)
+	if final && s.segment.size < o.segmentSize {
+		return nil
 	}
-	return nil
+	err = f.Sync()
+	s.segment.file = nil
+	return errors.Join(err, f.Close())
 }
 
 // strange sets a segment aside that belongs to another outbox.
