@@ -11,14 +11,15 @@ import (
 // Reason says why records were lost.
 type Reason uint8
 
-// The reasons. Limit, Space and Failed are counted exactly; of Damaged and
-// PowerCut there were at most as many.
+// The reasons. Of Damaged and PowerCut there were at most as many as are
+// counted; the others are exact.
 const (
 	Limit    Reason = 1 + iota // the outbox had reached its size
 	Space                      // the file system had too little room
 	Failed                     // the disk refused the record
 	Damaged                    // a segment could not be read
 	PowerCut                   // not synced when the machine went down
+	Refused                    // the centre will never take it
 )
 
 func (r Reason) String() string {
@@ -33,6 +34,8 @@ func (r Reason) String() string {
 		return "damaged"
 	case PowerCut:
 		return "power-cut"
+	case Refused:
+		return "refused"
 	}
 	return fmt.Sprintf("reason-%d", uint8(r))
 }

@@ -220,6 +220,7 @@ type sent struct {
 	seq     uint64
 	segment *segment
 	end     int64
+	kind    Kind
 	key     string
 }
 
@@ -662,7 +663,7 @@ func (o *Outbox) collect(maxBytes int64, maxRecords int) ([]Record, error) {
 		batch = append(batch, r)
 		s := readers[first].segment
 		s.pinned = true
-		o.sent = append(o.sent, sent{r.Seq, s, f.end, r.Key})
+		o.sent = append(o.sent, sent{r.Seq, s, f.end, r.Kind, r.Key})
 		readers[first].next()
 	}
 	o.leave(batch)
@@ -696,6 +697,31 @@ func (o *Outbox) Ack(epoch, seq uint64) error {
 		return ErrClosed
 	}
 	o.settle()
+	return o.ack(epoch, seq)
+}
+
+// Refuse gives up the first record of the last batch, which the centre will
+// never take, so that those behind it are sent. A gap tells of it, unless it is
+// a gap record itself.
+func (o *Outbox) Refuse(epoch, seq uint64) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return ErrClosed
+	}
+	o.settle()
+	if len(o.sent) == 0 || o.sent[0].seq != seq || epoch != o.pos.epoch {
+		return fmt.Errorf("%w: refuses sequence %d", ErrAck, seq)
+	}
+	if kind := o.sent[0].kind; kind != KindGap {
+		g := gapRecord{lane: -1}
+		g.add(Refused, kind, 1, seq, seq, time.Now())
+		o.tellOr(&g)
+	}
+	return o.ack(epoch, seq)
+}
+
+func (o *Outbox) ack(epoch, seq uint64) error {
 	if epoch != o.pos.epoch {
 		return fmt.Errorf("%w: epoch %016x, not %016x", ErrAck, epoch, o.pos.epoch)
 	}

@@ -199,6 +199,37 @@ func TestSupersededGoBeforeTheLiving(t *testing.T) {
 	}
 }
 
+func TestRefuse(t *testing.T) {
+	o := opened(t, t.TempDir(), Options{Reserve: -1})
+	appended(t, o, Record{Kind: 3, Payload: []byte("poison")})
+	appended(t, o, text("next", Low))
+	got := batch(t, o, 1<<20, 9)
+	if err := o.Refuse(got[0].Epoch, got[1].Seq); !errors.Is(err, ErrAck) {
+		t.Fatalf("not the first: %v", err)
+	}
+	if err := o.Refuse(got[0].Epoch, got[0].Seq); err != nil {
+		t.Fatal(err)
+	}
+	got = batch(t, o, 1<<20, 9)
+	if len(got) != 2 || string(got[0].Payload) != "next" {
+		t.Fatalf("%q", texts(got))
+	}
+	g, err := got[1].Gap()
+	if err != nil || !slices.Equal(g.Lost, []Lost{{Refused, 3, 1}}) || g.From != 1 || g.To != 1 {
+		t.Fatalf("%+v, %v", g, err)
+	}
+	if err := o.Ack(got[0].Epoch, got[0].Seq); err != nil {
+		t.Fatal(err)
+	}
+	got = batch(t, o, 1<<20, 9)
+	if err := o.Refuse(got[0].Epoch, got[0].Seq); err != nil {
+		t.Fatal(err)
+	}
+	if got = batch(t, o, 1<<20, 9); len(got) != 0 {
+		t.Fatalf("a refused gap record made another: %q", texts(got))
+	}
+}
+
 func TestLocked(t *testing.T) {
 	dir := t.TempDir()
 	opened(t, dir, Options{Reserve: -1})
@@ -316,16 +347,19 @@ func TestBatchWaits(t *testing.T) {
 		synctest.Wait()
 		appended(t, o, text("late", Low))
 		wait.Wait()
-		if o.pos.synced != 0 {
+		synced := func() uint64 {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			return o.pos.synced
+		}
+		if synced() != 0 {
 			t.Error("synced before the interval")
 		}
 		time.Sleep(200 * time.Millisecond)
 		synctest.Wait()
-		o.mu.Lock()
-		if o.pos.synced != 1 {
-			t.Errorf("synced up to %d after the interval", o.pos.synced)
+		if n := synced(); n != 1 {
+			t.Errorf("synced up to %d after the interval", n)
 		}
-		o.mu.Unlock()
 		ctx, cancel := context.WithCancel(t.Context())
 		batch := batch(t, o, 1000, 10)
 		if err := o.Ack(batch[0].Epoch, batch[0].Seq); err != nil {
