@@ -219,13 +219,13 @@ func (m *memFS) kill() {
 }
 
 // cut cuts the power: what was not synced is kept as r decides, operation by
-// operation, and of one write perhaps only a part.
+// operation, and of one write perhaps only a part. Without r nothing is kept.
 func (m *memFS) cut(r *rand.Rand) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var kept []nameOp
 	for _, op := range m.journal {
-		if r.IntN(2) == 0 {
+		if r != nil && r.IntN(2) == 0 {
 			kept = append(kept, op)
 		}
 	}
@@ -234,8 +234,10 @@ func (m *memFS) cut(r *rand.Rand) {
 	m.names = map[string]*inode{}
 	for _, name := range slices.Sorted(maps.Keys(m.durable)) {
 		f := m.durable[name]
-		prefix := r.IntN(2) == 0 // else any of them
-		n := r.IntN(len(f.journal) + 1)
+		prefix, n := true, 0
+		if r != nil {
+			prefix, n = r.IntN(2) == 0, r.IntN(len(f.journal)+1) // else any of them
+		}
 		data := slices.Clone(f.durable)
 		for i, op := range f.journal {
 			if prefix && i >= n || !prefix && r.IntN(2) == 0 {

@@ -230,6 +230,61 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
+// TestSupersededAndCut: a record that lasts is not passed over for a newer
+// revision that does not last yet.
+func TestSupersededAndCut(t *testing.T) {
+	for _, how := range []string{"acknowledged", "written anew"} {
+		m := newMemFS()
+		opt := Options{Limit: minLimit, Reserve: -1, Sync: SyncInterval, Interval: time.Hour, FS: m}
+		o := opened(t, "box", opt)
+		pad := strings.Repeat("x", 900)
+		appended(t, o, Record{Kind: 1, Key: "finding", Revision: 1, Payload: []byte("old" + pad)})
+		appended(t, o, text("between"+pad, Low))
+		if err := o.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		appended(t, o, Record{Kind: 1, Key: "finding", Revision: 2, Payload: []byte("new" + pad)})
+		if how == "acknowledged" {
+			got := batch(t, o, 1<<20, 1)
+			if err := o.Ack(got[0].Epoch, got[0].Seq); err != nil || !strings.HasPrefix(texts(got), "between") {
+				t.Fatalf("%.20q, %v", texts(got), err)
+			}
+		} else {
+			o.mu.Lock()
+			if !o.compact() {
+				t.Fatal("nothing was written anew")
+			}
+			o.mu.Unlock()
+		}
+		m.cut(nil)
+		o = opened(t, "box", opt)
+		if got := texts(batch(t, o, 1<<20, 9)); !strings.Contains(got, "old") && !strings.Contains(got, "new") {
+			t.Errorf("%s: the finding is gone", how)
+		}
+	}
+}
+
+// TestSequencesAreNeverUsedAgain, not even those of records that a power cut
+// took.
+func TestSequencesAreNeverUsedAgain(t *testing.T) {
+	m := newMemFS()
+	opt := Options{Reserve: -1, Sync: SyncNever, FS: m}
+	o := opened(t, "box", opt)
+	var last uint64
+	for range 2*leaseBlock + 10 {
+		last = appended(t, o, text("x", Low))
+	}
+	m.cut(nil)
+	o = opened(t, "box", opt)
+	if seq := appended(t, o, text("y", Low)); seq <= last {
+		t.Fatalf("sequence %d after %d", seq, last)
+	}
+	got := batch(t, o, 1<<20, 9)
+	if g, err := got[0].Gap(); err != nil || len(got) != 2 || g.From != 1 || g.To < last || g.Count() < last {
+		t.Fatalf("%d records: %+v, %v", len(got), g, err)
+	}
+}
+
 func TestLocked(t *testing.T) {
 	dir := t.TempDir()
 	opened(t, dir, Options{Reserve: -1})

@@ -13,9 +13,14 @@ import (
 	"pgregory.net/rapid"
 )
 
+type fataler interface {
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // world is an appliance that crashes and a centre that counts.
 type world struct {
-	t    *rapid.T
+	t    fataler
 	fs   *memFS
 	opt  Options
 	box  *Outbox
@@ -36,10 +41,10 @@ type world struct {
 	// process ended.
 	unsureAppends, unsureAcks uint64
 	cuts                      int
+	end                       string // how everything ends; empty for any way
 }
 
-func newWorld(t *rapid.T, opt Options) *world {
-	seed := rapid.Uint64().Draw(t, "seed")
+func newWorld(t fataler, opt Options, seed uint64) *world {
 	w := &world{t: t, opt: opt, fs: opt.FS.(*memFS), rand: rand.New(rand.NewPCG(seed, 1)),
 		given: map[uint64]Record{}, kept: map[uint64]bool{}, next: map[string]uint64{},
 		centre: map[uint64]Record{}, gaps: map[uint64]*Gap{}}
@@ -80,12 +85,16 @@ func (w *world) restart() {
 	if w.box != nil {
 		w.ended()
 	}
-	if w.rand.IntN(2) == 0 {
+	if w.end == "kill" || w.end == "" && w.rand.IntN(2) == 0 {
 		w.fs.kill()
 		return
 	}
 	w.cuts++
-	w.fs.cut(w.rand)
+	if w.end == "cut" {
+		w.fs.cut(nil)
+	} else {
+		w.fs.cut(w.rand)
+	}
 	for seq, sure := range w.kept {
 		if !sure {
 			delete(w.kept, seq)
@@ -313,7 +322,8 @@ func (w *world) told(r Record) bool {
 			continue
 		}
 		for _, l := range g.Lost {
-			if l.Kind == r.Kind || l.Kind == KindUnknown {
+			// What was synced is in no estimate, unless the disk fails.
+			if l.Kind == r.Kind || l.Kind == KindUnknown && w.fs.failed > 0 {
 				return true
 			}
 		}
@@ -322,20 +332,20 @@ func (w *world) told(r Record) bool {
 }
 
 // run does what rapid draws. trouble is called before each step.
-func (w *world) run(trouble func()) {
-	for range rapid.IntRange(1, 40).Draw(w.t, "steps") {
+func (w *world) run(t *rapid.T, trouble func()) {
+	for range rapid.IntRange(1, 40).Draw(t, "steps") {
 		trouble()
-		switch rapid.IntRange(0, 9).Draw(w.t, "step") {
+		switch rapid.IntRange(0, 9).Draw(t, "step") {
 		case 0, 1, 2, 3:
-			for range rapid.IntRange(1, 80).Draw(w.t, "records") {
+			for range rapid.IntRange(1, 80).Draw(t, "records") {
 				w.append()
 			}
 		case 4:
 			w.sync()
 		case 5:
-			w.send(rapid.IntRange(1, 8000).Draw(w.t, "bytes"), 50, false, false)
+			w.send(rapid.IntRange(1, 8000).Draw(t, "bytes"), 50, false, false)
 		case 6, 7:
-			w.send(rapid.IntRange(1, 8000).Draw(w.t, "bytes"), 50, true, w.rand.IntN(2) == 0)
+			w.send(rapid.IntRange(1, 8000).Draw(t, "bytes"), 50, true, w.rand.IntN(2) == 0)
 		case 8:
 			w.restart()
 			w.open()
@@ -375,18 +385,57 @@ func TestExact(t *testing.T) {
 			opt.Reserve = 8 << 10
 			opt.FS.(*memFS).free = reserveSize + 60<<10
 		}
-		w := newWorld(t, opt)
-		w.run(w.crashes)
+		w := newWorld(t, opt, rapid.Uint64().Draw(t, "seed"))
+		w.run(t, w.crashes)
 		w.settle(true)
 	})
+}
+
+// TestEveryPoint ends the process, or the power, before each operation of a run
+// in which records are superseded, dropped, written anew, given and acknowledged.
+func TestEveryPoint(t *testing.T) {
+	step := 4 // from a random one on; every single one takes half a minute
+	if testing.Short() {
+		step = 15
+	}
+	for _, sync := range []Sync{SyncEvery, SyncInterval} {
+		for _, end := range []string{"kill", "cut", "cut and keep some"} {
+			points := 0
+			for at := 1 + rand.IntN(step); ; at += step {
+				w := newWorld(t, options(sync), 7)
+				w.end = end
+				first := w.fs.op
+				w.fs.downAt = first + at
+				for i := range 9 {
+					for range 40 {
+						w.append()
+					}
+					if i%3 == 1 {
+						w.sync()
+					}
+					w.send(1500, 50, i%2 == 0, true)
+				}
+				done := w.fs.downAt > 0
+				w.settle(sync == SyncEvery)
+				if done {
+					break
+				}
+				points++
+			}
+			t.Logf("%v, %s: %d points", sync, end, points)
+			if points*step < 600 {
+				t.Errorf("only %d points", points)
+			}
+		}
+	}
 }
 
 // TestPromise: with records synced now and then, what was synced arrives or is
 // told of, and gaps count no less than what is missing.
 func TestPromise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t, options(rapid.SampledFrom([]Sync{SyncInterval, SyncNever}).Draw(t, "policy")))
-		w.run(w.crashes)
+		w := newWorld(t, options(rapid.SampledFrom([]Sync{SyncInterval, SyncNever}).Draw(t, "policy")), rapid.Uint64().Draw(t, "seed"))
+		w.run(t, w.crashes)
 		w.settle(false)
 	})
 }
@@ -394,9 +443,9 @@ func TestPromise(t *testing.T) {
 // TestFaults: no operation of the file system may fail unnoticed.
 func TestFaults(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t, options(rapid.SampledFrom([]Sync{SyncEvery, SyncInterval}).Draw(t, "policy")))
+		w := newWorld(t, options(rapid.SampledFrom([]Sync{SyncEvery, SyncInterval}).Draw(t, "policy")), rapid.Uint64().Draw(t, "seed"))
 		w.fs.fail = rapid.SampledFrom([]error{syscall.EIO, syscall.ENOSPC}).Draw(t, "fault")
-		w.run(func() {
+		w.run(t, func() {
 			if w.rand.IntN(3) == 0 {
 				w.fs.failAt = w.fs.op + 1 + w.rand.IntN(60)
 				w.fs.until = w.fs.failAt + w.rand.IntN(10)

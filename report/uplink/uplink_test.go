@@ -204,7 +204,7 @@ func TestCircuit(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- u.Run(ctx) }()
 		time.Sleep(4 * time.Second) // after failures at 0, 1 and 3 s
-		if st := u.Stats(); st.State != Open || st.Failures != 3 || st.Next.Sub(time.Now()).Round(time.Millisecond) != 3*time.Second || st.Error != "no route" {
+		if st := u.Stats(); st.State != Open || st.Failures != 3 || time.Until(st.Next).Round(time.Millisecond) != 3*time.Second || st.Error != "no route" {
 			t.Errorf("%+v", st)
 		}
 		time.Sleep(time.Minute)
