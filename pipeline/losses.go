@@ -150,6 +150,10 @@ func (r *run) losses() []Loss {
 	add("lines", "legs not compared: too many at once on one line", l.LegsDropped)
 	add("lines", "inbound calls that only the far end vouches for, not counted", l.Unsupported)
 	add("lines", "findings of lines dropped or of past epochs, beyond what is kept", l.FindingsLost)
+	if r.taps != nil {
+		r.taps.losses(add)
+		add("live", "intervals of a port after their time", r.join.lateIntervals)
+	}
 	if r.cfg.Sessions != nil {
 		c := r.cfg.Sessions.Counters()
 		add("sessions", "records more than an hour out of order, left aside", c.Late)
