@@ -75,6 +75,9 @@ type profile struct {
 
 	judged     int64 // ns of the last judgement
 	dirty      bool
+	queued     bool // in Lines.touched
+	gone       bool // no more in the table
+	told       told
 	verdict    Verdict
 	reached    [Case + 1]Reach // of the verdicts up to this one
 	proof      bool

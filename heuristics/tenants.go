@@ -159,7 +159,7 @@ func (l *Lines) handOver(p *profile, t int64) {
 	}
 	l.list(p).remove(p)
 	begun := max(t, since) // what is told late began before
-	*p = profile{line: p.line, tap: l.tap, first: begun, epoch: t, last: begun, tenant: x, afterTenant: after, tenantSince: since}
+	*p = profile{line: p.line, tap: l.tap, first: begun, epoch: t, last: begun, queued: p.queued, tenant: x, afterTenant: after, tenantSince: since}
 	l.young.push(p)
 }
 

@@ -62,6 +62,10 @@ func NewLive(cfg Config, sources ...capture.Source) (*Live, error) {
 	}
 	l := &Live{run: r, tap: newTaps(sources)}
 	r.taps = l.tap
+	if cfg.Sink != nil {
+		r.told = newTelling(cfg.Sink)
+		r.join.lines.FollowChanges()
+	}
 	return l, nil
 }
 
@@ -75,8 +79,10 @@ func (l *Live) Run(ctx context.Context) (*Result, error) {
 		s.heard = time.Now()
 		readers.Go(func() { s.serve(inner) })
 	}
+	l.run.settled = l.settled
 	err := l.run.read(ctx, l.next)
 	cancel()
+	l.run.told.close()
 	readers.Wait()
 	l.tap.release()
 	for _, s := range l.tap.list {
@@ -85,6 +91,14 @@ func (l *Live) Run(ctx context.Context) (*Result, error) {
 		}
 	}
 	return l.run.finish(), err
+}
+
+// settled is called when an epoch has been joined.
+func (l *Live) settled() {
+	if t := l.run.told; t != nil && l.run.join.now-t.last >= tellEvery {
+		t.last = l.run.join.now
+		l.run.join.lines.Changed(t.last, t.tell)
+	}
 }
 
 // next gives the next epoch: frames that no frame of another source is before.

@@ -149,9 +149,14 @@ func (r *run) losses() []Loss {
 	add("lines", "calls not counted: too many at once on one line", l.CallsDropped)
 	add("lines", "legs not compared: too many at once on one line", l.LegsDropped)
 	add("lines", "inbound calls that only the far end vouches for, not counted", l.Unsupported)
+	add("lines", "lines at watch or above not told of every hour: too many", l.NotRetold)
 	add("lines", "findings of lines dropped or of past epochs, beyond what is kept", l.FindingsLost)
 	if r.taps != nil {
 		r.taps.losses(add)
+		if r.told != nil {
+			add("findings", "times that a finding waited: too many to be handed on", r.told.waits)
+			add("findings", "findings that could not be handed on", r.told.refused.Load())
+		}
 		add("live", "intervals of a port after their time", r.join.lateIntervals)
 	}
 	if r.cfg.Sessions != nil {

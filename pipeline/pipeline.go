@@ -43,6 +43,8 @@ type Config struct {
 	Sessions *sessions.Feed
 	Log      *zap.Logger // may be nil
 	Observe  Observer    // may be nil
+	// Sink is told of findings while a live run goes on; may be nil.
+	Sink Sink
 }
 
 // shards is fixed, so that tables are cut the same way whatever the number of
@@ -73,6 +75,8 @@ type run struct {
 	stats   Stats
 	now     int64 // time of the newest frame, or as far as a live run has come
 	taps    *taps // of a live run, or nil
+	told    *telling
+	settled func() // after each epoch, may be nil
 }
 
 // epoch is some batches on their way through the stages.
@@ -142,6 +146,9 @@ func (r *run) read(ctx context.Context, next func(context.Context) (*epoch, erro
 		r.start(e)
 		if before != nil {
 			r.settle(before)
+			if r.settled != nil {
+				r.settled()
+			}
 		}
 		before = e
 		if err == nil {
