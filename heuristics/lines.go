@@ -137,7 +137,7 @@ func (l *Lines) reopen(p *profile, t int64) {
 	}
 	*p = profile{line: p.line, tap: l.tap, first: t, epoch: t, last: p.last, prev: p.prev, next: p.next, kept: p.kept, queued: p.queued,
 		open: p.open, up: p.up, peakUp: p.up, unbound: p.unbound, accounts: p.accounts, own: p.own, registrar: p.registrar, hops: p.hops,
-		control: p.control, tenant: p.tenant, afterTenant: p.afterTenant, tenantSince: p.tenantSince, userAgent: p.userAgent, vendorKind: p.vendorKind, vendor: p.vendor, model: p.model}
+		control: p.control, tenant: p.tenant, afterTenant: p.afterTenant, tenantSince: p.tenantSince, told: p.told, userAgent: p.userAgent, vendorKind: p.vendorKind, vendor: p.vendor, model: p.model}
 	if p.kept {
 		l.keep(p) // calls that began before go on
 	}

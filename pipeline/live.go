@@ -50,17 +50,24 @@ const (
 // Live judges what several sources give at once, as one stream in order of time,
 // until it is told to stop.
 type Live struct {
-	run *run
-	tap *taps
+	run      *run
+	tap      *taps
+	restored Restored
 }
+
+// Restored says what a checkpoint gave at the start.
+func (l *Live) Restored() Restored { return l.restored }
 
 // NewLive prepares a run over live ports, whose Close is left to the caller.
 func NewLive(cfg Config, sources ...capture.Source) (*Live, error) {
-	r, err := newRun(cfg)
+	r, restored, err := restoredRun(cfg)
 	if err != nil {
 		return nil, err
 	}
-	l := &Live{run: r, tap: newTaps(sources)}
+	l := &Live{run: r, tap: newTaps(sources), restored: restored}
+	if cfg.Checkpoint != "" {
+		l.run.keeper = newKeeper(&r.cfg, r.join.lines)
+	}
 	r.taps = l.tap
 	if cfg.Sink != nil {
 		r.told = newTelling(cfg.Sink)
@@ -83,6 +90,9 @@ func (l *Live) Run(ctx context.Context) (*Result, error) {
 	err := l.run.read(ctx, l.next)
 	cancel()
 	l.run.told.close()
+	if kerr := l.run.keeper.close(l.run.join.now); kerr != nil {
+		err = errors.Join(err, kerr)
+	}
 	readers.Wait()
 	l.tap.release()
 	for _, s := range l.tap.list {
@@ -99,6 +109,7 @@ func (l *Live) settled() {
 		t.last = l.run.join.now
 		l.run.join.lines.Changed(t.last, t.tell)
 	}
+	l.run.keeper.step(l.run.join.now, stepTime)
 }
 
 // next gives the next epoch: frames that no frame of another source is before.

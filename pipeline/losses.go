@@ -157,6 +157,10 @@ func (r *run) losses() []Loss {
 			add("findings", "times that a finding waited: too many to be handed on", r.told.waits)
 			add("findings", "findings that could not be handed on", r.told.refused.Load())
 		}
+		if r.keeper != nil {
+			add("checkpoint", "checkpoints that could not be written", r.keeper.failed.Load())
+			add("checkpoint", "lines that a checkpoint had no room for", r.keeper.left.Load())
+		}
 		add("live", "intervals of a port after their time", r.join.lateIntervals)
 	}
 	if r.cfg.Sessions != nil {

@@ -16,6 +16,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -45,6 +46,12 @@ type Config struct {
 	Observe  Observer    // may be nil
 	// Sink is told of findings while a live run goes on; may be nil.
 	Sink Sink
+	// Checkpoint is the file in which a live run keeps what lines have counted, so
+	// that it goes on with it when it starts again; empty for none. It is written
+	// every CheckpointEvery of wall time, a minute by default, and at the end. The
+	// hashes in it are of its Seed, which takes the place of this one's.
+	Checkpoint      string
+	CheckpointEvery time.Duration
 }
 
 // shards is fixed, so that tables are cut the same way whatever the number of
@@ -76,6 +83,7 @@ type run struct {
 	now     int64 // time of the newest frame, or as far as a live run has come
 	taps    *taps // of a live run, or nil
 	told    *telling
+	keeper  *keeper
 	settled func() // after each epoch, may be nil
 }
 
