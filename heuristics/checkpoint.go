@@ -23,6 +23,10 @@ const (
 	maxWords        = 512 // bytes of a name
 	maxSchema       = 256 // signals, categories
 	checkpointStep  = 64 << 10
+	// resumeSlack is within which, after a checkpoint was read, a stream is taken
+	// for one that went on: its call may have been known before, so that it shows
+	// no leg without one.
+	resumeSlack = 10 * second
 )
 
 // frost codes profiles under one order of signals.
@@ -239,6 +243,7 @@ func (t *Thaw) line(b []byte) error {
 
 // End binds lines to the banks that they use.
 func (t *Thaw) End() {
+	t.frost.lines.resuming = true
 	of := make(map[bankKey]*control.Evidence)
 	for _, p := range t.frost.lines.table {
 		for _, e := range p.control {

@@ -42,6 +42,8 @@ type Lines struct {
 	counters    Counters
 	tenants     tenants
 	changes     changes
+	resuming    bool  // a checkpoint was read and nothing has come since
+	resumed     int64 // when something did
 }
 
 // Counters of Lines.
@@ -100,6 +102,9 @@ func (l *Lines) Counters() Counters { return l.counters }
 // profile finds or opens a line's profile and marks it as interesting.
 func (l *Lines) profile(line ident.Line, t int64) *profile {
 	l.now = max(l.now, t)
+	if l.resuming {
+		l.resuming, l.resumed = false, t
+	}
 	p := l.table[line]
 	if p == nil {
 		l.room()
@@ -529,7 +534,7 @@ func (l *Lines) silent(p *profile, s *rtp.Stream) {
 	delete(p.unbound, s.ID)
 	p.traits.spoken(s)
 	p.talk += s.End - s.Start
-	if s.Call == 0 {
+	if s.Call == 0 && (l.resumed == 0 || s.Start > l.resumed+resumeSlack) {
 		l.onward(p, span{s.Start, s.End})
 	}
 	if !s.CNAME.IsZero() {

@@ -69,6 +69,8 @@ type Restored struct {
 	Same      bool   // it is today's
 	Written   time.Time
 	Damaged   *DamagedError // a checkpoint that was set aside, or nil
+
+	seq uint64
 }
 
 // restoredRun makes a run that goes on with the checkpoint there is.
@@ -141,7 +143,7 @@ func readCheckpoint(f io.ReadSeeker, cfg Config) (*run, Restored, error) {
 		if r, err = newRun(cfg); err != nil {
 			return err
 		}
-		done.Written = time.Unix(0, h.written)
+		done.Written, done.seq = time.Unix(0, h.written), h.seq
 		thaw, err = r.join.lines.Thaw(c.Bytes(), func(n ident.Realm) (ident.Realm, bool) { return h.now(n, &cfg.Realms) }, r.join.sessions.Restore)
 		return err
 	})
@@ -240,13 +242,15 @@ func (c *counted) Read(b []byte) (int, error) {
 // checkpointHeader is what stands before the lines' own header.
 type checkpointHeader struct {
 	seed    uint64
-	written int64 // wall time
+	written int64  // wall time
+	seq     uint64 // frames so far, by whose numbers some are sampled
 	realms  []string
 }
 
 func (h *checkpointHeader) code(c *state.Coder) {
 	c.Word(&h.seed)
 	state.Int(c, &h.written)
+	state.Int(c, &h.seq)
 	state.List(c, &h.realms, maxRealms, func(s *string) { c.Text(s, 4096) })
 }
 
@@ -270,6 +274,7 @@ func (h *checkpointHeader) now(r ident.Realm, realms *Realms) (ident.Realm, bool
 // and the file by a goroutine of its own.
 type keeper struct {
 	cfg     *Config
+	taps    *taps
 	lines   *heuristics.Lines
 	every   time.Duration
 	last    time.Time
@@ -280,8 +285,8 @@ type keeper struct {
 	left    atomic.Uint64
 }
 
-func newKeeper(cfg *Config, lines *heuristics.Lines) *keeper {
-	k := &keeper{cfg: cfg, lines: lines, every: cfg.CheckpointEvery, last: time.Now()}
+func newKeeper(cfg *Config, taps *taps, lines *heuristics.Lines) *keeper {
+	k := &keeper{cfg: cfg, taps: taps, lines: lines, every: cfg.CheckpointEvery, last: time.Now()}
 	if k.every <= 0 {
 		k.every = time.Minute
 	}
@@ -290,7 +295,7 @@ func newKeeper(cfg *Config, lines *heuristics.Lines) *keeper {
 
 // begin freezes the lines.
 func (k *keeper) begin() {
-	h := checkpointHeader{seed: k.cfg.Seed, written: time.Now().UnixNano(), realms: k.cfg.Realms.names}
+	h := checkpointHeader{seed: k.cfg.Seed, written: time.Now().UnixNano(), seq: k.taps.seq, realms: k.cfg.Realms.names}
 	c := state.Writer(nil)
 	h.code(c)
 	k.frozen = k.lines.Freeze()

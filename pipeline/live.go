@@ -66,9 +66,9 @@ func NewLive(cfg Config, sources ...capture.Source) (*Live, error) {
 	}
 	l := &Live{run: r, tap: newTaps(sources), restored: restored}
 	if cfg.Checkpoint != "" {
-		l.run.keeper = newKeeper(&r.cfg, r.join.lines)
+		l.run.keeper = newKeeper(&r.cfg, l.tap, r.join.lines)
 	}
-	r.taps = l.tap
+	r.taps, l.tap.seq = l.tap, restored.seq
 	if cfg.Sink != nil {
 		r.told = newTelling(cfg.Sink)
 		r.join.lines.FollowChanges()
