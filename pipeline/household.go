@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -248,11 +249,10 @@ const maxMetered = 1 << 16
 
 // add takes what the shards measured in one epoch.
 func (q *households) add(all *[shards]*output) {
-	n := len(*q)
 	for _, s := range all {
 		*q = append(*q, s.metered...)
 	}
-	if len(*q) > n {
+	if !slices.IsSortedFunc(*q, func(a, b metered) int { return cmp.Compare(a.until, b.until) }) {
 		slices.SortStableFunc(*q, func(a, b metered) int {
 			switch {
 			case a.until < b.until:

@@ -38,6 +38,8 @@ type shard struct {
 	now     int64
 	seq     uint64 // of the packet at work
 	source  uint32
+	// accounted says that the packet's source accounts media itself.
+	accounted bool
 
 	piece     *packet.Packet // of the stream that is being framed
 	onMessage func([]byte)
@@ -75,7 +77,8 @@ type shardLosses struct {
 type kind uint8
 
 const (
-	kindMessage kind = iota
+	kindTwoWay kind = iota // the tap has shown both directions
+	kindMessage
 	kindControl
 	kindRTCP
 	kindHidden
@@ -134,7 +137,9 @@ func (s *shard) interesting(b []byte) bool {
 func (s *shard) packet(p *packet.Packet) {
 	s.now, s.seq, s.source = p.Time, p.Seq, p.Source
 	if !s.twoWay.known {
-		s.twoWay.packet(p, s.seed)
+		if s.twoWay.packet(p, s.seed); s.twoWay.known {
+			s.add(kindTwoWay, 0)
+		}
 	}
 	s.meter.packet(p)
 	if p.Proto == packet.TCP {
@@ -144,7 +149,9 @@ func (s *shard) packet(p *packet.Packet) {
 		s.streams.Feed(p, s.tcp)
 		return
 	}
-	s.media.Packet(p)
+	if !s.accounted {
+		s.media.Packet(p)
+	}
 	if len(p.Payload) == 0 {
 		return
 	}

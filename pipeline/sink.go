@@ -1,0 +1,61 @@
+package pipeline
+
+import (
+	"sync/atomic"
+
+	"simtrap/heuristics"
+)
+
+// Sink takes findings while a live run goes on: each when it changed materially.
+// It is called by one goroutine, and may take its time: the run does not wait. A
+// finding that it refuses is counted and not given again.
+type Sink interface {
+	Finding(*heuristics.Finding) error
+}
+
+const (
+	tellEvery  = int64(5e9) // of packet time
+	maxTelling = 1024       // findings that wait for the sink
+)
+
+// telling hands findings to a sink.
+type telling struct {
+	queue   chan *heuristics.Finding
+	done    chan struct{}
+	last    int64 // packet time
+	waits   uint64
+	refused atomic.Uint64
+}
+
+func newTelling(s Sink) *telling {
+	t := &telling{queue: make(chan *heuristics.Finding, maxTelling), done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		for f := range t.queue {
+			if err := s.Finding(f); err != nil {
+				t.refused.Add(1)
+			}
+		}
+	}()
+	return t
+}
+
+// tell says whether there was room; else the finding comes again.
+func (t *telling) tell(f *heuristics.Finding) bool {
+	c := *f
+	select {
+	case t.queue <- &c:
+		return true
+	default:
+		t.waits++
+		return false
+	}
+}
+
+// close waits until the sink has had everything.
+func (t *telling) close() {
+	if t != nil {
+		close(t.queue)
+		<-t.done
+	}
+}
