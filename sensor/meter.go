@@ -24,6 +24,7 @@ type meter struct {
 	seq     uint64
 
 	frames, bytes, dropped atomic.Uint64
+	unaccounted            atomic.Uint64 // intervals dropped
 	last                   atomic.Int64 // packet time of the newest frame
 	heard                  atomic.Int64 // wall time of the last answer, even an empty one
 }
@@ -36,7 +37,25 @@ type accountant interface {
 // accountingMeter is a meter whose source accounts media.
 type accountingMeter struct {
 	*meter
-	accountant
+	accountant accountant
+}
+
+// Intervals leaves out those of addresses under never.
+func (m accountingMeter) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) {
+	n := len(dst)
+	dst, until := m.accountant.Intervals(dst)
+	if len(m.never) == 0 {
+		return dst, until
+	}
+	kept := dst[:n]
+	for i := n; i < len(dst); i++ {
+		if m.hit(dst[i].Flow.Src.Netip()) || m.hit(dst[i].Flow.Dst.Netip()) {
+			m.unaccounted.Add(1)
+			continue
+		}
+		kept = append(kept, dst[i])
+	}
+	return kept, until
 }
 
 // metered puts a meter before the source of a port.
@@ -82,7 +101,7 @@ func (m *meter) leave(b *capture.Batch) {
 		f := b.Frames[i]
 		switch m.decoder.Frame(f.Link, b.Block[f.Off:f.Off+f.Len], f.Wire, &m.packet) {
 		case packet.Datagram, packet.Segment, packet.Fragment:
-			if m.hit(m.packet.Src.Netip()) || m.hit(m.packet.Dst.Netip()) {
+			if m.named(&m.packet) {
 				m.dropped.Add(1)
 				continue
 			}
@@ -90,6 +109,19 @@ func (m *meter) leave(b *capture.Batch) {
 		kept = append(kept, f)
 	}
 	b.Frames = kept
+}
+
+// named says whether a packet, or a tunnel around it, is of an address under never.
+func (m *meter) named(p *packet.Packet) bool {
+	if m.hit(p.Src.Netip()) || m.hit(p.Dst.Netip()) {
+		return true
+	}
+	for i := range p.Tunnels() {
+		if src, dst := p.Tunnel(i); m.hit(src.Netip()) || m.hit(dst.Netip()) {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *meter) hit(a netip.Addr) bool {
@@ -109,6 +141,9 @@ func (m *meter) losses() []capture.Loss {
 	}
 	if n := m.dropped.Load(); n > 0 {
 		out = append(out, capture.Loss{Stage: "input", Reason: "frames of addresses under never, dropped unread", Count: n})
+	}
+	if n := m.unaccounted.Load(); n > 0 {
+		out = append(out, capture.Loss{Stage: "input", Reason: "intervals of addresses under never, dropped", Count: n})
 	}
 	return out
 }

@@ -90,7 +90,7 @@ func backend(c *config.Config) (sensor.Opener, func(sensor.EngineConfig) (sensor
 	if c.Capture == config.CaptureFile {
 		return sensor.Files{}, sensor.NewRun, nil
 	}
-	return nil, nil, fmt.Errorf("capture: %s is not in this build; capture: file is", c.Capture)
+	return sensor.Taps{}, sensor.NewRun, nil
 }
 
 // numberClass names the class of a number as it stands before its pseudonym,
