@@ -25,8 +25,8 @@ type meter struct {
 
 	frames, bytes, dropped atomic.Uint64
 	unaccounted            atomic.Uint64 // intervals dropped
-	last                   atomic.Int64 // packet time of the newest frame
-	heard                  atomic.Int64 // wall time of the last answer, even an empty one
+	last                   atomic.Int64  // packet time of the newest frame
+	heard                  atomic.Int64  // wall time of the last answer, even an empty one
 }
 
 // accountant is a source that accounts media itself (pipeline declares it).

@@ -293,7 +293,7 @@ func TestTapReturns(t *testing.T) {
 			p := ports[0]
 			defer p.Source.Close()
 			ip(t, "link del va")
-			ip(t, cable) // and again, below, when it has been missed
+			ip(t, cable)
 			ip(t, "link set va up")
 			ip(t, "link set vb up")
 			if _, err := rights.Drop(true, p.Source.(Working).Working); err != nil {
@@ -369,7 +369,7 @@ func TestTapRefuses(t *testing.T) {
 // TestRealmsInFrames tells where the kernel cannot know a realm.
 func TestRealmsInFrames(t *testing.T) {
 	for text, varies := range map[string]bool{
-		"ports: [{name: vb}]\n": false,
+		"ports: [{name: vb}]\n":                                                                     false,
 		"ports: [{name: vb}]\nrealms: [{name: a}]\n":                                                false,
 		"ports: [{name: vb}]\nrealms: [{name: a, vlan: 7}]\n":                                       true,
 		"ports: [{name: vb, realm: p}]\nrealms: [{name: a, vlan: 7}]\n":                             false,
