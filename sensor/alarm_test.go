@@ -118,10 +118,10 @@ func TestTapSilent(t *testing.T) {
 		defer s.tap.Close()
 		s.run(time.Minute, 10)
 		s.want(t, "with frames")
-		s.run(29*time.Second, 0)
-		s.want(t, "silent for 29 s")
+		s.run(28*time.Second, 0)
+		s.want(t, "silent for 28 s")
 		s.run(3*time.Second, 0)
-		s.want(t, "silent for 32 s", "tap-silent/eth1")
+		s.want(t, "silent for 31 s", "tap-silent/eth1")
 		s.run(time.Hour, 0)
 		if a := s.tap.Alarms(); len(a) != 1 || a[0].Value < 3600 || time.Since(time.Unix(0, a[0].Since)) < time.Hour-time.Second {
 			t.Errorf("%+v", a)
@@ -189,7 +189,7 @@ func TestClockUnsynchronised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene()
 		defer s.tap.Close()
-		s.run(10*time.Minute, 1)
+		s.run(10*time.Minute+30*time.Second, 1)
 		s.unsynchronised.Store(true)
 		s.run(61*time.Second, 1)
 		s.want(t, "one reading")
