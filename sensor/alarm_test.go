@@ -169,8 +169,7 @@ func TestQueuesUnbalanced(t *testing.T) {
 				s.run(time.Minute, 1)
 			}
 		}
-		time.Sleep(30 * time.Second)
-		s.frames.Add(1)
+		s.run(30*time.Second, 1)
 		minutes(3, 9000, 100)
 		s.want(t, "too few to tell")
 		minutes(1, 90000, 10000)
