@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"simtrap/capture"
 	"simtrap/rtp"
 )
@@ -53,6 +55,8 @@ type Live struct {
 	run      *run
 	tap      *taps
 	restored Restored
+	snapshot atomic.Pointer[Snapshot]
+	tally    tally
 }
 
 // Restored says what a checkpoint gave at the start.
@@ -64,16 +68,28 @@ func NewLive(cfg Config, sources ...capture.Source) (*Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Live{run: r, tap: newTaps(sources), restored: restored}
+	l := &Live{run: r, tap: &taps{wake: make(chan struct{}, 1), log: r.cfg.Log}, restored: restored}
+	l.Attach(sources...)
 	if cfg.Checkpoint != "" {
 		l.run.keeper = newKeeper(&r.cfg, l.tap, r.join.lines)
 	}
 	r.taps, l.tap.seq = l.tap, restored.seq
+	for _, s := range r.shards {
+		s.live = true
+	}
 	if cfg.Sink != nil {
 		r.told = newTelling(cfg.Sink)
 		r.join.lines.FollowChanges()
 	}
 	return l, nil
+}
+
+// Attach adds sources, before Run.
+func (l *Live) Attach(sources ...capture.Source) {
+	for _, s := range sources {
+		acc, _ := s.(Accountant)
+		l.tap.list = append(l.tap.list, &tapSource{taps: l.tap, src: s, acc: acc, number: len(l.tap.list) + 1, queue: make(chan given, maxBehind)})
+	}
 }
 
 // Run goes on until the context is cancelled, or all sources have come to an
@@ -86,11 +102,11 @@ func (l *Live) Run(ctx context.Context) (*Result, error) {
 		s.heard = time.Now()
 		readers.Go(func() { s.serve(inner) })
 	}
-	l.run.settled = l.settled
+	l.run.paused, l.run.settled = l.count, l.settled
 	err := l.run.read(ctx, l.next)
 	cancel()
-	l.run.told.close()
-	if kerr := l.run.keeper.close(l.run.join.now); kerr != nil {
+	// What is open is not ended for the checkpoint: after it, it goes on.
+	if kerr := l.run.keeper.close(); kerr != nil {
 		err = errors.Join(err, kerr)
 	}
 	readers.Wait()
@@ -100,7 +116,14 @@ func (l *Live) Run(ctx context.Context) (*Result, error) {
 			err = errors.Join(err, fmt.Errorf("source %d: %w", s.number, s.err))
 		}
 	}
-	return l.run.finish(), err
+	result := l.run.finish()
+	if t := l.run.told; t != nil {
+		l.run.join.lines.Rest(t.put)
+		t.close()
+		result.Losses = l.run.losses()
+	}
+	l.finished(result)
+	return result, err
 }
 
 // settled is called when an epoch has been joined.
@@ -109,7 +132,7 @@ func (l *Live) settled() {
 		t.last = l.run.join.now
 		l.run.join.lines.Changed(t.last, t.tell)
 	}
-	l.run.keeper.step(l.run.join.now, stepTime)
+	l.run.keeper.step()
 }
 
 // next gives the next epoch: frames that no frame of another source is before.
@@ -139,6 +162,7 @@ func (l *Live) next(ctx context.Context) (*epoch, error) {
 // taps are the sources of a live run, merged by time.
 type taps struct {
 	list []*tapSource
+	log  *zap.Logger
 	wake chan struct{} // something has come
 	seq  uint64        // of the next frame, in the order of the run
 	now  int64         // no frame is let in before it any more
@@ -179,15 +203,6 @@ type given struct {
 	intervals []rtp.Interval
 	until     int64
 	err       error
-}
-
-func newTaps(sources []capture.Source) *taps {
-	t := &taps{wake: make(chan struct{}, 1)}
-	for i, s := range sources {
-		acc, _ := s.(Accountant)
-		t.list = append(t.list, &tapSource{taps: t, src: s, acc: acc, number: i + 1, queue: make(chan given, maxBehind)})
-	}
-	return t
 }
 
 // serve hands on what the source gives.
@@ -261,6 +276,7 @@ func (s *tapSource) take(e *epoch) {
 			s.over = true
 			if !errors.Is(g.err, io.EOF) && !errors.Is(g.err, context.Canceled) && !errors.Is(g.err, context.DeadlineExceeded) {
 				s.err = g.err
+				s.taps.log.Error("port failed: it is not read any more", zap.Int("port", s.number), zap.Error(g.err))
 			}
 		case len(g.batch.Frames) == 0:
 			g.batch.Release()

@@ -16,7 +16,6 @@ import (
 	"io"
 	"runtime"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -48,10 +47,9 @@ type Config struct {
 	Sink Sink
 	// Checkpoint is the file in which a live run keeps what lines have counted, so
 	// that it goes on with it when it starts again; empty for none. It is written
-	// every CheckpointEvery of wall time, a minute by default, and at the end. The
-	// hashes in it are of its Seed, which takes the place of this one's.
-	Checkpoint      string
-	CheckpointEvery time.Duration
+	// when Live.Checkpoint asks for it, and at the end. The hashes in it are of its
+	// Seed, which takes the place of this one's.
+	Checkpoint string
 }
 
 // shards is fixed, so that tables are cut the same way whatever the number of
@@ -84,6 +82,7 @@ type run struct {
 	taps    *taps // of a live run, or nil
 	told    *telling
 	keeper  *keeper
+	paused  func() // between epochs, while no worker is at work; may be nil
 	settled func() // after each epoch, may be nil
 }
 
@@ -150,6 +149,9 @@ func (r *run) read(ctx context.Context, next func(context.Context) (*epoch, erro
 		if before != nil {
 			before.done.Wait()
 			r.collect(before)
+		}
+		if r.paused != nil {
+			r.paused()
 		}
 		r.start(e)
 		if before != nil {

@@ -28,6 +28,9 @@ type shard struct {
 	ras     rasFlows
 	held    int // bytes that framers hold
 	twoWay  twoWay
+	lately  twoWay // begun anew now and then, in a live run
+	copies  copies
+	live    bool
 	meter   meter
 	limit   reportLimit
 	rtcp    rtp.RTCP // room for reading
@@ -140,6 +143,12 @@ func (s *shard) packet(p *packet.Packet) {
 		if s.twoWay.packet(p, s.seed); s.twoWay.known {
 			s.add(kindTwoWay, 0)
 		}
+	}
+	if s.live {
+		if !s.lately.known {
+			s.lately.packet(p, s.seed)
+		}
+		s.copies.packet(p, s.seed)
 	}
 	s.meter.packet(p)
 	if p.Proto == packet.TCP {

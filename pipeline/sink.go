@@ -52,10 +52,14 @@ func (t *telling) tell(f *heuristics.Finding) bool {
 	}
 }
 
+// put waits for room.
+func (t *telling) put(f *heuristics.Finding) {
+	c := *f
+	t.queue <- &c
+}
+
 // close waits until the sink has had everything.
 func (t *telling) close() {
-	if t != nil {
-		close(t.queue)
-		<-t.done
-	}
+	close(t.queue)
+	<-t.done
 }

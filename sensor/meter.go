@@ -2,6 +2,8 @@ package sensor
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -25,6 +27,7 @@ type meter struct {
 
 	frames, bytes, dropped atomic.Uint64
 	last                   atomic.Int64 // packet time of the newest frame
+	ended                  atomic.Bool  // it has come to its end, as files do
 	heard                  atomic.Int64 // wall time of the last answer, even an empty one
 }
 
@@ -56,6 +59,7 @@ func (m *meter) Next(ctx context.Context) (*capture.Batch, error) {
 	b, err := m.Source.Next(ctx)
 	m.heard.Store(time.Now().UnixNano())
 	if err != nil {
+		m.ended.Store(errors.Is(err, io.EOF))
 		return b, err
 	}
 	n, size := len(b.Frames), uint64(0)

@@ -406,37 +406,6 @@ type kernel struct{ given }
 
 func (*kernel) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) { return dst, 42 }
 
-func TestMerged(t *testing.T) {
-	d := []byte{0}
-	a := given{batch([]int64{1, 4}, d, d), batch(nil), batch([]int64{5, 9}, d, d)}
-	b := given{batch([]int64{2, 3}, d, d), batch([]int64{6, 7, 8}, d, d, d)}
-	m := &merged{engine: &runEngine{}, inputs: []*mergedInput{{src: &a}, {src: &b}}}
-	var times []int64
-	next := uint64(0)
-	for {
-		x, err := m.Next(t.Context())
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if x.Seq != next {
-			t.Errorf("numbered %d, want %d", x.Seq, next)
-		}
-		next += uint64(len(x.Frames))
-		for i := range x.Frames {
-			times = append(times, x.Frames[i].Time)
-			_ = x.Data(i)
-		}
-		x.Release()
-	}
-	// What a source that had nothing gives afterwards may come late, as from a tap.
-	if len(times) != 9 || m.engine.frames.Load() != 9 {
-		t.Errorf("%v", times)
-	}
-}
-
 // Files come in the time they were recorded in.
 func TestPace(t *testing.T) {
 	const header = 24
