@@ -102,6 +102,9 @@ func (l *Live) Run(ctx context.Context) (*Result, error) {
 		s.heard = time.Now()
 		readers.Go(func() { s.serve(inner) })
 	}
+	if t := l.run.told; t != nil {
+		go t.run()
+	}
 	l.run.paused, l.run.settled = l.count, l.settled
 	err := l.run.read(ctx, l.next)
 	cancel()
