@@ -135,8 +135,9 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 }
 
 // account takes intervals that a source's kernel program closed, before take.
-// What they measure counts for households too, since their packets are not seen.
-func (j *joiner) account(list []rtp.Interval) {
+// What they measure counts for households too, since their packets are not seen;
+// but not where nothing else of the lines is: they would look dark.
+func (j *joiner) account(list []rtp.Interval, meter bool) {
 	for i := range list {
 		iv := &list[i]
 		if iv.Close()+intervalLag < j.now {
@@ -144,6 +145,9 @@ func (j *joiner) account(list []rtp.Interval) {
 		}
 		j.accounted += uint64(iv.Packets) + uint64(iv.Duplicates)
 		j.repeated += uint64(iv.Duplicates)
+		if !meter {
+			continue
+		}
 		n := uint64(iv.Bytes)
 		if line, ok := j.line(iv.Flow.Src, iv.Flow.Realm); ok {
 			e := metered{line: line, until: iv.Close()}

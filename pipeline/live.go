@@ -26,6 +26,11 @@ type Accountant interface {
 	Intervals(dst []rtp.Interval) (out []rtp.Interval, until int64)
 }
 
+// Sampler is an Accountant that gives one in so many of the frames that nobody
+// asked for, each cut behind the first bytes of its payload. Of other Accountants
+// what lines do beside their calls is not measured.
+type Sampler interface{ Sampled() uint32 }
+
 const (
 	// idleAfter is how long, of wall time, a live source may have nothing before
 	// the others stop waiting for it.
@@ -88,7 +93,11 @@ func NewLive(cfg Config, sources ...capture.Source) (*Live, error) {
 func (l *Live) Attach(sources ...capture.Source) {
 	for _, s := range sources {
 		acc, _ := s.(Accountant)
-		l.tap.list = append(l.tap.list, &tapSource{taps: l.tap, src: s, acc: acc, number: len(l.tap.list) + 1, queue: make(chan given, maxBehind)})
+		sample := uint32(0)
+		if x, ok := s.(Sampler); ok && acc != nil {
+			sample = x.Sampled()
+		}
+		l.tap.list = append(l.tap.list, &tapSource{taps: l.tap, src: s, acc: acc, sample: sample, number: len(l.tap.list) + 1, queue: make(chan given, maxBehind)})
 	}
 }
 
@@ -182,6 +191,7 @@ type tapSource struct {
 	taps   *taps
 	src    capture.Source
 	acc    Accountant // may be nil
+	sample uint32     // of a Sampler, else 0
 	number int
 	queue  chan given
 
@@ -272,7 +282,11 @@ func (s *tapSource) take(e *epoch) {
 		default:
 			return
 		}
-		e.intervals = append(e.intervals, g.intervals...)
+		if s.sample > 0 {
+			e.intervals = append(e.intervals, g.intervals...)
+		} else {
+			e.unmetered = append(e.unmetered, g.intervals...)
+		}
 		s.until = max(s.until, g.until)
 		switch {
 		case g.err != nil:
@@ -407,7 +421,7 @@ func (t *taps) give(e *epoch, r *run, s *tapSource, before int64) int {
 		s.at++
 	}
 	n := s.at - from
-	r.add(e, span{batch: b, from: from, to: s.at, seq: t.seq, media: s.acc != nil})
+	r.add(e, span{batch: b, from: from, to: s.at, seq: t.seq, media: s.acc != nil, sample: s.sample})
 	t.seq += uint64(n)
 	if s.at == len(b.Frames) {
 		s.head = nil

@@ -95,6 +95,7 @@ type epoch struct {
 	done    sync.WaitGroup
 
 	intervals []rtp.Interval // closed in the kernel
+	unmetered []rtp.Interval // the same, of sources that show nothing but media
 }
 
 // span is a run of frames of one batch.
@@ -103,6 +104,7 @@ type span struct {
 	from, to int
 	seq      uint64 // number of the first one, in the order of the run
 	media    bool   // its source accounts media itself
+	sample   uint32 // and gives one in so many of other frames
 }
 
 func newRun(cfg Config) (*run, error) {
@@ -231,7 +233,8 @@ func (r *run) collect(e *epoch) {
 
 // settle joins what an epoch emitted, after which its batches are free.
 func (r *run) settle(e *epoch) {
-	r.join.account(e.intervals)
+	r.join.account(e.intervals, true)
+	r.join.account(e.unmetered, false)
 	r.join.take(&e.outputs, e.now)
 	for i, o := range &e.outputs {
 		o.reset(r.arenas)

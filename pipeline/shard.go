@@ -43,6 +43,7 @@ type shard struct {
 	source  uint32
 	// accounted says that the packet's source accounts media itself.
 	accounted bool
+	sample    uint32 // one in so many of its other frames is given; 0 none
 
 	piece     *packet.Packet // of the stream that is being framed
 	onMessage func([]byte)
@@ -150,7 +151,12 @@ func (s *shard) packet(p *packet.Packet) {
 		}
 		s.copies.packet(p, s.seed)
 	}
-	s.meter.packet(p)
+	switch {
+	case !s.accounted:
+		s.meter.packet(p)
+	case s.sample > 0:
+		s.meter.taken(p, s.sample)
+	}
 	if p.Proto == packet.TCP {
 		if p.Flags&packet.SYN != 0 {
 			s.origins.Handshake(p, s.seed)

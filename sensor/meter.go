@@ -10,6 +10,7 @@ import (
 
 	"simtrap/capture"
 	"simtrap/packet"
+	"simtrap/pipeline"
 	"simtrap/rtp"
 	"simtrap/sensor/config"
 )
@@ -40,6 +41,14 @@ type accountant interface {
 type accountingMeter struct {
 	*meter
 	accountant
+}
+
+// Sampled says which sample of other frames the source gives; 0 for none.
+func (m accountingMeter) Sampled() uint32 {
+	if s, ok := m.meter.Source.(pipeline.Sampler); ok {
+		return s.Sampled()
+	}
+	return 0
 }
 
 // metered puts a meter before the source of a port.

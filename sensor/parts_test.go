@@ -26,6 +26,7 @@ import (
 	"simtrap/capture"
 	"simtrap/heuristics"
 	"simtrap/ident"
+	"simtrap/pipeline"
 	"simtrap/report"
 	"simtrap/rtp"
 	"simtrap/sensor/config"
@@ -96,7 +97,7 @@ func TestLogLimit(t *testing.T) {
 		}
 		l.Warn("frame not read")
 		if n := strings.Count(b.String(), "\tframe not read"); n != 4 {
-			t.Errorf("%d after a minute", n)
+			t.Errorf("%d after a minute:\n%s", n, b.String())
 		}
 		l.Set(&config.Log{Level: "debug", Burst: 1, Every: config.Duration(time.Hour)})
 		l.Debug("now somebody does")
@@ -395,6 +396,9 @@ func TestMeterPassesIntervals(t *testing.T) {
 	if _, until := a.Intervals(nil); until != 42 {
 		t.Error(until)
 	}
+	if n := p.Source.(pipeline.Sampler).Sampled(); n != 64 {
+		t.Errorf("one in %d frames, want 64", n)
+	}
 	q := Port{Source: &given{}}
 	metered(&q, nil)
 	if _, ok := q.Source.(accountant); ok {
@@ -403,6 +407,8 @@ func TestMeterPassesIntervals(t *testing.T) {
 }
 
 type kernel struct{ given }
+
+func (*kernel) Sampled() uint32 { return 64 }
 
 func (*kernel) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) { return dst, 42 }
 
