@@ -149,6 +149,36 @@ func (l *Lines) retell(left int, tell func(*Finding) bool) {
 	c.at, c.searched = 0, l.now
 }
 
+// Rest tells, at the end, of every line at watch or above, or told so before, of
+// which something was seen since it was last told: so the last that is told of a
+// line is how it ended. It comes after the last call of Findings.
+func (l *Lines) Rest(tell func(*Finding)) {
+	for i := range l.closed {
+		tell(&l.closed[i])
+	}
+	l.closed = nil
+	for p := l.kept.root.next; p != &l.kept.root; p = p.next {
+		if p.standing() < Watch && p.told.verdict < Watch || p.last <= p.told.last && !p.material(l.now) || l.farEnd(p) {
+			continue
+		}
+		l.tell(p, func(f *Finding) bool { tell(f); return true })
+	}
+}
+
+// Verdicts counts the lines with evidence by the verdict they stand at.
+func (l *Lines) Verdicts() (n [Case + 1]uint64) {
+	far := uint64(0)
+	for p := l.kept.root.next; p != &l.kept.root; p = p.next {
+		if l.farEnd(p) {
+			far++
+		} else {
+			n[p.standing()]++
+		}
+	}
+	l.counters.FarEnds = max(l.counters.FarEnds, far)
+	return n
+}
+
 // unread says whether a look at the line may find something new: counts that
 // changed, or calls that wait for theirs.
 func (p *profile) unread() bool { return p.dirty || len(p.legs) > 0 }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -39,8 +40,12 @@ const (
 	maxBlock          = 8 << 20
 	maxRealms         = 1 << 16
 	blocksWaiting     = 16
-	// stepTime is how long one epoch may take for the sake of a checkpoint.
-	stepTime = 2 * time.Millisecond
+	// stepTime is how long one epoch may take for the sake of a checkpoint at
+	// least, and longestStep at most: a fifth of the time that has passed.
+	stepTime    = 2 * time.Millisecond
+	longestStep = 50 * time.Millisecond
+
+	temporarySuffix = ".tmp"
 
 	damagedSuffix = ".damaged"
 )
@@ -78,6 +83,10 @@ func restoredRun(cfg Config) (*run, Restored, error) {
 	if cfg.Checkpoint == "" {
 		r, err := newRun(cfg)
 		return r, Restored{}, err
+	}
+	// Whoever was killed while writing left this.
+	if err := os.Remove(cfg.Checkpoint + temporarySuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, Restored{}, fmt.Errorf("checkpoint: %w", err)
 	}
 	f, err := os.Open(cfg.Checkpoint)
 	if errors.Is(err, os.ErrNotExist) {
@@ -276,92 +285,120 @@ type keeper struct {
 	cfg     *Config
 	taps    *taps
 	lines   *heuristics.Lines
-	every   time.Duration
-	last    time.Time
+	asked   chan chan error    // whoever wants a checkpoint gives where it waits for the outcome
 	frozen  *heuristics.Frozen // being written, or nil
 	blocks  chan []byte
-	written chan error
+	written chan error // of the file at work, nil for none
+	stepped time.Time
+	over    chan struct{} // closed when the last one is written
+	last    error         // of the last one, when over
 	failed  atomic.Uint64
 	left    atomic.Uint64
 }
 
 func newKeeper(cfg *Config, taps *taps, lines *heuristics.Lines) *keeper {
-	k := &keeper{cfg: cfg, taps: taps, lines: lines, every: cfg.CheckpointEvery, last: time.Now()}
-	if k.every <= 0 {
-		k.every = time.Minute
+	return &keeper{cfg: cfg, taps: taps, lines: lines, asked: make(chan chan error), over: make(chan struct{})}
+}
+
+// Checkpoint writes the file that the configuration names and waits until it is
+// in its place. It is for other goroutines than the one of Run, which writes a
+// last one at its end; from then on this gives what came of that.
+func (l *Live) Checkpoint(ctx context.Context) error {
+	k := l.run.keeper
+	if k == nil {
+		return errors.New("no file for a checkpoint")
 	}
-	return k
+	answer := make(chan error, 1)
+	select {
+	case k.asked <- answer:
+	case <-k.over:
+		return k.last
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-answer: // close finishes it as well
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // begin freezes the lines.
-func (k *keeper) begin() {
+func (k *keeper) begin(answer chan<- error) {
 	h := checkpointHeader{seed: k.cfg.Seed, written: time.Now().UnixNano(), seq: k.taps.seq, realms: k.cfg.Realms.names}
 	c := state.Writer(nil)
 	h.code(c)
 	k.frozen = k.lines.Freeze()
 	k.blocks, k.written = make(chan []byte, blocksWaiting), make(chan error, 1)
 	k.blocks <- k.frozen.Header(c.Bytes())
+	k.stepped = time.Now()
 	blocks, written := k.blocks, k.written
-	go func() { written <- k.write(blocks) }()
+	go func() {
+		err := k.write(blocks)
+		answer <- err
+		written <- err
+	}()
 }
 
-// step goes on with a checkpoint for a time, or begins one when it is due. It
-// never waits for the disk.
-func (k *keeper) step(now int64, budget time.Duration) {
+// step goes on with a checkpoint for a time, or begins one that was asked for.
+// It never waits for the disk.
+func (k *keeper) step() {
 	if k == nil {
 		return
 	}
-	if k.frozen == nil {
+	if k.written != nil && k.frozen == nil {
 		select {
 		case <-k.written: // told by write
-			k.written, k.last = nil, time.Now()
+			k.written = nil
 		default:
-		}
-		if k.written != nil || now == 0 || time.Since(k.last) < k.every {
-			return
-		}
-		k.begin()
-	}
-	for begun := time.Now(); len(k.blocks) < cap(k.blocks); {
-		b, more := k.frozen.Append(nil)
-		if len(b) > 0 {
-			k.blocks <- b
-		}
-		if !more {
-			close(k.blocks)
-			k.frozen = nil
-			return
-		}
-		if time.Since(begun) > budget {
 			return
 		}
 	}
+	if k.frozen == nil {
+		select {
+		case answer := <-k.asked:
+			k.begin(answer)
+		default:
+			return
+		}
+	}
+	begun := time.Now()
+	budget := min(max(begun.Sub(k.stepped)/5, stepTime), longestStep)
+	for len(k.blocks) < cap(k.blocks) && k.hand() && time.Since(begun) < budget {
+	}
+	k.stepped = time.Now()
+}
+
+// hand hands on some lines and says whether there are more.
+func (k *keeper) hand() bool {
+	b, more := k.frozen.Append(nil)
+	if len(b) > 0 {
+		k.blocks <- b
+	}
+	if !more {
+		close(k.blocks)
+		k.frozen = nil
+	}
+	return more
 }
 
 // close writes a last checkpoint.
-func (k *keeper) close(now int64) error {
+func (k *keeper) close() error {
 	if k == nil {
 		return nil
 	}
-	err := k.finish()
-	if now != 0 {
-		k.begin()
-		err = k.finish()
-	}
-	return err
+	_ = k.finish() // whoever asked for it is told
+	k.begin(make(chan error, 1))
+	k.last = k.finish()
+	close(k.over)
+	return k.last
 }
 
 // finish brings the checkpoint that is being written to its end.
 func (k *keeper) finish() error {
 	for k.frozen != nil {
-		b, more := k.frozen.Append(nil)
-		if len(b) > 0 {
-			k.blocks <- b
-		}
-		if !more {
-			close(k.blocks)
-			k.frozen = nil
-		}
+		k.hand()
 	}
 	if k.written == nil {
 		return nil
@@ -386,7 +423,7 @@ func (k *keeper) write(blocks <-chan []byte) error {
 }
 
 func writeCheckpoint(name string, blocks <-chan []byte, left *atomic.Uint64) (err error) {
-	temporary := name + ".tmp"
+	temporary := name + temporarySuffix
 	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err

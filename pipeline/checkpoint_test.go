@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,11 +17,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
+	"simtrap/control"
 	"simtrap/heuristics"
+	"simtrap/heuristics/catalogue"
 	"simtrap/ident"
 	"simtrap/lab"
+	"simtrap/sip"
+	"simtrap/state"
 )
 
 // judged is what a restart must leave as it is: a call or stream that goes on
@@ -39,28 +44,43 @@ func judged(list []heuristics.Finding) (out []string) {
 	return out
 }
 
+// underWay counts the calls that went on at a time.
+func underWay(calls []sip.Call, t int64) (n int) {
+	for i := range calls {
+		if c := &calls[i]; cmp.Or(c.Invite, c.Last) <= t && t <= c.Last {
+			n++
+		}
+	}
+	return n
+}
+
 // TestRestart cuts captures at random moments: a run that ends there, and another
-// that goes on with the checkpoint of the first, find what one run finds.
+// that goes on with the checkpoint of the first, find what one run finds. Of a
+// call that is under way at the cut the end is lost, and with it what is asked
+// then: how long it took to ring, whether it was held. So one count in a few rows
+// is missing for each of them, worth less than a tenth of a nat together where
+// hundreds are counted, beside the half that streams taken for new ones may move.
 func TestRestart(t *testing.T) {
 	homes, err := ident.ParseHomes([]string{"203.0.113.0/24,198.51.100.0/24"}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, opt := range []lab.Options{
-		{Scenario: "goip-line", Seed: 1, Duration: time.Hour},
-		{Scenario: "goip-line", Seed: 7, Duration: 2 * time.Hour},
-		{Scenario: "trunk-32", Seed: 2, Duration: 20 * time.Minute},
-		{Scenario: "ejoin", Seed: 1, Duration: time.Hour},
-		{Scenario: "call-centre-inbound", Seed: 1, Duration: time.Hour},
+		{Scenario: "goip-line", Seed: 1, Duration: 30 * time.Minute},
+		{Scenario: "trunk-32", Seed: 2, Duration: 8 * time.Minute},
+		{Scenario: "ejoin", Seed: 1, Duration: 20 * time.Minute},
+		{Scenario: "call-centre-inbound", Seed: 1, Duration: 30 * time.Minute},
 	} {
 		t.Run(fmt.Sprint(opt.Scenario, opt.Seed), func(t *testing.T) {
 			t.Parallel()
 			file, _ := made(t, opt)
 			list := frames(t, opened(t, file))
-			cfg := Config{Workers: 2, Homes: homes}
+			calls := &concluded{}
+			cfg := Config{Workers: 2, Homes: homes, Observe: calls}
 			whole := live(t, cfg, &port{number: 1, list: list, size: 200})
+			cfg.Observe = nil
 			r := rand.New(rand.NewPCG(opt.Seed, 5))
-			for range 6 {
+			for range 2 {
 				cut := r.IntN(len(list))
 				cfg.Checkpoint = filepath.Join(t.TempDir(), "lines")
 				cfg.Seed = r.Uint64()
@@ -77,10 +97,17 @@ func TestRestart(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if d := cmp.Diff(judged(whole.Findings), judged(got.Findings)); d != "" {
+				if d := gocmp.Diff(judged(whole.Findings), judged(got.Findings)); d != "" {
 					t.Errorf("cut at %d of %d (-whole +cut):\n%s", cut, len(list), d)
 				}
-				near(t, whole.Findings, got.Findings)
+				within := 0.5 + 0.1*float64(underWay(calls.calls, list[cut].time))
+				for _, a := range whole.Findings {
+					for _, b := range got.Findings {
+						if d := b.Score - a.Score; a.Line == b.Line && (d > within || d < -within) {
+							t.Errorf("cut at %d of %d: %v: score %.2f, want %.2f within %.1f", cut, len(list), a.Line, b.Score, a.Score, within)
+						}
+					}
+				}
 			}
 		})
 	}
@@ -249,7 +276,8 @@ func TestKilledWhileWriting(t *testing.T) {
 }
 
 // FuzzCheckpoint: whatever stands in a file whose checksums hold, nothing breaks,
-// and what was taken can be judged and written again.
+// and what was taken can be judged, told, and written and read again. Blocks are
+// given as they are: what is around them is TestDamagedCheckpoint's.
 func FuzzCheckpoint(f *testing.F) {
 	b := checkpointOf(f, lab.Options{Scenario: "goip-line", Seed: 1, Duration: 3 * time.Minute})
 	var blocks [][]byte
@@ -263,28 +291,64 @@ func FuzzCheckpoint(f *testing.F) {
 		f.Add(blocks[0], lines[:k+int(n)])
 		lines = lines[k+int(n):]
 	}
-	f.Fuzz(func(t *testing.T, head, lines []byte) {
-		name := filepath.Join(t.TempDir(), "lines")
-		blocks := make(chan []byte, 2)
-		blocks <- head
-		if len(lines) > 0 {
-			blocks <- lines
-		}
-		close(blocks)
-		var left atomic.Uint64
-		if err := writeCheckpoint(name, blocks, &left); err != nil {
-			t.Fatal(err)
-		}
-		l, err := NewLive(Config{Checkpoint: name, Workers: 1}, &flood{})
+	cat, err := catalogue.Load()
+	if err != nil {
+		f.Fatal(err)
+	}
+	model, err := heuristics.NewModel(cat)
+	if err != nil {
+		f.Fatal(err)
+	}
+	read := func(t *testing.T, head []byte, lines ...[]byte) (*heuristics.Lines, *heuristics.Thaw) {
+		l, err := heuristics.NewLines(model, heuristics.Config{MaxLines: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l.Restored().Damaged != nil {
+		var h checkpointHeader
+		c := state.Reader(head)
+		if h.code(c); c.Err() != nil {
+			return nil, nil
+		}
+		sessions := control.NewSessions(control.Limits{})
+		thaw, err := l.Thaw(c.Bytes(), func(r ident.Realm) (ident.Realm, bool) { return h.now(r, &Realms{}) }, sessions.Restore)
+		if err != nil {
+			return nil, nil
+		}
+		for _, b := range lines {
+			if err := thaw.Read(b); err != nil {
+				return nil, nil
+			}
+		}
+		thaw.End()
+		return l, thaw
+	}
+	f.Fuzz(func(t *testing.T, head, lines []byte) {
+		l, thaw := read(t, head, lines)
+		if l == nil {
 			return
 		}
-		if _, err := l.Run(t.Context()); err != nil {
-			t.Fatal(err)
+		write := func() (out [][]byte) {
+			frozen := l.Freeze()
+			c := state.Writer(nil)
+			(&checkpointHeader{}).code(c)
+			out = append(out, frozen.Header(c.Bytes()))
+			for more := true; more; {
+				var b []byte
+				b, more = frozen.Append(nil)
+				out = append(out, b)
+			}
+			return out
 		}
+		again := write()
+		if _, twice := read(t, again[0], again[1:]...); twice == nil || twice.Lines != thaw.Lines {
+			t.Errorf("%d lines were taken and cannot be read again: %+v", thaw.Lines, twice)
+		}
+		l.FollowChanges()
+		l.Changed(1<<60, func(*heuristics.Finding) bool { return true })
+		l.Closing()
+		l.Findings(true, heuristics.None)
+		l.Rest(func(*heuristics.Finding) {})
+		write()
 	})
 }
 

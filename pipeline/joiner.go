@@ -38,14 +38,17 @@ type joiner struct {
 	unpaired uint64                   // streams told to nobody
 	// lateIntervals came from a source after their time.
 	lateIntervals uint64
-	crowded       uint64 // ends of streams not kept in unbound
-	tick          int64  // next time to advance the tables
-	order         []record
-	intervals     []rtp.Interval // that wait for their time, in order
-	fresh         []rtp.Interval
-	spare         []rtp.Interval // room for the next merge
-	metered       households
-	stats         joinStats
+	// accounted and repeated are packets, and copies of packets, of sources that
+	// account media.
+	accounted, repeated uint64
+	crowded             uint64 // ends of streams not kept in unbound
+	tick                int64  // next time to advance the tables
+	order               []record
+	intervals           []rtp.Interval // that wait for their time, in order
+	fresh               []rtp.Interval
+	spare               []rtp.Interval // room for the next merge
+	metered             households
+	stats               joinStats
 
 	feed      *sessions.Feed // may be nil
 	realms    *Realms
@@ -132,12 +135,18 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 }
 
 // account takes intervals that a source's kernel program closed, before take.
-// What they measure counts for households too, since their packets are not seen.
-func (j *joiner) account(list []rtp.Interval) {
+// What they measure counts for households too, since their packets are not seen;
+// but not where nothing else of the lines is: they would look dark.
+func (j *joiner) account(list []rtp.Interval, meter bool) {
 	for i := range list {
 		iv := &list[i]
 		if iv.Close()+intervalLag < j.now {
 			j.lateIntervals++
+		}
+		j.accounted += uint64(iv.Packets) + uint64(iv.Duplicates)
+		j.repeated += uint64(iv.Duplicates)
+		if !meter {
+			continue
 		}
 		n := uint64(iv.Bytes)
 		if line, ok := j.line(iv.Flow.Src, iv.Flow.Realm); ok {

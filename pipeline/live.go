@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"simtrap/capture"
 	"simtrap/rtp"
 )
@@ -23,6 +25,11 @@ type Accountant interface {
 	// goroutine that calls Next, after it.
 	Intervals(dst []rtp.Interval) (out []rtp.Interval, until int64)
 }
+
+// Sampler is an Accountant that gives one in so many of the frames that nobody
+// asked for, each cut behind the first bytes of its payload. Of other Accountants
+// what lines do beside their calls is not measured.
+type Sampler interface{ Sampled() uint32 }
 
 const (
 	// idleAfter is how long, of wall time, a live source may have nothing before
@@ -53,6 +60,8 @@ type Live struct {
 	run      *run
 	tap      *taps
 	restored Restored
+	snapshot atomic.Pointer[Snapshot]
+	tally    tally
 }
 
 // Restored says what a checkpoint gave at the start.
@@ -64,16 +73,32 @@ func NewLive(cfg Config, sources ...capture.Source) (*Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Live{run: r, tap: newTaps(sources), restored: restored}
+	l := &Live{run: r, tap: &taps{wake: make(chan struct{}, 1), log: r.cfg.Log}, restored: restored}
+	l.Attach(sources...)
 	if cfg.Checkpoint != "" {
 		l.run.keeper = newKeeper(&r.cfg, l.tap, r.join.lines)
 	}
 	r.taps, l.tap.seq = l.tap, restored.seq
+	for _, s := range r.shards {
+		s.live = true
+	}
 	if cfg.Sink != nil {
 		r.told = newTelling(cfg.Sink)
 		r.join.lines.FollowChanges()
 	}
 	return l, nil
+}
+
+// Attach adds sources, before Run.
+func (l *Live) Attach(sources ...capture.Source) {
+	for _, s := range sources {
+		acc, _ := s.(Accountant)
+		sample := uint32(0)
+		if x, ok := s.(Sampler); ok && acc != nil {
+			sample = x.Sampled()
+		}
+		l.tap.list = append(l.tap.list, &tapSource{taps: l.tap, src: s, acc: acc, sample: sample, number: len(l.tap.list) + 1, queue: make(chan given, maxBehind)})
+	}
 }
 
 // Run goes on until the context is cancelled, or all sources have come to an
@@ -86,11 +111,14 @@ func (l *Live) Run(ctx context.Context) (*Result, error) {
 		s.heard = time.Now()
 		readers.Go(func() { s.serve(inner) })
 	}
-	l.run.settled = l.settled
+	if t := l.run.told; t != nil {
+		go t.run()
+	}
+	l.run.paused, l.run.settled = l.count, l.settled
 	err := l.run.read(ctx, l.next)
 	cancel()
-	l.run.told.close()
-	if kerr := l.run.keeper.close(l.run.join.now); kerr != nil {
+	// What is open is not ended for the checkpoint: after it, it goes on.
+	if kerr := l.run.keeper.close(); kerr != nil {
 		err = errors.Join(err, kerr)
 	}
 	readers.Wait()
@@ -100,7 +128,14 @@ func (l *Live) Run(ctx context.Context) (*Result, error) {
 			err = errors.Join(err, fmt.Errorf("source %d: %w", s.number, s.err))
 		}
 	}
-	return l.run.finish(), err
+	result := l.run.finish()
+	if t := l.run.told; t != nil {
+		l.run.join.lines.Rest(t.put)
+		t.close()
+		result.Losses = l.run.losses()
+	}
+	l.finished(result)
+	return result, err
 }
 
 // settled is called when an epoch has been joined.
@@ -109,7 +144,7 @@ func (l *Live) settled() {
 		t.last = l.run.join.now
 		l.run.join.lines.Changed(t.last, t.tell)
 	}
-	l.run.keeper.step(l.run.join.now, stepTime)
+	l.run.keeper.step()
 }
 
 // next gives the next epoch: frames that no frame of another source is before.
@@ -139,6 +174,7 @@ func (l *Live) next(ctx context.Context) (*epoch, error) {
 // taps are the sources of a live run, merged by time.
 type taps struct {
 	list []*tapSource
+	log  *zap.Logger
 	wake chan struct{} // something has come
 	seq  uint64        // of the next frame, in the order of the run
 	now  int64         // no frame is let in before it any more
@@ -155,6 +191,7 @@ type tapSource struct {
 	taps   *taps
 	src    capture.Source
 	acc    Accountant // may be nil
+	sample uint32     // of a Sampler, else 0
 	number int
 	queue  chan given
 
@@ -179,15 +216,6 @@ type given struct {
 	intervals []rtp.Interval
 	until     int64
 	err       error
-}
-
-func newTaps(sources []capture.Source) *taps {
-	t := &taps{wake: make(chan struct{}, 1)}
-	for i, s := range sources {
-		acc, _ := s.(Accountant)
-		t.list = append(t.list, &tapSource{taps: t, src: s, acc: acc, number: i + 1, queue: make(chan given, maxBehind)})
-	}
-	return t
 }
 
 // serve hands on what the source gives.
@@ -254,13 +282,18 @@ func (s *tapSource) take(e *epoch) {
 		default:
 			return
 		}
-		e.intervals = append(e.intervals, g.intervals...)
+		if s.sample > 0 {
+			e.intervals = append(e.intervals, g.intervals...)
+		} else {
+			e.unmetered = append(e.unmetered, g.intervals...)
+		}
 		s.until = max(s.until, g.until)
 		switch {
 		case g.err != nil:
 			s.over = true
 			if !errors.Is(g.err, io.EOF) && !errors.Is(g.err, context.Canceled) && !errors.Is(g.err, context.DeadlineExceeded) {
 				s.err = g.err
+				s.taps.log.Error("port failed: it is not read any more", zap.Int("port", s.number), zap.Error(g.err))
 			}
 		case len(g.batch.Frames) == 0:
 			g.batch.Release()
@@ -388,7 +421,7 @@ func (t *taps) give(e *epoch, r *run, s *tapSource, before int64) int {
 		s.at++
 	}
 	n := s.at - from
-	r.add(e, span{batch: b, from: from, to: s.at, seq: t.seq, media: s.acc != nil})
+	r.add(e, span{batch: b, from: from, to: s.at, seq: t.seq, media: s.acc != nil, sample: s.sample})
 	t.seq += uint64(n)
 	if s.at == len(b.Frames) {
 		s.head = nil

@@ -14,6 +14,7 @@ import (
 
 	"simtrap/capture"
 	"simtrap/heuristics"
+	"simtrap/ident"
 	"simtrap/lab"
 	"simtrap/packet"
 	"simtrap/rtp"
@@ -159,7 +160,10 @@ type kernel struct {
 	intervals []rtp.Interval
 	now       int64
 	dropped   int
+	web, rate int // segments of the web; one in so many is given
 }
+
+func (k *kernel) Sampled() uint32 { return uint32(k.rate) }
 
 func newKernel(list []frameOf, size int) *kernel {
 	k := &kernel{port: port{number: 1, list: list, size: size}}
@@ -185,6 +189,17 @@ func (k *kernel) Next(ctx context.Context) (*capture.Batch, error) {
 				k.dropped++
 				continue
 			}
+		}
+		// Of the web's segments only what begins something is asked for.
+		if p.Proto == packet.TCP && len(p.Payload) > 16 && p.Payload[0] != 22 && (p.SrcPort == 443 || p.DstPort == 443 || p.SrcPort == 80 || p.DstPort == 80) {
+			k.web++
+			if k.rate == 0 || k.web%k.rate != 0 {
+				continue
+			}
+			cut := *f
+			cut.Len = f.Len - uint32(len(p.Payload)) + 8
+			kept = append(kept, cut)
+			continue
 		}
 		kept = append(kept, *f)
 	}
@@ -213,6 +228,7 @@ func TestKernelAccounts(t *testing.T) {
 			list := frames(t, opened(t, file))
 			for workers := 1; workers <= 4; workers++ {
 				k := newKernel(list, 400)
+				k.rate = 16
 				got := live(t, Config{Workers: workers}, k)
 				if k.dropped < len(list)/2 {
 					t.Fatalf("only %d of %d frames dropped", k.dropped, len(list))
@@ -226,6 +242,44 @@ func TestKernelAccounts(t *testing.T) {
 				near(t, replay.Findings, got.Findings)
 			}
 		})
+	}
+}
+
+// TestKernelSamples: what a line does beside its calls is measured from the thin
+// sample that such a port gives, as a replay measures it from every frame; where
+// there is no sample it is not measured at all, for every household would look as
+// if nobody lived there.
+func TestKernelSamples(t *testing.T) {
+	homes, err := ident.ParseHomes([]string{"203.0.113.0/24,198.51.100.0/24"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, _ := made(t, lab.Options{Scenario: "call-centre-inbound", Seed: 1, Duration: 30 * time.Minute})
+	cfg := Config{Workers: 2, Homes: homes, Ledgers: heuristics.None}
+	replay, err := Run(t.Context(), opened(t, file), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := frames(t, opened(t, file))
+	household := func(r *Result) (n int) {
+		for i := range r.Findings {
+			for _, row := range r.Findings[i].Signals {
+				if row.ID == "dark-household" {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	k := newKernel(list, 400)
+	k.rate = 16
+	got := live(t, cfg, k)
+	if d := cmp.Diff(outline(replay.Findings), outline(got.Findings)); d != "" || household(got) == 0 || k.web < 1000 {
+		t.Errorf("%d segments of the web, %d rows (-replay +kernel):\n%s", k.web, household(got), d)
+	}
+	near(t, replay.Findings, got.Findings)
+	if n := household(live(t, cfg, newKernel(list, 400))); n > 0 {
+		t.Errorf("%d rows of households that were not measured", n)
 	}
 }
 

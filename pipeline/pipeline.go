@@ -16,7 +16,6 @@ import (
 	"io"
 	"runtime"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -48,10 +47,9 @@ type Config struct {
 	Sink Sink
 	// Checkpoint is the file in which a live run keeps what lines have counted, so
 	// that it goes on with it when it starts again; empty for none. It is written
-	// every CheckpointEvery of wall time, a minute by default, and at the end. The
-	// hashes in it are of its Seed, which takes the place of this one's.
-	Checkpoint      string
-	CheckpointEvery time.Duration
+	// when Live.Checkpoint asks for it, and at the end. The hashes in it are of its
+	// Seed, which takes the place of this one's.
+	Checkpoint string
 }
 
 // shards is fixed, so that tables are cut the same way whatever the number of
@@ -84,6 +82,7 @@ type run struct {
 	taps    *taps // of a live run, or nil
 	told    *telling
 	keeper  *keeper
+	paused  func() // between epochs, while no worker is at work; may be nil
 	settled func() // after each epoch, may be nil
 }
 
@@ -96,6 +95,7 @@ type epoch struct {
 	done    sync.WaitGroup
 
 	intervals []rtp.Interval // closed in the kernel
+	unmetered []rtp.Interval // the same, of sources that show nothing but media
 }
 
 // span is a run of frames of one batch.
@@ -104,6 +104,7 @@ type span struct {
 	from, to int
 	seq      uint64 // number of the first one, in the order of the run
 	media    bool   // its source accounts media itself
+	sample   uint32 // and gives one in so many of other frames
 }
 
 func newRun(cfg Config) (*run, error) {
@@ -150,6 +151,9 @@ func (r *run) read(ctx context.Context, next func(context.Context) (*epoch, erro
 		if before != nil {
 			before.done.Wait()
 			r.collect(before)
+		}
+		if r.paused != nil {
+			r.paused()
 		}
 		r.start(e)
 		if before != nil {
@@ -229,7 +233,8 @@ func (r *run) collect(e *epoch) {
 
 // settle joins what an epoch emitted, after which its batches are free.
 func (r *run) settle(e *epoch) {
-	r.join.account(e.intervals)
+	r.join.account(e.intervals, true)
+	r.join.account(e.unmetered, false)
 	r.join.take(&e.outputs, e.now)
 	for i, o := range &e.outputs {
 		o.reset(r.arenas)

@@ -28,6 +28,9 @@ type shard struct {
 	ras     rasFlows
 	held    int // bytes that framers hold
 	twoWay  twoWay
+	lately  twoWay // begun anew now and then, in a live run
+	copies  copies
+	live    bool
 	meter   meter
 	limit   reportLimit
 	rtcp    rtp.RTCP // room for reading
@@ -40,6 +43,7 @@ type shard struct {
 	source  uint32
 	// accounted says that the packet's source accounts media itself.
 	accounted bool
+	sample    uint32 // one in so many of its other frames is given; 0 none
 
 	piece     *packet.Packet // of the stream that is being framed
 	onMessage func([]byte)
@@ -141,7 +145,18 @@ func (s *shard) packet(p *packet.Packet) {
 			s.add(kindTwoWay, 0)
 		}
 	}
-	s.meter.packet(p)
+	if s.live {
+		if !s.lately.known {
+			s.lately.packet(p, s.seed)
+		}
+		s.copies.packet(p, s.seed)
+	}
+	switch {
+	case !s.accounted:
+		s.meter.packet(p)
+	case s.sample > 0:
+		s.meter.taken(p, s.sample)
+	}
 	if p.Proto == packet.TCP {
 		if p.Flags&packet.SYN != 0 {
 			s.origins.Handshake(p, s.seed)

@@ -20,6 +20,7 @@ const (
 
 // telling hands findings to a sink.
 type telling struct {
+	sink    Sink
 	queue   chan *heuristics.Finding
 	done    chan struct{}
 	last    int64 // packet time
@@ -28,16 +29,17 @@ type telling struct {
 }
 
 func newTelling(s Sink) *telling {
-	t := &telling{queue: make(chan *heuristics.Finding, maxTelling), done: make(chan struct{})}
-	go func() {
-		defer close(t.done)
-		for f := range t.queue {
-			if err := s.Finding(f); err != nil {
-				t.refused.Add(1)
-			}
+	return &telling{sink: s, queue: make(chan *heuristics.Finding, maxTelling), done: make(chan struct{})}
+}
+
+// run hands on what comes until close.
+func (t *telling) run() {
+	defer close(t.done)
+	for f := range t.queue {
+		if err := t.sink.Finding(f); err != nil {
+			t.refused.Add(1)
 		}
-	}()
-	return t
+	}
 }
 
 // tell says whether there was room; else the finding comes again.
@@ -52,10 +54,14 @@ func (t *telling) tell(f *heuristics.Finding) bool {
 	}
 }
 
+// put waits for room.
+func (t *telling) put(f *heuristics.Finding) {
+	c := *f
+	t.queue <- &c
+}
+
 // close waits until the sink has had everything.
 func (t *telling) close() {
-	if t != nil {
-		close(t.queue)
-		<-t.done
-	}
+	close(t.queue)
+	<-t.done
 }

@@ -53,7 +53,7 @@ func (w *worker) work(e *epoch) {
 				// It lies in the reassembler's buffer, which is used again.
 				p.Payload = append([]byte(nil), p.Payload...)
 			}
-			w.shards[s].accounted = run.media
+			w.shards[s].accounted, w.shards[s].sample = run.media, run.sample
 			w.shards[s].packet(p)
 		}
 	}

@@ -172,6 +172,7 @@ func chinese() [][2]string {
 		{"%d of %d accepted calls: no verdict without them", "被接受的呼叫 {1}/{2}：不足则不下结论"},
 		{"%d call(s) over %s: a case wants ten over ten minutes", "{2}内 {1} 个呼叫：立案需要十分钟以上的十个呼叫"},
 		{"the tap has shown one direction only: nothing here was confirmed by the other end", "监测点只见单一方向：此处的一切均未得到另一端证实"},
+		{"the counts began under the catalogue %s and are read with the tables of %s", "计数始于判据目录 {1}，现按 {2} 的表读取"},
 		{"no home prefixes were given (--home): which end is the subscriber's is taken from signalling", "未给出用户地址段（--home）：哪一端是用户由信令推定"},
 		{"%d inbound call(s) that only the far end vouches for: not counted", "{1} 个呼入只有远端可证：不计"},
 		{"no call that the line placed: whether strangers call out of a telephone network behind it is not known", "未见线路发起的呼叫：不知道是否有陌生人从其后的电话网呼出"},

@@ -154,7 +154,7 @@ func (w *way) kernel(say bool) (opened, error) {
 	s, err := bpf.Open(w.port.Name, bpf.Config{
 		Port: w.number, Mode: modeOf(w.config.Capture), Keep: w.config.OnPort == config.OnPortPass,
 		GTP: look && t.GTPU, VXLAN: look && t.VXLAN, GRE: look && t.GRE,
-		Types: rtp.DefaultTypes(), Flows: w.config.Limits.Flows, PerSource: uint32(w.config.Limits.FramesPerSource),
+		Types: rtp.DefaultTypes(), Flows: w.config.Limits.Flows, PerSource: uint32(w.config.Limits.FramesPerSource), Sample: sampled,
 	})
 	if err != nil {
 		if say && w.config.Capture == config.CaptureAuto {

@@ -2,12 +2,15 @@ package sensor
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"simtrap/capture"
 	"simtrap/packet"
+	"simtrap/pipeline"
 	"simtrap/rtp"
 	"simtrap/sensor/config"
 )
@@ -26,6 +29,7 @@ type meter struct {
 	frames, bytes, dropped atomic.Uint64
 	unaccounted            atomic.Uint64 // intervals dropped
 	last                   atomic.Int64  // packet time of the newest frame
+	ended                  atomic.Bool   // it has come to its end, as files do
 	heard                  atomic.Int64  // wall time of the last answer, even an empty one
 }
 
@@ -58,6 +62,14 @@ func (m accountingMeter) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) {
 	return kept, until
 }
 
+// Sampled says which sample of other frames the source gives; 0 for none.
+func (m accountingMeter) Sampled() uint32 {
+	if s, ok := m.meter.Source.(pipeline.Sampler); ok {
+		return s.Sampled()
+	}
+	return 0
+}
+
 // metered puts a meter before the source of a port.
 func metered(p *Port, never []config.Prefix) *meter {
 	m := &meter{Source: p.Source, port: p, never: never}
@@ -75,6 +87,7 @@ func (m *meter) Next(ctx context.Context) (*capture.Batch, error) {
 	b, err := m.Source.Next(ctx)
 	m.heard.Store(time.Now().UnixNano())
 	if err != nil {
+		m.ended.Store(errors.Is(err, io.EOF))
 		return b, err
 	}
 	n, size := len(b.Frames), uint64(0)

@@ -255,12 +255,19 @@ func (t *tap) state() portState {
 	return s
 }
 
+// sampled is of how many frames that nobody asked for one goes up, so that what
+// lines do beside their calls is measured: as many as of a capture file.
+const sampled = 32
+
 // kernelTap is a tap whose media is accounted in the kernel, which knows nothing
 // of realms: all its intervals are of the one that the port has.
 type kernelTap struct {
 	*tap
 	realm ident.Realm
 }
+
+// Sampled says of how many other frames one is given.
+func (t kernelTap) Sampled() uint32 { return sampled }
 
 // Intervals gives what was closed since the last call. While the port is gone
 // nothing is missing.
