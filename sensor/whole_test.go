@@ -45,7 +45,11 @@ func TestWholeDaemon(t *testing.T) {
 					}
 				}
 			}
-			until("does not run", func(s *Status) bool { return s.State == stateRunning })
+			for begin := time.Now(); d.ready() != nil; time.Sleep(10 * time.Millisecond) {
+				if time.Since(begin) > time.Minute {
+					t.Fatalf("does not run\n%s", log.String())
+				}
+			}
 			all, times := labFrames(t, 20)
 			sendAll(t, "va", all, times)
 			until("nothing heard", func(s *Status) bool { return s.Messages > 0 && s.Streams > 0 })
