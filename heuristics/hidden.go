@@ -24,7 +24,7 @@ func (l *Lines) Hidden(line ident.Line, inbound bool, h *sip.Hidden) {
 	}
 	p.saw(far.Addr, roleTrunkPeer)
 	p.activate(h.Time)
-	p.dirty = true
+	l.touch(p)
 	if h.Kind == sip.HiddenCall {
 		category := hiddenPlaced
 		if inbound {

@@ -58,5 +58,5 @@ func (l *Lines) Household(line ident.Line, h *Household, t int64) {
 		p.traits.metered = t
 	}
 	p.traits.meteredTo = max(p.traits.meteredTo, t)
-	p.dirty = true
+	l.touch(p)
 }

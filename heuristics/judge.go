@@ -430,6 +430,9 @@ func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 	if !p.proof {
 		unseen = append(unseen, p.wanting()...)
 	}
+	if p.under != "" {
+		unseen = append(unseen, fmt.Sprintf("the counts began under the catalogue %s and are read with the tables of %s", short(p.under), short(l.model.cat.Hash)))
+	}
 	if !l.tap.twoWay {
 		unseen = append(unseen, "the tap has shown one direction only: nothing here was confirmed by the other end")
 	}
@@ -441,6 +444,9 @@ func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 	}
 	return rows, unseen
 }
+
+// short is as much of a catalogue's hash as tells it from others.
+func short(hash string) string { return hash[:min(len(hash), 12)] }
 
 // wanting says what is still missing for the conditions that time would meet.
 func (p *profile) wanting() (out []string) {

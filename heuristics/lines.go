@@ -41,6 +41,9 @@ type Lines struct {
 	closed      []Finding // of past epochs, and of lines dropped for room
 	counters    Counters
 	tenants     tenants
+	changes     changes
+	resuming    bool  // a checkpoint was read and nothing has come since
+	resumed     int64 // when something did
 }
 
 // Counters of Lines.
@@ -55,6 +58,7 @@ type Counters struct {
 	FindingsLost     uint64 // findings of lines dropped or of past epochs, beyond what is kept
 	Tenancies        uint64 // sessions with a tenant of their own, as a feed told
 	TenantsForgotten uint64 // of addresses, for room
+	NotRetold        uint64 // lines not told of every hour: too many of them
 }
 
 // NewLines makes an empty table. It fails when code and catalogue do not name
@@ -98,6 +102,9 @@ func (l *Lines) Counters() Counters { return l.counters }
 // profile finds or opens a line's profile and marks it as interesting.
 func (l *Lines) profile(line ident.Line, t int64) *profile {
 	l.now = max(l.now, t)
+	if l.resuming {
+		l.resuming, l.resumed = false, t
+	}
 	p := l.table[line]
 	if p == nil {
 		l.room()
@@ -133,9 +140,9 @@ func (l *Lines) reopen(p *profile, t int64) {
 	for _, e := range p.control {
 		e.Reopen()
 	}
-	*p = profile{line: p.line, tap: l.tap, first: t, epoch: t, last: p.last, prev: p.prev, next: p.next, kept: p.kept,
+	*p = profile{line: p.line, tap: l.tap, first: t, epoch: t, last: p.last, prev: p.prev, next: p.next, kept: p.kept, queued: p.queued,
 		open: p.open, up: p.up, peakUp: p.up, unbound: p.unbound, accounts: p.accounts, own: p.own, registrar: p.registrar, hops: p.hops,
-		control: p.control, tenant: p.tenant, afterTenant: p.afterTenant, tenantSince: p.tenantSince, userAgent: p.userAgent, vendorKind: p.vendorKind, vendor: p.vendor, model: p.model}
+		control: p.control, tenant: p.tenant, afterTenant: p.afterTenant, tenantSince: p.tenantSince, told: p.told, userAgent: p.userAgent, vendorKind: p.vendorKind, vendor: p.vendor, model: p.model}
 	if p.kept {
 		l.keep(p) // calls that began before go on
 	}
@@ -195,6 +202,7 @@ func (l *Lines) room() {
 func (l *Lines) drop(p *profile) {
 	l.list(p).remove(p)
 	delete(l.table, p.line)
+	p.gone = true
 }
 
 func (l *Lines) count(p *profile, id string, category int) {
@@ -206,7 +214,7 @@ func (l *Lines) count(p *profile, id string, category int) {
 func (l *Lines) apply(p *profile, m mark) {
 	l.keep(p)
 	l.model.Count(p.evidence, int(m.signal), int(m.category))
-	p.dirty = true
+	l.touch(p)
 }
 
 // ask collects what one signal counts of a call.
@@ -384,7 +392,7 @@ func (l *Lines) ended(p *profile, o *openCall, c *sip.Call) {
 	}
 	p.legs = append(p.legs, g)
 	p.activate(c.Last)
-	p.dirty = true
+	l.touch(p)
 }
 
 func (l *Lines) onward(p *profile, s span) {
@@ -458,7 +466,7 @@ func (l *Lines) Registration(line ident.Line, r *sip.Registration) {
 		p.contact = fmt.Sprintf("%s:%d", r.ContactHost, r.ContactPort)
 	}
 	l.agent(p, r.UserAgent)
-	p.dirty = true
+	l.touch(p)
 	l.judgeIfDue(p)
 }
 
@@ -526,7 +534,7 @@ func (l *Lines) silent(p *profile, s *rtp.Stream) {
 	delete(p.unbound, s.ID)
 	p.traits.spoken(s)
 	p.talk += s.End - s.Start
-	if s.Call == 0 {
+	if s.Call == 0 && (l.resumed == 0 || s.Start > l.resumed+resumeSlack) {
 		l.onward(p, span{s.Start, s.End})
 	}
 	if !s.CNAME.IsZero() {
@@ -542,7 +550,7 @@ func (l *Lines) silent(p *profile, s *rtp.Stream) {
 		p.clocks = append(p.clocks, clock{s.PPM, s.PPMError})
 	}
 	p.activate(s.End)
-	p.dirty = true
+	l.touch(p)
 	l.judgeIfDue(p)
 }
 
@@ -619,7 +627,7 @@ func (l *Lines) Control(line ident.Line, e *control.Evidence, t int64) {
 		}
 	}
 	p.activate(t)
-	p.dirty = true
+	l.touch(p)
 	l.judgeIfDue(p)
 }
 

@@ -75,6 +75,10 @@ type profile struct {
 
 	judged     int64 // ns of the last judgement
 	dirty      bool
+	queued     bool // in Lines.touched
+	gone       bool // no more in the table
+	told       told
+	under      string // hash of the catalogue that counts come from, if another
 	verdict    Verdict
 	reached    [Case + 1]Reach // of the verdicts up to this one
 	proof      bool

@@ -65,6 +65,6 @@ func (l *Lines) Request(line ident.Line, up bool, q *sip.Request) {
 	default:
 		return
 	}
-	p.dirty = true
+	l.touch(p)
 	l.judgeIfDue(p)
 }

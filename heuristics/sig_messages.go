@@ -50,7 +50,7 @@ func (l *Lines) ControlText(line ident.Line, server ident.Addr, target uint64, c
 	p.traits.ownTexts++
 	l.text(p, false, target, class)
 	p.activate(t)
-	p.dirty = true
+	l.touch(p)
 	l.judgeIfDue(p)
 }
 

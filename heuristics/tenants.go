@@ -32,6 +32,9 @@ type tenant struct {
 	prefix netip.Prefix
 	since  int64
 	ended  int64 // 0 while it lasts
+	// restored is set on one that a checkpoint told of: the feed's own takes its
+	// place.
+	restored bool
 }
 
 // Tenancy notes that a session began: from t on a new tenant has the addresses
@@ -149,6 +152,10 @@ func (l *Lines) handOver(p *profile, t int64) {
 	if after {
 		since = x.ended
 	}
+	if o := p.tenant; o != nil && o.restored && p.afterTenant == after && (o.same(x.Tenant) || o.since == x.since && o.Session == x.Session) {
+		p.tenant = x // the same, told anew
+		return
+	}
 	if p.tenant == nil && p.first >= since {
 		p.tenant, p.afterTenant, p.tenantSince = x, after, since // a profile just opened
 		return
@@ -159,7 +166,7 @@ func (l *Lines) handOver(p *profile, t int64) {
 	}
 	l.list(p).remove(p)
 	begun := max(t, since) // what is told late began before
-	*p = profile{line: p.line, tap: l.tap, first: begun, epoch: t, last: begun, tenant: x, afterTenant: after, tenantSince: since}
+	*p = profile{line: p.line, tap: l.tap, first: begun, epoch: t, last: begun, queued: p.queued, told: told{listed: p.told.listed}, tenant: x, afterTenant: after, tenantSince: since}
 	l.young.push(p)
 }
 

@@ -1,12 +1,14 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 
 	"simtrap/heuristics"
 	"simtrap/ident"
 	"simtrap/packet"
+	"simtrap/rtp"
 )
 
 // meter measures what lines do beside their calls: bytes, far ends, names. One
@@ -47,15 +49,32 @@ func (m *meter) packet(p *packet.Packet) {
 	// Every 32nd frame by its number, spread so that no rhythm of the
 	// traffic falls in step.
 	if p.Seq*0x9e3779b97f4a7c15>>meterShift == 0 {
-		m.sample(p)
+		m.weigh(p, meterSample)
 	}
 }
 
-func (m *meter) sample(p *packet.Packet) {
+// taken takes what a source that accounts media gives: frames that were asked
+// for, whole, each of which stands for itself; and of the rest one in so many, cut
+// behind its first bytes. Datagrams that are cut and small are in intervals.
+func (m *meter) taken(p *packet.Packet, sample uint32) {
+	if p.Cut() {
+		if p.Proto == packet.TCP || p.Length > rtp.MaxPayload {
+			m.weigh(p, uint64(sample))
+		}
+		return
+	}
+	if p.SrcPort == 53 || p.DstPort == 443 {
+		m.named(p)
+	}
+	m.weigh(p, 1)
+}
+
+// weigh counts a packet that stands for so many.
+func (m *meter) weigh(p *packet.Packet, times uint64) {
 	if p.Length == 0 {
 		return
 	}
-	n := uint64(p.Length) * meterSample
+	n := uint64(p.Length) * times
 	web := p.SrcPort == 443 || p.DstPort == 443 || p.Proto == packet.TCP && (p.SrcPort == 80 || p.DstPort == 80)
 	if e := m.entry(p.Src, p); e != nil {
 		e.facts.Up += n
@@ -248,11 +267,10 @@ const maxMetered = 1 << 16
 
 // add takes what the shards measured in one epoch.
 func (q *households) add(all *[shards]*output) {
-	n := len(*q)
 	for _, s := range all {
 		*q = append(*q, s.metered...)
 	}
-	if len(*q) > n {
+	if !slices.IsSortedFunc(*q, func(a, b metered) int { return cmp.Compare(a.until, b.until) }) {
 		slices.SortStableFunc(*q, func(a, b metered) int {
 			switch {
 			case a.until < b.until:

@@ -31,19 +31,24 @@ type joiner struct {
 	asSIP    sip.Call // room for translating H.323's
 	observe  Observer // may be nil
 
-	now       int64 // of the record at work
-	flows     map[rtp.Flow]*flow
-	unbound   map[socket][]*rtp.Stream // confirmed streams without a call, by both ends
-	sockets   []socket                 // room for expect
-	unpaired  uint64                   // streams told to nobody
-	crowded   uint64                   // ends of streams not kept in unbound
-	tick      int64                    // next time to advance the tables
-	order     []record
-	intervals []rtp.Interval // that wait for their time, in order
-	fresh     []rtp.Interval
-	spare     []rtp.Interval // room for the next merge
-	metered   households
-	stats     joinStats
+	now      int64 // of the record at work
+	flows    map[rtp.Flow]*flow
+	unbound  map[socket][]*rtp.Stream // confirmed streams without a call, by both ends
+	sockets  []socket                 // room for expect
+	unpaired uint64                   // streams told to nobody
+	// lateIntervals came from a source after their time.
+	lateIntervals uint64
+	// accounted and repeated are packets, and copies of packets, of sources that
+	// account media.
+	accounted, repeated uint64
+	crowded             uint64 // ends of streams not kept in unbound
+	tick                int64  // next time to advance the tables
+	order               []record
+	intervals           []rtp.Interval // that wait for their time, in order
+	fresh               []rtp.Interval
+	spare               []rtp.Interval // room for the next merge
+	metered             households
+	stats               joinStats
 
 	feed      *sessions.Feed // may be nil
 	realms    *Realms
@@ -106,6 +111,8 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 		j.advance(r.time)
 		s := all[r.shard]
 		switch r.kind {
+		case kindTwoWay:
+			j.lines.TwoWay()
 		case kindMessage:
 			m := s.message(int(r.index))
 			j.message(&m.packet, &m.sip)
@@ -125,6 +132,37 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 		j.interval(&j.intervals[done])
 	}
 	j.intervals = append(j.intervals[:0], j.intervals[done:]...)
+}
+
+// account takes intervals that a source's kernel program closed, before take.
+// What they measure counts for households too, since their packets are not seen;
+// but not where nothing else of the lines is: they would look dark.
+func (j *joiner) account(list []rtp.Interval, meter bool) {
+	for i := range list {
+		iv := &list[i]
+		if iv.Close()+intervalLag < j.now {
+			j.lateIntervals++
+		}
+		j.accounted += uint64(iv.Packets) + uint64(iv.Duplicates)
+		j.repeated += uint64(iv.Duplicates)
+		if !meter {
+			continue
+		}
+		n := uint64(iv.Bytes)
+		if line, ok := j.line(iv.Flow.Src, iv.Flow.Realm); ok {
+			e := metered{line: line, until: iv.Close()}
+			e.facts.Up = n
+			e.facts.SeeFar(iv.Flow.Dst.Hash(j.seed))
+			j.metered = append(j.metered, e)
+		}
+		if line, ok := j.line(iv.Flow.Dst, iv.Flow.Realm); ok {
+			e := metered{line: line, until: iv.Close()}
+			e.facts.Down = n
+			e.facts.SeeFar(iv.Flow.Src.Hash(j.seed))
+			j.metered = append(j.metered, e)
+		}
+	}
+	j.fresh = append(j.fresh, list...)
 }
 
 // maxWaiting bounds the intervals that wait. More come together only where time

@@ -149,7 +149,20 @@ func (r *run) losses() []Loss {
 	add("lines", "calls not counted: too many at once on one line", l.CallsDropped)
 	add("lines", "legs not compared: too many at once on one line", l.LegsDropped)
 	add("lines", "inbound calls that only the far end vouches for, not counted", l.Unsupported)
+	add("lines", "lines at watch or above not told of every hour: too many", l.NotRetold)
 	add("lines", "findings of lines dropped or of past epochs, beyond what is kept", l.FindingsLost)
+	if r.taps != nil {
+		r.taps.losses(add)
+		if r.told != nil {
+			add("findings", "times that a finding waited: too many to be handed on", r.told.waits)
+			add("findings", "findings that could not be handed on", r.told.refused.Load())
+		}
+		if r.keeper != nil {
+			add("checkpoint", "checkpoints that could not be written", r.keeper.failed.Load())
+			add("checkpoint", "lines that a checkpoint had no room for", r.keeper.left.Load())
+		}
+		add("live", "intervals of a port after their time", r.join.lateIntervals)
+	}
 	if r.cfg.Sessions != nil {
 		c := r.cfg.Sessions.Counters()
 		add("sessions", "records more than an hour out of order, left aside", c.Late)

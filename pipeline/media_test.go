@@ -639,8 +639,8 @@ func TestWithoutCounterpart(t *testing.T) {
 		d := s.dialog("d1", a+":5060", b+":5060")
 		d.cseq = 5
 		s.voice(a+":4000", b+":6000", 7, 0, 20000)
-		d.say(9000, false, "OPTIONS", "")
-		d.say(9010, true, "200 OPTIONS", "")
+		d.say(100, false, "OPTIONS", "")
+		d.say(110, true, "200 OPTIONS", "")
 		if told {
 			d.again(15000, false, body(a+":4000"), body(b+":6000"))
 		}

@@ -23,6 +23,7 @@ import (
 	"simtrap/heuristics"
 	"simtrap/heuristics/catalogue"
 	"simtrap/ident"
+	"simtrap/rtp"
 	"simtrap/sessions"
 )
 
@@ -42,6 +43,13 @@ type Config struct {
 	Sessions *sessions.Feed
 	Log      *zap.Logger // may be nil
 	Observe  Observer    // may be nil
+	// Sink is told of findings while a live run goes on; may be nil.
+	Sink Sink
+	// Checkpoint is the file in which a live run keeps what lines have counted, so
+	// that it goes on with it when it starts again; empty for none. It is written
+	// when Live.Checkpoint asks for it, and at the end. The hashes in it are of its
+	// Seed, which takes the place of this one's.
+	Checkpoint string
 }
 
 // shards is fixed, so that tables are cut the same way whatever the number of
@@ -59,7 +67,7 @@ func Run(ctx context.Context, src capture.Source, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = r.read(ctx, src)
+	err = r.read(ctx, func(ctx context.Context) (*epoch, error) { return r.next(ctx, src) })
 	return r.finish(), err
 }
 
@@ -70,16 +78,33 @@ type run struct {
 	arenas  *arenas
 	join    *joiner
 	stats   Stats
-	now     int64 // time of the newest frame
+	now     int64 // time of the newest frame, or as far as a live run has come
+	taps    *taps // of a live run, or nil
+	told    *telling
+	keeper  *keeper
+	paused  func() // between epochs, while no worker is at work; may be nil
+	settled func() // after each epoch, may be nil
 }
 
 // epoch is some batches on their way through the stages.
 type epoch struct {
-	batches []*capture.Batch
-	now     int64 // time of its newest frame, or of an earlier one's
+	spans   []span
+	batches []*capture.Batch // to be released when it has been joined
+	now     int64            // time of its newest frame, or a later one that no frame to come is before
 	outputs [shards]*output
-	twoWay  bool // the tap had shown both directions by its end
 	done    sync.WaitGroup
+
+	intervals []rtp.Interval // closed in the kernel
+	unmetered []rtp.Interval // the same, of sources that show nothing but media
+}
+
+// span is a run of frames of one batch.
+type span struct {
+	batch    *capture.Batch
+	from, to int
+	seq      uint64 // number of the first one, in the order of the run
+	media    bool   // its source accounts media itself
+	sample   uint32 // and gives one in so many of other frames
 }
 
 func newRun(cfg Config) (*run, error) {
@@ -119,17 +144,23 @@ func newRun(cfg Config) (*run, error) {
 
 // read takes the source through all stages, an epoch at a time. With several
 // workers the next epoch is read, and the one before joined, while they work.
-func (r *run) read(ctx context.Context, src capture.Source) error {
+func (r *run) read(ctx context.Context, next func(context.Context) (*epoch, error)) error {
 	var before *epoch
 	for {
-		e, err := r.next(ctx, src)
+		e, err := next(ctx)
 		if before != nil {
 			before.done.Wait()
 			r.collect(before)
 		}
+		if r.paused != nil {
+			r.paused()
+		}
 		r.start(e)
 		if before != nil {
 			r.settle(before)
+			if r.settled != nil {
+				r.settled()
+			}
 		}
 		before = e
 		if err == nil {
@@ -158,21 +189,28 @@ func (r *run) next(ctx context.Context, src capture.Source) (*epoch, error) {
 			return e, err
 		}
 		e.batches = append(e.batches, b)
-		n := len(b.Frames)
-		if n == 0 {
-			continue
-		}
-		if r.stats.Frames == 0 {
-			r.stats.First = b.Frames[0].Time
-		}
-		r.now = max(r.now, b.Frames[n-1].Time)
-		r.stats.Frames += uint64(n)
-		for i := range b.Frames {
-			r.stats.Bytes += uint64(b.Frames[i].Len)
-		}
+		r.add(e, span{batch: b, to: len(b.Frames), seq: b.Seq})
 	}
 	e.now = r.now
 	return e, nil
+}
+
+// add puts frames at the end of an epoch.
+func (r *run) add(e *epoch, s span) {
+	if s.from == s.to {
+		return
+	}
+	frames := s.batch.Frames[s.from:s.to]
+	if r.stats.Frames == 0 {
+		r.stats.First = frames[0].Time
+	}
+	r.now = max(r.now, frames[len(frames)-1].Time)
+	r.stats.Last = r.now
+	r.stats.Frames += uint64(len(frames))
+	for i := range frames {
+		r.stats.Bytes += uint64(frames[i].Len)
+	}
+	e.spans = append(e.spans, s)
 }
 
 // start sets the workers on an epoch; a single one does it at once.
@@ -190,15 +228,13 @@ func (r *run) start(e *epoch) {
 func (r *run) collect(e *epoch) {
 	for i, s := range &r.shards {
 		e.outputs[i] = s.swap()
-		e.twoWay = e.twoWay || s.twoWay.known
 	}
 }
 
 // settle joins what an epoch emitted, after which its batches are free.
 func (r *run) settle(e *epoch) {
-	if e.twoWay {
-		r.join.lines.TwoWay()
-	}
+	r.join.account(e.intervals, true)
+	r.join.account(e.unmetered, false)
 	r.join.take(&e.outputs, e.now)
 	for i, o := range &e.outputs {
 		o.reset(r.arenas)
@@ -207,7 +243,7 @@ func (r *run) settle(e *epoch) {
 	for _, b := range e.batches {
 		b.Release()
 	}
-	e.batches = nil
+	e.batches, e.spans = nil, nil
 }
 
 func (r *run) finish() *Result {
@@ -217,6 +253,5 @@ func (r *run) finish() *Result {
 		e.outputs[i] = s.swap()
 	}
 	r.join.finish(&e.outputs, e.now)
-	r.stats.Last = r.now
 	return r.result()
 }

@@ -31,13 +31,19 @@ type Loss struct {
 	Count         uint64
 }
 
+// seen gives the counts so far.
+func (r *run) seen() Stats {
+	s, j := r.stats, &r.join.stats
+	s.Messages, s.Calls, s.Streams, s.Records = j.messages, j.calls, j.streams, j.records
+	s.H323 = j.signals
+	s.Lines = r.join.lines.Counters().Lines
+	return s
+}
+
 func (r *run) result() *Result {
-	res := &Result{Findings: r.join.lines.Findings(true, r.cfg.Ledgers)}
 	j := &r.join.stats
-	res.Stats = r.stats
-	res.Stats.Messages, res.Stats.Calls, res.Stats.Streams, res.Stats.Records = j.messages, j.calls, j.streams, j.records
-	res.Stats.H323 = j.signals
-	res.Stats.Lines = r.join.lines.Counters().Lines
+	res := &Result{Findings: r.join.lines.Findings(true, r.cfg.Ledgers)}
+	res.Stats = r.seen()
 	res.Losses = r.losses()
 	r.cfg.Log.Debug("input read", zap.Uint64("frames", r.stats.Frames), zap.Uint64("messages", j.messages), zap.Uint64("calls", j.calls),
 		zap.Uint64("streams", j.streams), zap.Uint64("records", j.records), zap.Int("findings", len(res.Findings)))

@@ -28,6 +28,9 @@ type shard struct {
 	ras     rasFlows
 	held    int // bytes that framers hold
 	twoWay  twoWay
+	lately  twoWay // begun anew now and then, in a live run
+	copies  copies
+	live    bool
 	meter   meter
 	limit   reportLimit
 	rtcp    rtp.RTCP // room for reading
@@ -38,6 +41,9 @@ type shard struct {
 	now     int64
 	seq     uint64 // of the packet at work
 	source  uint32
+	// accounted says that the packet's source accounts media itself.
+	accounted bool
+	sample    uint32 // one in so many of its other frames is given; 0 none
 
 	piece     *packet.Packet // of the stream that is being framed
 	onMessage func([]byte)
@@ -75,7 +81,8 @@ type shardLosses struct {
 type kind uint8
 
 const (
-	kindMessage kind = iota
+	kindTwoWay kind = iota // the tap has shown both directions
+	kindMessage
 	kindControl
 	kindRTCP
 	kindHidden
@@ -134,9 +141,22 @@ func (s *shard) interesting(b []byte) bool {
 func (s *shard) packet(p *packet.Packet) {
 	s.now, s.seq, s.source = p.Time, p.Seq, p.Source
 	if !s.twoWay.known {
-		s.twoWay.packet(p, s.seed)
+		if s.twoWay.packet(p, s.seed); s.twoWay.known {
+			s.add(kindTwoWay, 0)
+		}
 	}
-	s.meter.packet(p)
+	if s.live {
+		if !s.lately.known {
+			s.lately.packet(p, s.seed)
+		}
+		s.copies.packet(p, s.seed)
+	}
+	switch {
+	case !s.accounted:
+		s.meter.packet(p)
+	case s.sample > 0:
+		s.meter.taken(p, s.sample)
+	}
 	if p.Proto == packet.TCP {
 		if p.Flags&packet.SYN != 0 {
 			s.origins.Handshake(p, s.seed)
@@ -144,7 +164,9 @@ func (s *shard) packet(p *packet.Packet) {
 		s.streams.Feed(p, s.tcp)
 		return
 	}
-	s.media.Packet(p)
+	if !s.accounted {
+		s.media.Packet(p)
+	}
 	if len(p.Payload) == 0 {
 		return
 	}

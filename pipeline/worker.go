@@ -28,9 +28,11 @@ func newWorker(index, of int, cfg *Config, all *[shards]*shard) *worker {
 // work takes an epoch through the worker's shards.
 func (w *worker) work(e *epoch) {
 	p := &w.packet
-	for _, b := range e.batches {
-		for i := range b.Frames {
-			kind := w.decode(b, i, p)
+	for k := range e.spans {
+		run := &e.spans[k]
+		b := run.batch
+		for i := run.from; i < run.to; i++ {
+			kind := w.decode(b, i, run.seq+uint64(i-run.from), p)
 			whole := false
 			for kind == packet.Fragment {
 				data, ok := w.defrag.Add(p)
@@ -51,6 +53,7 @@ func (w *worker) work(e *epoch) {
 				// It lies in the reassembler's buffer, which is used again.
 				p.Payload = append([]byte(nil), p.Payload...)
 			}
+			w.shards[s].accounted, w.shards[s].sample = run.media, run.sample
 			w.shards[s].packet(p)
 		}
 	}
@@ -59,10 +62,10 @@ func (w *worker) work(e *epoch) {
 	}
 }
 
-// decode fills p from frame i of b.
-func (w *worker) decode(b *capture.Batch, i int, p *packet.Packet) packet.Result {
+// decode fills p from frame i of b, the frame seq of the run.
+func (w *worker) decode(b *capture.Batch, i int, seq uint64, p *packet.Packet) packet.Result {
 	f := &b.Frames[i]
-	p.Time, p.Seq, p.Source, p.TapPort, p.Realm = f.Time, b.Seq+uint64(i), b.Source, f.Port, 0
+	p.Time, p.Seq, p.Source, p.TapPort, p.Realm = f.Time, seq, b.Source, f.Port, 0
 	kind := w.decoder.Frame(f.Link, b.Data(i), f.Wire, p)
 	w.locate(p)
 	return kind

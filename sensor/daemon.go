@@ -217,6 +217,7 @@ func (d *Daemon) watch(ctx context.Context, ports []Port) error {
 
 	checkpoint := time.NewTimer(d.config.Every())
 	defer checkpoint.Stop()
+	var writing chan struct{} // while a checkpoint is
 	sweep := time.NewTicker(time.Second)
 	defer sweep.Stop()
 	watchdog := make(<-chan time.Time)
@@ -230,8 +231,11 @@ func (d *Daemon) watch(ctx context.Context, ports []Port) error {
 		select {
 		case err := <-ended:
 			d.set(stateDraining)
-			d.checkpoint()
 			d.notify("STOPPING=1")
+			if writing != nil {
+				<-writing
+			}
+			d.checkpoint()
 			d.log.Info("stopped", zap.Uint64("findings", d.out.written.Load()))
 			return err
 		case <-stopping:
@@ -245,8 +249,16 @@ func (d *Daemon) watch(ctx context.Context, ports []Port) error {
 				checkpoint.Reset(d.config.Every())
 			}
 		case <-checkpoint.C:
-			d.checkpoint()
 			checkpoint.Reset(d.config.Every())
+			if writing == nil { // it may take long, and the rest goes on
+				writing = make(chan struct{})
+				go func(done chan struct{}) {
+					defer close(done)
+					d.checkpoint()
+				}(writing)
+			}
+		case <-writing:
+			writing = nil
 		case <-sweep.C:
 			d.log.Sweep()
 		case <-watchdog:
@@ -381,7 +393,7 @@ func (d *Daemon) healthy() error {
 		return nil
 	}
 	for _, m := range d.meters {
-		if n := time.Since(time.Unix(0, m.heard.Load())); n > patience {
+		if n := time.Since(time.Unix(0, m.heard.Load())); n > patience && !m.ended.Load() {
 			return fmt.Errorf("port %s: nothing heard for %v", m.port.Name, n.Round(time.Second))
 		}
 	}

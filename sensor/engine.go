@@ -1,24 +1,20 @@
 package sensor
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"math"
-	"slices"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
 
 	"simtrap/capture"
-	"simtrap/control"
 	"simtrap/heuristics"
-	"simtrap/packet"
 	"simtrap/pipeline"
 	"simtrap/places"
-	"simtrap/rtp"
-	"simtrap/sip"
 )
 
 // PipelineConfig gives what the configuration says to the pipeline. close
@@ -48,205 +44,259 @@ func PipelineConfig(e EngineConfig) (cfg pipeline.Config, closing func(), err er
 	return cfg, func() { cfg.Sessions.Close() }, nil
 }
 
-// runEngine judges with a run of the pipeline, which gives its findings at the
-// end.
-type runEngine struct {
-	config  EngineConfig
+// evidenceFile is the checkpoint's name in the state folder.
+const evidenceFile = "evidence"
+
+// live judges with a live run of the pipeline.
+type live struct {
+	sink    Sink
 	cfg     pipeline.Config
 	closing func()
+	alarms  *tapAlarms
 
-	frames, bytes, messages, calls, streams, records atomic.Uint64
-	first, last                                      atomic.Int64
+	failed  atomic.Uint64 // findings that the sink refused
+	failure atomic.Pointer[error]
 
-	mu   sync.Mutex
-	done *Stats // when the run is over
+	run atomic.Pointer[pipeline.Live] // once it is restored, or runs
 }
 
-// NewRun makes an Engine that judges ports when they have come to their end.
-func NewRun(e EngineConfig) (Engine, error) {
+// NewLive makes the Engine that judges ports as one stream in order of time, and
+// gives findings as they change.
+func NewLive(e EngineConfig) (Engine, error) {
 	cfg, closing, err := PipelineConfig(e)
 	if err != nil {
 		return nil, err
 	}
-	r := &runEngine{config: e, cfg: cfg, closing: closing}
-	r.cfg.Observe = (*runObserver)(r)
-	return r, nil
+	l := &live{sink: e.Sink, cfg: cfg, closing: sync.OnceFunc(closing), alarms: newTapAlarms(e.Log)}
+	l.cfg.Sink = (*liveSink)(l)
+	return l, nil
 }
 
-// Run reads all ports to their end.
-func (r *runEngine) Run(ctx context.Context, ports []Port) error {
-	defer r.closing()
-	src := &merged{engine: r}
-	for _, p := range ports {
-		src.inputs = append(src.inputs, &mergedInput{src: p.Source})
+// liveSink keeps what the sink said last.
+type liveSink live
+
+func (s *liveSink) Finding(f *heuristics.Finding) error {
+	err := s.sink.Finding(f)
+	if err != nil {
+		s.failed.Add(1)
+		s.failure.Store(&err)
 	}
-	result, err := pipeline.Run(ctx, src, r.cfg)
-	src.drop()
-	if result == nil {
-		return err
-	}
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		err = nil // told to stop, not failed
-	}
-	s := &Stats{Stats: result.Stats}
-	for _, l := range result.Losses {
-		s.Losses = append(s.Losses, capture.Loss{Stage: l.Stage, Reason: l.Reason, Count: l.Count})
-	}
-	for i := range result.Findings {
-		f := &result.Findings[i]
-		s.Verdicts[min(f.Verdict, heuristics.Case)]++
-		if f.Verdict >= heuristics.Watch {
-			err = errors.Join(err, r.config.Sink.Finding(f))
-		}
-	}
-	r.mu.Lock()
-	r.done = s
-	r.mu.Unlock()
 	return err
 }
 
-// Stats gives what was seen so far.
-func (r *runEngine) Stats() Stats {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.done != nil {
-		return *r.done
+// Restore implements Checkpointer.
+func (l *live) Restore(folder string) (string, error) {
+	l.cfg.Checkpoint = filepath.Join(folder, evidenceFile)
+	run, err := pipeline.NewLive(l.cfg)
+	if err != nil {
+		return "", err
 	}
-	var s Stats
-	s.Frames, s.Bytes, s.Messages, s.Calls = r.frames.Load(), r.bytes.Load(), r.messages.Load(), r.calls.Load()
-	s.Streams, s.Records = r.streams.Load(), r.records.Load()
-	s.First, s.Last = r.first.Load(), r.last.Load()
+	l.run.Store(run)
+	return restored(run.Restored()), nil
+}
+
+// restored says in a sentence what a checkpoint gave.
+func restored(r pipeline.Restored) string {
+	switch {
+	case r.Damaged != nil:
+		return fmt.Sprintf("%v; the evidence begins anew", r.Damaged)
+	case r.Catalogue == "":
+		return "nothing yet: the evidence begins anew"
+	}
+	s := fmt.Sprintf("%d lines, written at %s", r.Lines, r.Written.UTC().Format(time.RFC3339))
+	if r.Dropped > 0 {
+		s += fmt.Sprintf("; %d without room, or of a realm that there is no more, dropped", r.Dropped)
+	}
+	if r.Same {
+		return s + "; counted under the same catalogue"
+	}
+	return s + fmt.Sprintf("; counted under the catalogue %.12s and read with the tables of another", r.Catalogue)
+}
+
+// Checkpoint implements Checkpointer. The last one is written by Run at its end,
+// before it settles what is open: here is said what came of it.
+func (l *live) Checkpoint(string) error {
+	run := l.run.Load()
+	if run == nil {
+		return errors.New("nothing runs")
+	}
+	return run.Checkpoint(context.Background())
+}
+
+// Run implements Engine.
+func (l *live) Run(ctx context.Context, ports []Port) error {
+	defer l.closing()
+	run := l.run.Load()
+	if run == nil {
+		var err error
+		if run, err = pipeline.NewLive(l.cfg); err != nil {
+			return err
+		}
+		l.run.Store(run)
+	}
+	for _, p := range ports {
+		run.Attach(p.Source)
+	}
+	stop := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() { l.watch(run, stop) })
+	_, err := run.Run(ctx)
+	close(stop)
+	watching.Wait()
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = unless(err, ctx.Err()) // told to stop, not failed
+	}
+	if n := l.failed.Load(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d findings were not written: %w", n, *l.failure.Load()))
+	}
+	return err
+}
+
+// unless takes one error out of those that were joined.
+func unless(err, not error) error {
+	if err == not {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var out error
+	for _, e := range joined.Unwrap() {
+		out = errors.Join(out, unless(e, not))
+	}
+	return out
+}
+
+// watch looks whether the tap gives what it should.
+func (l *live) watch(run *pipeline.Live, stop <-chan struct{}) {
+	t := time.NewTicker(alarmEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-t.C:
+			s := run.Snapshot()
+			l.alarms.look(time.Now(), &s)
+		}
+	}
+}
+
+// Stats implements Engine.
+func (l *live) Stats() Stats {
+	run := l.run.Load()
+	if run == nil {
+		return Stats{}
+	}
+	snap := run.Snapshot()
+	s := Stats{Stats: snap.Stats, Verdicts: snap.Verdicts}
+	for _, x := range snap.Losses {
+		s.Losses = append(s.Losses, capture.Loss{Stage: x.Stage, Reason: x.Reason, Count: x.Count})
+	}
 	return s
 }
 
-// runObserver counts while the run goes on.
-type runObserver runEngine
+// Alarms implements Alarmer.
+func (l *live) Alarms() []Alarm { return l.alarms.standing() }
 
-func (o *runObserver) Message(*packet.Packet, *sip.Message) { o.messages.Add(1) }
-func (o *runObserver) Call(_ *sip.Call, e sip.CallEvent) {
-	if e == sip.CallStarted {
-		o.calls.Add(1)
-	}
-}
-func (o *runObserver) Registration(*sip.Registration) {}
-func (o *runObserver) Request(*sip.Request)           {}
-func (o *runObserver) Record(*control.Record)         { o.records.Add(1) }
-func (o *runObserver) Interval(*rtp.Interval)         {}
-func (o *runObserver) Stream(_ *rtp.Stream, ended bool) {
-	if !ended {
-		o.streams.Add(1)
-	}
+// tapAlarms are those that only show when packets are read: a tap that gives one
+// direction, and a mirror that gives everything twice.
+type tapAlarms struct {
+	log *zap.Logger
+
+	mu     sync.Mutex
+	minute minute // that is being filled
+	list   []*tapAlarm
 }
 
-// merged is several sources as one, in order of time. Its frames are copied
-// unless there is one source.
-type merged struct {
-	engine *runEngine
-	inputs []*mergedInput
-	seq    uint64
+// minute is what came in about a minute of wall time.
+type minute struct {
+	begun  time.Time
+	before pipeline.Snapshot // at its beginning
 }
 
-type mergedInput struct {
-	src   capture.Source
-	cur   *capture.Batch
-	at    int
-	over  bool
-	quiet bool // it had nothing when asked, and is asked again for the next batch
+// tapAlarm is one alarm, standing or not.
+type tapAlarm struct {
+	Alarm
+	bad    int // minutes in a row that speak for it
+	raised bool
 }
 
-// mergeFrames bounds a merged batch.
-const mergeFrames = 4096
+const (
+	alarmEvery  = time.Second
+	alarmWindow = time.Minute
+	// oneWayMinutes is how many minutes in a row raise the alarm of a one-way tap:
+	// a link that carries a single download looks the same for a while.
+	oneWayMinutes = 3
+	oneWayFrames  = 1000 // in a minute; fewer say nothing
+	// A mirror that doubles gives a half. The alarm stands above a fifth until the
+	// share falls below a tenth.
+	doubledRaise  = 0.2
+	doubledClear  = 0.1
+	doubledSample = 50 // packets compared in a minute; fewer say nothing
+)
 
-// Next gives frames that no other source can be before.
-func (m *merged) Next(ctx context.Context) (*capture.Batch, error) {
-	b, err := m.next(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r := m.engine
-	for i := range b.Frames {
-		r.bytes.Add(uint64(b.Frames[i].Len))
-	}
-	if n := len(b.Frames); n > 0 {
-		r.first.CompareAndSwap(0, b.Frames[0].Time)
-		r.last.Store(b.Frames[n-1].Time)
-		r.frames.Add(uint64(n))
-	}
-	return b, nil
+func newTapAlarms(log *zap.Logger) *tapAlarms {
+	return &tapAlarms{log: log, list: []*tapAlarm{
+		{Alarm: Alarm{ID: "tap-one-way", Text: "frames come, but of no conversation both directions",
+			Remedy: "connect the other direction of the tap, or let the mirror port copy what is received and what is sent"}},
+		{Alarm: Alarm{ID: "mirror-doubled", Text: "packets come twice: the same traffic is mirrored at two places, or as it comes in and as it goes out",
+			Remedy: "mirror one direction of each port, or one VLAN once"}},
+	}}
 }
 
-func (m *merged) next(ctx context.Context) (*capture.Batch, error) {
-	if len(m.inputs) == 1 {
-		return m.inputs[0].src.Next(ctx)
+// look takes how far the run has come.
+func (a *tapAlarms) look(now time.Time, s *pipeline.Snapshot) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m := &a.minute
+	if m.begun.IsZero() {
+		*m = minute{now, *s}
+		return
 	}
-	out := capture.NewBatch(nil, nil)
-	out.Seq = m.seq
-	for _, in := range m.inputs {
-		in.quiet = false
+	if now.Sub(m.begun) < alarmWindow {
+		return
 	}
-	for len(out.Frames) < mergeFrames {
-		open := 0
-		for _, in := range m.inputs {
-			for !in.over && !in.quiet && in.head() == noFrame {
-				in.drop()
-				b, err := in.src.Next(ctx)
-				switch {
-				case errors.Is(err, io.EOF):
-					in.over = true
-				case err != nil:
-					return nil, err
-				default:
-					in.cur, in.at = b, 0
-				}
-				in.quiet = err == nil && len(b.Frames) == 0
-			}
-			if !in.over {
-				open++
-			}
+	frames := s.Stats.Frames - m.before.Stats.Frames
+	oneWay := a.list[0]
+	switch {
+	case s.Tap.TwoWay > m.before.Tap.TwoWay:
+		oneWay.bad = 0
+		a.set(oneWay, now, false, 0)
+	case frames >= oneWayFrames:
+		oneWay.bad++
+		a.set(oneWay, now, oneWay.raised || oneWay.bad >= oneWayMinutes, float64(frames)/now.Sub(m.begun).Seconds())
+	}
+	if n := s.Tap.Packets - m.before.Tap.Packets; n >= doubledSample {
+		doubled := a.list[1]
+		share := float64(s.Tap.Repeats-m.before.Tap.Repeats) / float64(n)
+		a.set(doubled, now, share > doubledRaise || doubled.raised && share >= doubledClear, share)
+	}
+	*m = minute{now, *s}
+}
+
+func (a *tapAlarms) set(x *tapAlarm, now time.Time, raised bool, value float64) {
+	x.Value = value
+	switch {
+	case raised && !x.raised:
+		x.Since = now.UnixNano()
+		a.log.Warn("alarm", zap.String("id", x.ID), zap.String("text", x.Text), zap.Float64("value", value), zap.String("remedy", x.Remedy))
+	case !raised && x.raised:
+		a.log.Info("alarm is over", zap.String("id", x.ID), zap.Float64("value", value))
+	}
+	x.raised = raised
+}
+
+// standing gives the alarms that stand.
+func (a *tapAlarms) standing() []Alarm {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []Alarm
+	for _, x := range a.list {
+		if x.raised {
+			out = append(out, x.Alarm)
 		}
-		if open == 0 {
-			if len(out.Frames) == 0 {
-				return nil, io.EOF
-			}
-			break
-		}
-		first := slices.MinFunc(m.inputs, func(a, b *mergedInput) int { return cmp.Compare(a.head(), b.head()) })
-		if first.head() == noFrame {
-			break
-		}
-		f := first.cur.Frames[first.at]
-		data := first.cur.Data(first.at)
-		f.Off = uint32(len(out.Block))
-		out.Block = append(out.Block, data...)
-		out.Frames = append(out.Frames, f)
-		first.at++
 	}
-	m.seq += uint64(len(out.Frames))
-	return out, nil
+	return out
 }
-
-// noFrame is later than any frame.
-const noFrame = int64(math.MaxInt64)
-
-func (in *mergedInput) head() int64 {
-	if in.cur == nil || in.at == len(in.cur.Frames) {
-		return noFrame
-	}
-	return in.cur.Frames[in.at].Time
-}
-
-func (in *mergedInput) drop() {
-	if in.cur != nil {
-		in.cur.Release()
-		in.cur = nil
-	}
-}
-
-func (m *merged) drop() {
-	for _, in := range m.inputs {
-		in.drop()
-	}
-}
-
-// Close does nothing: the sources are closed by whoever opened them.
-func (m *merged) Close() error { return nil }

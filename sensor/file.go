@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,8 +47,22 @@ const (
 // starting is when the replay of several files began: all keep one pace.
 type starting struct {
 	speed float64
+	mu    sync.Mutex
 	wall  time.Time
 	frame int64
+}
+
+// due gives the time up to which frames are due; first is the time of the next.
+func (s *starting) due(first int64) int64 {
+	if s.speed <= 0 {
+		return first + int64(time.Hour)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wall.IsZero() {
+		s.wall, s.frame = time.Now(), first
+	}
+	return s.frame + int64(float64(time.Since(s.wall))*s.speed)
 }
 
 // fileSource gives the frames of files when their time has come.
@@ -80,15 +95,9 @@ func (s *fileSource) Next(ctx context.Context) (*capture.Batch, error) {
 		return nil, s.end
 	}
 	first := s.cur.Frames[s.at].Time
-	until := first + int64(time.Hour)
-	if s.start.speed > 0 {
-		if s.start.wall.IsZero() {
-			s.start.wall, s.start.frame = time.Now(), first
-		}
-		until = s.start.frame + int64(float64(time.Since(s.start.wall))*s.start.speed)
-		if first > until {
-			return s.nothing(ctx, min(idle, time.Duration(float64(first-until)/s.start.speed)+time.Microsecond))
-		}
+	until := s.start.due(first)
+	if first > until {
+		return s.nothing(ctx, min(idle, time.Duration(float64(first-until)/s.start.speed)+time.Microsecond))
 	}
 	return s.slice(until), nil
 }

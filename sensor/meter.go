@@ -2,12 +2,15 @@ package sensor
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"simtrap/capture"
 	"simtrap/packet"
+	"simtrap/pipeline"
 	"simtrap/rtp"
 	"simtrap/sensor/config"
 )
@@ -24,8 +27,10 @@ type meter struct {
 	seq     uint64
 
 	frames, bytes, dropped atomic.Uint64
-	last                   atomic.Int64 // packet time of the newest frame
-	heard                  atomic.Int64 // wall time of the last answer, even an empty one
+	unaccounted            atomic.Uint64 // intervals dropped
+	last                   atomic.Int64  // packet time of the newest frame
+	ended                  atomic.Bool   // it has come to its end, as files do
+	heard                  atomic.Int64  // wall time of the last answer, even an empty one
 }
 
 // accountant is a source that accounts media itself (pipeline declares it).
@@ -36,7 +41,33 @@ type accountant interface {
 // accountingMeter is a meter whose source accounts media.
 type accountingMeter struct {
 	*meter
-	accountant
+	accountant accountant
+}
+
+// Intervals leaves out those of addresses under never.
+func (m accountingMeter) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) {
+	n := len(dst)
+	dst, until := m.accountant.Intervals(dst)
+	if len(m.never) == 0 {
+		return dst, until
+	}
+	kept := dst[:n]
+	for i := n; i < len(dst); i++ {
+		if m.hit(dst[i].Flow.Src.Netip()) || m.hit(dst[i].Flow.Dst.Netip()) {
+			m.unaccounted.Add(1)
+			continue
+		}
+		kept = append(kept, dst[i])
+	}
+	return kept, until
+}
+
+// Sampled says which sample of other frames the source gives; 0 for none.
+func (m accountingMeter) Sampled() uint32 {
+	if s, ok := m.meter.Source.(pipeline.Sampler); ok {
+		return s.Sampled()
+	}
+	return 0
 }
 
 // metered puts a meter before the source of a port.
@@ -56,6 +87,7 @@ func (m *meter) Next(ctx context.Context) (*capture.Batch, error) {
 	b, err := m.Source.Next(ctx)
 	m.heard.Store(time.Now().UnixNano())
 	if err != nil {
+		m.ended.Store(errors.Is(err, io.EOF))
 		return b, err
 	}
 	n, size := len(b.Frames), uint64(0)
@@ -82,7 +114,7 @@ func (m *meter) leave(b *capture.Batch) {
 		f := b.Frames[i]
 		switch m.decoder.Frame(f.Link, b.Block[f.Off:f.Off+f.Len], f.Wire, &m.packet) {
 		case packet.Datagram, packet.Segment, packet.Fragment:
-			if m.hit(m.packet.Src.Netip()) || m.hit(m.packet.Dst.Netip()) {
+			if m.named(&m.packet) {
 				m.dropped.Add(1)
 				continue
 			}
@@ -90,6 +122,19 @@ func (m *meter) leave(b *capture.Batch) {
 		kept = append(kept, f)
 	}
 	b.Frames = kept
+}
+
+// named says whether a packet, or a tunnel around it, is of an address under never.
+func (m *meter) named(p *packet.Packet) bool {
+	if m.hit(p.Src.Netip()) || m.hit(p.Dst.Netip()) {
+		return true
+	}
+	for i := range p.Tunnels() {
+		if src, dst := p.Tunnel(i); m.hit(src.Netip()) || m.hit(dst.Netip()) {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *meter) hit(a netip.Addr) bool {
@@ -109,6 +154,9 @@ func (m *meter) losses() []capture.Loss {
 	}
 	if n := m.dropped.Load(); n > 0 {
 		out = append(out, capture.Loss{Stage: "input", Reason: "frames of addresses under never, dropped unread", Count: n})
+	}
+	if n := m.unaccounted.Load(); n > 0 {
+		out = append(out, capture.Loss{Stage: "input", Reason: "intervals of addresses under never, dropped", Count: n})
 	}
 	return out
 }

@@ -26,6 +26,7 @@ import (
 	"simtrap/capture"
 	"simtrap/heuristics"
 	"simtrap/ident"
+	"simtrap/pipeline"
 	"simtrap/report"
 	"simtrap/rtp"
 	"simtrap/sensor/config"
@@ -96,7 +97,7 @@ func TestLogLimit(t *testing.T) {
 		}
 		l.Warn("frame not read")
 		if n := strings.Count(b.String(), "\tframe not read"); n != 4 {
-			t.Errorf("%d after a minute", n)
+			t.Errorf("%d after a minute:\n%s", n, b.String())
 		}
 		l.Set(&config.Log{Level: "debug", Burst: 1, Every: config.Duration(time.Hour)})
 		l.Debug("now somebody does")
@@ -395,6 +396,9 @@ func TestMeterPassesIntervals(t *testing.T) {
 	if _, until := a.Intervals(nil); until != 42 {
 		t.Error(until)
 	}
+	if n := p.Source.(pipeline.Sampler).Sampled(); n != 64 {
+		t.Errorf("one in %d frames, want 64", n)
+	}
 	q := Port{Source: &given{}}
 	metered(&q, nil)
 	if _, ok := q.Source.(accountant); ok {
@@ -404,38 +408,9 @@ func TestMeterPassesIntervals(t *testing.T) {
 
 type kernel struct{ given }
 
-func (*kernel) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) { return dst, 42 }
+func (*kernel) Sampled() uint32 { return 64 }
 
-func TestMerged(t *testing.T) {
-	d := []byte{0}
-	a := given{batch([]int64{1, 4}, d, d), batch(nil), batch([]int64{5, 9}, d, d)}
-	b := given{batch([]int64{2, 3}, d, d), batch([]int64{6, 7, 8}, d, d, d)}
-	m := &merged{engine: &runEngine{}, inputs: []*mergedInput{{src: &a}, {src: &b}}}
-	var times []int64
-	next := uint64(0)
-	for {
-		x, err := m.Next(t.Context())
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if x.Seq != next {
-			t.Errorf("numbered %d, want %d", x.Seq, next)
-		}
-		next += uint64(len(x.Frames))
-		for i := range x.Frames {
-			times = append(times, x.Frames[i].Time)
-			_ = x.Data(i)
-		}
-		x.Release()
-	}
-	// What a source that had nothing gives afterwards may come late, as from a tap.
-	if len(times) != 9 || m.engine.frames.Load() != 9 {
-		t.Errorf("%v", times)
-	}
-}
+func (*kernel) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) { return dst, 42 }
 
 // Files come in the time they were recorded in.
 func TestPace(t *testing.T) {

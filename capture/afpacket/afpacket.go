@@ -77,6 +77,7 @@ const (
 // Options says how to capture; the zero value is good.
 type Options struct {
 	First   uint32        // number of the first source, from 1
+	Port    uint16        // number of the first port, from 1
 	Rings   int           // of each port
 	Fanout  Fanout        // of several rings
 	Memory  int           // bytes of all rings of a port; whole blocks are used
@@ -99,6 +100,9 @@ func (o *Options) fill() error {
 	set(&o.Snap, DefaultSnap)
 	if o.First == 0 {
 		o.First = 1
+	}
+	if o.Port == 0 {
+		o.Port = 1
 	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
@@ -183,7 +187,7 @@ func Open(names []string, opt Options) ([]*Source, error) {
 	}
 	var all []*Source
 	for i, name := range names {
-		ofPort, err := openPort(name, uint16(i+1), opt.First+uint32(len(all)), opt)
+		ofPort, err := openPort(name, opt.Port+uint16(i), opt.First+uint32(len(all)), opt)
 		if err != nil {
 			return nil, errors.Join(err, CloseAll(all))
 		}

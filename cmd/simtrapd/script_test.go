@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,7 +28,6 @@ func TestScript(t *testing.T) {
 			"await":    awaitCommand,
 			"hangup":   hangupCommand,
 			"port":     portCommand,
-			"lines":    linesCommand,
 			"envsubst": envsubstCommand,
 		},
 	})
@@ -74,13 +72,6 @@ func portCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Setenv(args[0], fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
 	ts.Check(l.Close())
-}
-
-// linesCommand counts the lines of a file: lines FILE N.
-func linesCommand(ts *testscript.TestScript, neg bool, args []string) {
-	if got := strings.Count(ts.ReadFile(args[0]), "\n"); strconv.Itoa(got) != args[1] {
-		ts.Fatalf("%d lines, want %s", got, args[1])
-	}
 }
 
 // envsubstCommand copies a file with its variables filled in: envsubst FROM TO.

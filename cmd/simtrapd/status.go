@@ -116,7 +116,13 @@ func writeStatus(w io.Writer, s *sensor.Status) error {
 	case k.Last == nil:
 		row("evidence", "not written yet")
 	default:
-		row("evidence", "written at %s", k.Last.Format(time.RFC3339))
+		row("evidence", "written at %s, in %.3f s", k.Last.Format(time.RFC3339), k.Seconds)
+	}
+	if s.Checkpoint.Restored != "" {
+		row("", "at the start: %s", s.Checkpoint.Restored)
+	}
+	if n := s.Checkpoint.Failed; n > 0 {
+		row("", "%d times it could not be written", n)
 	}
 	if s.Checkpoint.Error != "" {
 		row("", "not written since: %s", s.Checkpoint.Error)

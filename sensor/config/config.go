@@ -24,7 +24,7 @@ import (
 type Config struct {
 	Ports     []Port   `yaml:"ports" doc:"The tap or mirror ports, in the order in which their frames are numbered."`
 	Capture   Capture  `yaml:"capture" default:"auto" doc:"How frames are taken: auto tries xdp, xdp-generic, tcx, clsact and af_packet in this order; file replays capture files as if they came from a tap."`
-	OnPort    OnPort   `yaml:"on-port" default:"auto" doc:"What becomes of frames in the kernel when they have been looked at. auto drops them on a port without address and route and passes them on elsewhere; drop on a port with an address cuts the machine off from that network."`
+	OnPort    OnPort   `yaml:"on-port" default:"auto" doc:"What becomes of frames in the kernel when they have been looked at. auto and drop drop them on a port without address and route and pass them on elsewhere, so that the machine is never cut off; pass always passes them on."`
 	Home      []Prefix `yaml:"home" doc:"Addresses of subscribers. Without it, which end is the subscriber's is taken from signalling."`
 	Never     []Prefix `yaml:"never" doc:"Addresses whose packets are dropped unread."`
 	Shared    []Prefix `yaml:"shared" doc:"Addresses that several subscribers share outside a CGNAT. Lines there are never told above watch."`
@@ -69,7 +69,7 @@ type Realm struct {
 // Limits bounds what the daemon uses.
 type Limits struct {
 	Memory          Size `yaml:"memory" default:"auto" reload:"live" doc:"Memory the program aims to stay below, such as 512MiB; auto takes nine tenths of what the control group allows." min:"64MiB" max:"1TiB"`
-	Flows           int  `yaml:"flows" default:"131072" doc:"UDP flows accounted at once in the kernel." min:"1024" max:"16777216"`
+	Flows           int  `yaml:"flows" default:"131072" doc:"UDP flows accounted at once in the kernel." min:"1024" max:"4194304"`
 	FramesPerSource int  `yaml:"frames-per-source" default:"2000" doc:"Frames a second that one source address may send up from the kernel." min:"10" max:"1000000"`
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -251,13 +252,10 @@ func (e *examination) queues(l Link) {
 // balance compares what the queues have received. Drivers name the counters in
 // their own ways: rx_queue_0_packets, rx0_packets, rx-0.packets.
 func (e *examination) balance(counters map[string]uint64) {
-	var all []uint64
+	all := slices.Collect(maps.Values(Queues(counters)))
 	sum := uint64(0)
-	for name, n := range counters {
-		if isQueue(name) {
-			all = append(all, n)
-			sum += n
-		}
+	for _, n := range all {
+		sum += n
 	}
 	if len(all) < 2 {
 		e.add("balance", OK, "one queue, or a driver that does not count by queue", "")
@@ -274,6 +272,18 @@ func (e *examination) balance(counters map[string]uint64) {
 		return
 	}
 	e.add("balance", OK, fmt.Sprintf("the busiest of %d queues has %.0f %% of the packets", len(all), 100*share), "")
+}
+
+// Queues gives the packets that each receive queue took, by the names that the
+// driver has for them.
+func Queues(counters map[string]uint64) map[string]uint64 {
+	out := make(map[string]uint64)
+	for name, n := range counters {
+		if isQueue(name) {
+			out[name] = n
+		}
+	}
+	return out
 }
 
 // isQueue knows the counter of packets that one receive queue took.

@@ -1,0 +1,287 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"simtrap/capture"
+	"simtrap/ident"
+	"simtrap/rtp"
+)
+
+// reopenEvery is how often a port that has vanished is looked for.
+const reopenEvery = time.Second
+
+// opened is a port as it is open now.
+type opened struct {
+	source interface {
+		capture.Source
+		Lossy
+	}
+	mode string
+	seen func() uint64 // frames that were looked at, those that go no further too
+	// dropping says whether frames are kept from the machine's own network, and
+	// why or why not.
+	dropping func() (bool, string)
+	present  func() bool // the interface is there; nil where its absence is an error
+}
+
+// tap is a port that is watched live. When it vanishes, or fails, it is opened
+// again in the same way as soon as that can be had: meanwhile it has nothing.
+type tap struct {
+	name   string
+	number uint16
+	log    *zap.Logger
+	rights *Rights
+	open   func() (opened, error)
+	watch  *monitor
+
+	seq     uint64    // of Next alone
+	tried   time.Time // of Next alone
+	failure string    // of Next alone: why it is not open again, as it was last said
+
+	mu     sync.Mutex
+	now    opened // source is nil while the port is gone
+	age    int    // rises with every opening
+	closed bool
+	gone   uint64 // times that it vanished
+	before uint64 // frames seen by what is closed
+	past   []capture.Loss
+	rest   []rtp.Interval // of what is closed
+}
+
+// Next gives the next batch of the port, empty ones while it is gone.
+func (t *tap) Next(ctx context.Context) (*capture.Batch, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		t.mu.Lock()
+		src, age, closed := t.now.source, t.age, t.closed
+		t.mu.Unlock()
+		if closed {
+			return nil, io.EOF
+		}
+		if src == nil {
+			if !t.again() {
+				return t.nothing(ctx)
+			}
+			continue
+		}
+		b, err := src.Next(ctx)
+		if err == nil {
+			b.Source, b.Seq = uint32(t.number), t.seq
+			t.seq += uint64(len(b.Frames))
+			return b, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		t.lost(age, err)
+	}
+}
+
+// nothing waits and gives an empty batch, so that time goes on.
+func (t *tap) nothing(ctx context.Context) (*capture.Batch, error) {
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-timer.C:
+	}
+	b := capture.NewBatch(nil, nil)
+	b.Source, b.Seq = uint32(t.number), t.seq
+	return b, nil
+}
+
+// lost closes what came to its end while it should go on.
+func (t *tap) lost(age int, err error) {
+	t.mu.Lock()
+	if t.age != age || t.closed {
+		t.mu.Unlock()
+		return
+	}
+	old := t.now
+	t.now = opened{}
+	t.gone++
+	t.mu.Unlock()
+	t.log.Warn("port lost: it is opened again when it is back", zap.String("port", t.name), zap.Error(err))
+	t.failure = ""
+	closing := t.rights.With(old.source.Close)
+	// Without the right to, what can be closed is closed all the same; a second
+	// time it does nothing.
+	if err := old.source.Close(); err != nil || closing != nil {
+		t.log.Debug("port closed", zap.String("port", t.name), zap.Error(errors.Join(closing, err)))
+	}
+	t.keep(&old)
+}
+
+// keep adds up what a closed source has told.
+func (t *tap) keep(old *opened) {
+	losses, seen := old.source.Losses(), old.seen()
+	var rest []rtp.Interval
+	if a, ok := old.source.(accountant); ok {
+		rest, _ = a.Intervals(nil)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.past, t.before, t.rest = addLosses(t.past, losses), t.before+seen, append(t.rest, rest...)
+}
+
+// again opens the port once more, and says whether it did.
+func (t *tap) again() bool {
+	if time.Since(t.tried) < reopenEvery {
+		return false
+	}
+	t.tried = time.Now()
+	var o opened
+	err := t.rights.With(func() (err error) { o, err = t.open(); return err })
+	if err != nil && o.source != nil {
+		o.source.Close() // the rights could not be given up again
+		o.source = nil
+	}
+	if err != nil {
+		if text := err.Error(); text != t.failure { // it is tried every second
+			t.failure = text
+			t.log.Warn("port not back yet", zap.String("port", t.name), zap.Error(err))
+		}
+		return false
+	}
+	t.mu.Lock()
+	closed := t.closed
+	if !closed {
+		t.now, t.age = o, t.age+1
+	}
+	t.mu.Unlock()
+	if closed {
+		o.source.Close()
+		return false
+	}
+	t.log.Info("port is back", zap.String("port", t.name), zap.String("mode", o.mode))
+	return true
+}
+
+// Losses tells what was lost, by whatever was open in the course of time.
+func (t *tap) Losses() []capture.Loss {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := addLosses(nil, t.past)
+	if t.now.source != nil {
+		out = addLosses(out, t.now.source.Losses())
+	}
+	if t.gone > 0 {
+		out = addLosses(out, []capture.Loss{{Stage: "port", Reason: "times that the port was lost and had to be opened again", Count: t.gone}})
+	}
+	return out
+}
+
+// addLosses adds what has the same stage and reason.
+func addLosses(to, more []capture.Loss) []capture.Loss {
+next:
+	for _, l := range more {
+		for i := range to {
+			if to[i].Stage == l.Stage && to[i].Reason == l.Reason {
+				to[i].Count += l.Count
+				continue next
+			}
+		}
+		to = append(to, l)
+	}
+	return to
+}
+
+// Alarms gives those of the port that stand. The first port tells of the machine
+// too.
+func (t *tap) Alarms() []Alarm {
+	out := t.watch.of(t.name)
+	if t.number == 1 {
+		out = append(out, t.watch.of("")...)
+	}
+	return out
+}
+
+// Working tries what goes on being done, to see whether that takes rights.
+func (t *tap) Working() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w, ok := t.now.source.(Working); ok {
+		return w.Working()
+	}
+	return nil
+}
+
+// Close closes the port for good.
+func (t *tap) Close() error {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return nil
+	}
+	t.closed = true
+	old := t.now
+	t.now = opened{}
+	t.mu.Unlock()
+	t.watch.leave()
+	if old.source == nil {
+		return nil
+	}
+	err := old.source.Close()
+	t.keep(&old)
+	if err != nil {
+		return fmt.Errorf("port %s: %w", t.name, err)
+	}
+	return nil
+}
+
+// state is what the monitor asks for every second.
+func (t *tap) state() portState {
+	t.mu.Lock()
+	now, before := t.now, t.before
+	t.mu.Unlock()
+	s := portState{seen: before}
+	if now.source != nil {
+		s.present = now.present == nil || now.present()
+		s.seen += now.seen()
+		s.dropping, s.why = now.dropping()
+	}
+	s.losses = t.Losses()
+	return s
+}
+
+// sampled is of how many frames that nobody asked for one goes up, so that what
+// lines do beside their calls is measured: as many as of a capture file.
+const sampled = 32
+
+// kernelTap is a tap whose media is accounted in the kernel, which knows nothing
+// of realms: all its intervals are of the one that the port has.
+type kernelTap struct {
+	*tap
+	realm ident.Realm
+}
+
+// Sampled says of how many other frames one is given.
+func (t kernelTap) Sampled() uint32 { return sampled }
+
+// Intervals gives what was closed since the last call. While the port is gone
+// nothing is missing.
+func (t kernelTap) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) {
+	t.mu.Lock()
+	src, n, until := t.now.source, len(dst), time.Now().UnixNano()
+	dst = append(dst, t.rest...)
+	t.rest = nil
+	t.mu.Unlock()
+	if a, ok := src.(accountant); ok {
+		dst, until = a.Intervals(dst)
+	}
+	for i := n; i < len(dst); i++ {
+		dst[i].Flow.Realm = t.realm
+	}
+	return dst, until
+}

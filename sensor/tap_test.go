@@ -1,0 +1,388 @@
+package sensor
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sys/unix"
+
+	"simtrap/capture"
+	"simtrap/lab"
+	"simtrap/pipeline"
+	"simtrap/rtp"
+	"simtrap/sensor/config"
+)
+
+// inNamespace runs the test in a process with a network namespace of its own,
+// where it says true.
+func inNamespace(t *testing.T) bool {
+	t.Helper()
+	const key = "SIMTRAP_NAMESPACE_CHILD"
+	if os.Getenv(key) == t.Name() {
+		for _, args := range []string{"link set lo up", cable, "link set va up", "link set vb up"} {
+			ip(t, args)
+		}
+		return true
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("not root: network namespaces cannot be made")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("no iproute2: namespaces cannot be set up")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(self, "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
+	c.Env = append(os.Environ(), key+"="+t.Name())
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	out, err := c.CombinedOutput()
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EINVAL):
+		t.Skip("no network namespaces: ", err)
+	case err != nil:
+		t.Errorf("%v\n%s", err, out)
+	case strings.Contains(string(out), "--- SKIP"):
+		t.Skipf("%s", out)
+	case !strings.Contains(string(out), "--- PASS"):
+		t.Errorf("the test did not run:\n%s", out)
+	}
+	return false
+}
+
+const cable = "link add va type veth peer name vb"
+
+func ip(t testing.TB, args string) {
+	t.Helper()
+	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v: %s", args, err, out)
+	}
+}
+
+// labFrames makes the first seconds of a lab's traffic.
+func labFrames(t *testing.T, seconds int64) (frames [][]byte, times []int64) {
+	t.Helper()
+	name := t.TempDir() + "/lab.pcap"
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := lab.Make(f, lab.Options{Scenario: "goip-line", Seed: 1, Duration: 10 * time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := capture.Open([]string{name}, capture.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	// From the first media on.
+	var media bool
+	for {
+		b, err := files.Next(t.Context())
+		if err != nil {
+			return frames, times
+		}
+		for i := range b.Frames {
+			d := b.Data(i)
+			media = media || len(d) == 14+20+8+172 || len(d) == 14+20+8+32
+			if !media {
+				continue
+			}
+			if len(times) > 0 && b.Frames[i].Time-times[0] > seconds*1e9 {
+				b.Release()
+				return frames, times
+			}
+			frames, times = append(frames, append([]byte(nil), d...)), append(times, b.Frames[i].Time)
+		}
+		b.Release()
+	}
+}
+
+// sendAll sends frames out of a port in their own time.
+func sendAll(t testing.TB, port string, frames [][]byte, times []int64) {
+	t.Helper()
+	p, err := net.InterfaceByName(port)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer unix.Close(fd)
+	begin := time.Now()
+	for i, f := range frames {
+		if times != nil {
+			time.Sleep(time.Until(begin.Add(time.Duration(times[i] - times[0]))))
+		}
+		for {
+			err := unix.Sendto(fd, f, 0, &unix.SockaddrLinklayer{Ifindex: p.Index})
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
+				t.Error(err)
+				return
+			}
+		}
+	}
+}
+
+func openTaps(t *testing.T, text string) (Port, *observer.ObservedLogs) {
+	t.Helper()
+	core, logs := observer.New(zap.DebugLevel)
+	ports, err := Taps{}.Open(t.Context(), Attach{Config: parsed(t, "/", "ports: [{name: vb}]\n"+text), Log: zap.New(core)})
+	if err != nil {
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {
+			t.Skip("programs cannot be loaded: ", err)
+		}
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := ports[0].Source.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return ports[0], logs
+}
+
+// watchFor reads a port for a while.
+func watchFor(t *testing.T, p Port, d time.Duration) (frames int, packets uint64, ivs []rtp.Interval) {
+	t.Helper()
+	a, kernel := p.Source.(pipeline.Accountant)
+	for begin := time.Now(); time.Since(begin) < d; {
+		b, err := p.Source.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range b.Frames {
+			if f.Port != uint16(p.Number) || b.Source != uint32(p.Number) {
+				t.Fatalf("port %d of source %d", f.Port, b.Source)
+			}
+		}
+		frames += len(b.Frames)
+		b.Release()
+		if kernel {
+			ivs, _ = a.Intervals(ivs)
+		}
+	}
+	for i := range ivs {
+		packets += uint64(ivs[i].Packets)
+	}
+	return frames, packets, ivs
+}
+
+// TestTaps sends a call into a cable in every mode: what the kernel accounts comes
+// as intervals, all else as frames.
+func TestTaps(t *testing.T) {
+	for mode, want := range map[string]string{"auto": "", "xdp": "xdp", "xdp-generic": "xdp-generic", "tcx": "tcx", "clsact": "clsact", "af_packet": "af_packet"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			if !inNamespace(t) {
+				return
+			}
+			p, logs := openTaps(t, "capture: "+mode+"\nrealms: [{name: all}]\n")
+			if want != "" && p.Mode != want {
+				t.Errorf("mode %s", p.Mode)
+			}
+			if n := logs.FilterMessage("port attached").Len(); n != 1 {
+				t.Errorf("told %d times", n)
+			}
+			all, times := labFrames(t, 8)
+			done := make(chan struct{})
+			go func() { defer close(done); sendAll(t, "va", all, times) }()
+			frames, packets, ivs := watchFor(t, p, 14*time.Second)
+			<-done
+			t.Logf("%s: %d sent, %d frames up, %d packets in %d intervals, %v", p.Mode, len(all), frames, packets, len(ivs), p.Source.(Lossy).Losses())
+			if len(all) < 500 {
+				t.Fatalf("only %d frames to send", len(all))
+			}
+			_, kernel := p.Source.(pipeline.Accountant)
+			switch {
+			case p.Mode == "af_packet" && (kernel || frames < len(all)):
+				t.Errorf("%d of %d frames", frames, len(all))
+			case p.Mode != "af_packet" && (!kernel || frames == 0 || frames > len(all)/2 || packets < uint64(len(all))/2):
+				t.Errorf("of %d frames %d up and %d accounted", len(all), frames, packets)
+			}
+			for i := range ivs {
+				if ivs[i].Flow.Realm != 1 || ivs[i].Flow.TapPort != 1 {
+					t.Fatalf("%+v", ivs[i].Flow)
+				}
+			}
+		})
+	}
+}
+
+// TestTapPasses wants a machine to stay on its network, whatever was asked for.
+func TestTapPasses(t *testing.T) {
+	for _, mode := range []string{"xdp", "xdp-generic", "tcx", "clsact", "af_packet"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			if !inNamespace(t) {
+				return
+			}
+			ip(t, "addr add 192.0.2.1/24 dev vb")
+			p, logs := openTaps(t, "capture: "+mode+"\non-port: drop\n")
+			if logs.FilterMessage("on-port: drop is not followed: the machine would be cut off").Len() != 1 {
+				t.Error("nothing said")
+			}
+			c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7777})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			vb, err := net.InterfaceByName("vb")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := append(append([]byte(nil), vb.HardwareAddr...), 2, 0, 0, 0, 0, 9, 8, 0)
+			d := raw([4]byte{192, 0, 2, 2}, [4]byte{192, 0, 2, 1})
+			binary.BigEndian.PutUint16(d[20:], 7777)
+			binary.BigEndian.PutUint16(d[22:], 7777)
+			d = append(d, "hello"...)
+			d[3], d[25] = byte(len(d)), 13
+			sum := uint32(0)
+			for i := 0; i < 20; i += 2 {
+				sum += uint32(binary.BigEndian.Uint16(d[i:]))
+			}
+			binary.BigEndian.PutUint16(d[10:], ^uint16(sum&0xffff+sum>>16))
+			sendAll(t, "va", [][]byte{append(f, d...)}, nil)
+			if err := c.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			var b [64]byte
+			if n, err := c.Read(b[:]); err != nil || string(b[:n]) != "hello" {
+				t.Errorf("%s: the machine is cut off: %v", p.Mode, err)
+			}
+		})
+	}
+}
+
+// TestTapReturns deletes the port and makes it anew, with rights dropped.
+func TestTapReturns(t *testing.T) {
+	for _, mode := range []string{"auto", "clsact", "af_packet"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			if !inNamespace(t) {
+				return
+			}
+			all, _ := labFrames(t, 1)
+			rights, err := NewRights()
+			if err != nil {
+				t.Fatal(err)
+			}
+			core, logs := observer.New(zap.DebugLevel)
+			ports, err := Taps{}.Open(t.Context(), Attach{Config: parsed(t, "/", "ports: [{name: vb}]\ncapture: "+mode+"\n"), Log: zap.New(core), Rights: rights})
+			if err != nil {
+				t.Skip(err)
+			}
+			p := ports[0]
+			defer p.Source.Close()
+			ip(t, "link del va")
+			ip(t, cable)
+			ip(t, "link set va up")
+			ip(t, "link set vb up")
+			if _, err := rights.Drop(true, p.Source.(Working).Working); err != nil {
+				t.Fatal(err)
+			}
+			before := rights.Effective()
+			begin := time.Now()
+			for sent := false; ; {
+				n, _, _ := watchFor(t, p, time.Second)
+				if sent && n > 0 {
+					break
+				}
+				if time.Since(begin) > 30*time.Second {
+					t.Fatalf("not back: %v", logs.All())
+				}
+				back := logs.FilterMessage("port is back").Len() == 1 || mode == "af_packet"
+				if sent = back; sent {
+					if err := rights.With(func() error { sendAll(t, "va", all, nil); return nil }); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if after := rights.Effective(); len(after) != len(before) {
+				t.Errorf("rights %v, then %v", before, after)
+			}
+			if len(p.Source.(Lossy).Losses()) == 0 {
+				t.Error("nothing counted")
+			}
+		})
+	}
+}
+
+// TestTapRefuses wants an explicit choice to fail with what is missing, and auto to
+// go on and to say why.
+func TestTapRefuses(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	try := func(text string) error {
+		ports, err := Taps{}.Open(context.Background(), Attach{Config: parsed(t, "/", text), Log: zap.NewNop()})
+		for _, p := range ports {
+			p.Source.Close()
+		}
+		return err
+	}
+	const vlan = "ports: [{name: vb}]\nrealms: [{name: a, vlan: 7}]\n"
+	if err := try(vlan + "capture: xdp\n"); err == nil || !strings.Contains(err.Error(), "af_packet") {
+		t.Error(err)
+	}
+	if err := try("ports: [{name: nosuch}]\n"); err == nil || !strings.Contains(err.Error(), "no such") {
+		t.Error(err)
+	}
+	p, logs := openTaps(t, "realms: [{name: a, vlan: 7}]\n")
+	if p.Mode != "af_packet" || logs.FilterMessage("way of capture left").Len() != 1 {
+		t.Errorf("%s: %v", p.Mode, logs.All())
+	}
+	// One program is there already.
+	if err := p.Source.Close(); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := openTaps(t, "capture: xdp\n")
+	err := try("ports: [{name: vb}]\ncapture: xdp\n")
+	if first.Mode != "xdp" || err == nil || !strings.Contains(err.Error(), "another program") {
+		t.Error(err)
+	}
+	second, logs := openTaps(t, "capture: auto\n")
+	left := logs.FilterMessage("way of capture left").All()
+	if second.Mode == "xdp" || len(left) == 0 || left[0].ContextMap()["mode"] != "xdp" || left[0].ContextMap()["remedy"] == "" {
+		t.Errorf("%s: %v", second.Mode, left)
+	}
+}
+
+// TestRealmsInFrames tells where the kernel cannot know a realm.
+func TestRealmsInFrames(t *testing.T) {
+	for text, varies := range map[string]bool{
+		"ports: [{name: vb}]\n":                                                                     false,
+		"ports: [{name: vb}]\nrealms: [{name: a}]\n":                                                false,
+		"ports: [{name: vb}]\nrealms: [{name: a, vlan: 7}]\n":                                       true,
+		"ports: [{name: vb, realm: p}]\nrealms: [{name: a, vlan: 7}]\n":                             false,
+		"ports: [{name: vb}]\nrealms: [{name: a, tunnel: 198.51.100.0/24}]\n":                       true,
+		"ports: [{name: vb}]\ntunnels: {gtpu: false}\nrealms: [{name: a, tunnel: 198.51.100.0/24}]": false,
+	} {
+		c := parsed(t, "/", text)
+		w := way{config: c, port: c.Ports[0], number: 1, log: zap.NewNop()}
+		if why := w.realmsInFrames(); (why != "") != varies {
+			t.Errorf("%s: %q", text, why)
+		}
+	}
+	if modeOf(config.CaptureXDP).String() != "xdp-native" || word(modeOf(config.CaptureTCX)) != "tcx" {
+		t.Error("modes")
+	}
+}
