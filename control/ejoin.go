@@ -37,8 +37,10 @@ func ejoin() reader {
 	}
 }
 
-// ejoinCards is the most cards of one message that are told of.
-const ejoinCards = 128
+// ejoinCards is the most cards of one message that are told of, as many as an
+// Evidence holds: some gateways tell of every slot of every port. A stream holds
+// 40 bytes for each, from the message's first port to its end.
+const ejoinCards = maxCards
 
 type ejoinKind uint8
 

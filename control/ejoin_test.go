@@ -168,23 +168,33 @@ func TestEjoin(t *testing.T) {
 	}
 }
 
-// Of a message with more ports than are held the others are told of, and that
-// there were more.
+// A gateway of 64 ports with four slots each is told of in full; of a message
+// with more than are held the others are, and that there were more. Nothing of
+// either is held once it has come to its end, though the connection stays.
 func TestEjoinLarge(t *testing.T) {
-	var ports []string
-	for i := range 200 {
-		ports = append(ports, ejoinPortOf(fmt.Sprintf("%d.%02d", i/4+1, i%4+1), "", "", ""))
-	}
-	body := strings.Replace(devStatus(1, ports...), `"max-ports":32`, `"max-ports":64`, 1)
-	x := converse(t, 1400, turn{true, httpPost(body)})
-	sound := 0
-	for i := range x.records {
-		if x.records[i].Sound {
-			sound++
+	for n, want := range map[int]int{256: 256, 600: ejoinCards + 1} {
+		var ports []string
+		for i := range n {
+			ports = append(ports, ejoinPortOf(fmt.Sprintf("%d.%02d", i/4+1, i%4+1), "", "", ""))
 		}
-	}
-	if len(x.records) != ejoinCards+1 || sound != ejoinCards {
-		t.Errorf("%d records, %d sound", len(x.records), sound)
+		body := strings.Replace(devStatus(1, ports...), `"max-ports":32`, `"max-ports":150`, 1)
+		x := converse(t, 1400, turn{true, httpPost(body)})
+		sound := 0
+		for i := range x.records {
+			if x.records[i].Sound {
+				sound++
+			}
+		}
+		if len(x.records) != want || sound != min(n, ejoinCards) {
+			t.Errorf("%d slots: %d records, %d sound", n, len(x.records), sound)
+		}
+		for _, st := range x.streams {
+			for _, r := range st.states {
+				if h, ok := r.(*httpStream); ok && h.message.cards != nil {
+					t.Errorf("%d slots: %d still held", n, len(h.message.cards))
+				}
+			}
+		}
 	}
 }
 

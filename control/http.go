@@ -535,7 +535,8 @@ func (h *httpStream) content(b []byte, emit func(*Record)) (done, want, skip int
 	if h.reading {
 		n := h.json.read(b, &h.message)
 		if h.json.state == jsonBad || h.message.kind == ejoinOther {
-			if h.reading = false; h.foreign() {
+			h.reading, h.message.cards = false, nil
+			if h.foreign() {
 				return done, 0, endOfStream
 			}
 		} else if h.json.state == jsonDone && h.left > 1<<39 {
@@ -565,11 +566,12 @@ func (h *httpStream) foreign() bool {
 // told where that was.
 func (h *httpStream) over(framed bool, emit func(*Record)) {
 	h.state = httpHeadLine
+	m := h.message
+	h.message.cards = nil // a connection may stay open for long
 	if !h.reading || h.json.state != jsonDone {
 		return
 	}
 	h.reading = false
-	m := &h.message
 	switch {
 	case h.head.status == 0 && m.kind != ejoinNone:
 		h.ours = true

@@ -132,7 +132,7 @@ func simbankFrame(b []byte) *Record {
 		r.Exchange, r.Reset = exchange("reset", uint64(line)), true
 	case simbankResetOK:
 		r.Kind, r.Sender, r.Reply, r.Sound = Answer, RoleServer, true, token && kind == 1
-		r.Exchange = exchange("reset", uint64(line))
+		r.Exchange, r.Reset = exchange("reset", uint64(line)), true
 	case simbankCard:
 		r.Kind, r.Exchange = APDU, exchange("apdu", uint64(line))
 		if len(body) <= simbankToken {
@@ -144,7 +144,10 @@ func simbankFrame(b []byte) *Record {
 			r.Sender, r.Sound = RoleGateway, sum(body[4:simbankToken]) && apduCommand(card)
 		case 1:
 			r.Sender, r.Reply = RoleBank, true
-			r.Sound = sum(body[4:simbankToken]) && (apduAnswer(card) || atr(card))
+			// The reset is the gateway's word; of the bank, who tells the
+			// identities, it is the ATR that shows it.
+			r.Reset = atr(card)
+			r.Sound = sum(body[4:simbankToken]) && (r.Reset || apduAnswer(card))
 			if r.Sound {
 				r.card(card)
 			}

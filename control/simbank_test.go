@@ -111,6 +111,37 @@ func TestSIMBankIdentities(t *testing.T) {
 	}
 }
 
+// A card that begins anew may be another: where one identity of each was lost,
+// what the bank tells behind the ATR is not of the card before.
+func TestSIMBankATRParts(t *testing.T) {
+	efICCID := []byte{0xb0, 0x98, 0x68, 0x00, 0x21, 0x43, 0x65, 0x87, 0x09, 0x21, 0xf0, 0x90, 0}
+	efIMSI := []byte{0xb0, 0x08, 0x49, 0x06, 0x00, 0x21, 0x43, 0x65, 0x87, 0x09, 0x90, 0}
+	for name, c := range map[string]struct {
+		between []byte
+		cards   int
+	}{
+		"ATR": {smb(line1, 0, 1, token(6, fixedATR()...)...), 2}, "an answer": {smb(line1, 0, 1, token(6, 0xa4, 0x9f, 0x0f)...), 1},
+		"another line's ATR": {smb(line2, 0, 1, token(6, fixedATR()...)...), 1},
+	} {
+		x := newWire(t, Limits{})
+		w := up(30000)
+		for i, b := range [][]byte{smb(line1, 0, 1, token(5, efICCID...)...), c.between, smb(line1, 0, 1, token(7, efIMSI...)...)} {
+			x.udp(w, int64(i)*second, string(smb(line1, 0, 2, token(uint32(i), 0xa0, 0xb0, 0, 0, 9)...)))
+			x.udp(w.back(), int64(i)*second+40e6, string(b))
+		}
+		bank := x.about(server)
+		if bank == nil {
+			t.Fatalf("%s: no evidence", name)
+		}
+		if got := bank.Cards(); len(got) != c.cards {
+			t.Errorf("%s: %d cards", name, len(got))
+		}
+	}
+	if r := one(t, string(smb(line1, 0xc9, 1, token(0x4e609)...))); r == nil || !r.Reset {
+		t.Errorf("a reset that is done: %+v", r)
+	}
+}
+
 func TestATR(t *testing.T) {
 	for s, want := range map[string]bool{
 		"3b00": true, "3b021450": true, "3f2f008069af0307035a00150a0e833e9f16": true, "3b0214": false, "3b02145000": false,

@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -60,6 +61,7 @@ type simSession struct {
 	seq   uint32
 	reset uint32 // number of a reset
 	card  Card
+	ready int64 // when the module has looked at the card that is in it
 }
 
 // simLink draws how a gateway and a bank talk: as the maker's do, or by free
@@ -100,7 +102,7 @@ func bankPort(r *rand.Rand, free bool) uint16 {
 // open begins the session of slot i at t; slots are numbered from 1 and at most
 // 96 to a bank of those that make up a large one.
 func (x *simLink) open(t int64, i int, card Card) *simSession {
-	y := &simSession{simLink: x, line: x.first + uint32(i/96)*100 + uint32(i%96) + 1, own: x.own + uint16(i), seq: x.r.Uint32(), card: card}
+	y := &simSession{simLink: x, line: x.first + uint32(i/96)*100 + uint32(i%96) + 1, own: x.own + uint16(i), seq: x.r.Uint32(), card: card, ready: math.MaxInt64}
 	y.reset = 0x4e608 + uint32(i%96) + 1
 	if x.tcp {
 		y.conn = x.g.s.dial(x.gw, y.own, x.bank, x.port, kindControl)
@@ -227,13 +229,30 @@ func (y *simSession) atr() []byte {
 	return append(b, sum)
 }
 
+// insert gives the module another card, as soon as it is done with the one
+// before: one that is reset stops reading. A session that has not begun begins
+// with it.
+func (y *simSession) insert(card Card) {
+	switch {
+	case y.ready == math.MaxInt64:
+		y.card = card
+	case y.ready > y.g.s.now:
+		y.g.s.at(y.ready, func() { y.insert(card) })
+	default:
+		y.card = card
+		y.start()
+	}
+}
+
 // start resets the card and lets the module look at it. A slot without a card
 // stays silent.
 func (y *simSession) start() {
 	t := y.wire.reset(y, y.g.s.now)
+	y.ready = t
 	if y.card.IMSI == "" {
 		return
 	}
+	card := cardName(y.card)
 	more := byte(0x9f) // more is to be had, says a GSM SIM
 	if y.usim {
 		more = 0x61
@@ -246,10 +265,12 @@ func (y *simSession) start() {
 		}
 		if y.reads {
 			t = y.apdu(t, []byte{y.class(0), 0xb0, 0, 0, size}, append(content, 0x90, 0))
+			y.g.s.at(t, func() { y.g.names(card) })
 		}
 	}
 	read([]byte{0x2f, 0xe2}, 10, swapped(y.card.ICCID))
 	read([]byte{0x7f, 0x20, 0x6f, 0x07}, 9, imsiFile(y.card.IMSI))
+	y.ready = t
 }
 
 // swapped is digits as a card keeps them: two in a byte, the first in its lower
@@ -337,8 +358,7 @@ func (x *banked) over(int, string)      {}
 // changed starts the card that the bank has given the channel instead.
 func (x *banked) changed(i int) {
 	if y := x.sessions[i]; y != nil {
-		y.card = x.g.channels[i].card
-		y.start()
+		y.insert(x.g.channels[i].card)
 	}
 }
 
@@ -393,12 +413,12 @@ func (g *rig) site(bank *node, n int) {
 			if len(spare) == 0 {
 				return
 			}
-			y := all[r.IntN(len(all))]
-			y.card, spare = spare[0], spare[1:]
+			y, card := all[r.IntN(len(all))], spare[0]
+			spare = spare[1:]
 			if y.reads {
-				g.l.truth.Cards = append(g.l.truth.Cards, y.card)
+				g.l.truth.Cards = append(g.l.truth.Cards, card)
 			}
-			y.start()
+			y.insert(card)
 		})
 	}
 }

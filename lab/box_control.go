@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -53,6 +54,7 @@ type rig struct {
 	period time.Duration           // between refreshes of an account
 	abroad bool                    // the far end of its calls is
 	said   map[*node]*controlTally // by peer
+	named  map[string]bool         // cards of which an identity has passed the tap, by cardName
 }
 
 // controlTeller is a protocol that is told of the course of calls, and of
@@ -82,12 +84,27 @@ func (g *rig) record(peer *node, who ...string) {
 	}
 	c.records++
 	c.last = g.s.now
+	g.names(who...)
 	for _, w := range who {
 		if strings.HasPrefix(w, cardPrefix) {
 			c.cards[w] = true
 		} else {
 			c.channels[w] = true
 		}
+	}
+}
+
+// names notes that the cards among who were named on the wire, whether anybody
+// answered or not.
+func (g *rig) names(who ...string) {
+	for _, w := range who {
+		if !strings.HasPrefix(w, cardPrefix) {
+			continue
+		}
+		if g.named == nil {
+			g.named = map[string]bool{}
+		}
+		g.named[w] = true
 	}
 }
 
@@ -100,9 +117,17 @@ func cardName(c Card) string { return cardPrefix + c.IMSI }
 func portName(i int) string { return fmt.Sprint("port ", i) }
 
 // settle lets truth say at the end whether what was said meets the rule for
-// proof of docs/verdict.md.
+// proof of docs/verdict.md, and which cards it was about: where cards are shown
+// at all, one that was never named is not there to be read.
 func (g *rig) settle() {
 	g.s.at(g.s.end, func() {
+		t := g.l.truth
+		if slices.Contains(t.Shows, ShowCards) {
+			t.Cards = slices.DeleteFunc(t.Cards, func(c Card) bool { return !g.named[cardName(c)] })
+			if len(t.Cards) == 0 {
+				t.Shows = slices.DeleteFunc(t.Shows, func(s string) bool { return s == ShowCards })
+			}
+		}
 		for _, c := range g.said {
 			if c.records >= 3 && c.last-c.first >= int64(time.Minute) && max(len(c.channels), len(c.cards)) >= 2 {
 				g.l.truth.Proof = true

@@ -35,6 +35,7 @@ func (k *controlLink) ask(own uint16, text, answer string, who ...string) bool {
 	}
 	port := dev.port(own, false)
 	t := s.send(s.now, s.flow(dev, port, k.server, k.port, protoUDP), kindControl, []byte(text))
+	s.at(t, func() { k.g.names(who...) })
 	if lost || k.r.Float64() < k.loss {
 		return false
 	}

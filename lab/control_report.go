@@ -277,10 +277,10 @@ func (x *reporter) post(body string, who ...string) {
 	} else {
 		t = c.send(t, 0, []byte(head+body))
 	}
-	x.g.record(x.server, who...)
 	answer := pick(x.r, `{"code":200}`, `{"code": 200, "reason": "OK"}`, "ok")
 	t = c.send(t+int64(between(x.r, 2*time.Millisecond, 200*time.Millisecond)), 1,
 		fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: %s\r\n\r\n%s", len(answer), keep, answer))
+	x.g.s.at(t, func() { x.g.record(x.server, who...) })
 	if !x.look.hold {
 		c.close(t + int64(time.Millisecond))
 	}
@@ -299,8 +299,8 @@ func (x *reporter) pull() {
 	if x.look.skyline && x.r.IntN(2) == 0 {
 		path = "/get_device_status?username=root&password=" + x.look.secret
 	}
-	x.asked("GET", path, "", x.status())
-	x.g.record(x.server, x.ports()...)
+	who := x.ports()
+	x.g.s.at(x.asked("GET", path, "", x.status()), func() { x.g.record(x.server, who...) })
 }
 
 // tasks is the server handing over short messages to be sent.
@@ -314,8 +314,9 @@ func (x *reporter) tasks() {
 	x.asked("POST", "/submit_sms_tasks?username=root&password="+x.look.secret, `{"type":"send-sms","task_num":`+fmt.Sprint(len(list))+`,"tasks":[`+strings.Join(list, ",")+`]}`, `{"code":200,"reason":"OK"}`)
 }
 
-// asked is a request of the server to the gateway.
-func (x *reporter) asked(method, path, body, answer string) {
+// asked is a request of the server to the gateway. It gives when the answer has
+// arrived.
+func (x *reporter) asked(method, path, body, answer string) int64 {
 	r := x.r
 	c := x.g.s.dial(x.server, uint16(32768+r.IntN(28000)), x.g.node, x.own, kindControl)
 	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\n", method, path, hostPort(x.g.node.addr, x.own))
@@ -325,6 +326,7 @@ func (x *reporter) asked(method, path, body, answer string) {
 	t := c.send(x.g.s.now, 0, []byte(head+"\r\n"+body))
 	t = c.send(t+int64(between(r, 5*time.Millisecond, 300*time.Millisecond)), 1, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer))
 	c.close(t + int64(time.Millisecond))
+	return t
 }
 
 func controlEjoin(s *sim, skyline bool) {
