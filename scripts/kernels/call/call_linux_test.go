@@ -41,6 +41,7 @@ var traffic = lab.Options{Scenario: "goip-line", Seed: 3, Duration: time.Minute}
 // way is one way of capturing, at the far end of a veth of its own.
 type way struct {
 	name    string
+	mode    bpf.Mode // Auto where no program is attached
 	open    func(port string) (capture.Source, error)
 	missing error // why this kernel has it not
 	src     capture.Source
@@ -56,7 +57,7 @@ func ways() []*way {
 		// Small tables, which the machines of make test-kernels have memory for. With
 		// the tunnels the verifier looks at more.
 		cfg.Port, cfg.Flows, cfg.Sources, cfg.Follows, cfg.IntervalRing = 1, 4096, 1024, 1024, 1<<20
-		return &way{name: name, open: func(port string) (capture.Source, error) { return bpf.Open(port, cfg) }}
+		return &way{name: name, mode: cfg.Mode, open: func(port string) (capture.Source, error) { return bpf.Open(port, cfg) }}
 	}
 	return []*way{
 		kernel("xdp-native", bpf.Config{Mode: bpf.XDPNative, GTP: true, VXLAN: true, GRE: true}),
@@ -231,8 +232,12 @@ func TestCall(t *testing.T) {
 	}
 	for _, w := range all {
 		t.Run(w.name, func(t *testing.T) {
-			if w.missing != nil {
+			var none *bpf.UnsupportedError
+			if errors.As(w.missing, &none) {
 				t.Skip(w.missing)
+			}
+			if w.missing != nil {
+				t.Fatal(w.missing)
 			}
 			if w.err != nil {
 				t.Fatal(w.err)
@@ -261,6 +266,7 @@ func play(ctx context.Context, all []*way, list []frame) error {
 		return err
 	}
 	defer unix.Close(fd)
+	var kernel []bpf.Support
 	for i, w := range all {
 		near, far := fmt.Sprintf("near%d", i), fmt.Sprintf("far%d", i)
 		for _, args := range []string{"link add " + near + " type veth peer name " + far, "link set " + near + " up", "link set " + far + " up"} {
@@ -273,11 +279,18 @@ func play(ctx context.Context, all []*way, list []frame) error {
 			return err
 		}
 		w.to = &unix.SockaddrLinklayer{Ifindex: port.Index}
-		if w.err = w.start(ctx, far); w.err != nil {
-			var none *bpf.UnsupportedError
-			if errors.As(w.err, &none) {
-				w.missing = w.err
+		if i == 0 {
+			if kernel, _, err = bpf.Probe(far); err != nil {
+				return err
 			}
+		}
+		for _, m := range kernel {
+			if m.Mode == w.mode {
+				w.missing = m.Err
+			}
+		}
+		if w.missing == nil {
+			w.err = w.start(ctx, far)
 		}
 	}
 	began := time.Now()

@@ -7,7 +7,7 @@
 //
 // A plan has a command in each line, words between tabs:
 //
-//	test DIRECTORY PROGRAM NAME...   a test binary, and the tests of it that must run
+//	test DIRECTORY PROGRAM WORD...   a test binary, its flags, the tests of it that must run
 //	run NAME PROGRAM ARGUMENT...     a program, which must end with status 0
 //	link NAME PEER                   a veth for the programs, both ends up
 //	skips TEST REASON                a test that is skipped on this kernel, and why
@@ -84,7 +84,6 @@ func boot() error {
 			return err
 		}
 	}
-	// In the order of their names, which is that of what needs what.
 	modules, err := filepath.Glob("/modules/*.ko")
 	if err != nil {
 		return err

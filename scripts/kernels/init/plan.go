@@ -92,8 +92,16 @@ func (p *plan) fail(name, why string) {
 
 // tests runs tests of a binary, in the folder whose files they want, and reads what
 // it tells of each.
-func (p *plan) tests(dir, program string, names []string) {
-	cmd := exec.Command(program, "-test.v", "-test.run", "^("+strings.Join(names, "|")+")$")
+func (p *plan) tests(dir, program string, words []string) {
+	var flags, names []string
+	for _, w := range words {
+		if strings.HasPrefix(w, "-") {
+			flags = append(flags, w)
+		} else {
+			names = append(names, w)
+		}
+	}
+	cmd := exec.Command(program, append(flags, "-test.v", "-test.run=^("+strings.Join(names, "|")+")$")...)
 	cmd.Dir = dir
 	said, err := cmd.StdoutPipe()
 	if err == nil {
