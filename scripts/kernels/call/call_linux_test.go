@@ -1,4 +1,4 @@
-// Package call holds one test: a box's calls, sent through a veth to every way of
+// Package call holds tests alone: a box's calls, sent through a veth to every way of
 // capturing that this kernel has. What comes up must be whole; with -paced, when the
 // calls take the time that they took, the box must be found as well.
 package call
@@ -33,7 +33,10 @@ import (
 	"simtrap/rtp"
 )
 
-var paced = flag.Bool("paced", false, "send at the calls' own pace, which takes a minute, and judge them")
+var (
+	paced = flag.Bool("paced", false, "send at the calls' own pace, which takes a minute, and judge them")
+	only  = flag.String("ways", "", "the ways to capture, with commas between; all if empty")
+)
 
 // A GoIP with five calls: 6,000 frames in a minute, enough for a review.
 var traffic = lab.Options{Scenario: "goip-line", Seed: 3, Duration: time.Minute}
@@ -52,14 +55,15 @@ type way struct {
 	err     error
 }
 
-func ways() []*way {
+// ways gives those that were asked for.
+func ways(t *testing.T) []*way {
 	kernel := func(name string, cfg bpf.Config) *way {
 		// Small tables, which the machines of make test-kernels have memory for. With
 		// the tunnels the verifier looks at more.
 		cfg.Port, cfg.Flows, cfg.Sources, cfg.Follows, cfg.IntervalRing = 1, 4096, 1024, 1024, 1<<20
 		return &way{name: name, mode: cfg.Mode, open: func(port string) (capture.Source, error) { return bpf.Open(port, cfg) }}
 	}
-	return []*way{
+	all := []*way{
 		kernel("xdp-native", bpf.Config{Mode: bpf.XDPNative, GTP: true, VXLAN: true, GRE: true}),
 		kernel("xdp-generic", bpf.Config{Mode: bpf.XDPGeneric, PerfIntervals: true}),
 		kernel("tcx", bpf.Config{Mode: bpf.TCX}),
@@ -72,6 +76,15 @@ func ways() []*way {
 			return s[0], nil
 		}},
 	}
+	if *only == "" {
+		return all
+	}
+	names := strings.Split(*only, ",")
+	all = slices.DeleteFunc(all, func(w *way) bool { return !slices.Contains(names, w.name) })
+	if len(all) != len(names) {
+		t.Fatalf("%d ways are called %s", len(all), *only)
+	}
+	return all
 }
 
 // tee keeps what a source gave. It is read when the run is over.
@@ -205,27 +218,77 @@ func media(list [][]byte) map[flow]int {
 	return n
 }
 
-func TestCall(t *testing.T) {
+// inNamespace runs f on a thread with a network namespace of its own.
+func inNamespace(t *testing.T, f func() error) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("not root: nothing can be captured")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("no iproute2: namespaces cannot be set up")
 	}
-	list, box, replayed := makeTraffic(t)
-	all := ways()
 	ended := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		ended <- play(t.Context(), all, list)
-	}()
-	if err := <-ended; err != nil {
-		var no *noNamespace
-		if errors.As(err, &no) {
-			t.Skip(err)
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			ended <- &noNamespace{err}
+			return
 		}
+		// Without IPv6, where there is any, the kernel says nothing of its own.
+		_ = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
+		ended <- f()
+	}()
+	err := <-ended
+	var no *noNamespace
+	if errors.As(err, &no) {
+		t.Skip(err)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+type noNamespace struct{ err error }
+
+func (e *noNamespace) Error() string { return "no network namespace with veth: " + e.err.Error() }
+
+// addVeth makes a cable, both ends of it up.
+func addVeth(near, far string) error {
+	for _, args := range []string{"link add " + near + " type veth peer name " + far, "link set " + near + " up", "link set " + far + " up"} {
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			return &noNamespace{fmt.Errorf("ip %s: %w: %s", args, err, out)}
+		}
+	}
+	return nil
+}
+
+// TestWays wants every way of attaching to be had, or to say what is missing.
+func TestWays(t *testing.T) {
+	var modes []bpf.Support
+	inNamespace(t, func() error {
+		err := addVeth("near", "far")
+		if err == nil {
+			modes, _, err = bpf.Probe("far")
+		}
+		return err
+	})
+	for _, m := range modes {
+		t.Run(m.Mode.String(), func(t *testing.T) {
+			var none *bpf.UnsupportedError
+			if errors.As(m.Err, &none) {
+				t.Skip(m.Err)
+			}
+			if m.Err != nil {
+				t.Fatal(m.Err)
+			}
+		})
+	}
+}
+
+func TestCall(t *testing.T) {
+	list, box, replayed := makeTraffic(t)
+	all := ways(t)
+	inNamespace(t, func() error { return play(t.Context(), all, list) })
 	sent := make([][]byte, len(list))
 	for i := range list {
 		sent[i] = list[i].data
@@ -250,17 +313,8 @@ func TestCall(t *testing.T) {
 	}
 }
 
-type noNamespace struct{ err error }
-
-func (e *noNamespace) Error() string { return "no network namespace with veth: " + e.err.Error() }
-
-// play opens every way in a namespace of this thread's own and sends the frames.
+// play opens every way and sends the frames to all of them.
 func play(ctx context.Context, all []*way, list []frame) error {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return &noNamespace{err}
-	}
-	// Without IPv6, where there is any, the kernel says nothing of its own.
-	_ = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -269,10 +323,8 @@ func play(ctx context.Context, all []*way, list []frame) error {
 	var kernel []bpf.Support
 	for i, w := range all {
 		near, far := fmt.Sprintf("near%d", i), fmt.Sprintf("far%d", i)
-		for _, args := range []string{"link add " + near + " type veth peer name " + far, "link set " + near + " up", "link set " + far + " up"} {
-			if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-				return &noNamespace{fmt.Errorf("ip %s: %w: %s", args, err, out)}
-			}
+		if err := addVeth(near, far); err != nil {
+			return err
 		}
 		port, err := net.InterfaceByName(near)
 		if err != nil {
