@@ -24,15 +24,12 @@ rows() {
 }
 modules=(veth cls_bpf sch_ingress) # the rest is built in
 
-# What is run there, words between tabs. To load a program takes seconds, and twice as
-# many on 6.12, so only 6.1 has all ways of capturing.
+# What is run there, words between tabs. TestWays tries every way of attaching with
+# programs that do nothing; to load ours takes seconds, and twice as many on 6.12, which
+# has only those that are not tried elsewhere, and the first choice.
 plan() { # plan NAME
-	local ways
-	case $1 in
-	6.12-*) ways=xdp-native,tcx,af_packet ;;
-	6.1-amd64) ways=xdp-native,xdp-generic,clsact,af_packet ;;
-	*) ways=xdp-native,clsact,af_packet ;;
-	esac
+	local ways=xdp-native,xdp-generic,clsact,af_packet
+	[[ $1 != 6.12-* ]] || ways=xdp-native,tcx,af_packet
 	printf 'test\t/\t/bin/call.test\t-paced\t-ways=%s\tTestWays\tTestCall\n' $ways
 	case $1 in
 	5.* | 6.1-*) printf 'skips\tTestWays/tcx\tLinux 6.6 has it\n' ;;
@@ -57,6 +54,7 @@ need() {
 # apt with sources and lists of its own; how it fetches is as the machine has it.
 own_apt() {
 	local apt=$cache/apt keyring=/usr/share/keyrings/debian-archive-keyring.gpg site
+	# shellcheck disable=SC2016 # apt fills these in
 	site=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null | awk '$1 ~ /-security$/ { print $2; exit }') || true
 	[ -n "$site" ] || fail "no packages of kernels: apt knows no archive of Debian's security updates (see sources.list(5))"
 	[ -e $keyring ] || fail "no packages of kernels: apt-get install debian-archive-keyring"
@@ -98,7 +96,7 @@ fetch() { # fetch NAME ARCH RELEASE PATTERN
 	for m in "${modules[@]}"; do
 		[ -s "$new/modules/$m.ko" ] || fail "$package has no module $m"
 	done
-	rm -r "$new/lib" "$new/boot"
+	rm -r "${new:?}/lib" "${new:?}/boot"
 	echo "$package" >"$new/package"
 	rm -rf "$dir"
 	mv "$new" "$dir"
@@ -134,15 +132,19 @@ boot() { # boot NAME ARCH
 	arm64) console=ttyAMA0 machine=(qemu-system-aarch64 -M virt -cpu cortex-a72) ;;
 	esac
 	rm -f "$dir/up"
-	timeout "$limit" "${machine[@]}" -accel tcg -icount shift=0,sleep=off -smp 1 -m 768 \
-		-nodefaults -display none -no-reboot -serial stdio \
-		-kernel "$dir/vmlinuz" -initrd "$dir/initramfs" \
-		-append "console=$console quiet panic=-1" </dev/null 2>&1 |
+	{
+		echo "$BASHPID" >"$dir/pid"
+		exec timeout "$limit" "${machine[@]}" -accel tcg -icount shift=0,sleep=off -smp 1 -m 768 \
+			-nodefaults -display none -no-reboot -serial stdio \
+			-kernel "$dir/vmlinuz" -initrd "$dir/initramfs" \
+			-append "console=$console quiet panic=-1" </dev/null 2>&1
+	} |
 		while IFS= read -r line; do
 			line=${line%$'\r'}
 			[ "$line" != @up ] || echo $(((${EPOCHREALTIME/./} - began) / 100000)) >"$dir/up"
 			printf '%s\n' "$line"
 		done >"$dir/log" || true
+	rm "$dir/pid"
 	echo $(((${EPOCHREALTIME/./} - began) / 100000)) >"$dir/over"
 }
 
@@ -150,14 +152,14 @@ tenths() { sed 's/.$/.&/; s/^\./0./' "$1" 2>/dev/null || echo -; }
 
 status=0
 tell() { # tell NAME ARCH: one line of the table, and what went wrong
-	local dir=$cache/$1 passed='-' failed='-' skipped='-' done
-	done=$(sed -n 's/^@done //p' "$dir/log")
-	[ -z "$done" ] || read -r passed failed skipped <<<"$done"
+	local dir=$cache/$1 passed='-' failed='-' skipped='-' counts
+	counts=$(sed -n 's/^@done //p' "$dir/log")
+	[ -z "$counts" ] || read -r passed failed skipped <<<"$counts"
 	printf '%-44s %-6s %6s %7s %7s %7s %8s\n' "$(cat "$dir/package")" "$2" "$(tenths "$dir/up")" "$(tenths "$dir/over")" "$passed" "$failed" "$skipped"
 	sed -n 's/^@skip /    skipped /p; s/^@fail /    FAILED /p' "$dir/log"
-	if [ -z "$done" ] || [ "$failed" != 0 ] || [ "$passed" = 0 ]; then
+	if [ -z "$counts" ] || [ "$failed" != 0 ] || [ "$passed" = 0 ]; then
 		status=1
-		[ -n "$done" ] || echo "    did not come to its end within $limit s"
+		[ -n "$counts" ] || echo "    did not come to its end within $limit s"
 		echo "    the end of $dir/log:"
 		tail -n 40 "$dir/log" | sed 's/^/    | /'
 	fi
@@ -178,14 +180,21 @@ for arch in amd64 arm64; do
 	[[ "${chosen[*]}" != *" $arch"* ]] || build $arch
 done
 
-pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true' INT TERM
+# shellcheck disable=SC2317 # the trap's
+stop() {
+	local c
+	for c in "${chosen[@]}"; do
+		[ ! -s "$cache/${c% *}/pid" ] || kill "$(cat "$cache/${c% *}/pid")" || true
+	done
+	exit 1
+}
+for c in "${chosen[@]}"; do rm -f "$cache/${c% *}/pid"; done
+trap stop INT TERM
 for c in "${chosen[@]}"; do
 	read -r name arch <<<"$c"
 	pack "$name" "$arch"
 	[ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n
 	boot "$name" "$arch" &
-	pids+=($!)
 done
 wait
 printf '%-44s %-6s %6s %7s %7s %7s %8s\n' kernel arch "boot s" "total s" passed failed skipped
