@@ -315,11 +315,6 @@ func TestCall(t *testing.T) {
 
 // play opens every way and sends the frames to all of them.
 func play(ctx context.Context, all []*way, list []frame) error {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
 	var kernel []bpf.Support
 	for i, w := range all {
 		near, far := fmt.Sprintf("near%d", i), fmt.Sprintf("far%d", i)
@@ -332,6 +327,7 @@ func play(ctx context.Context, all []*way, list []frame) error {
 		}
 		w.to = &unix.SockaddrLinklayer{Ifindex: port.Index}
 		if i == 0 {
+			var err error
 			if kernel, _, err = bpf.Probe(far); err != nil {
 				return err
 			}
@@ -345,28 +341,44 @@ func play(ctx context.Context, all []*way, list []frame) error {
 			w.err = w.start(ctx, far)
 		}
 	}
-	began := time.Now()
-	for _, f := range list {
-		if wait := time.Duration(f.at-list[0].at) - time.Since(began); *paced && wait > 0 {
-			time.Sleep(wait)
+	var to []unix.Sockaddr
+	for _, w := range all {
+		if w.src != nil {
+			to = append(to, w.to)
 		}
-		for _, w := range all {
-			if w.src == nil {
-				continue
-			}
-			var err error = unix.ENOBUFS
-			for errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EINTR) {
-				err = unix.Sendto(fd, f.data, 0, w.to)
-			}
-			if err != nil {
-				return fmt.Errorf("send to %s: %w", w.name, err)
-			}
-		}
+	}
+	if err := send(list, to); err != nil {
+		return err
 	}
 	time.Sleep(500 * time.Millisecond) // the kernel and the rings have them
 	for _, w := range all {
 		if w.src != nil {
 			w.err = errors.Join(w.src.Close(), <-w.ended)
+		}
+	}
+	return nil
+}
+
+// send sends every frame out of all ports, at the pace of the calls if that is wanted.
+func send(list []frame, to []unix.Sockaddr) error {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	began := time.Now()
+	for _, f := range list {
+		if wait := time.Duration(f.at-list[0].at) - time.Since(began); *paced && wait > 0 {
+			time.Sleep(wait)
+		}
+		for _, port := range to {
+			var err error = unix.ENOBUFS
+			for errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EINTR) {
+				err = unix.Sendto(fd, f.data, 0, port)
+			}
+			if err != nil {
+				return fmt.Errorf("send: %w", err)
+			}
 		}
 	}
 	return nil
