@@ -72,10 +72,12 @@ own_apt() {
 		Dir::Etc::sourceparts "/dev/null";
 		APT::Architectures { "amd64"; "arm64"; };
 		APT::Update::Post-Invoke-Success "";
+		APT::Update::Error-Mode "any";
+		Acquire::Retries "2";
 		APT::Sandbox::User "";
 	END
 	export APT_CONFIG=$apt/apt.conf
-	apt-get -qq update || fail "no lists of kernels: is the archive of bullseye-security and bookworm-security to be reached?"
+	apt-get -qq update || fail "no lists of kernels: can apt reach $site, and has it bookworm-security and bullseye-security?"
 }
 
 # fetch makes tmp/kernels/NAME with the kernel and its modules.
