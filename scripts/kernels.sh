@@ -106,6 +106,7 @@ fetch() { # fetch NAME ARCH RELEASE PATTERN
 
 build() { # build ARCH
 	local out=$cache/bin/$1
+	rm -rf "$out"
 	mkdir -p "$out"
 	GOOS=linux GOARCH=$1 CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out/init" ./scripts/kernels/init
 	GOOS=linux GOARCH=$1 CGO_ENABLED=0 go test -c -trimpath -ldflags '-s -w' -o "$out/call.test" ./scripts/kernels/call
@@ -116,9 +117,9 @@ pack() { # pack NAME ARCH
 	local root=$cache/$1/root
 	rm -rf "$root"
 	mkdir -p "$root/bin" "$root/modules"
-	cp "$cache/bin/$2/init" "$root/init"
+	cp "$cache/bin/$2/"* "$root/bin/"
+	mv "$root/bin/init" "$root/init"
 	ln -s /init "$root/bin/ip"
-	cp "$cache/bin/$2"/*.test "$root/bin/"
 	cp "$cache/$1/modules/"*.ko "$root/modules/"
 	plan "$1" >"$root/plan"
 	(cd "$root" && find . | cpio -o -H newc --quiet) >"$cache/$1/initramfs"

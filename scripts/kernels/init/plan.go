@@ -53,9 +53,10 @@ func parsePlan(text string) (*plan, error) {
 func (p *plan) run(out io.Writer) {
 	p.out = out
 	for _, c := range p.commands {
-		began := time.Now()
+		began, name := time.Now(), c[1]
 		switch c[0] {
 		case "test":
+			name = filepath.Base(c[2])
 			p.tests(c[1], c[2], c[3:])
 		case "run":
 			cmd := exec.Command(c[2], c[3:]...)
@@ -68,7 +69,7 @@ func (p *plan) run(out io.Writer) {
 				}
 			}
 		}
-		fmt.Fprintf(out, "%s: %.1f s\n", filepath.Base(c[2]), time.Since(began).Seconds())
+		fmt.Fprintf(out, "%s: %.1f s\n", name, time.Since(began).Seconds())
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.skips)) {
 		p.fail(name, "was not skipped, as it should be here: "+p.skips[name])
