@@ -12,10 +12,10 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live clean
+.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live test-kernels clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the programs, static, into bin/
 	go build -o $(BIN)/ ./cmd/...
@@ -98,6 +98,10 @@ vuln: ## known vulnerabilities in what is used
 bench-live: ## measure the kernel programs by test run, as ratios, and AF_PACKET over a veth (root)
 	go test ./bpf -run '^$$' -bench '^BenchmarkCosts$$' -benchtime 1x -v
 	go test ./capture/afpacket -run '^$$' -bench '^BenchmarkLive$$' -benchtime 3x -count $(or $(RUNS),5)
+
+# ONLY chooses among the kernels: 6.12-amd64 6.1-arm64 6.1-amd64 5.10-amd64.
+test-kernels: ## load, attach and judge a call on other kernels, in qemu (Debian)
+	scripts/kernels.sh $(ONLY)
 
 generate: ## run every go:generate line
 	go generate ./...

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// load makes the maps and loads the programs, with the toggles of c.
+// load makes the maps and loads the programs that c.Mode may need, with the toggles of
+// c: the verifier takes seconds for each on a slow machine.
 func load(c *Config, ring bool) (*kernelObjects, error) {
 	spec, err := loadKernel()
 	if err != nil {
@@ -50,10 +51,34 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 		// The program does not get there, but the map must exist.
 		rings.Type, rings.KeySize, rings.ValueSize, rings.MaxEntries = ebpf.Array, 4, 4, 1
 	}
-	objects := &kernelObjects{}
-	err = spec.LoadAndAssign(objects, nil)
+	assign := func() (*kernelObjects, error) {
+		o := &kernelObjects{}
+		var xdp struct {
+			kernelMaps
+			kernelVariables
+			SimtrapXdp *ebpf.Program `ebpf:"simtrap_xdp"`
+		}
+		var tc struct {
+			kernelMaps
+			kernelVariables
+			SimtrapTc *ebpf.Program `ebpf:"simtrap_tc"`
+		}
+		var err error
+		switch c.Mode {
+		case XDPNative, XDPGeneric:
+			err = spec.LoadAndAssign(&xdp, nil)
+			o.kernelMaps, o.kernelVariables, o.SimtrapXdp = xdp.kernelMaps, xdp.kernelVariables, xdp.SimtrapXdp
+		case TCX, ClsAct:
+			err = spec.LoadAndAssign(&tc, nil)
+			o.kernelMaps, o.kernelVariables, o.SimtrapTc = tc.kernelMaps, tc.kernelVariables, tc.SimtrapTc
+		default:
+			err = spec.LoadAndAssign(o, nil)
+		}
+		return o, err
+	}
+	objects, err := assign()
 	if errors.Is(err, unix.EPERM) && raiseMemlock() == nil { // Linux before 5.11 counts maps
-		err = spec.LoadAndAssign(objects, nil)
+		objects, err = assign()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load the kernel programs: %w", err)

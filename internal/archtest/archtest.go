@@ -48,6 +48,7 @@ func arrows() map[string][]string {
 		"calibration": {"heuristics", "lab", "trial"},
 		"evaluation":  {"heuristics", "lab", "trial", "report"},
 		"internal":    {},
+		"scripts":     {},
 		"cmd":         {anything},
 		"cases":       {anything},
 	}
