@@ -2,11 +2,12 @@ package report
 
 import (
 	"io"
-	"math"
 	"strconv"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"simtrap/heuristics"
 	"simtrap/ident"
@@ -32,121 +33,7 @@ func WriteJSON(w io.Writer, findings []heuristics.Finding, o Options) error {
 // they were asked for: "one_in" {n, probability}, and as the very last
 // "authority".
 func AppendJSON(dst []byte, f *heuristics.Finding, o Options) []byte {
-	e := encoder{b: append(dst, '{')}
-	e.text("line", o.line(f.Line))
-	e.text("verdict", f.Verdict.String())
-	e.bool("proof", f.Proof)
-	e.float("score", f.Score)
-	e.float("margin", f.Margin)
-	e.text("nearest", f.Nearest)
-	e.bool("declared", f.Declared)
-
-	e.key("device")
-	e.open('{')
-	e.text("vendor", f.Device.Vendor)
-	e.text("model", f.Device.Model)
-	e.int("channels", f.Device.Channels)
-	e.shut('}')
-
-	e.key("controllers")
-	e.open('[')
-	for _, c := range f.Controllers {
-		e.open('{')
-		e.text("addr", address(c.Addr))
-		e.text("role", c.Role)
-		e.shut('}')
-	}
-	e.shut(']')
-
-	e.key("cards")
-	e.open('[')
-	for _, c := range f.Cards {
-		e.open('{')
-		e.text("imsi", o.Names.IMSI(c.IMSI))
-		e.text("imei", o.Names.IMEI(c.IMEI))
-		e.text("iccid", o.Names.ICCID(c.ICCID))
-		e.text("msisdn", o.number(c.MSISDN))
-		e.shut('}')
-	}
-	e.shut(']')
-
-	e.key("calls")
-	e.open('{')
-	e.int("inbound", f.Calls.Inbound)
-	e.int("outbound", f.Calls.Outbound)
-	e.int("answered", f.Calls.Answered)
-	e.int("verified", f.Calls.Verified)
-	e.int("peak_concurrent", f.Calls.PeakConcurrent)
-	e.int("distinct_called", f.Calls.DistinctCalled)
-	e.int("streams", f.Calls.Streams)
-	e.int("talk_seconds", f.Calls.TalkSeconds)
-	e.shut('}')
-
-	e.key("signals")
-	e.open('[')
-	for _, s := range f.Signals {
-		e.open('{')
-		e.text("id", s.ID)
-		e.text("family", s.Family)
-		e.float("nats", s.Nats)
-		e.text("against", s.Against)
-		e.text("detail", s.Detail)
-		e.shut('}')
-	}
-	e.shut(']')
-
-	e.key("unseen")
-	e.open('[')
-	for _, s := range f.Unseen {
-		e.element(s)
-	}
-	e.shut(']')
-
-	e.key("links")
-	e.open('{')
-	e.key("accounts")
-	e.open('[')
-	for _, a := range f.Links.Accounts {
-		e.element(o.Names.Account(a))
-	}
-	e.shut(']')
-	e.text("stack", hex64(f.Links.Stack))
-	e.text("contact", o.Names.Text("contact", f.Links.Contact))
-	e.text("cname", o.Names.CNAME(f.Links.CNAME))
-	e.float("clock_ppm", f.Links.ClockPPM)
-	e.float("clock_error_ppm", f.Links.ClockErrorPPM)
-	e.key("active")
-	e.open('[')
-	for _, s := range f.Links.Active {
-		e.open('{')
-		e.time("from", s.From)
-		e.time("to", s.To)
-		e.shut('}')
-	}
-	e.shut(']')
-	e.shut('}')
-
-	e.time("first_seen", f.First)
-	e.time("last_seen", f.Last)
-
-	if !f.Subscriber.IsZero() {
-		e.text("subscriber", o.Names.Subscriber(f.Subscriber))
-	}
-
-	if o.OneIn > 0 {
-		e.key("one_in")
-		e.open('{')
-		e.key("n")
-		e.b = strconv.AppendUint(e.b, o.OneIn, 10)
-		e.key("probability")
-		e.number(Probability(f.Margin, o.OneIn), 1e6)
-		e.shut('}')
-	}
-	if a := o.Names.Authority(); a != "" {
-		e.text("authority", a)
-	}
-	e.shut('}')
-	return e.b
+	return AppendMessage(dst, Message(f, o))
 }
 
 func address(a ident.Addr) string {
@@ -206,43 +93,40 @@ func (e *encoder) bool(k string, v bool) {
 	e.b = strconv.AppendBool(e.b, v)
 }
 
-func (e *encoder) int(k string, v int) {
+func (e *encoder) int(k string, v int64) {
 	e.key(k)
-	e.b = strconv.AppendInt(e.b, int64(v), 10)
-}
-
-func (e *encoder) float(k string, v float64) {
-	e.key(k)
-	e.number(v, 1e3)
+	e.b = strconv.AppendInt(e.b, v, 10)
 }
 
 // number writes v to one part in scale. What is no number is null: 0 would be
 // a statement.
-func (e *encoder) number(v, scale float64) {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
+func (e *encoder) number(k string, v *float64, scale float64) {
+	e.key(k)
+	if v != nil {
+		v = decimals(*v, scale)
+	}
+	if v == nil {
 		e.b = append(e.b, "null"...)
 		return
 	}
-	if math.Abs(v) < 1e12 { // beyond that there are no such decimals to round
-		v = math.Round(v*scale) / scale
-	}
-	if v == 0 {
-		v = 0 // not -0
-	}
-	e.b = strconv.AppendFloat(e.b, v, 'f', -1, 64)
+	e.b = strconv.AppendFloat(e.b, *v, 'f', -1, 64)
 }
 
-func (e *encoder) time(k string, ns int64) {
+func (e *encoder) time(k string, t *timestamppb.Timestamp) {
 	e.key(k)
+	if !t.IsValid() {
+		e.b = append(e.b, "null"...)
+		return
+	}
 	e.b = append(e.b, '"')
-	e.b = time.Unix(0, ns).UTC().AppendFormat(e.b, time.RFC3339Nano)
+	e.b = t.AsTime().AppendFormat(e.b, time.RFC3339Nano)
 	e.b = append(e.b, '"')
 }
 
 // appendString quotes s so that it is harmless in a terminal and in a page as
 // well: besides what RFC 8259 section 7 asks for, everything that has no shape
 // of its own is escaped, and so are the marks of HTML. Bytes that are no UTF-8
-// become U+FFFD.
+// become U+FFFD, which is escaped whoever wrote it.
 func appendString(b []byte, s string) []byte {
 	const digits = "0123456789abcdef"
 	unit := func(b []byte, u rune) []byte {
@@ -260,7 +144,7 @@ func appendString(b []byte, s string) []byte {
 			b = append(b, '\\', 'r')
 		case r == '\t':
 			b = append(b, '\\', 't')
-		case r == '<' || r == '>' || r == '&' || r == utf8.RuneError && n == 1:
+		case r == '<' || r == '>' || r == '&' || r == utf8.RuneError:
 			b = unit(b, r)
 		case shown(r):
 			b = append(b, s[i:i+n]...)
