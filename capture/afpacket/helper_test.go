@@ -93,8 +93,16 @@ type mmsghdr struct {
 	len uint32
 }
 
+// newSender waits for a cable that was just set up: until the kernel has come to
+// switch it on, it drops what is sent.
 func newSender(t testing.TB, name string) *sender {
 	t.Helper()
+	if name == "va" {
+		until(t, "the cable carries", func() bool {
+			out, err := exec.Command("ip", "-o", "link", "show", name).Output()
+			return err == nil && strings.Contains(string(out), " state UP ")
+		})
+	}
 	port, err := net.InterfaceByName(name)
 	if err != nil {
 		t.Fatal(err)

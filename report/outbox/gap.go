@@ -154,6 +154,15 @@ func (r *Record) Gap() (*Gap, error) {
 	return &g.Gap, nil
 }
 
+// addLiving adds those of a segment's records that were still to be sent.
+func (o *Outbox) addLiving(g *gapRecord, frames []frame, reason Reason) {
+	for i := range frames {
+		if f := &frames[i]; !o.isDead(f) {
+			g.add(reason, f.Kind, 1, f.Seq, f.Seq, f.Time)
+		}
+	}
+}
+
 // tell writes a gap record. A gap that has not left yet is replaced by one that
 // holds both.
 func (o *Outbox) tell(g *gapRecord) error {
@@ -206,6 +215,16 @@ func (o *Outbox) tellOr(g *gapRecord) {
 	if err := o.tell(g); err != nil {
 		o.owed.merge(&g.Gap)
 	}
+}
+
+// ready begins what a caller asks for: it does first what could not be done
+// before.
+func (o *Outbox) ready() error {
+	if o.closed {
+		return ErrClosed
+	}
+	o.settle()
+	return nil
 }
 
 // settle does what could not be done before.

@@ -258,10 +258,9 @@ func (o *Outbox) Append(r Record) (uint64, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed {
-		return 0, ErrClosed
+	if err := o.ready(); err != nil {
+		return 0, err
 	}
-	o.settle()
 	var key [16]byte
 	var old waiting
 	var known bool
@@ -541,10 +540,9 @@ func (o *Outbox) tick() {
 func (o *Outbox) Sync() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed {
-		return ErrClosed
+	if err := o.ready(); err != nil {
+		return err
 	}
-	o.settle()
 	return o.sync()
 }
 
@@ -621,10 +619,9 @@ func (o *Outbox) Batch(ctx context.Context, maxBytes, maxRecords int) ([]Record,
 func (o *Outbox) collect(maxBytes int64, maxRecords int) ([]Record, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed {
-		return nil, ErrClosed
+	if err := o.ready(); err != nil {
+		return nil, err
 	}
-	o.settle()
 	for _, s := range o.sent {
 		s.segment.pinned = false
 	}
@@ -693,10 +690,9 @@ func (o *Outbox) leave(batch []Record) {
 func (o *Outbox) Ack(epoch, seq uint64) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed {
-		return ErrClosed
+	if err := o.ready(); err != nil {
+		return err
 	}
-	o.settle()
 	return o.ack(epoch, seq)
 }
 
@@ -706,10 +702,9 @@ func (o *Outbox) Ack(epoch, seq uint64) error {
 func (o *Outbox) Refuse(epoch, seq uint64) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed {
-		return ErrClosed
+	if err := o.ready(); err != nil {
+		return err
 	}
-	o.settle()
 	if len(o.sent) == 0 || o.sent[0].seq != seq || epoch != o.pos.epoch {
 		return fmt.Errorf("%w: refuses sequence %d", ErrAck, seq)
 	}

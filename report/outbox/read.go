@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 )
@@ -195,11 +196,7 @@ func (o *Outbox) mend(s *segment, frames []frame, holes []hole, before uint64, c
 		// It cannot be left where it is, as it could not be read in order.
 		o.log.Warn("a damaged segment cannot be written anew", zap.String("segment", s.name()), zap.Error(err))
 		g := gapRecord{lane: s.lane, segment: s.number}
-		for i := range frames {
-			if f := &frames[i]; !o.isDead(f) {
-				g.add(Failed, f.Kind, 1, f.Seq, f.Seq, f.Time)
-			}
-		}
+		o.addLiving(&g, frames, Failed)
 		o.tellOr(&g)
 		o.unknow(s, nil)
 		o.forget(s)
@@ -231,7 +228,7 @@ func (o *Outbox) setAside(s *segment) {
 	if names, err := o.fs.ReadDir(o.dir); err == nil {
 		n := 0
 		for _, name := range names {
-			if len(name) > len(damagedSuffix) && name[len(name)-len(damagedSuffix):] == damagedSuffix {
+			if strings.HasSuffix(name, damagedSuffix) {
 				n++
 			}
 		}

@@ -88,11 +88,7 @@ func (o *Outbox) drop(s *segment, reason Reason) error {
 	frames, holes := o.scanFile(s)
 	g := gapRecord{lane: s.lane, segment: s.number}
 	o.lostIn(&g, s, holes, s.last+1)
-	for i := range frames {
-		if f := &frames[i]; !o.isDead(f) {
-			g.add(reason, f.Kind, 1, f.Seq, f.Seq, f.Time)
-		}
-	}
+	o.addLiving(&g, frames, reason)
 	if len(g.Lost) > 0 {
 		if err := o.tell(&g); err != nil {
 			return err
