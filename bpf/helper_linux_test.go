@@ -48,6 +48,9 @@ func newBench(t testing.TB, c Config, tc bool) *bench {
 	t.Helper()
 	needBPF(t)
 	c.test = !c.live
+	if c.Mode = XDPGeneric; tc { // load only what runs
+		c.Mode = ClsAct
+	}
 	for _, v := range []*uint32{&c.PerSource, &c.Left, &c.FirstTotal, &c.Fragments} {
 		if *v == 0 {
 			*v = 1 << 31

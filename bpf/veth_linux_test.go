@@ -564,7 +564,7 @@ func TestExplicitChoice(t *testing.T) {
 // TestMemory holds the estimate to what the kernel says.
 func TestMemory(t *testing.T) {
 	needBPF(t)
-	c := Config{}
+	c := Config{Mode: ClsAct}
 	want, err := c.Memory(0) // without rings per CPU
 	if err != nil {
 		t.Fatal(err)

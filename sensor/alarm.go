@@ -130,6 +130,14 @@ func (m *monitor) readClock(now time.Time) {
 	}
 }
 
+func (a *Alarm) logRaised(log *zap.Logger) {
+	log.Error("alarm raised", zap.String("alarm", a.ID), zap.String("text", a.Text), zap.String("remedy", a.Remedy), zap.Float64("value", a.Value))
+}
+
+func (a *Alarm) logCleared(log *zap.Logger, now time.Time) {
+	log.Info("alarm cleared", zap.String("alarm", a.ID), zap.Duration("stood", now.Sub(time.Unix(0, a.Since)).Round(time.Second)))
+}
+
 // raise raises an alarm, or says anew what it measures.
 func (m *monitor) raise(now time.Time, a Alarm) {
 	m.mu.Lock()
@@ -143,7 +151,7 @@ func (m *monitor) raise(now time.Time, a Alarm) {
 		}
 	}
 	m.alarms = append(m.alarms, a)
-	m.log.Error("alarm raised", zap.String("alarm", a.ID), zap.String("text", a.Text), zap.String("remedy", a.Remedy), zap.Float64("value", a.Value))
+	a.logRaised(m.log)
 }
 
 // clear takes an alarm back, if it stands.
@@ -154,7 +162,7 @@ func (m *monitor) clear(id string) {
 	if i < 0 {
 		return
 	}
-	m.log.Info("alarm cleared", zap.String("alarm", id), zap.Duration("stood", time.Since(time.Unix(0, m.alarms[i].Since)).Round(time.Second)))
+	m.alarms[i].logCleared(m.log, time.Now())
 	m.alarms = slices.Delete(m.alarms, i, i+1)
 }
 

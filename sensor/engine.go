@@ -281,9 +281,9 @@ func (a *tapAlarms) set(x *tapAlarm, now time.Time, raised bool, value float64) 
 	switch {
 	case raised && !x.raised:
 		x.Since = now.UnixNano()
-		a.log.Warn("alarm", zap.String("id", x.ID), zap.String("text", x.Text), zap.Float64("value", value), zap.String("remedy", x.Remedy))
+		x.logRaised(a.log)
 	case !raised && x.raised:
-		a.log.Info("alarm is over", zap.String("id", x.ID), zap.Float64("value", value))
+		x.logCleared(a.log, now)
 	}
 	x.raised = raised
 }

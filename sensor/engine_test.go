@@ -340,7 +340,7 @@ func TestTapAlarms(t *testing.T) {
 		stand()
 		minutes(3, 60000, 600, 110, true)
 		stand() // below what raises it
-		if n, over := strings.Count(log.String(), "\talarm\t"), strings.Count(log.String(), "alarm is over"); n != 2 || over != 2 {
+		if n, over := strings.Count(log.String(), "\talarm raised\t"), strings.Count(log.String(), "\talarm cleared\t"); n != 2 || over != 2 {
 			t.Errorf("logged %d times, over %d times:\n%s", n, over, log.String())
 		}
 	})
