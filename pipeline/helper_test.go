@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
 	"testing"
 	"time"
 
@@ -16,7 +17,13 @@ import (
 )
 
 // TestMain fails when a run leaves a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if name := os.Getenv(childFile); name != "" {
+		child(name)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // made gives a capture of the lab as bytes of a file.
 func made(t testing.TB, opt lab.Options) ([]byte, *lab.Truth) {

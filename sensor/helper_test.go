@@ -3,6 +3,7 @@ package sensor
 import (
 	"bytes"
 	"context"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,7 +17,13 @@ import (
 	"simtrap/sensor/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if folder := os.Getenv(killFolder); folder != "" {
+		child(folder)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func parsed(t *testing.T, folder, text string) *config.Config {
 	t.Helper()

@@ -592,18 +592,26 @@ func TestKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range times {
+	for i := range times {
 		c := exec.Command(self)
 		c.Env = append(os.Environ(), childEnv+"="+dir)
-		var out strings.Builder
-		c.Stdout = &out
+		out := &heard{begun: make(chan struct{})}
+		c.Stdout = out
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(10+rand.IntN(60)) * time.Millisecond)
+		// Every other one is let come to its work, however slow the machine is.
+		if i%2 == 0 {
+			select {
+			case <-out.begun:
+			case <-time.After(time.Minute):
+				t.Fatal("it did nothing for a minute")
+			}
+		}
+		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
 		c.Process.Kill()
 		c.Wait()
-		said(out.String())
+		said(out.b.String())
 	}
 	o := opened(t, dir, Options{Reserve: -1})
 	for {
@@ -630,6 +638,20 @@ func TestKill(t *testing.T) {
 		}
 	}
 	t.Logf("%d records, %d starts", len(kept), times)
+}
+
+// heard keeps what a child says, and tells when it has begun to. It has one
+// writer, and is read when that has ended.
+type heard struct {
+	b     strings.Builder
+	begun chan struct{}
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	if h.b.Len() == 0 && len(p) > 0 {
+		close(h.begun)
+	}
+	return h.b.Write(p)
 }
 
 // TestFullDisk fills a small tmpfs.
