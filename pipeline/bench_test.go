@@ -42,6 +42,9 @@ func mallocs() uint64 {
 // signalling and the lines' tables, spread over all packets. What a run allocates
 // before its first packet, such as the model, is not the packets' cost.
 func TestAllocations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector allocates too")
+	}
 	file, packets := voice(t)
 	for _, workers := range []int{1, 2} {
 		before := mallocs()

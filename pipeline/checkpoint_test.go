@@ -65,12 +65,12 @@ func TestRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, opt := range []lab.Options{
+	for _, opt := range brief([]lab.Options{
 		{Scenario: "goip-line", Seed: 1, Duration: 30 * time.Minute},
 		{Scenario: "trunk-32", Seed: 2, Duration: 8 * time.Minute},
 		{Scenario: "ejoin", Seed: 1, Duration: 20 * time.Minute},
 		{Scenario: "call-centre-inbound", Seed: 1, Duration: 30 * time.Minute},
-	} {
+	}) {
 		t.Run(fmt.Sprint(opt.Scenario, opt.Seed), func(t *testing.T) {
 			t.Parallel()
 			file, _ := made(t, opt)
