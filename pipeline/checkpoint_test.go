@@ -65,7 +65,7 @@ func TestRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, opt := range brief([]lab.Options{
+	for _, opt := range firstOf([]lab.Options{
 		{Scenario: "goip-line", Seed: 1, Duration: 30 * time.Minute},
 		{Scenario: "trunk-32", Seed: 2, Duration: 8 * time.Minute},
 		{Scenario: "ejoin", Seed: 1, Duration: 20 * time.Minute},
