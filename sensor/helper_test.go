@@ -3,6 +3,7 @@ package sensor
 import (
 	"bytes"
 	"context"
+	"flag"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,9 @@ func TestMain(m *testing.M) {
 		child(folder)
 		return
 	}
+	flag.Parse()
+	// Tests with ports of their own wait for packets most of the time.
+	_ = flag.Set("test.parallel", "8")
 	goleak.VerifyTestMain(m)
 }
 

@@ -189,6 +189,7 @@ func watchFor(t *testing.T, p Port, d time.Duration) (frames int, packets uint64
 // TestTaps sends a call into a cable in every mode: what the kernel accounts comes
 // as intervals, all else as frames.
 func TestTaps(t *testing.T) {
+	t.Parallel()
 	for mode, want := range map[string]string{"auto": "", "xdp": "xdp", "xdp-generic": "xdp-generic", "tcx": "tcx", "clsact": "clsact", "af_packet": "af_packet"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -229,6 +230,7 @@ func TestTaps(t *testing.T) {
 
 // TestTapPasses wants a machine to stay on its network, whatever was asked for.
 func TestTapPasses(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"xdp", "xdp-generic", "tcx", "clsact", "af_packet"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -274,6 +276,7 @@ func TestTapPasses(t *testing.T) {
 
 // TestTapReturns deletes the port and makes it anew, with rights dropped.
 func TestTapReturns(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"auto", "clsact", "af_packet"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -329,6 +332,7 @@ func TestTapReturns(t *testing.T) {
 // TestTapRefuses wants an explicit choice to fail with what is missing, and auto to
 // go on and to say why.
 func TestTapRefuses(t *testing.T) {
+	t.Parallel()
 	if !inNamespace(t) {
 		return
 	}

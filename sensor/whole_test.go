@@ -13,6 +13,7 @@ import (
 // TestWholeDaemon has the daemon watch a cable in each way of accounting: it reads
 // the same signalling and hears the same streams.
 func TestWholeDaemon(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"auto", "af_packet"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()

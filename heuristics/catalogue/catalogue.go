@@ -186,10 +186,14 @@ func (s *Signal) Rows(class, profile string) []Row {
 	return out
 }
 
-// Load reads and checks the built-in catalogue.
+// Load gives the built-in catalogue, which nobody may change. It is read and
+// checked once: a program that replays many captures, as an evaluation does,
+// would else spend more on it than on the short ones.
 func Load() (*Catalogue, error) {
-	return Read(files)
+	return load()
 }
+
+var load = sync.OnceValues(func() (*Catalogue, error) { return Read(files) })
 
 // Read reads and checks a catalogue in the files of the built-in one.
 func Read(fsys fs.FS) (*Catalogue, error) {
