@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"sync"
 )
 
 //go:embed calibration.json classes.json vendors.json signals/*.json
