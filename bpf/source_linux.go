@@ -73,6 +73,7 @@ type Source struct {
 	dropping           bool
 	why                string
 	counts             [numCounters]uint64
+	before             [numCounters]uint64 // counts when the pass began
 	evicted            uint64
 	startsEvicted      uint64
 	passes             uint64
@@ -412,6 +413,7 @@ func (s *Source) advance(dst []rtp.Interval, now int64) []rtp.Interval {
 	}
 	if s.sweep.began == 0 {
 		s.passBegan = now
+		s.before, _ = sumCounters(s.objects.Counts)
 		n = int(s.sweep.live())/4 + batchSize
 	}
 	dst, over, err := s.sweep.step(dst, now, n, false)
@@ -421,14 +423,11 @@ func (s *Source) advance(dst []rtp.Interval, now int64) []rtp.Interval {
 	return dst
 }
 
-// account counts what the kernel's tables displaced: what was put in, less what
-// was taken out and what is there.
+// account counts what the kernel's tables displaced: what was put in until a
+// pass began, less what was taken out and what is there. What is put in while the
+// pass goes on it may or may not see.
 func (s *Source) account() {
-	n, err := sumCounters(s.objects.Counts)
-	if err != nil {
-		return
-	}
-	s.counts = n
+	n := s.before
 	gone := n[flowsIdle] + s.sweep.deleted() + s.sweep.live()
 	if n[records] > gone {
 		s.evicted = max(s.evicted, n[records]-gone)
@@ -572,13 +571,18 @@ func (s *Source) Close() error {
 		s.link = nil
 	}
 	s.rest = s.collect(s.rest)
-	s.account()
+	if n, e := sumCounters(s.objects.Counts); e == nil {
+		s.counts, s.before = n, n
+	}
 	s.sweep.restart()
 	for over := false; !over; {
 		var e error
 		if s.rest, over, e = s.sweep.step(s.rest, s.now(), batchSize, true); e != nil {
 			err = errors.Join(err, e)
 			break
+		}
+		if over {
+			s.account()
 		}
 	}
 	s.closed = true
