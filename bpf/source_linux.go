@@ -428,7 +428,13 @@ func (s *Source) advance(dst []rtp.Interval, now int64) []rtp.Interval {
 // pass goes on it may or may not see.
 func (s *Source) account() {
 	n := s.before
-	gone := n[flowsIdle] + s.sweep.deleted() + s.sweep.live()
+	now, err := sumCounters(s.objects.Counts)
+	if err != nil {
+		return
+	}
+	// What the kernel took out, or made a record of, meanwhile is in no table that
+	// this pass has read.
+	gone := now[flowsIdle] + s.sweep.deleted() + s.sweep.live()
 	if n[records] > gone {
 		s.evicted = max(s.evicted, n[records]-gone)
 	}
@@ -437,7 +443,7 @@ func (s *Source) account() {
 	}
 	s.remark()
 	live, err := s.countStarts()
-	if gone = n[records] + n[recordsRefused] + live; err == nil && n[startsKept] > gone {
+	if gone = now[records] + now[recordsRefused] + live; err == nil && n[startsKept] > gone {
 		s.startsEvicted = max(s.startsEvicted, n[startsKept]-gone)
 	}
 }
