@@ -25,8 +25,14 @@ func TestMain(m *testing.M) {
 }
 
 func TestScript(t *testing.T) {
+	dir, files := "testdata/script", []string(nil)
+	if testing.Short() {
+		// Files and a stream: what is behind them is tried by its own packages.
+		dir, files = "", []string{"testdata/script/json.txtar", "testdata/script/stdin.txtar"}
+	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:   dir,
+		Files: files,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CONFIG_HOME", env.WorkDir+"/config")
 			return nil
