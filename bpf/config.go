@@ -85,6 +85,11 @@ func (c *Config) fill() error {
 			return fmt.Errorf("%s: %d: want %d to %d", v.name, v.n, v.least, v.most)
 		}
 	}
+	for _, p := range c.Homes {
+		if !p.IsValid() {
+			return fmt.Errorf("home prefixes: one is none: %v", p)
+		}
+	}
 	for _, v := range []struct {
 		v   *uint32
 		def uint32

@@ -97,9 +97,9 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 	return objects, nil
 }
 
-// putHomes tells the kernel of prefixes. They stand in one table: IPv4 lies behind
-// ::ffff:0:0/96, as in every key of the kernel's, and what prefixes of IPv6 that
-// long or shorter say ends there.
+// putHomes tells the kernel of prefixes. IPv4 stands behind ::ffff:0:0/96 in its
+// table, which says no unless a longer prefix, or that one itself, is among homes:
+// ::/0 does not speak of IPv4.
 func putHomes(m *ebpf.Map, homes []netip.Prefix) error {
 	mapped := netip.PrefixFrom(netip.AddrFrom16([16]byte{10: 0xff, 11: 0xff}), 96)
 	if err := m.Put(prefixOf(mapped), uint32(0)); err != nil {
