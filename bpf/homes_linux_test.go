@@ -117,9 +117,9 @@ var tunnels = []struct {
 	}},
 }
 
-// TestHomes holds the kernel's table to package ident at the edges of prefixes, of
+// TestEqualPrefixes holds the kernel's table to package ident at the edges of prefixes, of
 // both ends of a tunnel: those of every length, in one another, of both families.
-func TestHomes(t *testing.T) {
+func TestEqualPrefixes(t *testing.T) {
 	b := newBench(t, Config{GTP: true, Homes: room()}, false)
 	held, free := 0, 0
 	try := func(homes []netip.Prefix) {
@@ -333,9 +333,9 @@ func (p *tap) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) {
 	return dst, p.swept - grace
 }
 
-// TestHomesFindings judges a box behind an operator's tunnel, and one that holds the
+// TestEqualFindings judges a box behind an operator's tunnel, and one that holds the
 // tunnel itself, from what the kernel gives, and holds it to a replay.
-func TestHomesFindings(t *testing.T) {
+func TestEqualFindings(t *testing.T) {
 	file := makeLab(t, lab.Options{Scenario: "goip-line", Seed: 2, Duration: 4 * time.Minute, Encap: "gtpu"})
 	for _, c := range []struct {
 		name string
