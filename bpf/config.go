@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"fmt"
+	"net/netip"
 
 	"simtrap/rtp"
 )
@@ -20,6 +21,11 @@ type Config struct {
 
 	// The tunnels that the kernel looks into.
 	GTP, VXLAN, GRE bool
+	// Homes are where the ends of tunnels may lie that the kernel does not look
+	// into, whose frames it leaves to user space: subscribers' addresses, since
+	// what comes out of a tunnel that one of them holds is his, whatever addresses
+	// stand inside. At most 65536 prefixes; none of IPv6 speaks of IPv4.
+	Homes []netip.Prefix
 
 	Types rtp.Types // zero means rtp.DefaultTypes
 
@@ -51,6 +57,7 @@ type Config struct {
 const (
 	maxFlows = 1 << 22
 	maxRing  = 1 << 28
+	maxHomes = 1 << 16
 )
 
 func (c *Config) fill() error {
@@ -72,9 +79,15 @@ func (c *Config) fill() error {
 	}{
 		{"flows", c.Flows, 1, maxFlows}, {"flows of IPv6", c.Flows6, 1, maxFlows}, {"starts", c.Starts, 1, maxFlows}, {"sources", c.Sources, 1, maxFlows},
 		{"follows", c.Follows, 1, maxFlows}, {"frame ring", c.FrameRing, 64 << 10, maxRing}, {"interval ring", c.IntervalRing, 0, maxRing},
+		{"home prefixes", len(c.Homes), 0, maxHomes},
 	} {
 		if v.n < v.least || v.n > v.most {
 			return fmt.Errorf("%s: %d: want %d to %d", v.name, v.n, v.least, v.most)
+		}
+	}
+	for _, p := range c.Homes {
+		if !p.IsValid() {
+			return fmt.Errorf("home prefixes: one is none: %v", p)
 		}
 	}
 	for _, v := range []struct {
@@ -122,6 +135,9 @@ func (c Config) Memory(cpus int) (int64, error) {
 	}
 	bytes := hash(c.Flows, 12, flowSize) + hash(c.Flows6, keySize, flowSize) + hash(c.Starts, keySize, 8) +
 		hash(c.Sources, 16, 8) + hash(c.Sources, 16, 16) + hash(c.Follows, keySize, 4)
+	if c.homes() {
+		bytes += int64(1+len(c.Homes)) * 2 * homeSize
+	}
 	bytes += int64(cpus) * int64(c.FrameRing+8*numCounters+4096)
 	if c.PerfIntervals {
 		bytes += int64(cpus) * int64(c.intervalRing(true))
@@ -130,6 +146,9 @@ func (c Config) Memory(cpus int) (int64, error) {
 	}
 	return bytes, nil
 }
+
+// homes says whether the kernel has to know the ends of tunnels.
+func (c *Config) homes() bool { return (c.GTP || c.VXLAN || c.GRE) && len(c.Homes) > 0 }
 
 func (c *Config) intervalRing(perf bool) int {
 	switch {
@@ -145,4 +164,5 @@ func (c *Config) intervalRing(perf bool) int {
 const (
 	keySize  = 36
 	flowSize = 256
+	homeSize = 64 // a node of the tree, of which there are at most twice as many as prefixes
 )

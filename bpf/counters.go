@@ -12,6 +12,7 @@ const (
 	leftLabels
 	leftExtensions
 	leftTunnel
+	leftHeld
 	leftCut
 	tcpSegments
 	udpEmpty
@@ -57,7 +58,7 @@ func counterNames() [numCounters]string {
 	return [numCounters]string{
 		notIP: "not_ip", notTransport: "not_transport", malformed: "malformed", fragments: "fragments",
 		leftLink: "left_link", leftTags: "left_tags", leftLabels: "left_labels", leftExtensions: "left_extensions",
-		leftTunnel: "left_tunnel", leftCut: "left_cut", tcpSegments: "tcp_segments",
+		leftTunnel: "left_tunnel", leftHeld: "left_held", leftCut: "left_cut", tcpSegments: "tcp_segments",
 		udpEmpty: "udp_empty", udpLarge: "udp_large",
 		starts: "starts", accounted: "accounted", recordsRefused: "records_refused",
 		backwards: "backwards", headerCut: "header_cut", startsKept: "starts_kept", records: "records", flowsIdle: "flows_idle",

@@ -9,6 +9,7 @@ import (
 	"simtrap/capture"
 	"simtrap/ident"
 	"simtrap/packet"
+	"simtrap/pipeline"
 	"simtrap/rtp"
 )
 
@@ -18,6 +19,7 @@ const t0 = int64(1_700_000_000_000_000_000)
 // accounting.
 type twin struct {
 	*bench
+	as     pipeline.Config // who subscribers are
 	dec    packet.Decoder
 	acc    *rtp.Accounting
 	want   []rtp.Interval
@@ -29,6 +31,9 @@ type twin struct {
 func newTwin(t testing.TB, c Config, tc bool) *twin {
 	c.Flows, c.Starts = 1<<15, 1<<15 // more than any input has, and quick to look through
 	w := &twin{bench: newBench(t, c, tc)}
+	if len(c.Homes) > 0 {
+		w.as.Homes = homesOf(t, c.Homes)
+	}
 	w.reset()
 	return w
 }
@@ -67,15 +72,34 @@ func (w *twin) feed(at int64, data []byte) {
 	data = data[:len(data):len(data)] // so that capacities tell places
 	r := w.frame(at, data)
 	p := packet.Packet{Time: at}
-	kind := w.dec.Frame(capture.LinkEthernet, data, uint32(len(data)), &p)
+	kind := w.decode(data, &p)
 	if r.Verdict >= leftLink && r.Verdict <= leftCut {
-		w.left++
+		if w.left++; r.Verdict == leftHeld && !w.tunnelHeld(&p) {
+			w.t.Fatalf("left as a subscriber's tunnel, of which the decoder knows nothing: %x", data)
+		}
 		return
 	}
 	w.compare(data, &r, kind, &p)
 	if kind == packet.Datagram {
 		w.acc.Packet(&p)
 	}
+}
+
+// decode reads a frame as a run does, and gives what comes out of a subscriber's
+// tunnel to him.
+func (w *twin) decode(data []byte, p *packet.Packet) packet.Result {
+	kind := w.dec.Frame(capture.LinkEthernet, data, uint32(len(data)), p)
+	w.as.Locate(p)
+	return kind
+}
+
+// tunnelHeld says whether the outermost tunnel has an end at a subscriber's.
+func (w *twin) tunnelHeld(p *packet.Packet) bool {
+	if p.Tunnels() == 0 {
+		return false
+	}
+	src, dst := p.Tunnel(0)
+	return w.as.Homes.Contains(src) || w.as.Homes.Contains(dst)
 }
 
 // Verdicts of the kernel's reading that are no counters: parse.h.
@@ -95,6 +119,9 @@ func (w *twin) compare(data []byte, r *kernelReading, kind packet.Result, p *pac
 		}
 		if kind != want {
 			w.t.Fatalf("kernel read %v, the decoder %v: %x", want, kind, data)
+		}
+		if w.tunnelHeld(p) {
+			w.t.Fatalf("kernel looked into a subscriber's tunnel: %x", data)
 		}
 		type reading struct {
 			Src, Dst     ident.Addr

@@ -15,7 +15,7 @@ import (
 
 type kernelCounters struct {
 	_ structs.HostLayout
-	N [46]uint64
+	N [47]uint64
 }
 
 type kernelCpuBudget struct {
@@ -143,6 +143,12 @@ type kernelLineBudget struct {
 	Pad    uint32
 }
 
+type kernelPrefix struct {
+	_    structs.HostLayout
+	Bits uint32
+	Addr [4]uint32
+}
+
 type kernelReading struct {
 	_       structs.HostLayout
 	Key     kernelKey
@@ -176,6 +182,7 @@ const (
 	kernelMapFlows6         = "flows6"
 	kernelMapFollows        = "follows"
 	kernelMapFrameEvents    = "frame_events"
+	kernelMapHomes          = "homes"
 	kernelMapIntervalEvents = "interval_events"
 	kernelMapIntervalRing   = "interval_ring"
 	kernelMapLines          = "lines"
@@ -201,6 +208,7 @@ const (
 	kernelVarFrameType      = "frame_type"
 	kernelVarGre            = "gre"
 	kernelVarGtp            = "gtp"
+	kernelVarHome           = "home"
 	kernelVarMarks          = "marks"
 	kernelVarOpaque         = "opaque"
 	kernelVarRing           = "ring"
@@ -267,6 +275,7 @@ type kernelMapSpecs struct {
 	Flows6         *ebpf.MapSpec `ebpf:"flows6"`
 	Follows        *ebpf.MapSpec `ebpf:"follows"`
 	FrameEvents    *ebpf.MapSpec `ebpf:"frame_events"`
+	Homes          *ebpf.MapSpec `ebpf:"homes"`
 	IntervalEvents *ebpf.MapSpec `ebpf:"interval_events"`
 	IntervalRing   *ebpf.MapSpec `ebpf:"interval_ring"`
 	Lines          *ebpf.MapSpec `ebpf:"lines"`
@@ -296,6 +305,7 @@ type kernelVariableSpecs struct {
 	FrameType      *ebpf.VariableSpec `ebpf:"frame_type"`
 	Gre            *ebpf.VariableSpec `ebpf:"gre"`
 	Gtp            *ebpf.VariableSpec `ebpf:"gtp"`
+	Home           *ebpf.VariableSpec `ebpf:"home"`
 	Marks          *ebpf.VariableSpec `ebpf:"marks"`
 	Opaque         *ebpf.VariableSpec `ebpf:"opaque"`
 	Ring           *ebpf.VariableSpec `ebpf:"ring"`
@@ -332,6 +342,7 @@ type kernelMaps struct {
 	Flows6         *ebpf.Map `ebpf:"flows6"`
 	Follows        *ebpf.Map `ebpf:"follows"`
 	FrameEvents    *ebpf.Map `ebpf:"frame_events"`
+	Homes          *ebpf.Map `ebpf:"homes"`
 	IntervalEvents *ebpf.Map `ebpf:"interval_events"`
 	IntervalRing   *ebpf.Map `ebpf:"interval_ring"`
 	Lines          *ebpf.Map `ebpf:"lines"`
@@ -348,6 +359,7 @@ func (m *kernelMaps) Close() error {
 		m.Flows6,
 		m.Follows,
 		m.FrameEvents,
+		m.Homes,
 		m.IntervalEvents,
 		m.IntervalRing,
 		m.Lines,
@@ -378,6 +390,7 @@ type kernelVariables struct {
 	FrameType      *ebpf.Variable `ebpf:"frame_type"`
 	Gre            *ebpf.Variable `ebpf:"gre"`
 	Gtp            *ebpf.Variable `ebpf:"gtp"`
+	Home           *ebpf.Variable `ebpf:"home"`
 	Marks          *ebpf.Variable `ebpf:"marks"`
 	Opaque         *ebpf.Variable `ebpf:"opaque"`
 	Ring           *ebpf.Variable `ebpf:"ring"`

@@ -131,7 +131,9 @@ func TestEqualEncaps(t *testing.T) {
 	whole := strings.Fields("ethernet vlan qinq qinq-9100 qinq-9200 pppoe vlan-pppoe mpls gre gre-options gre-eth gtpu gtpu-ext vxlan ipv6 sip-tcp sip-ws" +
 		" qinq+pppoe+ipv6 vlan+mpls gtpu+ipv6 vxlan+vlan+ipv6 gtpu+outer6 vlan+pppoe+ipv6+atomic ah+ipv6")
 	for _, tc := range []bool{false, true} {
-		w := newTwin(t, Config{GTP: true, VXLAN: true, GRE: true}, tc)
+		// The tunnels are the operator's.
+		home := prefixes(t, "203.0.113.0/24", "198.51.100.0/24", "2001:db8:1::/48")
+		w := newTwin(t, Config{GTP: true, VXLAN: true, GRE: true, Homes: home}, tc)
 		for _, e := range encaps(whole...) {
 			file := makeLab(t, lab.Options{Scenario: "goip-line", Seed: 5, Duration: 2 * time.Minute, Encap: e})
 			w.play(file, 4000)

@@ -1,8 +1,10 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/cilium/ebpf"
@@ -28,7 +30,7 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 		types[i] = kernelType{Rate: t.Rate, Side: uint32(toggle(t.Side))}
 	}
 	for name, value := range map[string]any{
-		"gtp": toggle(c.GTP), "vxlan": toggle(c.VXLAN), "gre": toggle(c.GRE),
+		"gtp": toggle(c.GTP), "vxlan": toggle(c.VXLAN), "gre": toggle(c.GRE), "home": toggle(c.homes()),
 		"ring": toggle(ring), "test": toggle(c.test), "bench": c.bench,
 		"sample": c.Sample, "first": c.First, "budget_source": c.PerSource,
 		"budget_syn": c.SYN, "budget_hello": c.Hello, "budget_dns": c.DNS, "budget_http": c.HTTP,
@@ -43,6 +45,9 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 		"flows4": c.Flows, "flows6": c.Flows6, "starts_seen": c.Starts, "sources": c.Sources, "lines": c.Sources, "follows": c.Follows,
 	} {
 		spec.Maps[name].MaxEntries = uint32(n)
+	}
+	if c.homes() {
+		spec.Maps["homes"].MaxEntries = uint32(1 + len(c.Homes))
 	}
 	rings := spec.Maps["interval_ring"]
 	if ring {
@@ -83,7 +88,42 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the kernel programs: %w", err)
 	}
+	if c.homes() {
+		if err := putHomes(objects.Homes, c.Homes); err != nil {
+			objects.Close()
+			return nil, err
+		}
+	}
 	return objects, nil
+}
+
+// putHomes tells the kernel of prefixes. IPv4 stands behind ::ffff:0:0/96 in its
+// table, which says no unless a longer prefix, or that one itself, is among homes:
+// ::/0 does not speak of IPv4.
+func putHomes(m *ebpf.Map, homes []netip.Prefix) error {
+	mapped := netip.PrefixFrom(netip.AddrFrom16([16]byte{10: 0xff, 11: 0xff}), 96)
+	if err := m.Put(prefixOf(mapped), uint32(0)); err != nil {
+		return fmt.Errorf("tell the kernel of IPv4: %w", err)
+	}
+	for _, p := range homes {
+		if err := m.Put(prefixOf(p), uint32(1)); err != nil {
+			return fmt.Errorf("tell the kernel of home %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+func prefixOf(p netip.Prefix) (k kernelPrefix) {
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	b := p.Masked().Addr().As16()
+	k.Bits = uint32(bits)
+	for i := range k.Addr {
+		k.Addr[i] = binary.NativeEndian.Uint32(b[4*i:])
+	}
+	return k
 }
 
 func raiseMemlock() error {

@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -106,7 +107,16 @@ func TestConfig(t *testing.T) {
 	if large, err := c.Memory(2); err != nil || large < small+50<<20 {
 		t.Errorf("%d MiB, %v", large>>20, err)
 	}
-	for _, bad := range []Config{{Flows: -1}, {Flows: 1 << 30}, {FrameRing: 1}, {Sources: -5}, {IntervalRing: 1 << 40}} {
+	many := slices.Repeat([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, maxHomes)
+	c = Config{Homes: many}
+	if none, err := c.Memory(2); err != nil || none != small {
+		t.Errorf("%d MiB for homes that nobody asks about, %v", (none-small)>>20, err)
+	}
+	c.GRE = true
+	if with, err := c.Memory(2); err != nil || with < small+4<<20 || with > small+16<<20 {
+		t.Errorf("%d MiB for %d homes, %v", (with-small)>>20, maxHomes, err)
+	}
+	for _, bad := range []Config{{Flows: -1}, {Flows: 1 << 30}, {FrameRing: 1}, {Sources: -5}, {IntervalRing: 1 << 40}, {Homes: append(many, many[0])}, {Homes: make([]netip.Prefix, 1)}} {
 		if err := bad.fill(); err == nil {
 			t.Errorf("%+v is taken", bad)
 		}

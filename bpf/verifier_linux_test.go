@@ -18,7 +18,7 @@ func TestVerifier(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"gtp", "vxlan", "gre"} {
+		for _, name := range []string{"gtp", "vxlan", "gre", "home"} {
 			if err := spec.Variables[name].Set(tunnels); err != nil {
 				t.Fatal(err)
 			}

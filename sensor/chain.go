@@ -133,29 +133,43 @@ func word(m bpf.Mode) string {
 	return m.String()
 }
 
-// inTunnels says whether the kernel looks into tunnels. It does not know who
-// holds one: where subscribers are known, what comes out of a tunnel that one of
-// them holds is his, whatever addresses stand inside (package pipeline). Until it
-// does, such packets go up to where that is known, and media in them is not
-// accounted; else whoever has a line could put calls in another's name.
+// inTunnels says whether the kernel looks into tunnels.
 func (w *way) inTunnels() bool {
 	t := w.config.Tunnels
-	return (t.GTPU || t.VXLAN || t.GRE) && len(w.config.Home) == 0
+	return t.GTPU || t.VXLAN || t.GRE
+}
+
+// ends are those of tunnels that the kernel leaves alone. What comes out of one
+// that a subscriber holds is his, whatever addresses stand inside (package
+// pipeline), else whoever has a line could put calls in another's name; and one
+// that leads to an address under never is dropped unread. Frames of both go up to
+// where that is done.
+func (w *way) ends() (all []netip.Prefix) {
+	for _, list := range [][]config.Prefix{w.config.Home, w.config.Never} {
+		for _, p := range list {
+			all = append(all, netip.Prefix(p))
+		}
+	}
+	return all
+}
+
+// programs says how the programs look at the port.
+func (w *way) programs() bpf.Config {
+	t := w.config.Tunnels
+	return bpf.Config{
+		Port: w.number, Mode: modeOf(w.config.Capture), Keep: w.config.OnPort == config.OnPortPass,
+		GTP: t.GTPU, VXLAN: t.VXLAN, GRE: t.GRE, Homes: w.ends(),
+		Types: rtp.DefaultTypes(), Flows: w.config.Limits.Flows, PerSource: uint32(w.config.Limits.FramesPerSource), Sample: sampled,
+	}
 }
 
 // kernel attaches the programs. The first time it says why ways were left.
 func (w *way) kernel(say bool) (opened, error) {
-	look := w.inTunnels()
-	t := w.config.Tunnels
-	if say && !look && (t.GTPU || t.VXLAN || t.GRE) {
-		w.log.Warn("media in tunnels is not accounted in the kernel, which does not know whether a subscriber holds the tunnel",
-			zap.String("port", w.port.Name), zap.String("remedy", "capture: af_packet where subscribers are behind tunnels"))
+	if say && w.inTunnels() && len(w.config.Home) > 0 {
+		w.log.Info("media in tunnels that subscribers hold is not accounted in the kernel; the operator's are looked into",
+			zap.String("port", w.port.Name), zap.String("remedy", "capture: af_packet where boxes may hold tunnels"))
 	}
-	s, err := bpf.Open(w.port.Name, bpf.Config{
-		Port: w.number, Mode: modeOf(w.config.Capture), Keep: w.config.OnPort == config.OnPortPass,
-		GTP: look && t.GTPU, VXLAN: look && t.VXLAN, GRE: look && t.GRE,
-		Types: rtp.DefaultTypes(), Flows: w.config.Limits.Flows, PerSource: uint32(w.config.Limits.FramesPerSource), Sample: sampled,
-	})
+	s, err := bpf.Open(w.port.Name, w.programs())
 	if err != nil {
 		if say && w.config.Capture == config.CaptureAuto {
 			w.tell([]error{err})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -70,8 +71,8 @@ func ip(t testing.TB, args string) {
 	}
 }
 
-// labFrames makes the first seconds of a lab's traffic.
-func labFrames(t *testing.T, seconds int64) (frames [][]byte, times []int64) {
+// labFrames makes the first seconds of a lab's traffic, wrapped as encap says.
+func labFrames(t *testing.T, seconds int64, encap string) (frames [][]byte, times []int64) {
 	t.Helper()
 	name := t.TempDir() + "/lab.pcap"
 	f, err := os.Create(name)
@@ -79,7 +80,7 @@ func labFrames(t *testing.T, seconds int64) (frames [][]byte, times []int64) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := lab.Make(f, lab.Options{Scenario: "goip-line", Seed: 1, Duration: 10 * time.Minute}); err != nil {
+	if _, err := lab.Make(f, lab.Options{Scenario: "goip-line", Seed: 1, Duration: 10 * time.Minute, Encap: encap}); err != nil {
 		t.Fatal(err)
 	}
 	files, err := capture.Open([]string{name}, capture.Options{})
@@ -96,7 +97,11 @@ func labFrames(t *testing.T, seconds int64) (frames [][]byte, times []int64) {
 		}
 		for i := range b.Frames {
 			d := b.Data(i)
-			media = media || len(d) == 14+20+8+172 || len(d) == 14+20+8+32
+			n := len(d) - 14 - 20 - 8
+			if encap == "gtpu" {
+				n -= 20 + 8 + 8
+			}
+			media = media || n == 172 || n == 32
 			if !media {
 				continue
 			}
@@ -203,7 +208,7 @@ func TestTaps(t *testing.T) {
 			if n := logs.FilterMessage("port attached").Len(); n != 1 {
 				t.Errorf("told %d times", n)
 			}
-			all, times := labFrames(t, 8)
+			all, times := labFrames(t, 8, "")
 			done := make(chan struct{})
 			go func() { defer close(done); sendAll(t, "va", all, times) }()
 			frames, packets, ivs := watchFor(t, p, 14*time.Second)
@@ -283,7 +288,7 @@ func TestTapReturns(t *testing.T) {
 			if !inNamespace(t) {
 				return
 			}
-			all, _ := labFrames(t, 1)
+			all, _ := labFrames(t, 1, "")
 			rights, err := NewRights()
 			if err != nil {
 				t.Fatal(err)
@@ -370,6 +375,57 @@ func TestTapRefuses(t *testing.T) {
 	}
 }
 
+// TestPrograms wants the kernel to know whose tunnels it must not look into.
+func TestPrograms(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                  "true false false []",
+		"tunnels: {gtpu: false, gre: true}": "false false true []",
+		"home: [203.0.113.7, 2001:db8::/32]\ntunnels: {vxlan: true}": "true true false [203.0.113.7/32 2001:db8::/32]",
+		"home: [203.0.113.0/24]\nnever: [192.0.2.0/24]":              "true false false [203.0.113.0/24 192.0.2.0/24]",
+	} {
+		c := parsed(t, "/", "ports: [{name: vb}]\n"+text)
+		w := way{config: c, port: c.Ports[0], number: 1, log: zap.NewNop()}
+		p := w.programs()
+		if got := fmt.Sprint(p.GTP, p.VXLAN, p.GRE, p.Homes); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// TestTapTunnels sends a call behind an operator's tunnel, and behind one that a
+// subscriber holds: the one is accounted in the kernel, the other comes up.
+func TestTapTunnels(t *testing.T) {
+	t.Parallel()
+	for home, held := range map[string]bool{"203.0.113.0/24": false, "10.64.0.0/16": true} {
+		name := "operator's"
+		if held {
+			name = "subscriber's"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if !inNamespace(t) {
+				return
+			}
+			p, logs := openTaps(t, "home: ["+home+"]\n")
+			if n := logs.FilterMessageSnippet("media in tunnels").Len(); n != 1 && p.Mode != "af_packet" {
+				t.Errorf("told %d times", n)
+			}
+			all, times := labFrames(t, 4, "gtpu")
+			done := make(chan struct{})
+			go func() { defer close(done); sendAll(t, "va", all, times) }()
+			frames, packets, ivs := watchFor(t, p, 9*time.Second)
+			<-done
+			t.Logf("%s: %d sent, %d frames up, %d packets in %d intervals", p.Mode, len(all), frames, packets, len(ivs))
+			if _, kernel := p.Source.(pipeline.Accountant); !kernel {
+				t.Skip("the kernel accounts nothing here: ", p.Mode)
+			}
+			if len(all) < 150 || held && (packets > 0 || frames < len(all)) || !held && (packets < uint64(len(all))/2 || frames > len(all)/2) {
+				t.Errorf("of %d frames %d up and %d accounted", len(all), frames, packets)
+			}
+		})
+	}
+}
+
 // TestRealmsInFrames tells where the kernel cannot know a realm.
 func TestRealmsInFrames(t *testing.T) {
 	for text, varies := range map[string]bool{
@@ -379,6 +435,7 @@ func TestRealmsInFrames(t *testing.T) {
 		"ports: [{name: vb, realm: p}]\nrealms: [{name: a, vlan: 7}]\n":                             false,
 		"ports: [{name: vb}]\nrealms: [{name: a, tunnel: 198.51.100.0/24}]\n":                       true,
 		"ports: [{name: vb}]\ntunnels: {gtpu: false}\nrealms: [{name: a, tunnel: 198.51.100.0/24}]": false,
+		"ports: [{name: vb}]\nhome: [203.0.113.0/24]\nrealms: [{name: a, tunnel: 198.51.100.0/24}]": true,
 	} {
 		c := parsed(t, "/", text)
 		w := way{config: c, port: c.Ports[0], number: 1, log: zap.NewNop()}

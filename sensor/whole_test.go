@@ -51,7 +51,7 @@ func TestWholeDaemon(t *testing.T) {
 					t.Fatalf("does not run\n%s", log.String())
 				}
 			}
-			all, times := labFrames(t, 20)
+			all, times := labFrames(t, 20, "")
 			sendAll(t, "va", all, times)
 			until("nothing heard", func(s *Status) bool { return s.Messages > 0 && s.Streams > 0 })
 			s := d.Status()

@@ -12,6 +12,9 @@ const volatile u8 gtp = 0;
 const volatile u8 vxlan = 0;
 const volatile u8 gre = 0;
 
+// home says that homes knows subscribers: tunnels of theirs are left to user space.
+const volatile u8 home = 0;
+
 // ring says that intervals go through the ring buffer (Linux 5.8), not through
 // a perf event array.
 const volatile u8 ring = 1;

@@ -18,6 +18,7 @@ enum counter {
 	left_labels,
 	left_extensions,
 	left_tunnel,
+	left_held,
 	left_cut,
 	tcp_segments,
 	udp_empty,

@@ -2,8 +2,9 @@
 //
 // Headers of a frame, read as package packet reads them: Ethernet, two VLAN tags,
 // PPPoE, four MPLS labels, IPv4, IPv6 with six extension headers, UDP, TCP; one
-// tunnel of GTP-U, VXLAN or GRE where its toggle is on. What goes beyond that but
-// package packet could read is "left" to it: such frames go up within a budget.
+// tunnel of GTP-U, VXLAN or GRE where its toggle is on and no subscriber holds it.
+// What goes beyond that but package packet could read is "left" to it: such frames go
+// up within a budget.
 //
 // n is how many bytes are on the wire from p on, by the lengths in the headers
 // so far; what lies behind is padding. Every read is held to n and to end, the
@@ -13,6 +14,7 @@
 
 #include "config.h"
 #include "counters.h"
+#include "homes.h"
 
 #define UDP 17
 #define TCP 6
@@ -660,6 +662,8 @@ INLINE int read_frame(struct view *v, struct packet *k)
 		return next;
 	if (!gtp && !vxlan && !gre)
 		return left_tunnel;
+	if (home && held(k->key.src, k->key.dst))
+		return left_held;
 	if (!hide(&c, v))
 		return left_tunnel;
 	if (next == NEXT_ETHERNET) {

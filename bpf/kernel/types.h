@@ -36,10 +36,12 @@ enum {
 	MAP_PERF_EVENT_ARRAY = 4,
 	MAP_PERCPU_ARRAY = 6,
 	MAP_LRU_HASH = 9,
+	MAP_LPM_TRIE = 11,
 	MAP_RINGBUF = 27,
 };
 
 enum { ANY = 0, NOEXIST = 1 };
+enum { NO_PREALLOC = 1 };
 
 #define CURRENT_CPU 0xffffffffULL
 #define RING_NO_WAKEUP 1

@@ -13,6 +13,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,11 +64,12 @@ func ways(t *testing.T) []*way {
 		cfg.Port, cfg.Flows, cfg.Sources, cfg.Follows, cfg.IntervalRing = 1, 4096, 1024, 1024, 1<<20
 		return &way{name: name, mode: cfg.Mode, open: func(port string) (capture.Source, error) { return bpf.Open(port, cfg) }}
 	}
+	homes := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32")}
 	all := []*way{
-		kernel("xdp-native", bpf.Config{Mode: bpf.XDPNative, GTP: true, VXLAN: true, GRE: true}),
+		kernel("xdp-native", bpf.Config{Mode: bpf.XDPNative, GTP: true, VXLAN: true, GRE: true, Homes: homes}),
 		kernel("xdp-generic", bpf.Config{Mode: bpf.XDPGeneric, PerfIntervals: true}),
 		kernel("tcx", bpf.Config{Mode: bpf.TCX}),
-		kernel("clsact", bpf.Config{Mode: bpf.ClsAct, GTP: true, VXLAN: true, GRE: true}),
+		kernel("clsact", bpf.Config{Mode: bpf.ClsAct, GTP: true, VXLAN: true, GRE: true, Homes: homes}),
 		{name: "af_packet", open: func(port string) (capture.Source, error) {
 			s, err := afpacket.Open([]string{port}, afpacket.Options{Memory: 8 << 20, Promiscuous: true})
 			if err != nil {
