@@ -79,8 +79,8 @@ func NewLive(cfg Config, sources ...capture.Source) (*Live, error) {
 		l.run.keeper = newKeeper(&r.cfg, l.tap, r.join.lines)
 	}
 	r.taps, l.tap.seq = l.tap, restored.seq
-	for _, s := range r.shards {
-		s.live = true
+	for _, w := range r.workers {
+		w.live = true
 	}
 	if cfg.Sink != nil {
 		r.told = newTelling(cfg.Sink)
