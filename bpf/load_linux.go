@@ -44,6 +44,9 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 	} {
 		spec.Maps[name].MaxEntries = uint32(n)
 	}
+	if c.test {
+		spec.Maps["readings"].Flags |= unix.BPF_F_MMAPABLE
+	}
 	rings := spec.Maps["interval_ring"]
 	if ring {
 		rings.MaxEntries = uint32(powerOfTwo(max(c.intervalRing(false), os.Getpagesize())))
