@@ -43,7 +43,7 @@ func inNamespace(t *testing.T, f func(t testing.TB)) {
 }
 
 // inBareNamespace is inNamespace with nothing set up.
-func inBareNamespace(t *testing.T, f func(t testing.TB)) {
+func inBareNamespace(t testing.TB, f func(t testing.TB)) {
 	t.Helper()
 	needBPF(t)
 	done := make(chan string, 1)
