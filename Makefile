@@ -95,8 +95,9 @@ vuln: ## known vulnerabilities in what is used
 	elif grep -qE '^govulncheck: fetching vulnerabilities: ' $(TMP)/vuln.log; then echo "govulncheck skipped: no database"; \
 	else cat $(TMP)/vuln.log; exit 1; fi
 
-bench-live: ## measure the kernel programs by test run, as ratios, and AF_PACKET over a veth (root)
+bench-live: ## measure the kernel programs by test run, all of simtrap and AF_PACKET over a veth (root)
 	go test ./bpf -run '^$$' -bench '^BenchmarkCosts$$' -benchtime 1x -v
+	go test ./bpf -run '^$$' -bench '^BenchmarkTap$$' -benchtime 1x -v
 	go test ./capture/afpacket -run '^$$' -bench '^BenchmarkLive$$' -benchtime 3x -count $(or $(RUNS),5)
 
 # ONLY chooses among the kernels: 6.12-amd64 6.1-arm64 6.1-amd64 5.10-amd64.

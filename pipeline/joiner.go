@@ -90,6 +90,9 @@ func (j *joiner) line(a ident.Addr, r ident.Realm) (ident.Line, bool) {
 func (j *joiner) take(all *[shards]*output, now int64) {
 	j.order = j.order[:0]
 	for i, s := range all {
+		if s == nil {
+			continue
+		}
 		for k := range s.records {
 			s.records[k].shard = uint8(i)
 		}

@@ -21,7 +21,8 @@ import (
 type Accountant interface {
 	// Intervals appends to dst the intervals closed since the last call and says
 	// up to which time (ns since the epoch, packet clock) none is missing: every
-	// interval whose Close is not after it has been given. It is called by the
+	// interval whose Close is not after it has been given; math.MaxInt64 when none
+	// will come any more, though Next may still give frames. It is called by the
 	// goroutine that calls Next, after it.
 	Intervals(dst []rtp.Interval) (out []rtp.Interval, until int64)
 }
@@ -79,8 +80,8 @@ func NewLive(cfg Config, sources ...capture.Source) (*Live, error) {
 		l.run.keeper = newKeeper(&r.cfg, l.tap, r.join.lines)
 	}
 	r.taps, l.tap.seq = l.tap, restored.seq
-	for _, s := range r.shards {
-		s.live = true
+	for _, w := range r.workers {
+		w.live = true
 	}
 	if cfg.Sink != nil {
 		r.told = newTelling(cfg.Sink)
@@ -199,6 +200,7 @@ type tapSource struct {
 	at     int            // its next frame
 	newest int64          // time of the newest frame in head, or before it
 	until  int64          // no interval up to then is missing
+	whole  bool           // nor will one come any more, though frames may
 	behind bool           // its intervals are not waited for
 	over   bool
 	err    error
@@ -287,7 +289,11 @@ func (s *tapSource) take(e *epoch) {
 		} else {
 			e.unmetered = append(e.unmetered, g.intervals...)
 		}
-		s.until = max(s.until, g.until)
+		if g.until == math.MaxInt64 {
+			s.whole = true // it is no time, that others were to come up to
+		} else {
+			s.until = max(s.until, g.until)
+		}
 		switch {
 		case g.err != nil:
 			s.over = true
@@ -353,7 +359,7 @@ func (s *tapSource) bound(clock int64, crowded bool, wall time.Time) int64 {
 			b = max(b, clock-orderWindow)
 		}
 	}
-	if s.acc == nil {
+	if s.acc == nil || s.whole {
 		return b
 	}
 	behind := s.until < clock-intervalLag-intervalPatience

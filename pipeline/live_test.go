@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -399,5 +400,51 @@ func TestLivePortFails(t *testing.T) {
 	}
 	if one.given != one.back || two.given != two.back {
 		t.Errorf("batches given %d %d, back %d %d", one.given, two.given, one.back, two.back)
+	}
+}
+
+// closing is a source that was closed in a flood: none of its intervals will come
+// any more, and of its frames many.
+type closing struct {
+	batches int
+	at      int64
+}
+
+func (c *closing) Next(context.Context) (*capture.Batch, error) {
+	if c.batches == 0 {
+		return nil, io.EOF
+	}
+	c.batches--
+	b := capture.NewBatch(make([]byte, 60), nil)
+	b.Frames = append(b.Frames, capture.Frame{Time: c.at, Len: 60, Wire: 60, Link: capture.LinkEthernet})
+	c.at += 1e6
+	return b, nil
+}
+
+func (c *closing) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) { return dst, math.MaxInt64 }
+
+func (c *closing) Close() error { return nil }
+
+// TestLiveClosing wants a run to take what a closed source still gives, to end with
+// it, and not to take the end of its intervals for a time that others are behind.
+func TestLiveClosing(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	const at = int64(1_700_000_000e9)
+	l, err := NewLive(Config{Workers: 1}, &closing{batches: 10, at: at}, &closing{batches: 20, at: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.Run(ctx)
+	if err != nil {
+		t.Fatalf("did not end by itself: %v", err)
+	}
+	if r.Stats.Frames != 30 || r.Stats.Last != at+19e6 {
+		t.Errorf("%d frames, the last at %d; want 30, %d", r.Stats.Frames, r.Stats.Last, at+int64(19e6))
+	}
+	for _, l := range r.Losses {
+		if l.Reason == "frames before others that had been judged, taken to have come with them" {
+			t.Errorf("%d %s", l.Count, l.Reason)
+		}
 	}
 }

@@ -73,7 +73,7 @@ func Run(ctx context.Context, src capture.Source, cfg Config) (*Result, error) {
 
 type run struct {
 	cfg     Config
-	shards  [shards]*shard
+	shards  [shards]*shard // nil until there is something for one: a short capture needs few
 	workers []*worker
 	arenas  *arenas
 	join    *joiner
@@ -91,7 +91,7 @@ type epoch struct {
 	spans   []span
 	batches []*capture.Batch // to be released when it has been joined
 	now     int64            // time of its newest frame, or a later one that no frame to come is before
-	outputs [shards]*output
+	outputs [shards]*output  // nil where there is no shard yet
 	done    sync.WaitGroup
 
 	intervals []rtp.Interval // closed in the kernel
@@ -131,12 +131,8 @@ func newRun(cfg Config) (*run, error) {
 		cfg.Log.Info("no home prefixes: which end of a conversation is the subscriber's is taken from signalling")
 	}
 	r := &run{cfg: cfg, arenas: &arenas{}}
-	for i := range r.shards {
-		r.shards[i] = newShard(cfg.Seed, r.arenas)
-		r.shards[i].meter.homes = cfg.Homes
-	}
 	for i := range min(cfg.Workers, shards) {
-		r.workers = append(r.workers, newWorker(i, min(cfg.Workers, shards), &r.cfg, &r.shards))
+		r.workers = append(r.workers, newWorker(i, min(cfg.Workers, shards), r))
 	}
 	r.join = newJoiner(&r.cfg, lines)
 	return r, nil
@@ -227,7 +223,9 @@ func (r *run) start(e *epoch) {
 // collect takes from the shards what they emitted in an epoch.
 func (r *run) collect(e *epoch) {
 	for i, s := range &r.shards {
-		e.outputs[i] = s.swap()
+		if s != nil {
+			e.outputs[i] = s.swap()
+		}
 	}
 }
 
@@ -237,6 +235,9 @@ func (r *run) settle(e *epoch) {
 	r.join.account(e.unmetered, false)
 	r.join.take(&e.outputs, e.now)
 	for i, o := range &e.outputs {
+		if o == nil { // nor may the shard be looked at: a worker may be making it
+			continue
+		}
 		o.reset(r.arenas)
 		r.shards[i].spare = o
 	}
@@ -248,10 +249,12 @@ func (r *run) settle(e *epoch) {
 
 func (r *run) finish() *Result {
 	e := &epoch{now: r.now}
-	for i, s := range &r.shards {
-		s.flush()
-		e.outputs[i] = s.swap()
+	for _, s := range &r.shards {
+		if s != nil {
+			s.flush()
+		}
 	}
+	r.collect(e)
 	r.join.finish(&e.outputs, e.now)
 	return r.result()
 }
