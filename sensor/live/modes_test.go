@@ -45,10 +45,12 @@ func TestEveryMode(t *testing.T) {
 	// dropped on the other side.
 	folder := newFolder(t)
 	file, recording := s.record(folder, "near4")
-	if err := play(t.Context(), list, senders...); err != nil {
+	if err := play(t.Context(), list, senders); err != nil {
 		t.Fatal(err)
 	}
-	recorded(recording)
+	if n := recorded(recording); n != len(list) {
+		t.Fatalf("%d frames of %d recorded", n, len(list))
+	}
 	want := replay(t, homes, file)
 	for _, mode := range modes() {
 		if d := daemons[mode]; d != nil {
@@ -61,5 +63,57 @@ func TestEveryMode(t *testing.T) {
 				equal(t, want, d.findings())
 			})
 		}
+	}
+}
+
+// TestTwoPorts: the two directions of a passive tap on two ports give what a
+// recording of both gives.
+func TestTwoPorts(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t)
+	list := traffic(t)
+	ways := map[bool]int{}
+	for i := range list {
+		if !up(list[i].data) {
+			list[i].way = 1
+		}
+		ways[up(list[i].data)]++
+	}
+	if ways[true] < len(list)/5 || ways[false] < len(list)/5 {
+		t.Fatalf("%v frames up and down", ways)
+	}
+	senders := make([][]*sender, 2)
+	daemons := map[string]*daemon{}
+	for i, mode := range []string{"xdp", "af_packet"} {
+		for way, name := range []string{"up", "down"} {
+			near, far := fmt.Sprintf("near-%s%d", name, i), fmt.Sprintf("%s%d", name, i)
+			s.cable(near, far)
+			senders[way] = append(senders[way], s.sender(near))
+		}
+		if why := s.missing(fmt.Sprintf("up%d", i), mode); why != nil {
+			t.Run(mode, func(t *testing.T) { t.Skip(why) })
+			continue
+		}
+		daemons[mode] = s.watch(mode, fmt.Sprintf("{name: up%d, direction: up}, {name: down%d, direction: down}", i, i), homesInYAML)
+	}
+	folder := newFolder(t)
+	a, recordingA := s.record(folder, "near-up1")
+	b, recordingB := s.record(folder, "near-down1")
+	if err := play(t.Context(), list, senders...); err != nil {
+		t.Fatal(err)
+	}
+	if n := recorded(recordingA) + recorded(recordingB); n != len(list) {
+		t.Fatalf("%d frames of %d recorded", n, len(list))
+	}
+	want := replay(t, homes, a, b)
+	for mode, d := range daemons {
+		t.Run(mode, func(t *testing.T) {
+			st := d.settled()
+			if len(st.Ports) != 2 || st.Ports[0].Mode != mode || st.Ports[1].Mode != mode || st.Ports[0].Frames == 0 || st.Ports[1].Frames == 0 {
+				t.Errorf("ports %+v", st.Ports)
+			}
+			t.Logf("%d messages, %d streams, %v", st.Messages, st.Streams, st.Losses)
+			equal(t, want, d.findings())
+		})
 	}
 }

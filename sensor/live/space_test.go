@@ -241,14 +241,17 @@ func (s *space) record(folder, port string) (file string, p *process) {
 	return file, p
 }
 
-// recorded ends a recording, which must be whole.
-func recorded(p *process) {
+// recorded ends a recording, which must be whole, and gives how many frames it is of.
+func recorded(p *process) (frames int) {
 	p.t.Helper()
 	time.Sleep(1500 * time.Millisecond) // it takes what comes once a second
 	p.end(unix.SIGINT, 10*time.Second)
-	if !strings.Contains(p.said(), "\n0 packets dropped by kernel") {
+	before, _, ok := strings.Cut(p.said(), " packets captured\n")
+	_, err := fmt.Sscan(before[strings.LastIndexByte(before, '\n')+1:], &frames)
+	if !ok || err != nil || !strings.Contains(p.said(), "\n0 packets dropped by kernel") {
 		p.t.Fatalf("the recording has holes:\n%s", p.said())
 	}
+	return frames
 }
 
 // missing says why a way of capturing is not to be had on a port, nil when it is.
@@ -339,8 +342,8 @@ func (s *sender) send(frames [][]byte) error {
 	return nil
 }
 
-// play sends frames in their own time out of all the ports.
-func play(ctx context.Context, list []frame, ports ...*sender) error {
+// play sends frames in their own time: those of way n out of all of ports[n].
+func play(ctx context.Context, list []frame, ports ...[]*sender) error {
 	began := time.Now()
 	var due [][]byte
 	for len(list) > 0 {
@@ -353,10 +356,11 @@ func play(ctx context.Context, list []frame, ports ...*sender) error {
 			continue
 		}
 		due = due[:0]
-		for len(list) > 0 && list[0].at <= now && len(due) < batchFrames {
+		way := list[0].way
+		for len(list) > 0 && list[0].at <= now && list[0].way == way && len(due) < batchFrames {
 			due, list = append(due, list[0].data), list[1:]
 		}
-		for _, p := range ports {
+		for _, p := range ports[way] {
 			if err := p.send(due); err != nil {
 				return err
 			}

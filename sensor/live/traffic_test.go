@@ -3,23 +3,23 @@ package live
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"simtrap/capture"
 	"simtrap/lab"
 )
 
-// frame is what is sent, and when: ns since the first.
+// frame is what is sent, when (ns since the first) and which way, where there are
+// several.
 type frame struct {
 	at   int64
 	data []byte
+	way  int
 }
 
 // made gives the frames that a scenario of the lab makes, and what is true of them.
@@ -59,7 +59,7 @@ func framesOf(t testing.TB, name string) (list []frame) {
 			first = b.Frames[0].Time
 		}
 		for i := range b.Frames {
-			list = append(list, frame{b.Frames[i].Time - first, bytes.Clone(b.Data(i))})
+			list = append(list, frame{at: b.Frames[i].Time - first, data: bytes.Clone(b.Data(i))})
 		}
 		b.Release()
 	}
@@ -101,32 +101,15 @@ func lapse(list []frame, factor int64) []frame {
 				continue
 			}
 		}
-		out = append(out, frame{at, f.data})
+		out = append(out, frame{at: at, data: f.data})
 	}
 	slices.SortStableFunc(out, func(a, b frame) int { return cmp.Compare(a.at, b.at) })
 	return out
 }
 
-// from says which of two directions a frame is of: up, from a subscriber's
-// address, which is one of the documentation network of the lab's lines.
+// up says whether a frame comes from a subscriber, whose networks are those of
+// documentation.
 func up(f []byte) bool {
-	return len(f) >= 34 && f[12] == 8 && f[13] == 0 && bytes.HasPrefix(f[26:], []byte{203, 0, 113})
-}
-
-// writePcap writes frames as a capture of microseconds.
-func writePcap(w io.Writer, list []frame, began time.Time) error {
-	h := binary.LittleEndian.AppendUint32(nil, 0xa1b23c4d)
-	h = append(h, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-	h = binary.LittleEndian.AppendUint32(h, 1<<18)
-	h = binary.LittleEndian.AppendUint32(h, 1)
-	for _, f := range list {
-		at := began.UnixNano() + f.at
-		h = binary.LittleEndian.AppendUint32(h, uint32(at/1e9))
-		h = binary.LittleEndian.AppendUint32(h, uint32(at%1e9))
-		h = binary.LittleEndian.AppendUint32(h, uint32(len(f.data)))
-		h = binary.LittleEndian.AppendUint32(h, uint32(len(f.data)))
-		h = append(h, f.data...)
-	}
-	_, err := w.Write(h)
-	return err
+	return len(f) >= 34 && f[12] == 8 && f[13] == 0 &&
+		(bytes.HasPrefix(f[26:], []byte{203, 0, 113}) || bytes.HasPrefix(f[26:], []byte{198, 51, 100}))
 }
