@@ -1,0 +1,103 @@
+//go:build linux
+
+package live
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+)
+
+// nativeUint64 reads a number as this machine writes it.
+func nativeUint64(b []byte) uint64 { return binary.NativeEndian.Uint64(b) }
+
+// datagram makes an Ethernet frame of an IPv4 datagram of UDP. Checksums are left
+// empty: a tap does not look at them.
+func datagram(src, dst uint32, sport, dport uint16, payload []byte) []byte {
+	b := make([]byte, 42, 42+len(payload))
+	copy(b, []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0})
+	b[14], b[22], b[23] = 0x45, 57, 17
+	binary.BigEndian.PutUint16(b[16:], uint16(28+len(payload)))
+	binary.BigEndian.PutUint32(b[26:], src)
+	binary.BigEndian.PutUint32(b[30:], dst)
+	binary.BigEndian.PutUint16(b[34:], sport)
+	binary.BigEndian.PutUint16(b[36:], dport)
+	binary.BigEndian.PutUint16(b[38:], uint16(8+len(payload)))
+	return append(b, payload...)
+}
+
+// voice gives the frame of one packet of a stream of G.711, into a buffer of its
+// own kind. Every stream is between two addresses that no other has.
+func voice(b []byte, number uint32, packet int) {
+	binary.BigEndian.PutUint32(b[26:], 10<<24|number)
+	binary.BigEndian.PutUint32(b[30:], 100<<24|number)
+	binary.BigEndian.PutUint16(b[34:], uint16(10000+number%20000&^1))
+	binary.BigEndian.PutUint16(b[36:], uint16(20000+number%20000&^1))
+	binary.BigEndian.PutUint16(b[44:], uint16(packet))
+	binary.BigEndian.PutUint32(b[46:], uint32(packet)*160)
+	binary.BigEndian.PutUint32(b[50:], 77777*number)
+}
+
+// voiceBuffers makes frames for voice to fill.
+func voiceBuffers(n int) [][]byte {
+	out := make([][]byte, n)
+	for i := range out {
+		p := make([]byte, 172)
+		p[0], p[1] = 0x80, 8
+		out[i] = datagram(0, 0, 0, 0, p)
+	}
+	return out
+}
+
+// TestMemoryOfFlows: with 100,000 flows of voice at once, each between lines of
+// its own, the daemon and its maps in the kernel take at most 256 MiB. What is
+// counted is the resident set of the process (the ring of frames that it has mapped
+// included) and what the kernel says that each map takes.
+func TestMemoryOfFlows(t *testing.T) {
+	const (
+		flows   = 100_000
+		cohort  = 4_000
+		packets = 12
+		most    = 256 << 20
+	)
+	s := newSpace(t)
+	s.cable("near", "far")
+	if why := s.missing("far", "xdp"); why != nil {
+		t.Skip(why)
+	}
+	d := s.watch("xdp", "{name: far}", "")
+	out := s.sender("near")
+	buffers := voiceBuffers(batchFrames)
+	// So many at once as a cable takes; all of them live on, a flow that is silent
+	// for less than half a minute being one still.
+	for first := uint32(0); first < flows; first += cohort {
+		for began, packet := time.Now(), 0; packet < packets; packet++ {
+			time.Sleep(time.Until(began.Add(time.Duration(packet) * 20 * time.Millisecond)))
+			for n := uint32(0); n < cohort; n += batchFrames {
+				part := buffers[:min(batchFrames, cohort-n)]
+				for i, b := range part {
+					voice(b, first+n+uint32(i), packet)
+				}
+				if err := out.send(part); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	live := d.flows()
+	st := d.settled()
+	rss, peak := d.resident()
+	maps := d.inMaps()
+	t.Logf("%d records, %d streams, %d lines; resident %d MiB (at most %d), maps %d MiB; %v",
+		live, st.Streams, st.Lines, rss>>20, peak>>20, maps>>20, st.Losses)
+	if live < flows*99/100 {
+		t.Errorf("%d flows live, want %d", live, flows)
+	}
+	if st.Streams < flows/2 {
+		t.Errorf("%d streams of voice confirmed: too few flows were like voice", st.Streams)
+	}
+	if peak+maps > most {
+		t.Errorf("%d MiB, want at most %d", (peak+maps)>>20, most>>20)
+	}
+	d.findings()
+}
