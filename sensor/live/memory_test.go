@@ -4,6 +4,8 @@ package live
 
 import (
 	"encoding/binary"
+	"io"
+	"os"
 	"testing"
 	"time"
 )
@@ -27,12 +29,19 @@ func datagram(src, dst uint32, sport, dport uint16, payload []byte) []byte {
 }
 
 // voice gives the frame of one packet of a stream of G.711, into a buffer of its
-// own kind. Every stream is between two addresses that no other has.
+// own kind. Streams 2n and 2n + 1 are the two directions of a call; every ten calls
+// are of one subscriber of 10.0.0.0/8, to far ends that no other call has.
 func voice(b []byte, number uint32, packet int) {
-	binary.BigEndian.PutUint32(b[26:], 10<<24|number)
-	binary.BigEndian.PutUint32(b[30:], 100<<24|number)
-	binary.BigEndian.PutUint16(b[34:], uint16(10000+number%20000&^1))
-	binary.BigEndian.PutUint16(b[36:], uint16(20000+number%20000&^1))
+	call := number / 2
+	home, far := 10<<24|call/10, 100<<24|call
+	homePort, farPort := uint16(10000+call%20000*2), uint16(20000+call%20000*2)
+	if number%2 == 1 {
+		home, far, homePort, farPort = far, home, farPort, homePort
+	}
+	binary.BigEndian.PutUint32(b[26:], home)
+	binary.BigEndian.PutUint32(b[30:], far)
+	binary.BigEndian.PutUint16(b[34:], homePort)
+	binary.BigEndian.PutUint16(b[36:], farPort)
 	binary.BigEndian.PutUint16(b[44:], uint16(packet))
 	binary.BigEndian.PutUint32(b[46:], uint32(packet)*160)
 	binary.BigEndian.PutUint32(b[50:], 77777*number)
@@ -65,7 +74,11 @@ func TestMemoryOfFlows(t *testing.T) {
 	if why := s.missing("far", "xdp"); why != nil {
 		t.Skip(why)
 	}
-	d := s.watch("xdp", "{name: far}", "")
+	d := s.watch("xdp", "{name: far}", "home: [10.0.0.0/8]\n")
+	{
+		a, b := d.resident()
+		t.Logf("base %d %d", a>>20, b>>20)
+	}
 	out := s.sender("near")
 	buffers := voiceBuffers(batchFrames)
 	// So many at once as a cable takes; all of them live on, a flow that is silent
@@ -86,6 +99,22 @@ func TestMemoryOfFlows(t *testing.T) {
 	}
 	live := d.flows()
 	st := d.settled()
+	for i := 0; i < 8; i++ {
+		time.Sleep(time.Second)
+		st = d.mustStatus()
+		a, b := d.resident()
+		t.Logf("%d streams %d lines, resident %d most %d", st.Streams, st.Lines, a>>20, b>>20)
+	}
+	{
+		r, err := d.client.Get("http://localhost/debug/pprof/heap?gc=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(r.Body)
+		os.WriteFile("/tmp/wt-lt/heap.pb.gz", b, 0o600)
+		a, bb := d.resident()
+		t.Logf("after gc resident %d most %d", a>>20, bb>>20)
+	}
 	rss, peak := d.resident()
 	maps := d.inMaps()
 	t.Logf("%d records, %d streams, %d lines; resident %d MiB (at most %d), maps %d MiB; %v",
