@@ -3,7 +3,9 @@
 package live
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"os"
 	"testing"
@@ -113,6 +115,10 @@ func TestMemoryOfFlows(t *testing.T) {
 		b, _ := io.ReadAll(r.Body)
 		os.WriteFile("/tmp/wt-lt/heap.pb.gz", b, 0o600)
 		a, bb := d.resident()
+		x, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+		t.Logf("%s", x[bytes.Index(x, []byte("VmHWM")):bytes.Index(x, []byte("VmData"))])
+		x, _ = os.ReadFile(fmt.Sprintf("/proc/%d/smaps", d.cmd.Process.Pid))
+		os.WriteFile("/tmp/wt-lt/smaps", x, 0o600)
 		t.Logf("after gc resident %d most %d", a>>20, bb>>20)
 	}
 	rss, peak := d.resident()

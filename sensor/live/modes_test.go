@@ -60,7 +60,7 @@ func TestEveryMode(t *testing.T) {
 					t.Errorf("taken by %s", st.Ports[0].Mode)
 				}
 				t.Logf("%d frames up of %d, %d messages, %d streams, %v", st.Ports[0].Frames, len(list), st.Messages, st.Streams, st.Losses)
-				equal(t, want, d.findings())
+				equal(t, 3, want, d.findings())
 			})
 		}
 	}
@@ -113,7 +113,7 @@ func TestTwoPorts(t *testing.T) {
 				t.Errorf("ports %+v", st.Ports)
 			}
 			t.Logf("%d messages, %d streams, %v", st.Messages, st.Streams, st.Losses)
-			equal(t, want, d.findings())
+			equal(t, 3, want, d.findings())
 		})
 	}
 }
