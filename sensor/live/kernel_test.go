@@ -61,16 +61,31 @@ func field(b []byte, name string) (n uint64, ok bool) {
 	return 0, false
 }
 
-// resident gives the memory of the process itself, and the most that it was, bytes.
+// resident gives the memory of the process that is no map's of the kernel, now, and
+// the most that all of it was, bytes. Rings that it has mapped (some of them twice
+// over, so that they have no end) are left out where inMaps has them.
 func (p *process) resident() (now, most uint64) {
 	p.t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
+	read := func(name string) []byte {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, name))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return b
 	}
+	rings, within := uint64(0), false
+	for line := range bytes.Lines(read("smaps")) {
+		if f := bytes.Fields(line); bytes.Contains(f[0], []byte("-")) {
+			within = bytes.Contains(line, []byte("anon_inode:bpf-map"))
+		}
+		if n, ok := field(line, "Rss:"); ok && within {
+			rings += n
+		}
+	}
+	b := read("status")
 	now, _ = field(b, "VmRSS:")
 	most, _ = field(b, "VmHWM:")
-	return now << 10, most << 10
+	return (now - rings) << 10, (most - rings) << 10
 }
 
 // inMaps gives what the kernel takes for the maps of the process, bytes.

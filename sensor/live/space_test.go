@@ -15,7 +15,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -26,40 +25,44 @@ import (
 	"simtrap/bpf"
 )
 
+// built names the folder of the programs, for the tests of this process.
+const built = "SIMTRAP_LIVE_PROGRAMS"
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Most of these wait for packets most of the time.
 	_ = flag.Set("test.parallel", "8")
-	goleak.VerifyTestMain(m)
+	folder := ""
+	if os.Geteuid() == 0 {
+		var err error
+		if folder, err = build(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Setenv(built, folder)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(folder)
+		os.Exit(code)
+	}))
 }
 
-// programs builds the programs once for all tests.
-type programs struct {
-	once   sync.Once
-	folder string
-	err    error
+// build builds the programs, as they are shipped.
+func build() (folder string, err error) {
+	if folder, err = os.MkdirTemp("", "simtrap-live"); err != nil {
+		return "", err
+	}
+	c := exec.Command("go", "build", "-o", folder+"/", "simtrap/cmd/simtrap", "simtrap/cmd/simtrapd")
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		os.RemoveAll(folder)
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return folder, nil
 }
-
-var built programs
 
 // program gives the path of one of the project's programs.
-func program(t testing.TB, name string) string {
-	t.Helper()
-	built.once.Do(func() {
-		if built.folder, built.err = os.MkdirTemp("", "simtrap-live"); built.err != nil {
-			return
-		}
-		c := exec.Command("go", "build", "-o", built.folder+"/", "simtrap/cmd/simtrap", "simtrap/cmd/simtrapd")
-		c.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := c.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("build: %w\n%s", err, out)
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return filepath.Join(built.folder, name)
-}
+func program(name string) string { return filepath.Join(os.Getenv(built), name) }
 
 // space is a network namespace of its own: a thread that stays in it, on which
 // everything that is to happen there is done.
