@@ -19,7 +19,7 @@ import (
 
 // collectAt is by how many per cent the heap may grow between two collections,
 // unless GOGC says otherwise.
-const collectAt = 30
+const collectAt = 25
 
 func newRun(t command.Terminal) *cobra.Command {
 	file := defaultConfig

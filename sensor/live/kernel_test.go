@@ -62,8 +62,9 @@ func field(b []byte, name string) (n uint64, ok bool) {
 }
 
 // resident gives the memory of the process that is no map's of the kernel, now, and
-// the most that all of it was, bytes. Rings that it has mapped (some of them twice
-// over, so that they have no end) are left out where inMaps has them.
+// the most that all of it was, bytes. Rings that it has mapped are left out where
+// inMaps has them (one is mapped twice over, so that it has no end), and the rings
+// of frames, which the kernel does not count as the process's, are added.
 func (p *process) resident() (now, most uint64) {
 	p.t.Helper()
 	read := func(name string) []byte {
@@ -73,19 +74,22 @@ func (p *process) resident() (now, most uint64) {
 		}
 		return b
 	}
-	rings, within := uint64(0), false
+	rings, frames, mapping := uint64(0), uint64(0), []byte(nil)
 	for line := range bytes.Lines(read("smaps")) {
 		if f := bytes.Fields(line); bytes.Contains(f[0], []byte("-")) {
-			within = bytes.Contains(line, []byte("anon_inode:bpf-map"))
+			mapping = f[len(f)-1]
 		}
-		if n, ok := field(line, "Rss:"); ok && within {
+		if n, ok := field(line, "Rss:"); ok && bytes.Equal(mapping, []byte("anon_inode:bpf-map")) {
 			rings += n
+		}
+		if n, ok := field(line, "Size:"); ok && bytes.Equal(mapping, []byte("anon_inode:[perf_event]")) {
+			frames += n
 		}
 	}
 	b := read("status")
 	now, _ = field(b, "VmRSS:")
 	most, _ = field(b, "VmHWM:")
-	return (now - rings) << 10, (most - rings) << 10
+	return (now - rings + frames) << 10, (most - rings + frames) << 10
 }
 
 // inMaps gives what the kernel takes for the maps of the process, bytes.

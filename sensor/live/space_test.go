@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	// Most of these wait for packets most of the time.
 	_ = flag.Set("test.parallel", "8")
 	folder := ""
-	if os.Geteuid() == 0 {
+	if os.Geteuid() == 0 && !testing.Short() {
 		var err error
 		if folder, err = build(); err != nil {
 			fmt.Println(err)
@@ -76,6 +76,9 @@ type space struct {
 // test is over the thread ends, and with it whatever was started from it.
 func newSpace(t testing.TB) *space {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("takes its time, and what it tries are programs without the race detector")
+	}
 	if os.Geteuid() != 0 {
 		t.Skip("not root: network namespaces cannot be made")
 	}
