@@ -144,6 +144,9 @@ func TestRealCalls(t *testing.T) {
 		last = near
 		daemons[mode] = r.hub.watch(mode, "{name: "+far+"}", "home: [203.0.113.0/24]\n")
 	}
+	for _, d := range daemons {
+		d.running()
+	}
 	file, recording := r.hub.record(r.folder, last)
 	r.call(t)
 	recorded(recording)

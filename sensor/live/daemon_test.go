@@ -51,8 +51,7 @@ func newFolder(t testing.TB) string {
 	return folder
 }
 
-// watch starts simtrapd on ports, with more lines of configuration, and waits until
-// it is at work.
+// watch starts simtrapd on ports, with more lines of configuration.
 func (s *space) watch(mode, ports, more string) *daemon {
 	s.t.Helper()
 	folder := newFolder(s.t)
@@ -73,11 +72,16 @@ func (s *space) watch(mode, ports, more string) *daemon {
 		},
 	}}
 	d.process = s.start(folder, program("simtrapd"), "run", "-c", "d.yaml")
+	return d
+}
+
+// running waits until the daemon is at work.
+func (d *daemon) running() {
+	d.t.Helper()
 	d.ready("it runs", func() bool {
 		s, err := d.status()
 		return err == nil && s.State == "running"
 	})
-	return d
 }
 
 // status asks the daemon how things stand.

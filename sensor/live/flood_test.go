@@ -102,6 +102,7 @@ func (f *forger) next(most int) [][]byte {
 // them, memory stays, and every frame is accounted for: looked at by the kernel's
 // program, or counted where it was lost.
 func TestFlood(t *testing.T) {
+	t.Parallel()
 	forged, long := 300_000, false
 	if v := os.Getenv("SIMTRAP_FLOOD"); v != "" {
 		n, err := strconv.Atoi(v)
@@ -133,6 +134,7 @@ func TestFlood(t *testing.T) {
 	}
 
 	d := s.watch("xdp", "{name: far}", homesInYAML)
+	d.running()
 	near, far := s.counter("near", "tx_dropped"), s.counter("far", "rx_packets")
 	box1, flood := s.sender("near"), s.sender("near")
 	playing := make(chan error, 1)

@@ -73,6 +73,7 @@ func TestMemoryOfFlows(t *testing.T) {
 		t.Skip(why)
 	}
 	d := s.watch("xdp", "{name: far}", "home: [10.0.0.0/8]\n")
+	d.running()
 	out := s.sender("near")
 	buffers := voiceBuffers(batchFrames)
 	// So many at once as a cable takes; all of them live on, a flow that is silent

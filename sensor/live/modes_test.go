@@ -13,11 +13,11 @@ import (
 // modes are the ways of capturing.
 func modes() []string { return []string{"xdp", "xdp-generic", "tcx", "clsact", "af_packet"} }
 
-// traffic is three boxes beside nine honest lines, eight minutes of them in twenty
+// traffic is three boxes beside nine honest lines, six minutes of them in fifteen
 // seconds. None of its lines stands near the edge of a verdict.
 func traffic(t testing.TB) []frame {
 	t.Helper()
-	list, _ := made(t, lab.Options{Scenario: "demo", Seed: 2, Duration: 8 * time.Minute})
+	list, _ := made(t, lab.Options{Scenario: "demo", Seed: 2, Duration: 6 * time.Minute})
 	return lapse(list, 25)
 }
 
@@ -40,6 +40,9 @@ func TestEveryMode(t *testing.T) {
 		}
 		senders = append(senders, s.sender(near))
 		daemons[mode] = s.watch(mode, "{name: "+far+"}", homesInYAML)
+	}
+	for _, d := range daemons {
+		d.running()
 	}
 	// All send the same, and what goes out of a port is recorded before it can be
 	// dropped on the other side.
@@ -95,6 +98,9 @@ func TestTwoPorts(t *testing.T) {
 			continue
 		}
 		daemons[mode] = s.watch(mode, fmt.Sprintf("{name: up%d, direction: up}, {name: down%d, direction: down}", i, i), homesInYAML)
+	}
+	for _, d := range daemons {
+		d.running()
 	}
 	folder := newFolder(t)
 	a, recordingA := s.record(folder, "near-up1")
