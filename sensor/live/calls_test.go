@@ -149,6 +149,7 @@ func TestRealCalls(t *testing.T) {
 	}
 	file, recording := r.hub.record(r.folder, last)
 	r.call(t)
+	time.Sleep(recorderTakes)
 	recorded(recording)
 	want := replay(t, "203.0.113.0/24", file)
 	for _, mode := range modes() {

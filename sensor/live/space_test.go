@@ -247,10 +247,13 @@ func (s *space) record(folder, port string) (file string, p *process) {
 	return file, p
 }
 
-// recorded ends a recording, which must be whole, and gives how many frames it is of.
+// recorderTakes is how long a recorder may leave frames where it takes them from.
+const recorderTakes = 1500 * time.Millisecond
+
+// recorded ends a recording, after recorderTakes, which must be whole, and gives how
+// many frames it is of.
 func recorded(p *process) (frames int) {
 	p.t.Helper()
-	time.Sleep(1500 * time.Millisecond) // it takes what comes once a second
 	p.end(unix.SIGINT, 10*time.Second)
 	before, _, ok := strings.Cut(p.said(), " packets captured\n")
 	_, err := fmt.Sscan(before[strings.LastIndexByte(before, '\n')+1:], &frames)
