@@ -155,6 +155,7 @@ func TestRealCalls(t *testing.T) {
 	for _, mode := range modes() {
 		if d := daemons[mode]; d != nil {
 			t.Run(mode, func(t *testing.T) {
+				t.Parallel()
 				st := d.settled()
 				if st.Ports[0].Mode != mode {
 					t.Errorf("taken by %s", st.Ports[0].Mode)

@@ -106,6 +106,7 @@ func TestEveryMode(t *testing.T) {
 	one, two := replay(t, homes, files[0]), replay(t, homes, files[1:]...)
 	for _, p := range taps() {
 		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
 			if skipped[p] != nil {
 				t.Skip(skipped[p])
 			}
