@@ -12,7 +12,7 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live test-kernels clean
+.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live test-flood test-kernels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ bench-live: ## measure the kernel programs by test run, all of simtrap and AF_PA
 	go test ./bpf -run '^$$' -bench '^BenchmarkCosts$$' -benchtime 1x -v
 	go test ./bpf -run '^$$' -bench '^BenchmarkTap$$' -benchtime 1x -v
 	go test ./capture/afpacket -run '^$$' -bench '^BenchmarkLive$$' -benchtime 3x -count $(or $(RUNS),5)
+
+test-flood: ## ten million forged senders beside one real box, which takes two minutes (root)
+	SIMTRAP_FLOOD=$(or $(SENDERS),10000000) go test ./sensor/live -count=1 -run '^TestFlood$$' -v
 
 # ONLY chooses among the kernels: 6.12-amd64 6.1-arm64 6.1-amd64 5.10-amd64.
 test-kernels: ## load, attach and judge a call on other kernels, in qemu (Debian)

@@ -418,15 +418,17 @@ func (s *Source) advance(dst []rtp.Interval, now int64) []rtp.Interval {
 	}
 	dst, over, err := s.sweep.step(dst, now, n, false)
 	if err == nil && over {
-		s.account()
+		s.passes++
+		s.account(s.passes%8 == 0)
 	}
 	return dst
 }
 
 // account counts what the kernel's tables displaced: what was put in until a
 // pass began, less what was taken out and what is there. What is put in while the
-// pass goes on it may or may not see.
-func (s *Source) account() {
+// pass goes on it may or may not see. The first packets, which no pass reads, it
+// counts with all.
+func (s *Source) account(all bool) {
 	n := s.before
 	now, err := sumCounters(s.objects.Counts)
 	if err != nil {
@@ -438,7 +440,7 @@ func (s *Source) account() {
 	if n[records] > gone {
 		s.evicted = max(s.evicted, n[records]-gone)
 	}
-	if s.passes++; s.passes%8 != 0 {
+	if !all {
 		return
 	}
 	s.remark()
@@ -588,7 +590,7 @@ func (s *Source) Close() error {
 			break
 		}
 		if over {
-			s.account()
+			s.account(true)
 		}
 	}
 	s.closed = true
