@@ -20,11 +20,12 @@ type CallRecord struct {
 	Account              ident.Account // zero unless the line has one alone
 	Controller           ident.Addr
 	Verified             bool
+	Began                bool // Start is when it was asked for; else what was seen first
 }
 
 func (l *Lines) callRecord(p *profile, o *openCall, c *sip.Call) *CallRecord {
 	r := &CallRecord{Line: p.line, EpochStart: l.epochStart(p), Inbound: o.inbound, Answered: c.Answer, End: c.End,
-		Calling: c.CallingUser, Called: c.CalledUser, Controller: c.Callee.Addr, Verified: c.Verified}
+		Calling: c.CallingUser, Called: c.CalledUser, Controller: c.Callee.Addr, Verified: c.Verified, Began: c.Invite != 0}
 	for _, t := range [...]int64{c.Invite, c.Trying, c.Ringing, c.Progress, c.Answer, c.End, c.Last} {
 		if r.Start = t; t != 0 {
 			break

@@ -332,6 +332,9 @@ func Enroll(ctx context.Context, dir, hub string, token Token, version string) (
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	if err := belongs(dir, filepath.Dir(dir)); err != nil {
+		return nil, err
+	}
 	if err := writeFile(filepath.Join(dir, ".try"), nil); err != nil {
 		return nil, err
 	}
@@ -483,7 +486,7 @@ func writeFile(name string, b []byte) error {
 	defer os.Remove(f.Name())
 	_, err = f.Write(b)
 	if err == nil {
-		err = belongs(f, dir)
+		err = belongs(f.Name(), dir)
 	}
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err

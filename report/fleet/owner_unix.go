@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// belongs gives a file to the owner of its folder: root enrolls an appliance whose
+// belongs gives a file, or a folder, to the owner of its folder: root enrolls an appliance whose
 // daemon is another user.
-func belongs(f *os.File, dir string) error {
+func belongs(name, dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -21,5 +21,5 @@ func belongs(f *os.File, dir string) error {
 	if !ok {
 		return nil
 	}
-	return f.Chown(int(s.Uid), int(s.Gid))
+	return os.Lchown(name, int(s.Uid), int(s.Gid))
 }
