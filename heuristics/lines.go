@@ -52,8 +52,9 @@ type Lines struct {
 	counters    Counters
 	tenants     tenants
 	changes     changes
-	resuming    bool  // a checkpoint was read and nothing has come since
-	resumed     int64 // when something did
+	calling     map[uint64]ident.Number // who calls, by callKey
+	resuming    bool                    // a checkpoint was read and nothing has come since
+	resumed     int64                   // when something did
 }
 
 // Counters of Lines.
@@ -305,6 +306,7 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 			p.open = make(map[uint64]*openCall)
 		}
 		p.open[key] = o
+		l.begun(p, key, c)
 		if inbound {
 			p.attemptsIn++
 		} else {
@@ -379,6 +381,7 @@ func (l *Lines) ended(p *profile, o *openCall, c *sip.Call) {
 	if o.counted && l.config.Calls != nil && p.standing() >= Watch {
 		l.config.Calls(l.callRecord(p, o, c))
 	}
+	delete(l.calling, callKey(c.ID, o.inbound))
 	if !o.counted {
 		if o.inbound {
 			p.unsupported++

@@ -728,7 +728,7 @@ func (t *Tracker) report(i int32) {
 			t.count.CallsEnded++
 			c.phase, c.since = phaseOver, t.now
 		}
-		c.event = 0
+		c.event, c.CallingUser = 0, ident.Number{}
 	}
 	level := gradeWeak
 	if c.Verified || c.Answer != 0 {
