@@ -26,10 +26,14 @@ type CallRecord struct {
 // maxCalling bounds the calls of which is kept who calls, until they are over.
 const maxCalling = 1 << 16
 
-// begun notes who calls, which is told once, for a call whose record may be asked
+// begun notes who calls, which is told at the beginning alone, for a call whose record may be asked
 // for.
-func (l *Lines) begun(p *profile, key uint64, c *sip.Call) {
-	if l.config.Calls == nil || c.CallingUser.IsZero() || p.standing() < Watch {
+func (l *Lines) begun(p *profile, key uint64) {
+	if l.config.Calls == nil || p.standing() < Watch {
+		return
+	}
+	who := l.config.Caller()
+	if who.IsZero() {
 		return
 	}
 	if l.calling == nil {
@@ -39,7 +43,7 @@ func (l *Lines) begun(p *profile, key uint64, c *sip.Call) {
 	if len(l.calling) >= maxCalling {
 		clear(l.calling)
 	}
-	l.calling[key] = c.CallingUser
+	l.calling[key] = who
 }
 
 func (l *Lines) callRecord(p *profile, o *openCall, c *sip.Call) *CallRecord {

@@ -138,8 +138,10 @@ func TestTold(t *testing.T) {
 // Calls are told when they are over, of lines at watch or above alone.
 func TestCallRecords(t *testing.T) {
 	var list []CallRecord
-	l := testLines(t, Config{Homes: home(t), Calls: func(r *CallRecord) { list = append(list, *r) }})
-	p := newPlay(l)
+	var p *play
+	l := testLines(t, Config{Homes: home(t), Calls: func(r *CallRecord) { list = append(list, *r) },
+		Caller: func() ident.Number { return ident.NewNumber(fmt.Append(nil, 20_000_000+p.id)) }})
+	p = newPlay(l)
 	for i := range 100 {
 		before := len(list)
 		standing := l.table[p.line] != nil && l.table[p.line].standing() >= Watch

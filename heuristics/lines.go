@@ -25,6 +25,9 @@ type Config struct {
 	// Calls is told of calls that are over of lines at watch or above, and may not
 	// keep what it is given; may be nil.
 	Calls func(*CallRecord)
+	// Caller gives who calls, while Call is told that a call has started. May be nil
+	// where Calls is.
+	Caller func() ident.Number
 	// Far is told whenever a far end served a line: by role, with the header shape
 	// of the line's own messages, 0 for none. call is set once for each call
 	// through it. May be nil.
@@ -306,7 +309,9 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 			p.open = make(map[uint64]*openCall)
 		}
 		p.open[key] = o
-		l.begun(p, key, c)
+		if ev == sip.CallStarted {
+			l.begun(p, key)
+		}
 		if inbound {
 			p.attemptsIn++
 		} else {

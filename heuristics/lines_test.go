@@ -67,9 +67,7 @@ func (p *play) inbound(o callOptions) {
 	} else {
 		c.Seen = 0
 	}
-	c.CallingUser = ident.NewNumber(fmt.Append(nil, 20_000_000+p.id))
 	p.l.Call(p.line, true, c, sip.CallStarted)
-	c.CallingUser = ident.Number{}
 	if !o.downOnly {
 		c.Seen |= sip.SeenResponse
 		p.l.Packet(p.line, true, t+5*second, 63)

@@ -66,9 +66,6 @@ type Call struct {
 	// lies in, as ident.Plan.Describe names it; empty when nobody knows.
 	CalleeOperator string
 	CalledUser     ident.Number // for what is written under authority, or as a pseudonym
-	// CallingUser is the same of the caller. It is told with CallStarted alone: most
-	// calls are of no further interest, and it is not kept.
-	CallingUser ident.Number
 
 	// Offer and answer as last seen: the media the caller and the callee
 	// expect to receive.
