@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -18,13 +19,13 @@ import (
 // MaxCSR is the most that a certificate signing request may have, in bytes.
 const MaxCSR = 4096
 
-const (
-	maxSensorName = 64
-	admissionSize = 16
-)
+const maxSensorName = 64
 
 // ErrCSR is the error of a signing request that is not taken.
 var ErrCSR = errors.New("the signing request is not taken")
+
+// ErrSensorName is the error of a text that can name no sensor.
+var ErrSensorName = fmt.Errorf("a sensor's name has 1 to %d of a-z, 0-9, hyphen and dot, the first no sign", maxSensorName)
 
 // Why a certificate does not name a sensor.
 var (
@@ -35,21 +36,16 @@ var (
 
 // Identity is who a certificate is of.
 type Identity struct {
-	Sensor string
-	// Admission tells one enrolment of a name from the next, so that a name that is
-	// enrolled again, or revoked, is not kept by those who had it before. 32 hex
-	// digits.
-	Admission string
+	Sensor string // the common name
+	Serial string // lower case hex
 }
 
-// NewAdmission draws an identity for a name.
-func NewAdmission(sensor string) (Identity, error) {
-	if !SensorName(sensor) {
-		return Identity{}, fmt.Errorf("%q: a sensor's name has 1 to %d of a-z, 0-9, hyphen and dot, the first no sign", sensor, maxSensorName)
-	}
-	b := make([]byte, admissionSize)
-	rand.Read(b)
-	return Identity{sensor, hex.EncodeToString(b)}, nil
+// Certificate is one that was issued to a sensor.
+type Certificate struct {
+	Identity
+	Key         [32]byte // SHA-256 of the public key (SubjectPublicKeyInfo)
+	Given, Ends time.Time
+	Chain       [][]byte // DER, its own first
 }
 
 // SensorName says whether s may name a sensor.
@@ -69,7 +65,10 @@ func SensorName(s string) bool {
 // for 30 days, with the authority's behind it (DER). Of the request the key
 // alone counts. It fails with ErrCSR for one that is malformed, not signed by
 // its own key, or of a key other than ECDSA P-256, P-384 or Ed25519.
-func (t *Trust) Issue(csr []byte, id Identity) (chain [][]byte, err error) {
+func (t *Trust) Issue(csr []byte, sensor string) (*Certificate, error) {
+	if !SensorName(sensor) {
+		return nil, fmt.Errorf("%q: %w", sensor, ErrSensorName)
+	}
 	if len(csr) == 0 || len(csr) > MaxCSR {
 		return nil, fmt.Errorf("%w: %d bytes, want 1 to %d", ErrCSR, len(csr), MaxCSR)
 	}
@@ -91,7 +90,7 @@ func (t *Trust) Issue(csr []byte, id Identity) (chain [][]byte, err error) {
 	}
 	now := t.now()
 	leaf, err := t.issue(&x509.Certificate{
-		Subject:     pkix.Name{CommonName: id.Sensor, SerialNumber: id.Admission},
+		Subject:     pkix.Name{CommonName: sensor},
 		NotBefore:   now.Add(-early),
 		NotAfter:    now.Add(clientLife),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
@@ -100,17 +99,28 @@ func (t *Trust) Issue(csr []byte, id Identity) (chain [][]byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([][]byte{leaf}, t.chain()...), nil
+	return &Certificate{
+		Identity: Identity{sensor, serialText(leaf)},
+		Key:      sha256.Sum256(leaf.RawSubjectPublicKeyInfo),
+		Given:    now, Ends: leaf.NotAfter,
+		Chain: append([][]byte{leaf.Raw}, t.chain()...),
+	}, nil
 }
 
-func (t *Trust) issue(template *x509.Certificate, public any) ([]byte, error) {
+func serialText(c *x509.Certificate) string { return hex.EncodeToString(c.SerialNumber.Bytes()) }
+
+func (t *Trust) issue(template *x509.Certificate, public any) (*x509.Certificate, error) {
 	issuer := t.authority.chain[0]
 	template.SerialNumber = newSerial()
 	template.BasicConstraintsValid = true
 	if template.NotAfter.After(issuer.NotAfter) {
 		template.NotAfter = issuer.NotAfter
 	}
-	return x509.CreateCertificate(rand.Reader, template, issuer, public, t.authority.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, public, t.authority.key)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
 }
 
 func (t *Trust) chain() [][]byte {
@@ -126,7 +136,9 @@ func (t *Trust) chain() [][]byte {
 func (t *Trust) Roots() [][]byte { return [][]byte{t.authority.chain[0].Raw} }
 
 // Peer says who a connection is of. It looks at the time anew: a connection may
-// outlive its certificate. Whether the admission still stands is for others.
+// outlive its certificate. Whether the certificate is one that the hub gave and
+// has not taken back is for who keeps them to say: the operator's own authority
+// may issue others.
 func (t *Trust) Peer(s *tls.ConnectionState) (Identity, error) {
 	if s == nil || len(s.PeerCertificates) == 0 {
 		return Identity{}, ErrNoCertificate
@@ -138,12 +150,10 @@ func (t *Trust) Peer(s *tls.ConnectionState) (Identity, error) {
 	if now := t.now(); now.After(leaf.NotAfter) || now.Before(leaf.NotBefore) {
 		return Identity{}, ErrExpired
 	}
-	id := Identity{leaf.Subject.CommonName, leaf.Subject.SerialNumber}
-	// The operator's own authority may issue others than sensors.
-	if b, err := hex.DecodeString(id.Admission); err != nil || len(b) != admissionSize || !SensorName(id.Sensor) {
+	if !SensorName(leaf.Subject.CommonName) {
 		return Identity{}, ErrForeign
 	}
-	return id, nil
+	return Identity{leaf.Subject.CommonName, serialText(leaf)}, nil
 }
 
 // ServerConfig is the hub's side of TLS: version 1.3, and a client's certificate
@@ -192,11 +202,7 @@ func (t *Trust) serverCertificate() (*tls.Certificate, error) {
 			template.DNSNames = append(template.DNSNames, n)
 		}
 	}
-	der, err := t.issue(template, key.Public())
-	if err != nil {
-		return nil, err
-	}
-	leaf, err := x509.ParseCertificate(der)
+	leaf, err := t.issue(template, key.Public())
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +211,6 @@ func (t *Trust) serverCertificate() (*tls.Certificate, error) {
 	}
 	// The authority's goes along: a sensor that knows its fingerprint alone must see
 	// it.
-	t.server = &tls.Certificate{Certificate: append([][]byte{der}, t.chain()...), PrivateKey: key, Leaf: leaf}
+	t.server = &tls.Certificate{Certificate: append([][]byte{leaf.Raw}, t.chain()...), PrivateKey: key, Leaf: leaf}
 	return t.server, nil
 }

@@ -24,7 +24,7 @@ var ErrToken = errors.New("no token: want st1-, 32 hexadecimal digits, - and 32 
 // NewToken draws a token: "st1-" with the fingerprint by which a sensor knows the
 // hub before it says anything, "-", and a secret of 128 bits. The hash is what
 // is kept of it.
-func (t *Trust) NewToken() (text string, hash []byte) {
+func (t *Trust) NewToken() (text string, hash [32]byte) {
 	secret := make([]byte, secretSize)
 	rand.Read(secret)
 	text = tokenKind + "-" + t.Fingerprint() + "-" + hex.EncodeToString(secret)
@@ -33,21 +33,20 @@ func (t *Trust) NewToken() (text string, hash []byte) {
 
 // TokenHash gives the hash of a token that this hub may have given; another
 // hub's is none.
-func (t *Trust) TokenHash(text string) ([]byte, error) {
+func (t *Trust) TokenHash(text string) ([32]byte, error) {
 	kind, rest, _ := strings.Cut(text, "-")
 	print, secret, ok := strings.Cut(rest, "-")
 	b, err := hex.DecodeString(secret)
 	if !ok || kind != tokenKind || err != nil || len(b) != secretSize {
-		return nil, ErrToken
+		return [32]byte{}, ErrToken
 	}
 	if print != t.Fingerprint() {
-		return nil, errors.New("the token is of another hub")
+		return [32]byte{}, errors.New("the token is of another hub")
 	}
 	return tokenHash(b), nil
 }
 
 // tokenHash needs no slow hash: nobody guesses 128 bits.
-func tokenHash(secret []byte) []byte {
-	sum := sha256.Sum256(append([]byte("simtrap token\x00"), secret...))
-	return sum[:]
+func tokenHash(secret []byte) [32]byte {
+	return sha256.Sum256(append([]byte("simtrap token\x00"), secret...))
 }

@@ -478,18 +478,19 @@ func fingerprint(c *x509.Certificate) string {
 // hubs of one store have the same.
 func (t *Trust) Derive(purpose string) []byte { return derive(t.hubKey, purpose) }
 
-// SignRecord signs what others may have to show, such as that something was
-// deleted. The purpose keeps a signature of one kind from serving as another.
-func (t *Trust) SignRecord(purpose string, content []byte) []byte {
-	return ed25519.Sign(t.records, recordText(purpose, content))
+// Sign signs a record of what was deleted, so that others can be shown that it was
+// the hub that did. key is the first 8 bytes of the SHA-256 of the public key, in
+// hex.
+func (t *Trust) Sign(body []byte) (signature []byte, key string, err error) {
+	return ed25519.Sign(t.records, recordText(body)), hex.EncodeToString(keyID(t.records.Public().(ed25519.PublicKey))), nil
 }
 
-// VerifyRecord checks a signature of SignRecord.
-func (t *Trust) VerifyRecord(purpose string, content, signature []byte) bool {
-	return ed25519.Verify(t.records.Public().(ed25519.PublicKey), recordText(purpose, content), signature)
+// Verify checks a signature of Sign.
+func (t *Trust) Verify(body, signature []byte) bool {
+	return ed25519.Verify(t.records.Public().(ed25519.PublicKey), recordText(body), signature)
 }
 
-func recordText(purpose string, content []byte) []byte {
-	sum := sha256.Sum256(content)
-	return append([]byte("simtrap record\x00"+purpose+"\x00"), sum[:]...)
+func recordText(body []byte) []byte {
+	sum := sha256.Sum256(body)
+	return append([]byte("simtrap deletion record\x00"), sum[:]...)
 }

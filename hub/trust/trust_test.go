@@ -125,18 +125,14 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestIssue(t *testing.T) {
 	h, c, _ := made(t, Making{})
-	id, err := NewAdmission("sensor-7")
-	if err != nil {
-		t.Fatal(err)
-	}
 	_, ed, _ := ed25519.GenerateKey(rand.Reader)
 	for name, key := range map[string]crypto.Signer{"P-256": newECKey(t, elliptic.P256()), "P-384": newECKey(t, elliptic.P384()), "Ed25519": ed} {
-		chain, err := h.Issue(signingRequest(t, key), id)
+		issued, err := h.Issue(signingRequest(t, key), "sensor-7")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		leaf, err := x509.ParseCertificate(chain[0])
+		leaf, err := x509.ParseCertificate(issued.Chain[0])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +161,7 @@ func TestIssue(t *testing.T) {
 		"empty": nil, "no DER": []byte("hello"), "large": make([]byte, MaxCSR+1), "cut": good[:len(good)/2],
 		"forged": forged, "trailing": append(bytes.Clone(good), 0), "RSA": signingRequest(t, small), "P-521": signingRequest(t, newECKey(t, elliptic.P521())),
 	} {
-		if _, err := h.Issue(csr, id); !errors.Is(err, ErrCSR) {
+		if _, err := h.Issue(csr, "sensor-7"); !errors.Is(err, ErrCSR) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -188,11 +184,11 @@ func FuzzIssue(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, csr []byte) {
-		chain, err := h.Issue(csr, Identity{"sensor", strings.Repeat("0", 32)})
+		issued, err := h.Issue(csr, "sensor")
 		if err != nil {
 			return
 		}
-		leaf, err := x509.ParseCertificate(chain[0])
+		leaf, err := x509.ParseCertificate(issued.Chain[0])
 		if err != nil || leaf.Subject.CommonName != "sensor" || leaf.IsCA || len(leaf.DNSNames)+len(leaf.IPAddresses)+len(leaf.URIs) > 0 {
 			t.Errorf("issued %v, %v", leaf, err)
 		}
@@ -224,20 +220,22 @@ func TestPeer(t *testing.T) {
 		pool.AddCert(root)
 		config := &tls.Config{RootCAs: pool, ServerName: "hub.example", Time: c.now}
 		if chain != nil {
-			config.Certificates = []tls.Certificate{{Certificate: chain, PrivateKey: key}}
+			// Whatever authorities the hub says it takes.
+			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				return &tls.Certificate{Certificate: chain, PrivateKey: key}, nil
+			}
 		}
 		return config
 	}
-	issued := func(h *Trust, id Identity) [][]byte {
-		chain, err := h.Issue(signingRequest(t, key), id)
+	issued := func(h *Trust) *Certificate {
+		c, err := h.Issue(signingRequest(t, key), "sensor-7")
 		if err != nil {
 			t.Fatal(err)
 		}
-		return chain
+		return c
 	}
-	id, _ := NewAdmission("sensor-7")
 	selfMade := func() [][]byte {
-		template := &x509.Certificate{SerialNumber: newSerial(), Subject: pkix.Name{CommonName: "sensor-7", SerialNumber: id.Admission}, NotBefore: c.at, NotAfter: c.at.Add(day), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+		template := &x509.Certificate{SerialNumber: newSerial(), Subject: pkix.Name{CommonName: "sensor-7"}, NotBefore: c.at, NotAfter: c.at.Add(day), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 		if err != nil {
 			t.Fatal(err)
@@ -245,7 +243,7 @@ func TestPeer(t *testing.T) {
 		return [][]byte{der}
 	}
 	// What the operator's own authority issues to others is no sensor.
-	colleague, err := h.issue(&x509.Certificate{Subject: pkix.Name{CommonName: "sensor-7"}, NotBefore: c.at, NotAfter: c.at.Add(day), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, key.Public())
+	colleague, err := h.issue(&x509.Certificate{Subject: pkix.Name{CommonName: "Mr. Seven"}, NotBefore: c.at, NotAfter: c.at.Add(day), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,13 +252,13 @@ func TestPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	good, goodKey := issued(h, id), key
+	good, goodKey := issued(h), key
 	if s, err := handshake(h, client(nil)); err != nil {
 		t.Error(err)
 	} else if _, err := h.Peer(&s); !errors.Is(err, ErrNoCertificate) {
 		t.Errorf("no certificate: %v", err)
 	}
-	if s, err := handshake(h, client([][]byte{colleague})); err != nil {
+	if s, err := handshake(h, client([][]byte{colleague.Raw})); err != nil {
 		t.Error(err)
 	} else if _, err := h.Peer(&s); !errors.Is(err, ErrForeign) {
 		t.Errorf("another client of the same authority: %v", err)
@@ -268,7 +266,7 @@ func TestPeer(t *testing.T) {
 	if _, err := handshake(h, client(selfMade())); err == nil {
 		t.Error("a self-made certificate is let in")
 	}
-	if _, err := handshake(h, client(issued(other, id))); err == nil {
+	if _, err := handshake(h, client(issued(other).Chain)); err == nil {
 		t.Error("another hub's certificate is let in")
 	}
 	key = server.PrivateKey.(*ecdsa.PrivateKey)
@@ -281,16 +279,16 @@ func TestPeer(t *testing.T) {
 		t.Error("TLS 1.2 is let in")
 	}
 	key = goodKey
-	if s, err := handshake(h, client(good)); err != nil {
+	if s, err := handshake(h, client(good.Chain)); err != nil {
 		t.Error(err)
-	} else if got, err := h.Peer(&s); err != nil || got != id {
+	} else if got, err := h.Peer(&s); err != nil || got != good.Identity || got.Sensor != "sensor-7" {
 		t.Errorf("%v, %v", got, err)
 	} else {
 		c.at = c.at.Add(31 * day)
 		if _, err := h.Peer(&s); !errors.Is(err, ErrExpired) {
 			t.Errorf("a connection that outlived its certificate: %v", err)
 		}
-		if _, err := handshake(h, client(good)); err == nil {
+		if _, err := handshake(h, client(good.Chain)); err == nil {
 			t.Error("an expired certificate is let in")
 		}
 	}
@@ -334,12 +332,11 @@ func TestOperatorsOwnAuthority(t *testing.T) {
 	chain := append(block("CERTIFICATE", issuerDER), block("CERTIFICATE", rootDER)...)
 
 	h, _, _ := made(t, Making{CACert: chain, CAKey: block("PRIVATE KEY", keyDER)})
-	id, _ := NewAdmission("sensor-7")
-	got, err := h.Issue(signingRequest(t, newECKey(t, elliptic.P256())), id)
-	if err != nil || len(got) != 3 {
-		t.Fatalf("%d certificates, %v", len(got), err)
+	got, err := h.Issue(signingRequest(t, newECKey(t, elliptic.P256())), "sensor-7")
+	if err != nil || len(got.Chain) != 3 {
+		t.Fatalf("%+v, %v", got, err)
 	}
-	leaf, _ := x509.ParseCertificate(got[0])
+	leaf, _ := x509.ParseCertificate(got.Chain[0])
 	if leaf.NotAfter != at.Add(10*day) {
 		t.Errorf("outlives its authority: %v", leaf.NotAfter)
 	}
@@ -353,7 +350,7 @@ func TestOperatorsOwnAuthority(t *testing.T) {
 		"no key":          {CACert: chain},
 		"encrypted key":   {CACert: chain, CAKey: block("ENCRYPTED PRIVATE KEY", keyDER)},
 		"chain upside":    {CACert: append(block("CERTIFICATE", rootDER), block("CERTIFICATE", issuerDER)...), CAKey: block("PRIVATE KEY", keyDER)},
-		"no authority":    {CACert: block("CERTIFICATE", got[0]), CAKey: block("PRIVATE KEY", keyDER)},
+		"no authority":    {CACert: block("CERTIFICATE", got.Chain[0]), CAKey: block("PRIVATE KEY", keyDER)},
 		"ended authority": {CACert: chain, CAKey: block("PRIVATE KEY", keyDER), Now: at.Add(20 * day)},
 	} {
 		m.Names = []string{"hub"}
@@ -414,7 +411,7 @@ func TestTokens(t *testing.T) {
 	if len(text) != len("st1-")+32+1+32 || !strings.HasPrefix(text, "st1-"+h.Fingerprint()+"-") {
 		t.Errorf("token %q", text)
 	}
-	if got, err := h.TokenHash(text); err != nil || !bytes.Equal(got, hash) {
+	if got, err := h.TokenHash(text); err != nil || got != hash {
 		t.Errorf("%x, %v; want %x", got, err, hash)
 	}
 	for _, bad := range []string{"", "st1", "st1-", text[:len(text)-2], text + "00", "st2" + text[3:], text + "-", strings.Replace(text, "-", "", 2), "st1-" + h.Fingerprint() + "-" + strings.Repeat("g", 32)} {
@@ -488,11 +485,11 @@ func TestPacks(t *testing.T) {
 
 func TestRecords(t *testing.T) {
 	h, _, _ := made(t, Making{})
-	s := h.SignRecord("deletion", []byte("x"))
-	if !h.VerifyRecord("deletion", []byte("x"), s) {
-		t.Error("the signature does not hold")
+	s, key, err := h.Sign([]byte("x"))
+	if err != nil || len(key) != 16 || !h.Verify([]byte("x"), s) {
+		t.Errorf("the signature of %q does not hold: %v", key, err)
 	}
-	if h.VerifyRecord("deletion", []byte("y"), s) || h.VerifyRecord("other", []byte("x"), s) {
+	if h.Verify([]byte("y"), s) {
 		t.Error("the signature holds for something else")
 	}
 	if bytes.Equal(h.Derive("a"), h.Derive("b")) || bytes.Equal(h.Derive("a"), h.HubKey()) {
