@@ -14,13 +14,13 @@ import (
 
 // Bounds of what is read.
 const (
-	maxBatch   = 4 << 20              // bytes of a batch, unpacked
-	maxWindow  = 256 << 10            // bytes of a compressed batch's window
-	maxRequest = maxBatch + 4<<10     // bytes of a request to send
-	maxSmall   = 64 << 10             // bytes of any other request
-	maxJSON    = 1 << 20              // bytes of a request in JSON, which takes more to read
-	maxRecords = 10_000               // of a batch
-	maxParts   = 300_000              // messages and repeated values of a request, all told
+	maxBatch   = 4 << 20          // bytes of a batch, unpacked
+	maxWindow  = 256 << 10        // bytes of a compressed batch's window
+	maxRequest = maxBatch + 4<<10 // bytes of a request to send
+	maxSmall   = 64 << 10         // bytes of any other request
+	maxJSON    = 1 << 20          // bytes of a request in JSON, which takes more to read
+	maxRecords = 10_000           // of a batch
+	maxParts   = 300_000          // messages and repeated values of a request, all told
 	maxDepth   = protowire.DefaultRecursionLimit
 )
 
@@ -104,7 +104,9 @@ func (s *shape) count(b []byte, budget *int, depth int) error {
 }
 
 // protoCodec reads protobuf within bounds.
-type protoCodec struct{ shapes map[protoreflect.FullName]*shape }
+type protoCodec struct {
+	shapes map[protoreflect.FullName]*shape
+}
 
 func newProtoCodec(messages ...proto.Message) *protoCodec {
 	c := &protoCodec{shapes: make(map[protoreflect.FullName]*shape)}
