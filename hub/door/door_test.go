@@ -296,7 +296,7 @@ func TestRefusedMessages(t *testing.T) {
 		m.Content = &reportpb.SendRequest_Batch{Batch: b}
 		return m
 	}
-	long := finding(1, 1, 1, strings.Repeat("9", maxBatch))
+	long := finding(1, 1, 1, strings.Repeat("9", maxBatch+maxSmall))
 	signals := finding(1, 1, 1, "203.0.113.7")
 	signals.GetFinding().Finding.Signals = make([]*reportpb.Signal, maxParts+1)
 	for i := range signals.GetFinding().Finding.Signals {
