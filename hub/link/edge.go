@@ -340,7 +340,7 @@ func elsewhere(a, b *Line) bool {
 func common(a, b []Key) []Key {
 	var out []Key
 	for i, j := 0, 0; i < len(a) && j < len(b); {
-		switch c := compareKeys(a[i], b[j]); {
+		switch c := CompareKeys(a[i], b[j]); {
 		case c == 0:
 			out = append(out, a[i])
 			i++
@@ -358,6 +358,6 @@ func holds(keys []Key, k Key) bool {
 	if k.Value == "" {
 		return false
 	}
-	_, ok := slices.BinarySearchFunc(keys, k, compareKeys)
+	_, ok := slices.BinarySearchFunc(keys, k, CompareKeys)
 	return ok
 }

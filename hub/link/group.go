@@ -259,3 +259,25 @@ func newID(what string, oldest ID, now int64) ID {
 	h := sha256.Sum256(binary.BigEndian.AppendUint64(b, uint64(now)))
 	return ID(h[:16])
 }
+
+// Ends are the lines that edges join with another, in order.
+func Ends(edges []Edge) []ID {
+	at := make(map[ID]int32)
+	var ids []ID
+	for i := range edges {
+		for _, id := range [...]ID{edges[i].A, edges[i].B} {
+			if _, ok := at[id]; !ok {
+				at[id] = int32(len(ids))
+				ids = append(ids, id)
+			}
+		}
+	}
+	var out []ID
+	for _, p := range decide(edges, at) {
+		if p.box >= SameBox || p.hand >= SameHand {
+			out = append(out, ids[p.a], ids[p.b])
+		}
+	}
+	slices.SortFunc(out, ID.compare)
+	return slices.Compact(out)
+}

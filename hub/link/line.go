@@ -132,7 +132,7 @@ func (l *Line) Keys() []Key {
 			keys = append(keys, Key{ControllerKey, e.Addr})
 		}
 	}
-	slices.SortFunc(keys, compareKeys)
+	slices.SortFunc(keys, CompareKeys)
 	return slices.Compact(keys)
 }
 
@@ -158,7 +158,8 @@ func (l *Line) ends(role string) []string {
 // Where only voice comes from is a relay, which providers share.
 func Joins(role string) bool { return role != "media" && role != "" }
 
-func compareKeys(a, b Key) int {
+// CompareKeys orders keys by kind and value.
+func CompareKeys(a, b Key) int {
 	if a.Kind != b.Kind {
 		return int(a.Kind) - int(b.Kind)
 	}

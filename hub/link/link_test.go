@@ -224,3 +224,20 @@ func TestSharedCards(t *testing.T) {
 		t.Errorf("boxes %+v hands %+v, want four boxes in one hand", linked(g.Boxes), linked(g.Hands))
 	}
 }
+
+func TestOneAccessAtTwoSensors(t *testing.T) {
+	var w world
+	for i := range 2 {
+		for j := range 2 {
+			l := w.add(Line{Verdict: Watch, Accounts: accounts(fmt.Sprint("box", i), 4), Cards: cards("shared", 2), Access: id(100 + i), Sensor: fmt.Sprint("tap", j)})
+			during(l, Span{0, 5 * day})
+		}
+	}
+	_, g := w.judge()
+	if b := linked(g.Boxes); len(b) != 2 || len(b[0].Members) != 2 || len(b[1].Members) != 2 {
+		t.Errorf("boxes %+v, want two, each seen by two sensors", b)
+	}
+	if r := w.rings(g); len(linked(g.Hands)) != 1 || len(r) != 0 {
+		t.Errorf("hands %+v rings %+v, want one hand and two lines, which are no ring", linked(g.Hands), r)
+	}
+}

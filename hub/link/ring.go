@@ -68,8 +68,9 @@ func (l *Line) owner() string {
 
 // Apart puts lines, by index, into as few groups as their subscribers may be: those
 // of one named subscriber together, and of the others, at each sensor, those that
-// one after the other may have been one subscriber's changing address. Lines of
-// two groups are of distinct subscribers.
+// one after the other may have been one subscriber's changing address; of an access
+// that nobody is named for, all tenancies go together. Lines of two groups are of
+// distinct subscribers.
 func Apart(lines []Line) [][]int {
 	order := make([]int, len(lines))
 	for i := range order {
@@ -94,7 +95,35 @@ func Apart(lines []Line) [][]int {
 		}
 		order = order[n:]
 	}
-	return groups
+	return joinAccess(lines, groups)
+}
+
+// joinAccess puts groups together that have an access in common, which two
+// sensors may see.
+func joinAccess(lines []Line, groups [][]int) [][]int {
+	u := newUnion(len(groups))
+	first := make(map[ID]int32)
+	for g, group := range groups {
+		for _, i := range group {
+			if to, ok := first[lines[i].Access]; ok && lines[i].Subscriber == "" {
+				u.join(to, int32(g))
+			} else if !ok {
+				first[lines[i].Access] = int32(g)
+			}
+		}
+	}
+	out := make([][]int, 0, len(groups))
+	at := make(map[int32]int)
+	for g, group := range groups {
+		r := u.root(int32(g))
+		if n, ok := at[r]; ok {
+			out[n] = append(out[n], group...)
+			continue
+		}
+		at[r] = len(out)
+		out = append(out, group)
+	}
+	return out
 }
 
 // tracks lays lines, in order of their first evidence, end to end on as few

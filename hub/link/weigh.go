@@ -170,6 +170,9 @@ func handover(a, b *Line) (nats float64, reason string) {
 	if len(sa) == 0 || len(sb) == 0 {
 		return 0, ""
 	}
+	if a.Access == b.Access && (a.Subscriber == b.Subscriber || a.Subscriber == "" || b.Subscriber == "") {
+		return 0, "" // one access, seen twice or in two epochs
+	}
 	if t := together(sa, sb); t > slack {
 		return atOnce, fmt.Sprintf("both active at once for %s", round(t))
 	}
