@@ -226,4 +226,3 @@ func (w *Worker) link(ctx context.Context, touched []store.Touched) error {
 	}
 	return nil
 }
-
