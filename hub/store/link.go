@@ -39,10 +39,6 @@ func KeyOf(kind KeyKind, texts ...string) Key {
 	return Key{Kind: kind, Sum: derive(append([]string{"key"}, texts...)...)}
 }
 
-// Keys gives the keys of a stored finding, each once, in order of kind and sum,
-// at most 512.
-func Keys(sensor string, f *reportpb.Finding) []Key { return nil }
-
 // Touched is a tenancy whose links are to be looked at again.
 type Touched struct {
 	Finding ID
