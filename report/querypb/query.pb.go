@@ -615,7 +615,8 @@ type Finding struct {
 	Sensor string `protobuf:"bytes,2,opt,name=sensor,proto3" json:"sensor,omitempty"`
 	// Revision of the report.
 	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Finding as reported, identities keyed anew.
+	// Finding as reported, identities keyed anew, of the line's address the network
+	// alone without an authority, which the finding names otherwise.
 	Finding *reportpb.Finding `protobuf:"bytes,4,opt,name=finding,proto3" json:"finding,omitempty"`
 	// BoxId that it was linked to.
 	BoxId string `protobuf:"bytes,5,opt,name=box_id,json=boxId,proto3" json:"box_id,omitempty"`
@@ -722,7 +723,7 @@ type Line struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Sensor by name.
 	Sensor string `protobuf:"bytes,2,opt,name=sensor,proto3" json:"sensor,omitempty"`
-	// Line as in a finding.
+	// Line as in a finding, of its address the network alone without an authority.
 	Line string `protobuf:"bytes,3,opt,name=line,proto3" json:"line,omitempty"`
 	// Verdict is the highest that stands.
 	Verdict reportpb.Verdict `protobuf:"varint,4,opt,name=verdict,proto3,enum=simtrap.report.v1.Verdict" json:"verdict,omitempty"`
@@ -1624,7 +1625,9 @@ type ExportRequest struct {
 	// Filter that every row meets.
 	Filter *Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Format of the file.
-	Format        ExportFormat `protobuf:"varint,3,opt,name=format,proto3,enum=simtrap.query.v1.ExportFormat" json:"format,omitempty"`
+	Format ExportFormat `protobuf:"varint,3,opt,name=format,proto3,enum=simtrap.query.v1.ExportFormat" json:"format,omitempty"`
+	// Authority for clear addresses; empty for none.
+	Authority     string `protobuf:"bytes,4,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1680,6 +1683,13 @@ func (x *ExportRequest) GetFormat() ExportFormat {
 	return ExportFormat_EXPORT_FORMAT_UNSPECIFIED
 }
 
+func (x *ExportRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
 // ExportResponse is one piece of the file.
 type ExportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1733,7 +1743,9 @@ type ListFindingsRequest struct {
 	// Filter that every row meets.
 	Filter *Filter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Page of the answer.
-	Page          *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	Page *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	// Authority for clear addresses; empty for none.
+	Authority     string `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1780,6 +1792,13 @@ func (x *ListFindingsRequest) GetPage() *Page {
 		return x.Page
 	}
 	return nil
+}
+
+func (x *ListFindingsRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
 }
 
 // ListFindingsResponse is one page.
@@ -1841,7 +1860,9 @@ func (x *ListFindingsResponse) GetNextPageToken() string {
 type GetFindingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id as lists give it.
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Authority for clear addresses; empty for none.
+	Authority     string `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1879,6 +1900,13 @@ func (*GetFindingRequest) Descriptor() ([]byte, []int) {
 func (x *GetFindingRequest) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+func (x *GetFindingRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
 	}
 	return ""
 }
@@ -1935,7 +1963,9 @@ type ListLinesRequest struct {
 	// Filter that every row meets.
 	Filter *Filter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Page of the answer.
-	Page          *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	Page *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	// Authority for clear addresses; empty for none.
+	Authority     string `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1982,6 +2012,13 @@ func (x *ListLinesRequest) GetPage() *Page {
 		return x.Page
 	}
 	return nil
+}
+
+func (x *ListLinesRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
 }
 
 // ListLinesResponse is one page.
@@ -2043,7 +2080,9 @@ func (x *ListLinesResponse) GetNextPageToken() string {
 type GetLineRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id as lists give it.
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Authority for clear addresses; empty for none.
+	Authority     string `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2081,6 +2120,13 @@ func (*GetLineRequest) Descriptor() ([]byte, []int) {
 func (x *GetLineRequest) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+func (x *GetLineRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
 	}
 	return ""
 }
@@ -2137,7 +2183,9 @@ type ListBoxesRequest struct {
 	// Filter that every row meets.
 	Filter *Filter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Page of the answer.
-	Page          *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	Page *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	// Authority for a filter by whole addresses; empty for none.
+	Authority     string `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2184,6 +2232,13 @@ func (x *ListBoxesRequest) GetPage() *Page {
 		return x.Page
 	}
 	return nil
+}
+
+func (x *ListBoxesRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
 }
 
 // ListBoxesResponse is one page.
@@ -2339,7 +2394,9 @@ type ListRingsRequest struct {
 	// Filter that every row meets.
 	Filter *Filter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Page of the answer.
-	Page          *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	Page *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	// Authority for a filter by whole addresses; empty for none.
+	Authority     string `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2386,6 +2443,13 @@ func (x *ListRingsRequest) GetPage() *Page {
 		return x.Page
 	}
 	return nil
+}
+
+func (x *ListRingsRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
 }
 
 // ListRingsResponse is one page.
@@ -2743,7 +2807,9 @@ type ListCardsRequest struct {
 	// Filter that every row meets.
 	Filter *Filter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Page of the answer.
-	Page          *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	Page *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	// Authority for a filter by whole addresses; empty for none.
+	Authority     string `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2790,6 +2856,13 @@ func (x *ListCardsRequest) GetPage() *Page {
 		return x.Page
 	}
 	return nil
+}
+
+func (x *ListCardsRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
 }
 
 // ListCardsResponse is one page.
@@ -3469,46 +3542,53 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\abox_ids\x18\x06 \x03(\tR\x06boxIds\x122\n" +
 	"\x06opened\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06opened\x122\n" +
 	"\x06closed\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06closed\x123\n" +
-	"\aoutcome\x18\t \x01(\x0e2\x19.simtrap.query.v1.OutcomeR\aoutcome\"\xab\x01\n" +
+	"\aoutcome\x18\t \x01(\x0e2\x19.simtrap.query.v1.OutcomeR\aoutcome\"\xc9\x01\n" +
 	"\rExportRequest\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.simtrap.query.v1.ExportKindR\x04kind\x120\n" +
 	"\x06filter\x18\x02 \x01(\v2\x18.simtrap.query.v1.FilterR\x06filter\x126\n" +
-	"\x06format\x18\x03 \x01(\x0e2\x1e.simtrap.query.v1.ExportFormatR\x06format\"$\n" +
+	"\x06format\x18\x03 \x01(\x0e2\x1e.simtrap.query.v1.ExportFormatR\x06format\x12\x1c\n" +
+	"\tauthority\x18\x04 \x01(\tR\tauthority\"$\n" +
 	"\x0eExportResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"s\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\x91\x01\n" +
 	"\x13ListFindingsRequest\x120\n" +
 	"\x06filter\x18\x01 \x01(\v2\x18.simtrap.query.v1.FilterR\x06filter\x12*\n" +
-	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\"u\n" +
+	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\x12\x1c\n" +
+	"\tauthority\x18\x03 \x01(\tR\tauthority\"u\n" +
 	"\x14ListFindingsResponse\x125\n" +
 	"\bfindings\x18\x01 \x03(\v2\x19.simtrap.query.v1.FindingR\bfindings\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"#\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"A\n" +
 	"\x11GetFindingRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"I\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tauthority\x18\x02 \x01(\tR\tauthority\"I\n" +
 	"\x12GetFindingResponse\x123\n" +
-	"\afinding\x18\x01 \x01(\v2\x19.simtrap.query.v1.FindingR\afinding\"p\n" +
+	"\afinding\x18\x01 \x01(\v2\x19.simtrap.query.v1.FindingR\afinding\"\x8e\x01\n" +
 	"\x10ListLinesRequest\x120\n" +
 	"\x06filter\x18\x01 \x01(\v2\x18.simtrap.query.v1.FilterR\x06filter\x12*\n" +
-	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\"i\n" +
+	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\x12\x1c\n" +
+	"\tauthority\x18\x03 \x01(\tR\tauthority\"i\n" +
 	"\x11ListLinesResponse\x12,\n" +
 	"\x05lines\x18\x01 \x03(\v2\x16.simtrap.query.v1.LineR\x05lines\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\" \n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\">\n" +
 	"\x0eGetLineRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"=\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tauthority\x18\x02 \x01(\tR\tauthority\"=\n" +
 	"\x0fGetLineResponse\x12*\n" +
-	"\x04line\x18\x01 \x01(\v2\x16.simtrap.query.v1.LineR\x04line\"p\n" +
+	"\x04line\x18\x01 \x01(\v2\x16.simtrap.query.v1.LineR\x04line\"\x8e\x01\n" +
 	"\x10ListBoxesRequest\x120\n" +
 	"\x06filter\x18\x01 \x01(\v2\x18.simtrap.query.v1.FilterR\x06filter\x12*\n" +
-	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\"h\n" +
+	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\x12\x1c\n" +
+	"\tauthority\x18\x03 \x01(\tR\tauthority\"h\n" +
 	"\x11ListBoxesResponse\x12+\n" +
 	"\x05boxes\x18\x01 \x03(\v2\x15.simtrap.query.v1.BoxR\x05boxes\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x1f\n" +
 	"\rGetBoxRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"9\n" +
 	"\x0eGetBoxResponse\x12'\n" +
-	"\x03box\x18\x01 \x01(\v2\x15.simtrap.query.v1.BoxR\x03box\"p\n" +
+	"\x03box\x18\x01 \x01(\v2\x15.simtrap.query.v1.BoxR\x03box\"\x8e\x01\n" +
 	"\x10ListRingsRequest\x120\n" +
 	"\x06filter\x18\x01 \x01(\v2\x18.simtrap.query.v1.FilterR\x06filter\x12*\n" +
-	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\"i\n" +
+	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\x12\x1c\n" +
+	"\tauthority\x18\x03 \x01(\tR\tauthority\"i\n" +
 	"\x11ListRingsResponse\x12,\n" +
 	"\x05rings\x18\x01 \x03(\v2\x16.simtrap.query.v1.RingR\x05rings\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\" \n" +
@@ -3527,10 +3607,11 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\x15GetControllerResponse\x12<\n" +
 	"\n" +
 	"controller\x18\x01 \x01(\v2\x1c.simtrap.query.v1.ControllerR\n" +
-	"controller\"p\n" +
+	"controller\"\x8e\x01\n" +
 	"\x10ListCardsRequest\x120\n" +
 	"\x06filter\x18\x01 \x01(\v2\x18.simtrap.query.v1.FilterR\x06filter\x12*\n" +
-	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\"i\n" +
+	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\x12\x1c\n" +
+	"\tauthority\x18\x03 \x01(\tR\tauthority\"i\n" +
 	"\x11ListCardsResponse\x12,\n" +
 	"\x05cards\x18\x01 \x03(\v2\x16.simtrap.query.v1.CardR\x05cards\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\" \n" +
