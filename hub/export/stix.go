@@ -393,14 +393,13 @@ func (b *bundle) row(dst []byte, row proto.Message) []byte {
 	return dst
 }
 
-// plainID keeps what needs no escape.
+// plainID gives an id that needs no escape: itself, if it is one of the hub's.
 func plainID(id string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r == '-' {
-			return r
-		}
-		return -1
-	}, id)
+	if id != "" && strings.Trim(id, "0123456789abcdef") == "" {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:16])
 }
 
 func fixed() time.Time {
