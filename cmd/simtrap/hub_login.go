@@ -2,28 +2,30 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"simtrap/cmd/internal/command"
-	"simtrap/report/querypb"
-	"simtrap/report/querypb/querypbconnect"
 )
 
-// maxPassword is more than any password, in bytes.
-const maxPassword = 1024
+// Bounds in bytes: more than any password, and any answer about a session.
+const (
+	maxPassword = 1024
+	maxSession  = 4096
+)
 
 func newHubLogin(t command.Terminal, to *hubAccess) *cobra.Command {
 	var account string
@@ -56,16 +58,21 @@ The password is not kept. simtrap hub logout ends the token.`,
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
-			defer cancel()
-			answer, err := querypbconnect.NewSessionServiceClient(c, address).Login(ctx, connect.NewRequest(&querypb.LoginRequest{Account: account, Password: password}))
-			if err != nil {
-				if connect.CodeOf(err) == connect.CodeUnauthenticated {
-					return errors.New("the hub knows no such account with that password")
-				}
-				return hubError("", err)
+			var answer struct {
+				Token   string    `json:"token"`
+				Expires time.Time `json:"expires"`
 			}
-			login.Token = answer.Msg.GetToken()
+			body, err := json.Marshal(map[string]string{"account": account, "password": password})
+			if err != nil {
+				return err
+			}
+			if err := session(cmd.Context(), c, http.MethodPost, address, body, &answer); err != nil {
+				return err
+			}
+			if answer.Token == "" {
+				return errors.New("what answers there is no simtrap-hub")
+			}
+			login.Token = answer.Token
 			file, err := hubLoginFile()
 			if err != nil {
 				return err
@@ -73,7 +80,7 @@ The password is not kept. simtrap hub logout ends the token.`,
 			if err := writeLogin(file, &login); err != nil {
 				return fmt.Errorf("the token is not kept: %w", err)
 			}
-			t.Say(fmt.Sprintf("logged in at %s as %s, role %s, until %s", address, account, answer.Msg.GetRole(), answer.Msg.GetExpires().AsTime().Format(time.RFC3339)))
+			t.Say(fmt.Sprintf("logged in at %s as %s until %s", address, account, answer.Expires.UTC().Format(time.RFC3339)))
 			return nil
 		},
 	}
@@ -100,11 +107,9 @@ func newHubLogout(t command.Terminal, to *hubAccess) *cobra.Command {
 				return err
 			}
 			c.Transport = bearer{login.Token, c.Transport}
-			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
-			defer cancel()
-			_, err = querypbconnect.NewSessionServiceClient(c, address).Logout(ctx, connect.NewRequest(&querypb.LogoutRequest{}))
-			if err != nil && connect.CodeOf(err) != connect.CodeUnauthenticated { // ended already
-				return hubError("", err)
+			err = session(cmd.Context(), c, http.MethodDelete, address, nil, nil)
+			if answer, is := errors.AsType[*sessionError](err); err != nil && (!is || answer.status != http.StatusUnauthorized) { // ended already
+				return err
 			}
 			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -112,6 +117,46 @@ func newHubLogout(t command.Terminal, to *hubAccess) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// sessionError is what a hub says instead of a session.
+type sessionError struct {
+	status int
+	text   string
+}
+
+func (e *sessionError) Error() string { return "the hub says: " + e.text }
+
+// session asks the hub's /login, where sessions begin and end.
+func session(ctx context.Context, c *http.Client, method, address string, body []byte, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, address+"/login", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	got, err := c.Do(request)
+	if err != nil {
+		return err
+	}
+	defer got.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(got.Body, maxSession))
+	if err != nil {
+		return err
+	}
+	if got.StatusCode/100 != 2 {
+		return &sessionError{got.StatusCode, first(strings.TrimSpace(string(data)), got.Status)}
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, answer); err != nil {
+		return errors.New("what answers there is no simtrap-hub")
+	}
+	return nil
 }
 
 // readPassword asks at the terminal, without an echo, or takes the first line of

@@ -345,199 +345,6 @@ func (ExportFormat) EnumDescriptor() ([]byte, []int) {
 	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{4}
 }
 
-// LoginRequest asks for a token.
-type LoginRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Account by name.
-	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Password of it. Secret: never in logs.
-	Password      string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LoginRequest) Reset() {
-	*x = LoginRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LoginRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LoginRequest) ProtoMessage() {}
-
-func (x *LoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LoginRequest.ProtoReflect.Descriptor instead.
-func (*LoginRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *LoginRequest) GetAccount() string {
-	if x != nil {
-		return x.Account
-	}
-	return ""
-}
-
-func (x *LoginRequest) GetPassword() string {
-	if x != nil {
-		return x.Password
-	}
-	return ""
-}
-
-// LoginResponse gives it.
-type LoginResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Token, printable ASCII without spaces. Secret: never in logs.
-	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	// Expires is when it ends.
-	Expires *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires,proto3" json:"expires,omitempty"`
-	// Role of the account: viewer, analyst, admin or auditor.
-	Role          string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LoginResponse) Reset() {
-	*x = LoginResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LoginResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LoginResponse) ProtoMessage() {}
-
-func (x *LoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LoginResponse.ProtoReflect.Descriptor instead.
-func (*LoginResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *LoginResponse) GetToken() string {
-	if x != nil {
-		return x.Token
-	}
-	return ""
-}
-
-func (x *LoginResponse) GetExpires() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Expires
-	}
-	return nil
-}
-
-func (x *LoginResponse) GetRole() string {
-	if x != nil {
-		return x.Role
-	}
-	return ""
-}
-
-// LogoutRequest ends a token.
-type LogoutRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LogoutRequest) Reset() {
-	*x = LogoutRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LogoutRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LogoutRequest) ProtoMessage() {}
-
-func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LogoutRequest.ProtoReflect.Descriptor instead.
-func (*LogoutRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{2}
-}
-
-// LogoutResponse says that it is done.
-type LogoutResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LogoutResponse) Reset() {
-	*x = LogoutResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LogoutResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LogoutResponse) ProtoMessage() {}
-
-func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LogoutResponse.ProtoReflect.Descriptor instead.
-func (*LogoutResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{3}
-}
-
 // Page says how much is wanted and from where.
 type Page struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -551,7 +358,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[4]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -563,7 +370,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[4]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -576,7 +383,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{4}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Page) GetSize() uint32 {
@@ -606,7 +413,7 @@ type TimeRange struct {
 
 func (x *TimeRange) Reset() {
 	*x = TimeRange{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[5]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +425,7 @@ func (x *TimeRange) String() string {
 func (*TimeRange) ProtoMessage() {}
 
 func (x *TimeRange) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[5]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +438,7 @@ func (x *TimeRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeRange.ProtoReflect.Descriptor instead.
 func (*TimeRange) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{5}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *TimeRange) GetFrom() *timestamppb.Timestamp {
@@ -685,7 +492,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[6]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +504,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[6]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +517,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{6}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Filter) GetSeen() *TimeRange {
@@ -830,7 +637,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[7]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +649,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[7]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +662,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{7}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Finding) GetId() string {
@@ -939,7 +746,7 @@ type Line struct {
 
 func (x *Line) Reset() {
 	*x = Line{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[8]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +758,7 @@ func (x *Line) String() string {
 func (*Line) ProtoMessage() {}
 
 func (x *Line) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[8]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +771,7 @@ func (x *Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Line.ProtoReflect.Descriptor instead.
 func (*Line) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Line) GetId() string {
@@ -1051,7 +858,7 @@ type Box struct {
 
 func (x *Box) Reset() {
 	*x = Box{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[9]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +870,7 @@ func (x *Box) String() string {
 func (*Box) ProtoMessage() {}
 
 func (x *Box) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[9]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +883,7 @@ func (x *Box) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Box.ProtoReflect.Descriptor instead.
 func (*Box) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Box) GetId() string {
@@ -1163,7 +970,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[10]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +982,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[10]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +995,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Link) GetFrom() string {
@@ -1263,7 +1070,7 @@ type Ring struct {
 
 func (x *Ring) Reset() {
 	*x = Ring{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[11]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1082,7 @@ func (x *Ring) String() string {
 func (*Ring) ProtoMessage() {}
 
 func (x *Ring) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[11]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1095,7 @@ func (x *Ring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ring.ProtoReflect.Descriptor instead.
 func (*Ring) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Ring) GetId() string {
@@ -1386,7 +1193,7 @@ type Controller struct {
 
 func (x *Controller) Reset() {
 	*x = Controller{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1205,7 @@ func (x *Controller) String() string {
 func (*Controller) ProtoMessage() {}
 
 func (x *Controller) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1218,7 @@ func (x *Controller) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Controller.ProtoReflect.Descriptor instead.
 func (*Controller) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Controller) GetId() string {
@@ -1491,7 +1298,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1310,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1323,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Card) GetId() string {
@@ -1592,7 +1399,7 @@ type Sensor struct {
 
 func (x *Sensor) Reset() {
 	*x = Sensor{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1411,7 @@ func (x *Sensor) String() string {
 func (*Sensor) ProtoMessage() {}
 
 func (x *Sensor) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1424,7 @@ func (x *Sensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sensor.ProtoReflect.Descriptor instead.
 func (*Sensor) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Sensor) GetId() string {
@@ -1724,7 +1531,7 @@ type Case struct {
 
 func (x *Case) Reset() {
 	*x = Case{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +1543,7 @@ func (x *Case) String() string {
 func (*Case) ProtoMessage() {}
 
 func (x *Case) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +1556,7 @@ func (x *Case) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Case.ProtoReflect.Descriptor instead.
 func (*Case) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Case) GetId() string {
@@ -1855,7 +1662,7 @@ type Feedback struct {
 
 func (x *Feedback) Reset() {
 	*x = Feedback{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +1674,7 @@ func (x *Feedback) String() string {
 func (*Feedback) ProtoMessage() {}
 
 func (x *Feedback) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +1687,7 @@ func (x *Feedback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feedback.ProtoReflect.Descriptor instead.
 func (*Feedback) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Feedback) GetId() string {
@@ -2005,7 +1812,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +1824,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +1837,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExportRequest) GetKind() ExportKind {
@@ -2073,7 +1880,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +1892,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +1905,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExportResponse) GetData() []byte {
@@ -2123,7 +1930,7 @@ type ListFindingsRequest struct {
 
 func (x *ListFindingsRequest) Reset() {
 	*x = ListFindingsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +1942,7 @@ func (x *ListFindingsRequest) String() string {
 func (*ListFindingsRequest) ProtoMessage() {}
 
 func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +1955,7 @@ func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListFindingsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListFindingsRequest) GetFilter() *Filter {
@@ -2185,7 +1992,7 @@ type ListFindingsResponse struct {
 
 func (x *ListFindingsResponse) Reset() {
 	*x = ListFindingsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2004,7 @@ func (x *ListFindingsResponse) String() string {
 func (*ListFindingsResponse) ProtoMessage() {}
 
 func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +2017,7 @@ func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsResponse.ProtoReflect.Descriptor instead.
 func (*ListFindingsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListFindingsResponse) GetFindings() []*Finding {
@@ -2240,7 +2047,7 @@ type GetFindingRequest struct {
 
 func (x *GetFindingRequest) Reset() {
 	*x = GetFindingRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2059,7 @@ func (x *GetFindingRequest) String() string {
 func (*GetFindingRequest) ProtoMessage() {}
 
 func (x *GetFindingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2072,7 @@ func (x *GetFindingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFindingRequest.ProtoReflect.Descriptor instead.
 func (*GetFindingRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetFindingRequest) GetId() string {
@@ -2293,7 +2100,7 @@ type GetFindingResponse struct {
 
 func (x *GetFindingResponse) Reset() {
 	*x = GetFindingResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2112,7 @@ func (x *GetFindingResponse) String() string {
 func (*GetFindingResponse) ProtoMessage() {}
 
 func (x *GetFindingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2125,7 @@ func (x *GetFindingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFindingResponse.ProtoReflect.Descriptor instead.
 func (*GetFindingResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetFindingResponse) GetFinding() *Finding {
@@ -2343,7 +2150,7 @@ type ListLinesRequest struct {
 
 func (x *ListLinesRequest) Reset() {
 	*x = ListLinesRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2355,7 +2162,7 @@ func (x *ListLinesRequest) String() string {
 func (*ListLinesRequest) ProtoMessage() {}
 
 func (x *ListLinesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2368,7 +2175,7 @@ func (x *ListLinesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinesRequest.ProtoReflect.Descriptor instead.
 func (*ListLinesRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListLinesRequest) GetFilter() *Filter {
@@ -2405,7 +2212,7 @@ type ListLinesResponse struct {
 
 func (x *ListLinesResponse) Reset() {
 	*x = ListLinesResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2224,7 @@ func (x *ListLinesResponse) String() string {
 func (*ListLinesResponse) ProtoMessage() {}
 
 func (x *ListLinesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2237,7 @@ func (x *ListLinesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinesResponse.ProtoReflect.Descriptor instead.
 func (*ListLinesResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListLinesResponse) GetLines() []*Line {
@@ -2460,7 +2267,7 @@ type GetLineRequest struct {
 
 func (x *GetLineRequest) Reset() {
 	*x = GetLineRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2472,7 +2279,7 @@ func (x *GetLineRequest) String() string {
 func (*GetLineRequest) ProtoMessage() {}
 
 func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2485,7 +2292,7 @@ func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLineRequest.ProtoReflect.Descriptor instead.
 func (*GetLineRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetLineRequest) GetId() string {
@@ -2513,7 +2320,7 @@ type GetLineResponse struct {
 
 func (x *GetLineResponse) Reset() {
 	*x = GetLineResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2332,7 @@ func (x *GetLineResponse) String() string {
 func (*GetLineResponse) ProtoMessage() {}
 
 func (x *GetLineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2345,7 @@ func (x *GetLineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLineResponse.ProtoReflect.Descriptor instead.
 func (*GetLineResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetLineResponse) GetLine() *Line {
@@ -2563,7 +2370,7 @@ type ListBoxesRequest struct {
 
 func (x *ListBoxesRequest) Reset() {
 	*x = ListBoxesRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2575,7 +2382,7 @@ func (x *ListBoxesRequest) String() string {
 func (*ListBoxesRequest) ProtoMessage() {}
 
 func (x *ListBoxesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2588,7 +2395,7 @@ func (x *ListBoxesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBoxesRequest.ProtoReflect.Descriptor instead.
 func (*ListBoxesRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListBoxesRequest) GetFilter() *Filter {
@@ -2625,7 +2432,7 @@ type ListBoxesResponse struct {
 
 func (x *ListBoxesResponse) Reset() {
 	*x = ListBoxesResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2444,7 @@ func (x *ListBoxesResponse) String() string {
 func (*ListBoxesResponse) ProtoMessage() {}
 
 func (x *ListBoxesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2457,7 @@ func (x *ListBoxesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBoxesResponse.ProtoReflect.Descriptor instead.
 func (*ListBoxesResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListBoxesResponse) GetBoxes() []*Box {
@@ -2678,7 +2485,7 @@ type GetBoxRequest struct {
 
 func (x *GetBoxRequest) Reset() {
 	*x = GetBoxRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2497,7 @@ func (x *GetBoxRequest) String() string {
 func (*GetBoxRequest) ProtoMessage() {}
 
 func (x *GetBoxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2510,7 @@ func (x *GetBoxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBoxRequest.ProtoReflect.Descriptor instead.
 func (*GetBoxRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetBoxRequest) GetId() string {
@@ -2724,7 +2531,7 @@ type GetBoxResponse struct {
 
 func (x *GetBoxResponse) Reset() {
 	*x = GetBoxResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +2543,7 @@ func (x *GetBoxResponse) String() string {
 func (*GetBoxResponse) ProtoMessage() {}
 
 func (x *GetBoxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +2556,7 @@ func (x *GetBoxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBoxResponse.ProtoReflect.Descriptor instead.
 func (*GetBoxResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetBoxResponse) GetBox() *Box {
@@ -2772,7 +2579,7 @@ type ListRingsRequest struct {
 
 func (x *ListRingsRequest) Reset() {
 	*x = ListRingsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +2591,7 @@ func (x *ListRingsRequest) String() string {
 func (*ListRingsRequest) ProtoMessage() {}
 
 func (x *ListRingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +2604,7 @@ func (x *ListRingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRingsRequest.ProtoReflect.Descriptor instead.
 func (*ListRingsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListRingsRequest) GetFilter() *Filter {
@@ -2827,7 +2634,7 @@ type ListRingsResponse struct {
 
 func (x *ListRingsResponse) Reset() {
 	*x = ListRingsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +2646,7 @@ func (x *ListRingsResponse) String() string {
 func (*ListRingsResponse) ProtoMessage() {}
 
 func (x *ListRingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +2659,7 @@ func (x *ListRingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRingsResponse.ProtoReflect.Descriptor instead.
 func (*ListRingsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListRingsResponse) GetRings() []*Ring {
@@ -2880,7 +2687,7 @@ type GetRingRequest struct {
 
 func (x *GetRingRequest) Reset() {
 	*x = GetRingRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +2699,7 @@ func (x *GetRingRequest) String() string {
 func (*GetRingRequest) ProtoMessage() {}
 
 func (x *GetRingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +2712,7 @@ func (x *GetRingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRingRequest.ProtoReflect.Descriptor instead.
 func (*GetRingRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetRingRequest) GetId() string {
@@ -2926,7 +2733,7 @@ type GetRingResponse struct {
 
 func (x *GetRingResponse) Reset() {
 	*x = GetRingResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2938,7 +2745,7 @@ func (x *GetRingResponse) String() string {
 func (*GetRingResponse) ProtoMessage() {}
 
 func (x *GetRingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2951,7 +2758,7 @@ func (x *GetRingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRingResponse.ProtoReflect.Descriptor instead.
 func (*GetRingResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetRingResponse) GetRing() *Ring {
@@ -2974,7 +2781,7 @@ type ListControllersRequest struct {
 
 func (x *ListControllersRequest) Reset() {
 	*x = ListControllersRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2986,7 +2793,7 @@ func (x *ListControllersRequest) String() string {
 func (*ListControllersRequest) ProtoMessage() {}
 
 func (x *ListControllersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2999,7 +2806,7 @@ func (x *ListControllersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListControllersRequest.ProtoReflect.Descriptor instead.
 func (*ListControllersRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListControllersRequest) GetFilter() *Filter {
@@ -3029,7 +2836,7 @@ type ListControllersResponse struct {
 
 func (x *ListControllersResponse) Reset() {
 	*x = ListControllersResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3041,7 +2848,7 @@ func (x *ListControllersResponse) String() string {
 func (*ListControllersResponse) ProtoMessage() {}
 
 func (x *ListControllersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3054,7 +2861,7 @@ func (x *ListControllersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListControllersResponse.ProtoReflect.Descriptor instead.
 func (*ListControllersResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListControllersResponse) GetControllers() []*Controller {
@@ -3082,7 +2889,7 @@ type GetControllerRequest struct {
 
 func (x *GetControllerRequest) Reset() {
 	*x = GetControllerRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3094,7 +2901,7 @@ func (x *GetControllerRequest) String() string {
 func (*GetControllerRequest) ProtoMessage() {}
 
 func (x *GetControllerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3107,7 +2914,7 @@ func (x *GetControllerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetControllerRequest.ProtoReflect.Descriptor instead.
 func (*GetControllerRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetControllerRequest) GetId() string {
@@ -3128,7 +2935,7 @@ type GetControllerResponse struct {
 
 func (x *GetControllerResponse) Reset() {
 	*x = GetControllerResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3140,7 +2947,7 @@ func (x *GetControllerResponse) String() string {
 func (*GetControllerResponse) ProtoMessage() {}
 
 func (x *GetControllerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3153,7 +2960,7 @@ func (x *GetControllerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetControllerResponse.ProtoReflect.Descriptor instead.
 func (*GetControllerResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetControllerResponse) GetController() *Controller {
@@ -3176,7 +2983,7 @@ type ListCardsRequest struct {
 
 func (x *ListCardsRequest) Reset() {
 	*x = ListCardsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3188,7 +2995,7 @@ func (x *ListCardsRequest) String() string {
 func (*ListCardsRequest) ProtoMessage() {}
 
 func (x *ListCardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3201,7 +3008,7 @@ func (x *ListCardsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCardsRequest.ProtoReflect.Descriptor instead.
 func (*ListCardsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{39}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListCardsRequest) GetFilter() *Filter {
@@ -3231,7 +3038,7 @@ type ListCardsResponse struct {
 
 func (x *ListCardsResponse) Reset() {
 	*x = ListCardsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3243,7 +3050,7 @@ func (x *ListCardsResponse) String() string {
 func (*ListCardsResponse) ProtoMessage() {}
 
 func (x *ListCardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3256,7 +3063,7 @@ func (x *ListCardsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCardsResponse.ProtoReflect.Descriptor instead.
 func (*ListCardsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListCardsResponse) GetCards() []*Card {
@@ -3284,7 +3091,7 @@ type GetCardRequest struct {
 
 func (x *GetCardRequest) Reset() {
 	*x = GetCardRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3296,7 +3103,7 @@ func (x *GetCardRequest) String() string {
 func (*GetCardRequest) ProtoMessage() {}
 
 func (x *GetCardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3309,7 +3116,7 @@ func (x *GetCardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCardRequest.ProtoReflect.Descriptor instead.
 func (*GetCardRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{41}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetCardRequest) GetId() string {
@@ -3330,7 +3137,7 @@ type GetCardResponse struct {
 
 func (x *GetCardResponse) Reset() {
 	*x = GetCardResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3149,7 @@ func (x *GetCardResponse) String() string {
 func (*GetCardResponse) ProtoMessage() {}
 
 func (x *GetCardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +3162,7 @@ func (x *GetCardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCardResponse.ProtoReflect.Descriptor instead.
 func (*GetCardResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{42}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetCardResponse) GetCard() *Card {
@@ -3378,7 +3185,7 @@ type ListSensorsRequest struct {
 
 func (x *ListSensorsRequest) Reset() {
 	*x = ListSensorsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3390,7 +3197,7 @@ func (x *ListSensorsRequest) String() string {
 func (*ListSensorsRequest) ProtoMessage() {}
 
 func (x *ListSensorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3403,7 +3210,7 @@ func (x *ListSensorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSensorsRequest.ProtoReflect.Descriptor instead.
 func (*ListSensorsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{43}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListSensorsRequest) GetFilter() *Filter {
@@ -3433,7 +3240,7 @@ type ListSensorsResponse struct {
 
 func (x *ListSensorsResponse) Reset() {
 	*x = ListSensorsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3445,7 +3252,7 @@ func (x *ListSensorsResponse) String() string {
 func (*ListSensorsResponse) ProtoMessage() {}
 
 func (x *ListSensorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3458,7 +3265,7 @@ func (x *ListSensorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSensorsResponse.ProtoReflect.Descriptor instead.
 func (*ListSensorsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{44}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListSensorsResponse) GetSensors() []*Sensor {
@@ -3486,7 +3293,7 @@ type GetSensorRequest struct {
 
 func (x *GetSensorRequest) Reset() {
 	*x = GetSensorRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3498,7 +3305,7 @@ func (x *GetSensorRequest) String() string {
 func (*GetSensorRequest) ProtoMessage() {}
 
 func (x *GetSensorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3511,7 +3318,7 @@ func (x *GetSensorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorRequest.ProtoReflect.Descriptor instead.
 func (*GetSensorRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{45}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetSensorRequest) GetId() string {
@@ -3532,7 +3339,7 @@ type GetSensorResponse struct {
 
 func (x *GetSensorResponse) Reset() {
 	*x = GetSensorResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[46]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3544,7 +3351,7 @@ func (x *GetSensorResponse) String() string {
 func (*GetSensorResponse) ProtoMessage() {}
 
 func (x *GetSensorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[46]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3557,7 +3364,7 @@ func (x *GetSensorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorResponse.ProtoReflect.Descriptor instead.
 func (*GetSensorResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{46}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetSensorResponse) GetSensor() *Sensor {
@@ -3580,7 +3387,7 @@ type ListCasesRequest struct {
 
 func (x *ListCasesRequest) Reset() {
 	*x = ListCasesRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[47]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3592,7 +3399,7 @@ func (x *ListCasesRequest) String() string {
 func (*ListCasesRequest) ProtoMessage() {}
 
 func (x *ListCasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[47]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3605,7 +3412,7 @@ func (x *ListCasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCasesRequest.ProtoReflect.Descriptor instead.
 func (*ListCasesRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{47}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListCasesRequest) GetFilter() *Filter {
@@ -3635,7 +3442,7 @@ type ListCasesResponse struct {
 
 func (x *ListCasesResponse) Reset() {
 	*x = ListCasesResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[48]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3647,7 +3454,7 @@ func (x *ListCasesResponse) String() string {
 func (*ListCasesResponse) ProtoMessage() {}
 
 func (x *ListCasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[48]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3660,7 +3467,7 @@ func (x *ListCasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCasesResponse.ProtoReflect.Descriptor instead.
 func (*ListCasesResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{48}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListCasesResponse) GetCases() []*Case {
@@ -3688,7 +3495,7 @@ type GetCaseRequest struct {
 
 func (x *GetCaseRequest) Reset() {
 	*x = GetCaseRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[49]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3700,7 +3507,7 @@ func (x *GetCaseRequest) String() string {
 func (*GetCaseRequest) ProtoMessage() {}
 
 func (x *GetCaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[49]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3713,7 +3520,7 @@ func (x *GetCaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCaseRequest.ProtoReflect.Descriptor instead.
 func (*GetCaseRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{49}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetCaseRequest) GetId() string {
@@ -3734,7 +3541,7 @@ type GetCaseResponse struct {
 
 func (x *GetCaseResponse) Reset() {
 	*x = GetCaseResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[50]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3746,7 +3553,7 @@ func (x *GetCaseResponse) String() string {
 func (*GetCaseResponse) ProtoMessage() {}
 
 func (x *GetCaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[50]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3759,7 +3566,7 @@ func (x *GetCaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCaseResponse.ProtoReflect.Descriptor instead.
 func (*GetCaseResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{50}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetCaseResponse) GetCase() *Case {
@@ -3773,16 +3580,7 @@ var File_simtrap_query_v1_query_proto protoreflect.FileDescriptor
 
 const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x1csimtrap/query/v1/query.proto\x12\x10simtrap.query.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsimtrap/report/v1/finding.proto\x1a\x1esimtrap/report/v1/report.proto\"I\n" +
-	"\fLoginRequest\x12\x18\n" +
-	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1f\n" +
-	"\bpassword\x18\x02 \x01(\tB\x03\x80\x01\x01R\bpassword\"t\n" +
-	"\rLoginResponse\x12\x19\n" +
-	"\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05token\x124\n" +
-	"\aexpires\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x12\n" +
-	"\x04role\x18\x03 \x01(\tR\x04role\"\x0f\n" +
-	"\rLogoutRequest\"\x10\n" +
-	"\x0eLogoutResponse\"0\n" +
+	"\x1csimtrap/query/v1/query.proto\x12\x10simtrap.query.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsimtrap/report/v1/finding.proto\x1a\x1esimtrap/report/v1/report.proto\"0\n" +
 	"\x04Page\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\rR\x04size\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\"m\n" +
@@ -4076,10 +3874,7 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\tGetSensor\x12\".simtrap.query.v1.GetSensorRequest\x1a#.simtrap.query.v1.GetSensorResponse\x12T\n" +
 	"\tListCases\x12\".simtrap.query.v1.ListCasesRequest\x1a#.simtrap.query.v1.ListCasesResponse\x12N\n" +
 	"\aGetCase\x12 .simtrap.query.v1.GetCaseRequest\x1a!.simtrap.query.v1.GetCaseResponse\x12M\n" +
-	"\x06Export\x12\x1f.simtrap.query.v1.ExportRequest\x1a .simtrap.query.v1.ExportResponse0\x012\xa7\x01\n" +
-	"\x0eSessionService\x12H\n" +
-	"\x05Login\x12\x1e.simtrap.query.v1.LoginRequest\x1a\x1f.simtrap.query.v1.LoginResponse\x12K\n" +
-	"\x06Logout\x12\x1f.simtrap.query.v1.LogoutRequest\x1a .simtrap.query.v1.LogoutResponseB\x18Z\x16simtrap/report/querypbb\x06proto3"
+	"\x06Export\x12\x1f.simtrap.query.v1.ExportRequest\x1a .simtrap.query.v1.ExportResponse0\x01B\x18Z\x16simtrap/report/querypbb\x06proto3"
 
 var (
 	file_simtrap_query_v1_query_proto_rawDescOnce sync.Once
@@ -4094,192 +3889,183 @@ func file_simtrap_query_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_simtrap_query_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_simtrap_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_simtrap_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_simtrap_query_v1_query_proto_goTypes = []any{
 	(LinkKind)(0),                   // 0: simtrap.query.v1.LinkKind
 	(CaseState)(0),                  // 1: simtrap.query.v1.CaseState
 	(Outcome)(0),                    // 2: simtrap.query.v1.Outcome
 	(ExportKind)(0),                 // 3: simtrap.query.v1.ExportKind
 	(ExportFormat)(0),               // 4: simtrap.query.v1.ExportFormat
-	(*LoginRequest)(nil),            // 5: simtrap.query.v1.LoginRequest
-	(*LoginResponse)(nil),           // 6: simtrap.query.v1.LoginResponse
-	(*LogoutRequest)(nil),           // 7: simtrap.query.v1.LogoutRequest
-	(*LogoutResponse)(nil),          // 8: simtrap.query.v1.LogoutResponse
-	(*Page)(nil),                    // 9: simtrap.query.v1.Page
-	(*TimeRange)(nil),               // 10: simtrap.query.v1.TimeRange
-	(*Filter)(nil),                  // 11: simtrap.query.v1.Filter
-	(*Finding)(nil),                 // 12: simtrap.query.v1.Finding
-	(*Line)(nil),                    // 13: simtrap.query.v1.Line
-	(*Box)(nil),                     // 14: simtrap.query.v1.Box
-	(*Link)(nil),                    // 15: simtrap.query.v1.Link
-	(*Ring)(nil),                    // 16: simtrap.query.v1.Ring
-	(*Controller)(nil),              // 17: simtrap.query.v1.Controller
-	(*Card)(nil),                    // 18: simtrap.query.v1.Card
-	(*Sensor)(nil),                  // 19: simtrap.query.v1.Sensor
-	(*Case)(nil),                    // 20: simtrap.query.v1.Case
-	(*Feedback)(nil),                // 21: simtrap.query.v1.Feedback
-	(*ExportRequest)(nil),           // 22: simtrap.query.v1.ExportRequest
-	(*ExportResponse)(nil),          // 23: simtrap.query.v1.ExportResponse
-	(*ListFindingsRequest)(nil),     // 24: simtrap.query.v1.ListFindingsRequest
-	(*ListFindingsResponse)(nil),    // 25: simtrap.query.v1.ListFindingsResponse
-	(*GetFindingRequest)(nil),       // 26: simtrap.query.v1.GetFindingRequest
-	(*GetFindingResponse)(nil),      // 27: simtrap.query.v1.GetFindingResponse
-	(*ListLinesRequest)(nil),        // 28: simtrap.query.v1.ListLinesRequest
-	(*ListLinesResponse)(nil),       // 29: simtrap.query.v1.ListLinesResponse
-	(*GetLineRequest)(nil),          // 30: simtrap.query.v1.GetLineRequest
-	(*GetLineResponse)(nil),         // 31: simtrap.query.v1.GetLineResponse
-	(*ListBoxesRequest)(nil),        // 32: simtrap.query.v1.ListBoxesRequest
-	(*ListBoxesResponse)(nil),       // 33: simtrap.query.v1.ListBoxesResponse
-	(*GetBoxRequest)(nil),           // 34: simtrap.query.v1.GetBoxRequest
-	(*GetBoxResponse)(nil),          // 35: simtrap.query.v1.GetBoxResponse
-	(*ListRingsRequest)(nil),        // 36: simtrap.query.v1.ListRingsRequest
-	(*ListRingsResponse)(nil),       // 37: simtrap.query.v1.ListRingsResponse
-	(*GetRingRequest)(nil),          // 38: simtrap.query.v1.GetRingRequest
-	(*GetRingResponse)(nil),         // 39: simtrap.query.v1.GetRingResponse
-	(*ListControllersRequest)(nil),  // 40: simtrap.query.v1.ListControllersRequest
-	(*ListControllersResponse)(nil), // 41: simtrap.query.v1.ListControllersResponse
-	(*GetControllerRequest)(nil),    // 42: simtrap.query.v1.GetControllerRequest
-	(*GetControllerResponse)(nil),   // 43: simtrap.query.v1.GetControllerResponse
-	(*ListCardsRequest)(nil),        // 44: simtrap.query.v1.ListCardsRequest
-	(*ListCardsResponse)(nil),       // 45: simtrap.query.v1.ListCardsResponse
-	(*GetCardRequest)(nil),          // 46: simtrap.query.v1.GetCardRequest
-	(*GetCardResponse)(nil),         // 47: simtrap.query.v1.GetCardResponse
-	(*ListSensorsRequest)(nil),      // 48: simtrap.query.v1.ListSensorsRequest
-	(*ListSensorsResponse)(nil),     // 49: simtrap.query.v1.ListSensorsResponse
-	(*GetSensorRequest)(nil),        // 50: simtrap.query.v1.GetSensorRequest
-	(*GetSensorResponse)(nil),       // 51: simtrap.query.v1.GetSensorResponse
-	(*ListCasesRequest)(nil),        // 52: simtrap.query.v1.ListCasesRequest
-	(*ListCasesResponse)(nil),       // 53: simtrap.query.v1.ListCasesResponse
-	(*GetCaseRequest)(nil),          // 54: simtrap.query.v1.GetCaseRequest
-	(*GetCaseResponse)(nil),         // 55: simtrap.query.v1.GetCaseResponse
-	(*timestamppb.Timestamp)(nil),   // 56: google.protobuf.Timestamp
-	(reportpb.Verdict)(0),           // 57: simtrap.report.v1.Verdict
-	(*reportpb.Finding)(nil),        // 58: simtrap.report.v1.Finding
-	(*reportpb.Device)(nil),         // 59: simtrap.report.v1.Device
-	(*reportpb.Card)(nil),           // 60: simtrap.report.v1.Card
-	(*reportpb.Standing)(nil),       // 61: simtrap.report.v1.Standing
-	(*reportpb.Signal)(nil),         // 62: simtrap.report.v1.Signal
+	(*Page)(nil),                    // 5: simtrap.query.v1.Page
+	(*TimeRange)(nil),               // 6: simtrap.query.v1.TimeRange
+	(*Filter)(nil),                  // 7: simtrap.query.v1.Filter
+	(*Finding)(nil),                 // 8: simtrap.query.v1.Finding
+	(*Line)(nil),                    // 9: simtrap.query.v1.Line
+	(*Box)(nil),                     // 10: simtrap.query.v1.Box
+	(*Link)(nil),                    // 11: simtrap.query.v1.Link
+	(*Ring)(nil),                    // 12: simtrap.query.v1.Ring
+	(*Controller)(nil),              // 13: simtrap.query.v1.Controller
+	(*Card)(nil),                    // 14: simtrap.query.v1.Card
+	(*Sensor)(nil),                  // 15: simtrap.query.v1.Sensor
+	(*Case)(nil),                    // 16: simtrap.query.v1.Case
+	(*Feedback)(nil),                // 17: simtrap.query.v1.Feedback
+	(*ExportRequest)(nil),           // 18: simtrap.query.v1.ExportRequest
+	(*ExportResponse)(nil),          // 19: simtrap.query.v1.ExportResponse
+	(*ListFindingsRequest)(nil),     // 20: simtrap.query.v1.ListFindingsRequest
+	(*ListFindingsResponse)(nil),    // 21: simtrap.query.v1.ListFindingsResponse
+	(*GetFindingRequest)(nil),       // 22: simtrap.query.v1.GetFindingRequest
+	(*GetFindingResponse)(nil),      // 23: simtrap.query.v1.GetFindingResponse
+	(*ListLinesRequest)(nil),        // 24: simtrap.query.v1.ListLinesRequest
+	(*ListLinesResponse)(nil),       // 25: simtrap.query.v1.ListLinesResponse
+	(*GetLineRequest)(nil),          // 26: simtrap.query.v1.GetLineRequest
+	(*GetLineResponse)(nil),         // 27: simtrap.query.v1.GetLineResponse
+	(*ListBoxesRequest)(nil),        // 28: simtrap.query.v1.ListBoxesRequest
+	(*ListBoxesResponse)(nil),       // 29: simtrap.query.v1.ListBoxesResponse
+	(*GetBoxRequest)(nil),           // 30: simtrap.query.v1.GetBoxRequest
+	(*GetBoxResponse)(nil),          // 31: simtrap.query.v1.GetBoxResponse
+	(*ListRingsRequest)(nil),        // 32: simtrap.query.v1.ListRingsRequest
+	(*ListRingsResponse)(nil),       // 33: simtrap.query.v1.ListRingsResponse
+	(*GetRingRequest)(nil),          // 34: simtrap.query.v1.GetRingRequest
+	(*GetRingResponse)(nil),         // 35: simtrap.query.v1.GetRingResponse
+	(*ListControllersRequest)(nil),  // 36: simtrap.query.v1.ListControllersRequest
+	(*ListControllersResponse)(nil), // 37: simtrap.query.v1.ListControllersResponse
+	(*GetControllerRequest)(nil),    // 38: simtrap.query.v1.GetControllerRequest
+	(*GetControllerResponse)(nil),   // 39: simtrap.query.v1.GetControllerResponse
+	(*ListCardsRequest)(nil),        // 40: simtrap.query.v1.ListCardsRequest
+	(*ListCardsResponse)(nil),       // 41: simtrap.query.v1.ListCardsResponse
+	(*GetCardRequest)(nil),          // 42: simtrap.query.v1.GetCardRequest
+	(*GetCardResponse)(nil),         // 43: simtrap.query.v1.GetCardResponse
+	(*ListSensorsRequest)(nil),      // 44: simtrap.query.v1.ListSensorsRequest
+	(*ListSensorsResponse)(nil),     // 45: simtrap.query.v1.ListSensorsResponse
+	(*GetSensorRequest)(nil),        // 46: simtrap.query.v1.GetSensorRequest
+	(*GetSensorResponse)(nil),       // 47: simtrap.query.v1.GetSensorResponse
+	(*ListCasesRequest)(nil),        // 48: simtrap.query.v1.ListCasesRequest
+	(*ListCasesResponse)(nil),       // 49: simtrap.query.v1.ListCasesResponse
+	(*GetCaseRequest)(nil),          // 50: simtrap.query.v1.GetCaseRequest
+	(*GetCaseResponse)(nil),         // 51: simtrap.query.v1.GetCaseResponse
+	(*timestamppb.Timestamp)(nil),   // 52: google.protobuf.Timestamp
+	(reportpb.Verdict)(0),           // 53: simtrap.report.v1.Verdict
+	(*reportpb.Finding)(nil),        // 54: simtrap.report.v1.Finding
+	(*reportpb.Device)(nil),         // 55: simtrap.report.v1.Device
+	(*reportpb.Card)(nil),           // 56: simtrap.report.v1.Card
+	(*reportpb.Standing)(nil),       // 57: simtrap.report.v1.Standing
+	(*reportpb.Signal)(nil),         // 58: simtrap.report.v1.Signal
 }
 var file_simtrap_query_v1_query_proto_depIdxs = []int32{
-	56, // 0: simtrap.query.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	56, // 1: simtrap.query.v1.TimeRange.from:type_name -> google.protobuf.Timestamp
-	56, // 2: simtrap.query.v1.TimeRange.until:type_name -> google.protobuf.Timestamp
-	10, // 3: simtrap.query.v1.Filter.seen:type_name -> simtrap.query.v1.TimeRange
-	57, // 4: simtrap.query.v1.Filter.min_verdict:type_name -> simtrap.report.v1.Verdict
-	1,  // 5: simtrap.query.v1.Filter.case_states:type_name -> simtrap.query.v1.CaseState
-	58, // 6: simtrap.query.v1.Finding.finding:type_name -> simtrap.report.v1.Finding
-	56, // 7: simtrap.query.v1.Finding.received:type_name -> google.protobuf.Timestamp
-	2,  // 8: simtrap.query.v1.Finding.outcome:type_name -> simtrap.query.v1.Outcome
-	57, // 9: simtrap.query.v1.Line.verdict:type_name -> simtrap.report.v1.Verdict
-	56, // 10: simtrap.query.v1.Line.first_seen:type_name -> google.protobuf.Timestamp
-	56, // 11: simtrap.query.v1.Line.last_seen:type_name -> google.protobuf.Timestamp
-	59, // 12: simtrap.query.v1.Box.device:type_name -> simtrap.report.v1.Device
-	15, // 13: simtrap.query.v1.Box.links:type_name -> simtrap.query.v1.Link
-	56, // 14: simtrap.query.v1.Box.first_seen:type_name -> google.protobuf.Timestamp
-	56, // 15: simtrap.query.v1.Box.last_seen:type_name -> google.protobuf.Timestamp
-	57, // 16: simtrap.query.v1.Box.verdict:type_name -> simtrap.report.v1.Verdict
-	0,  // 17: simtrap.query.v1.Link.kind:type_name -> simtrap.query.v1.LinkKind
-	56, // 18: simtrap.query.v1.Link.since:type_name -> google.protobuf.Timestamp
-	57, // 19: simtrap.query.v1.Ring.verdict:type_name -> simtrap.report.v1.Verdict
-	56, // 20: simtrap.query.v1.Ring.first_seen:type_name -> google.protobuf.Timestamp
-	56, // 21: simtrap.query.v1.Ring.last_seen:type_name -> google.protobuf.Timestamp
-	56, // 22: simtrap.query.v1.Controller.first_seen:type_name -> google.protobuf.Timestamp
-	56, // 23: simtrap.query.v1.Controller.last_seen:type_name -> google.protobuf.Timestamp
-	60, // 24: simtrap.query.v1.Card.card:type_name -> simtrap.report.v1.Card
-	56, // 25: simtrap.query.v1.Card.first_seen:type_name -> google.protobuf.Timestamp
-	56, // 26: simtrap.query.v1.Card.last_seen:type_name -> google.protobuf.Timestamp
-	56, // 27: simtrap.query.v1.Sensor.last_report:type_name -> google.protobuf.Timestamp
-	56, // 28: simtrap.query.v1.Sensor.packet_time:type_name -> google.protobuf.Timestamp
-	56, // 29: simtrap.query.v1.Sensor.certificate_ends:type_name -> google.protobuf.Timestamp
-	1,  // 30: simtrap.query.v1.Case.state:type_name -> simtrap.query.v1.CaseState
-	56, // 31: simtrap.query.v1.Case.opened:type_name -> google.protobuf.Timestamp
-	56, // 32: simtrap.query.v1.Case.closed:type_name -> google.protobuf.Timestamp
-	2,  // 33: simtrap.query.v1.Case.outcome:type_name -> simtrap.query.v1.Outcome
-	2,  // 34: simtrap.query.v1.Feedback.outcome:type_name -> simtrap.query.v1.Outcome
-	56, // 35: simtrap.query.v1.Feedback.at:type_name -> google.protobuf.Timestamp
-	57, // 36: simtrap.query.v1.Feedback.verdict:type_name -> simtrap.report.v1.Verdict
-	61, // 37: simtrap.query.v1.Feedback.standings:type_name -> simtrap.report.v1.Standing
-	62, // 38: simtrap.query.v1.Feedback.signals:type_name -> simtrap.report.v1.Signal
-	56, // 39: simtrap.query.v1.Feedback.first_seen:type_name -> google.protobuf.Timestamp
-	56, // 40: simtrap.query.v1.Feedback.last_seen:type_name -> google.protobuf.Timestamp
-	3,  // 41: simtrap.query.v1.ExportRequest.kind:type_name -> simtrap.query.v1.ExportKind
-	11, // 42: simtrap.query.v1.ExportRequest.filter:type_name -> simtrap.query.v1.Filter
-	4,  // 43: simtrap.query.v1.ExportRequest.format:type_name -> simtrap.query.v1.ExportFormat
-	11, // 44: simtrap.query.v1.ListFindingsRequest.filter:type_name -> simtrap.query.v1.Filter
-	9,  // 45: simtrap.query.v1.ListFindingsRequest.page:type_name -> simtrap.query.v1.Page
-	12, // 46: simtrap.query.v1.ListFindingsResponse.findings:type_name -> simtrap.query.v1.Finding
-	12, // 47: simtrap.query.v1.GetFindingResponse.finding:type_name -> simtrap.query.v1.Finding
-	11, // 48: simtrap.query.v1.ListLinesRequest.filter:type_name -> simtrap.query.v1.Filter
-	9,  // 49: simtrap.query.v1.ListLinesRequest.page:type_name -> simtrap.query.v1.Page
-	13, // 50: simtrap.query.v1.ListLinesResponse.lines:type_name -> simtrap.query.v1.Line
-	13, // 51: simtrap.query.v1.GetLineResponse.line:type_name -> simtrap.query.v1.Line
-	11, // 52: simtrap.query.v1.ListBoxesRequest.filter:type_name -> simtrap.query.v1.Filter
-	9,  // 53: simtrap.query.v1.ListBoxesRequest.page:type_name -> simtrap.query.v1.Page
-	14, // 54: simtrap.query.v1.ListBoxesResponse.boxes:type_name -> simtrap.query.v1.Box
-	14, // 55: simtrap.query.v1.GetBoxResponse.box:type_name -> simtrap.query.v1.Box
-	11, // 56: simtrap.query.v1.ListRingsRequest.filter:type_name -> simtrap.query.v1.Filter
-	9,  // 57: simtrap.query.v1.ListRingsRequest.page:type_name -> simtrap.query.v1.Page
-	16, // 58: simtrap.query.v1.ListRingsResponse.rings:type_name -> simtrap.query.v1.Ring
-	16, // 59: simtrap.query.v1.GetRingResponse.ring:type_name -> simtrap.query.v1.Ring
-	11, // 60: simtrap.query.v1.ListControllersRequest.filter:type_name -> simtrap.query.v1.Filter
-	9,  // 61: simtrap.query.v1.ListControllersRequest.page:type_name -> simtrap.query.v1.Page
-	17, // 62: simtrap.query.v1.ListControllersResponse.controllers:type_name -> simtrap.query.v1.Controller
-	17, // 63: simtrap.query.v1.GetControllerResponse.controller:type_name -> simtrap.query.v1.Controller
-	11, // 64: simtrap.query.v1.ListCardsRequest.filter:type_name -> simtrap.query.v1.Filter
-	9,  // 65: simtrap.query.v1.ListCardsRequest.page:type_name -> simtrap.query.v1.Page
-	18, // 66: simtrap.query.v1.ListCardsResponse.cards:type_name -> simtrap.query.v1.Card
-	18, // 67: simtrap.query.v1.GetCardResponse.card:type_name -> simtrap.query.v1.Card
-	11, // 68: simtrap.query.v1.ListSensorsRequest.filter:type_name -> simtrap.query.v1.Filter
-	9,  // 69: simtrap.query.v1.ListSensorsRequest.page:type_name -> simtrap.query.v1.Page
-	19, // 70: simtrap.query.v1.ListSensorsResponse.sensors:type_name -> simtrap.query.v1.Sensor
-	19, // 71: simtrap.query.v1.GetSensorResponse.sensor:type_name -> simtrap.query.v1.Sensor
-	11, // 72: simtrap.query.v1.ListCasesRequest.filter:type_name -> simtrap.query.v1.Filter
-	9,  // 73: simtrap.query.v1.ListCasesRequest.page:type_name -> simtrap.query.v1.Page
-	20, // 74: simtrap.query.v1.ListCasesResponse.cases:type_name -> simtrap.query.v1.Case
-	20, // 75: simtrap.query.v1.GetCaseResponse.case:type_name -> simtrap.query.v1.Case
-	24, // 76: simtrap.query.v1.QueryService.ListFindings:input_type -> simtrap.query.v1.ListFindingsRequest
-	26, // 77: simtrap.query.v1.QueryService.GetFinding:input_type -> simtrap.query.v1.GetFindingRequest
-	28, // 78: simtrap.query.v1.QueryService.ListLines:input_type -> simtrap.query.v1.ListLinesRequest
-	30, // 79: simtrap.query.v1.QueryService.GetLine:input_type -> simtrap.query.v1.GetLineRequest
-	32, // 80: simtrap.query.v1.QueryService.ListBoxes:input_type -> simtrap.query.v1.ListBoxesRequest
-	34, // 81: simtrap.query.v1.QueryService.GetBox:input_type -> simtrap.query.v1.GetBoxRequest
-	36, // 82: simtrap.query.v1.QueryService.ListRings:input_type -> simtrap.query.v1.ListRingsRequest
-	38, // 83: simtrap.query.v1.QueryService.GetRing:input_type -> simtrap.query.v1.GetRingRequest
-	40, // 84: simtrap.query.v1.QueryService.ListControllers:input_type -> simtrap.query.v1.ListControllersRequest
-	42, // 85: simtrap.query.v1.QueryService.GetController:input_type -> simtrap.query.v1.GetControllerRequest
-	44, // 86: simtrap.query.v1.QueryService.ListCards:input_type -> simtrap.query.v1.ListCardsRequest
-	46, // 87: simtrap.query.v1.QueryService.GetCard:input_type -> simtrap.query.v1.GetCardRequest
-	48, // 88: simtrap.query.v1.QueryService.ListSensors:input_type -> simtrap.query.v1.ListSensorsRequest
-	50, // 89: simtrap.query.v1.QueryService.GetSensor:input_type -> simtrap.query.v1.GetSensorRequest
-	52, // 90: simtrap.query.v1.QueryService.ListCases:input_type -> simtrap.query.v1.ListCasesRequest
-	54, // 91: simtrap.query.v1.QueryService.GetCase:input_type -> simtrap.query.v1.GetCaseRequest
-	22, // 92: simtrap.query.v1.QueryService.Export:input_type -> simtrap.query.v1.ExportRequest
-	5,  // 93: simtrap.query.v1.SessionService.Login:input_type -> simtrap.query.v1.LoginRequest
-	7,  // 94: simtrap.query.v1.SessionService.Logout:input_type -> simtrap.query.v1.LogoutRequest
-	25, // 95: simtrap.query.v1.QueryService.ListFindings:output_type -> simtrap.query.v1.ListFindingsResponse
-	27, // 96: simtrap.query.v1.QueryService.GetFinding:output_type -> simtrap.query.v1.GetFindingResponse
-	29, // 97: simtrap.query.v1.QueryService.ListLines:output_type -> simtrap.query.v1.ListLinesResponse
-	31, // 98: simtrap.query.v1.QueryService.GetLine:output_type -> simtrap.query.v1.GetLineResponse
-	33, // 99: simtrap.query.v1.QueryService.ListBoxes:output_type -> simtrap.query.v1.ListBoxesResponse
-	35, // 100: simtrap.query.v1.QueryService.GetBox:output_type -> simtrap.query.v1.GetBoxResponse
-	37, // 101: simtrap.query.v1.QueryService.ListRings:output_type -> simtrap.query.v1.ListRingsResponse
-	39, // 102: simtrap.query.v1.QueryService.GetRing:output_type -> simtrap.query.v1.GetRingResponse
-	41, // 103: simtrap.query.v1.QueryService.ListControllers:output_type -> simtrap.query.v1.ListControllersResponse
-	43, // 104: simtrap.query.v1.QueryService.GetController:output_type -> simtrap.query.v1.GetControllerResponse
-	45, // 105: simtrap.query.v1.QueryService.ListCards:output_type -> simtrap.query.v1.ListCardsResponse
-	47, // 106: simtrap.query.v1.QueryService.GetCard:output_type -> simtrap.query.v1.GetCardResponse
-	49, // 107: simtrap.query.v1.QueryService.ListSensors:output_type -> simtrap.query.v1.ListSensorsResponse
-	51, // 108: simtrap.query.v1.QueryService.GetSensor:output_type -> simtrap.query.v1.GetSensorResponse
-	53, // 109: simtrap.query.v1.QueryService.ListCases:output_type -> simtrap.query.v1.ListCasesResponse
-	55, // 110: simtrap.query.v1.QueryService.GetCase:output_type -> simtrap.query.v1.GetCaseResponse
-	23, // 111: simtrap.query.v1.QueryService.Export:output_type -> simtrap.query.v1.ExportResponse
-	6,  // 112: simtrap.query.v1.SessionService.Login:output_type -> simtrap.query.v1.LoginResponse
-	8,  // 113: simtrap.query.v1.SessionService.Logout:output_type -> simtrap.query.v1.LogoutResponse
-	95, // [95:114] is the sub-list for method output_type
-	76, // [76:95] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	52, // 0: simtrap.query.v1.TimeRange.from:type_name -> google.protobuf.Timestamp
+	52, // 1: simtrap.query.v1.TimeRange.until:type_name -> google.protobuf.Timestamp
+	6,  // 2: simtrap.query.v1.Filter.seen:type_name -> simtrap.query.v1.TimeRange
+	53, // 3: simtrap.query.v1.Filter.min_verdict:type_name -> simtrap.report.v1.Verdict
+	1,  // 4: simtrap.query.v1.Filter.case_states:type_name -> simtrap.query.v1.CaseState
+	54, // 5: simtrap.query.v1.Finding.finding:type_name -> simtrap.report.v1.Finding
+	52, // 6: simtrap.query.v1.Finding.received:type_name -> google.protobuf.Timestamp
+	2,  // 7: simtrap.query.v1.Finding.outcome:type_name -> simtrap.query.v1.Outcome
+	53, // 8: simtrap.query.v1.Line.verdict:type_name -> simtrap.report.v1.Verdict
+	52, // 9: simtrap.query.v1.Line.first_seen:type_name -> google.protobuf.Timestamp
+	52, // 10: simtrap.query.v1.Line.last_seen:type_name -> google.protobuf.Timestamp
+	55, // 11: simtrap.query.v1.Box.device:type_name -> simtrap.report.v1.Device
+	11, // 12: simtrap.query.v1.Box.links:type_name -> simtrap.query.v1.Link
+	52, // 13: simtrap.query.v1.Box.first_seen:type_name -> google.protobuf.Timestamp
+	52, // 14: simtrap.query.v1.Box.last_seen:type_name -> google.protobuf.Timestamp
+	53, // 15: simtrap.query.v1.Box.verdict:type_name -> simtrap.report.v1.Verdict
+	0,  // 16: simtrap.query.v1.Link.kind:type_name -> simtrap.query.v1.LinkKind
+	52, // 17: simtrap.query.v1.Link.since:type_name -> google.protobuf.Timestamp
+	53, // 18: simtrap.query.v1.Ring.verdict:type_name -> simtrap.report.v1.Verdict
+	52, // 19: simtrap.query.v1.Ring.first_seen:type_name -> google.protobuf.Timestamp
+	52, // 20: simtrap.query.v1.Ring.last_seen:type_name -> google.protobuf.Timestamp
+	52, // 21: simtrap.query.v1.Controller.first_seen:type_name -> google.protobuf.Timestamp
+	52, // 22: simtrap.query.v1.Controller.last_seen:type_name -> google.protobuf.Timestamp
+	56, // 23: simtrap.query.v1.Card.card:type_name -> simtrap.report.v1.Card
+	52, // 24: simtrap.query.v1.Card.first_seen:type_name -> google.protobuf.Timestamp
+	52, // 25: simtrap.query.v1.Card.last_seen:type_name -> google.protobuf.Timestamp
+	52, // 26: simtrap.query.v1.Sensor.last_report:type_name -> google.protobuf.Timestamp
+	52, // 27: simtrap.query.v1.Sensor.packet_time:type_name -> google.protobuf.Timestamp
+	52, // 28: simtrap.query.v1.Sensor.certificate_ends:type_name -> google.protobuf.Timestamp
+	1,  // 29: simtrap.query.v1.Case.state:type_name -> simtrap.query.v1.CaseState
+	52, // 30: simtrap.query.v1.Case.opened:type_name -> google.protobuf.Timestamp
+	52, // 31: simtrap.query.v1.Case.closed:type_name -> google.protobuf.Timestamp
+	2,  // 32: simtrap.query.v1.Case.outcome:type_name -> simtrap.query.v1.Outcome
+	2,  // 33: simtrap.query.v1.Feedback.outcome:type_name -> simtrap.query.v1.Outcome
+	52, // 34: simtrap.query.v1.Feedback.at:type_name -> google.protobuf.Timestamp
+	53, // 35: simtrap.query.v1.Feedback.verdict:type_name -> simtrap.report.v1.Verdict
+	57, // 36: simtrap.query.v1.Feedback.standings:type_name -> simtrap.report.v1.Standing
+	58, // 37: simtrap.query.v1.Feedback.signals:type_name -> simtrap.report.v1.Signal
+	52, // 38: simtrap.query.v1.Feedback.first_seen:type_name -> google.protobuf.Timestamp
+	52, // 39: simtrap.query.v1.Feedback.last_seen:type_name -> google.protobuf.Timestamp
+	3,  // 40: simtrap.query.v1.ExportRequest.kind:type_name -> simtrap.query.v1.ExportKind
+	7,  // 41: simtrap.query.v1.ExportRequest.filter:type_name -> simtrap.query.v1.Filter
+	4,  // 42: simtrap.query.v1.ExportRequest.format:type_name -> simtrap.query.v1.ExportFormat
+	7,  // 43: simtrap.query.v1.ListFindingsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,  // 44: simtrap.query.v1.ListFindingsRequest.page:type_name -> simtrap.query.v1.Page
+	8,  // 45: simtrap.query.v1.ListFindingsResponse.findings:type_name -> simtrap.query.v1.Finding
+	8,  // 46: simtrap.query.v1.GetFindingResponse.finding:type_name -> simtrap.query.v1.Finding
+	7,  // 47: simtrap.query.v1.ListLinesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,  // 48: simtrap.query.v1.ListLinesRequest.page:type_name -> simtrap.query.v1.Page
+	9,  // 49: simtrap.query.v1.ListLinesResponse.lines:type_name -> simtrap.query.v1.Line
+	9,  // 50: simtrap.query.v1.GetLineResponse.line:type_name -> simtrap.query.v1.Line
+	7,  // 51: simtrap.query.v1.ListBoxesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,  // 52: simtrap.query.v1.ListBoxesRequest.page:type_name -> simtrap.query.v1.Page
+	10, // 53: simtrap.query.v1.ListBoxesResponse.boxes:type_name -> simtrap.query.v1.Box
+	10, // 54: simtrap.query.v1.GetBoxResponse.box:type_name -> simtrap.query.v1.Box
+	7,  // 55: simtrap.query.v1.ListRingsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,  // 56: simtrap.query.v1.ListRingsRequest.page:type_name -> simtrap.query.v1.Page
+	12, // 57: simtrap.query.v1.ListRingsResponse.rings:type_name -> simtrap.query.v1.Ring
+	12, // 58: simtrap.query.v1.GetRingResponse.ring:type_name -> simtrap.query.v1.Ring
+	7,  // 59: simtrap.query.v1.ListControllersRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,  // 60: simtrap.query.v1.ListControllersRequest.page:type_name -> simtrap.query.v1.Page
+	13, // 61: simtrap.query.v1.ListControllersResponse.controllers:type_name -> simtrap.query.v1.Controller
+	13, // 62: simtrap.query.v1.GetControllerResponse.controller:type_name -> simtrap.query.v1.Controller
+	7,  // 63: simtrap.query.v1.ListCardsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,  // 64: simtrap.query.v1.ListCardsRequest.page:type_name -> simtrap.query.v1.Page
+	14, // 65: simtrap.query.v1.ListCardsResponse.cards:type_name -> simtrap.query.v1.Card
+	14, // 66: simtrap.query.v1.GetCardResponse.card:type_name -> simtrap.query.v1.Card
+	7,  // 67: simtrap.query.v1.ListSensorsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,  // 68: simtrap.query.v1.ListSensorsRequest.page:type_name -> simtrap.query.v1.Page
+	15, // 69: simtrap.query.v1.ListSensorsResponse.sensors:type_name -> simtrap.query.v1.Sensor
+	15, // 70: simtrap.query.v1.GetSensorResponse.sensor:type_name -> simtrap.query.v1.Sensor
+	7,  // 71: simtrap.query.v1.ListCasesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,  // 72: simtrap.query.v1.ListCasesRequest.page:type_name -> simtrap.query.v1.Page
+	16, // 73: simtrap.query.v1.ListCasesResponse.cases:type_name -> simtrap.query.v1.Case
+	16, // 74: simtrap.query.v1.GetCaseResponse.case:type_name -> simtrap.query.v1.Case
+	20, // 75: simtrap.query.v1.QueryService.ListFindings:input_type -> simtrap.query.v1.ListFindingsRequest
+	22, // 76: simtrap.query.v1.QueryService.GetFinding:input_type -> simtrap.query.v1.GetFindingRequest
+	24, // 77: simtrap.query.v1.QueryService.ListLines:input_type -> simtrap.query.v1.ListLinesRequest
+	26, // 78: simtrap.query.v1.QueryService.GetLine:input_type -> simtrap.query.v1.GetLineRequest
+	28, // 79: simtrap.query.v1.QueryService.ListBoxes:input_type -> simtrap.query.v1.ListBoxesRequest
+	30, // 80: simtrap.query.v1.QueryService.GetBox:input_type -> simtrap.query.v1.GetBoxRequest
+	32, // 81: simtrap.query.v1.QueryService.ListRings:input_type -> simtrap.query.v1.ListRingsRequest
+	34, // 82: simtrap.query.v1.QueryService.GetRing:input_type -> simtrap.query.v1.GetRingRequest
+	36, // 83: simtrap.query.v1.QueryService.ListControllers:input_type -> simtrap.query.v1.ListControllersRequest
+	38, // 84: simtrap.query.v1.QueryService.GetController:input_type -> simtrap.query.v1.GetControllerRequest
+	40, // 85: simtrap.query.v1.QueryService.ListCards:input_type -> simtrap.query.v1.ListCardsRequest
+	42, // 86: simtrap.query.v1.QueryService.GetCard:input_type -> simtrap.query.v1.GetCardRequest
+	44, // 87: simtrap.query.v1.QueryService.ListSensors:input_type -> simtrap.query.v1.ListSensorsRequest
+	46, // 88: simtrap.query.v1.QueryService.GetSensor:input_type -> simtrap.query.v1.GetSensorRequest
+	48, // 89: simtrap.query.v1.QueryService.ListCases:input_type -> simtrap.query.v1.ListCasesRequest
+	50, // 90: simtrap.query.v1.QueryService.GetCase:input_type -> simtrap.query.v1.GetCaseRequest
+	18, // 91: simtrap.query.v1.QueryService.Export:input_type -> simtrap.query.v1.ExportRequest
+	21, // 92: simtrap.query.v1.QueryService.ListFindings:output_type -> simtrap.query.v1.ListFindingsResponse
+	23, // 93: simtrap.query.v1.QueryService.GetFinding:output_type -> simtrap.query.v1.GetFindingResponse
+	25, // 94: simtrap.query.v1.QueryService.ListLines:output_type -> simtrap.query.v1.ListLinesResponse
+	27, // 95: simtrap.query.v1.QueryService.GetLine:output_type -> simtrap.query.v1.GetLineResponse
+	29, // 96: simtrap.query.v1.QueryService.ListBoxes:output_type -> simtrap.query.v1.ListBoxesResponse
+	31, // 97: simtrap.query.v1.QueryService.GetBox:output_type -> simtrap.query.v1.GetBoxResponse
+	33, // 98: simtrap.query.v1.QueryService.ListRings:output_type -> simtrap.query.v1.ListRingsResponse
+	35, // 99: simtrap.query.v1.QueryService.GetRing:output_type -> simtrap.query.v1.GetRingResponse
+	37, // 100: simtrap.query.v1.QueryService.ListControllers:output_type -> simtrap.query.v1.ListControllersResponse
+	39, // 101: simtrap.query.v1.QueryService.GetController:output_type -> simtrap.query.v1.GetControllerResponse
+	41, // 102: simtrap.query.v1.QueryService.ListCards:output_type -> simtrap.query.v1.ListCardsResponse
+	43, // 103: simtrap.query.v1.QueryService.GetCard:output_type -> simtrap.query.v1.GetCardResponse
+	45, // 104: simtrap.query.v1.QueryService.ListSensors:output_type -> simtrap.query.v1.ListSensorsResponse
+	47, // 105: simtrap.query.v1.QueryService.GetSensor:output_type -> simtrap.query.v1.GetSensorResponse
+	49, // 106: simtrap.query.v1.QueryService.ListCases:output_type -> simtrap.query.v1.ListCasesResponse
+	51, // 107: simtrap.query.v1.QueryService.GetCase:output_type -> simtrap.query.v1.GetCaseResponse
+	19, // 108: simtrap.query.v1.QueryService.Export:output_type -> simtrap.query.v1.ExportResponse
+	92, // [92:109] is the sub-list for method output_type
+	75, // [75:92] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_simtrap_query_v1_query_proto_init() }
@@ -4287,19 +4073,19 @@ func file_simtrap_query_v1_query_proto_init() {
 	if File_simtrap_query_v1_query_proto != nil {
 		return
 	}
-	file_simtrap_query_v1_query_proto_msgTypes[6].OneofWrappers = []any{}
-	file_simtrap_query_v1_query_proto_msgTypes[11].OneofWrappers = []any{}
-	file_simtrap_query_v1_query_proto_msgTypes[14].OneofWrappers = []any{}
-	file_simtrap_query_v1_query_proto_msgTypes[16].OneofWrappers = []any{}
+	file_simtrap_query_v1_query_proto_msgTypes[2].OneofWrappers = []any{}
+	file_simtrap_query_v1_query_proto_msgTypes[7].OneofWrappers = []any{}
+	file_simtrap_query_v1_query_proto_msgTypes[10].OneofWrappers = []any{}
+	file_simtrap_query_v1_query_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_simtrap_query_v1_query_proto_rawDesc), len(file_simtrap_query_v1_query_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   51,
+			NumMessages:   47,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   1,
 		},
 		GoTypes:           file_simtrap_query_v1_query_proto_goTypes,
 		DependencyIndexes: file_simtrap_query_v1_query_proto_depIdxs,

@@ -23,8 +23,6 @@ const _ = connect.IsAtLeastVersion1_13_0
 const (
 	// QueryServiceName is the fully-qualified name of the QueryService service.
 	QueryServiceName = "simtrap.query.v1.QueryService"
-	// SessionServiceName is the fully-qualified name of the SessionService service.
-	SessionServiceName = "simtrap.query.v1.SessionService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -73,10 +71,6 @@ const (
 	QueryServiceGetCaseProcedure = "/simtrap.query.v1.QueryService/GetCase"
 	// QueryServiceExportProcedure is the fully-qualified name of the QueryService's Export RPC.
 	QueryServiceExportProcedure = "/simtrap.query.v1.QueryService/Export"
-	// SessionServiceLoginProcedure is the fully-qualified name of the SessionService's Login RPC.
-	SessionServiceLoginProcedure = "/simtrap.query.v1.SessionService/Login"
-	// SessionServiceLogoutProcedure is the fully-qualified name of the SessionService's Logout RPC.
-	SessionServiceLogoutProcedure = "/simtrap.query.v1.SessionService/Logout"
 )
 
 // QueryServiceClient is a client for the simtrap.query.v1.QueryService service.
@@ -597,106 +591,4 @@ func (UnimplementedQueryServiceHandler) GetCase(context.Context, *connect.Reques
 
 func (UnimplementedQueryServiceHandler) Export(context.Context, *connect.Request[querypb.ExportRequest], *connect.ServerStream[querypb.ExportResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("simtrap.query.v1.QueryService.Export is not implemented"))
-}
-
-// SessionServiceClient is a client for the simtrap.query.v1.SessionService service.
-type SessionServiceClient interface {
-	// Login gives a token for an account's password. unauthenticated does not
-	// tell whether there is such an account; resource_exhausted asks to wait.
-	Login(context.Context, *connect.Request[querypb.LoginRequest]) (*connect.Response[querypb.LoginResponse], error)
-	// Logout ends the token that it is called with.
-	Logout(context.Context, *connect.Request[querypb.LogoutRequest]) (*connect.Response[querypb.LogoutResponse], error)
-}
-
-// NewSessionServiceClient constructs a client for the simtrap.query.v1.SessionService service. By
-// default, it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses,
-// and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the
-// connect.WithGRPC() or connect.WithGRPCWeb() options.
-//
-// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
-// http://api.acme.com or https://acme.com/grpc).
-func NewSessionServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) SessionServiceClient {
-	baseURL = strings.TrimRight(baseURL, "/")
-	sessionServiceMethods := querypb.File_simtrap_query_v1_query_proto.Services().ByName("SessionService").Methods()
-	return &sessionServiceClient{
-		login: connect.NewClient[querypb.LoginRequest, querypb.LoginResponse](
-			httpClient,
-			baseURL+SessionServiceLoginProcedure,
-			connect.WithSchema(sessionServiceMethods.ByName("Login")),
-			connect.WithClientOptions(opts...),
-		),
-		logout: connect.NewClient[querypb.LogoutRequest, querypb.LogoutResponse](
-			httpClient,
-			baseURL+SessionServiceLogoutProcedure,
-			connect.WithSchema(sessionServiceMethods.ByName("Logout")),
-			connect.WithClientOptions(opts...),
-		),
-	}
-}
-
-// sessionServiceClient implements SessionServiceClient.
-type sessionServiceClient struct {
-	login  *connect.Client[querypb.LoginRequest, querypb.LoginResponse]
-	logout *connect.Client[querypb.LogoutRequest, querypb.LogoutResponse]
-}
-
-// Login calls simtrap.query.v1.SessionService.Login.
-func (c *sessionServiceClient) Login(ctx context.Context, req *connect.Request[querypb.LoginRequest]) (*connect.Response[querypb.LoginResponse], error) {
-	return c.login.CallUnary(ctx, req)
-}
-
-// Logout calls simtrap.query.v1.SessionService.Logout.
-func (c *sessionServiceClient) Logout(ctx context.Context, req *connect.Request[querypb.LogoutRequest]) (*connect.Response[querypb.LogoutResponse], error) {
-	return c.logout.CallUnary(ctx, req)
-}
-
-// SessionServiceHandler is an implementation of the simtrap.query.v1.SessionService service.
-type SessionServiceHandler interface {
-	// Login gives a token for an account's password. unauthenticated does not
-	// tell whether there is such an account; resource_exhausted asks to wait.
-	Login(context.Context, *connect.Request[querypb.LoginRequest]) (*connect.Response[querypb.LoginResponse], error)
-	// Logout ends the token that it is called with.
-	Logout(context.Context, *connect.Request[querypb.LogoutRequest]) (*connect.Response[querypb.LogoutResponse], error)
-}
-
-// NewSessionServiceHandler builds an HTTP handler from the service implementation. It returns the
-// path on which to mount the handler and the handler itself.
-//
-// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
-// and JSON codecs. They also support gzip compression.
-func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
-	sessionServiceMethods := querypb.File_simtrap_query_v1_query_proto.Services().ByName("SessionService").Methods()
-	sessionServiceLoginHandler := connect.NewUnaryHandler(
-		SessionServiceLoginProcedure,
-		svc.Login,
-		connect.WithSchema(sessionServiceMethods.ByName("Login")),
-		connect.WithHandlerOptions(opts...),
-	)
-	sessionServiceLogoutHandler := connect.NewUnaryHandler(
-		SessionServiceLogoutProcedure,
-		svc.Logout,
-		connect.WithSchema(sessionServiceMethods.ByName("Logout")),
-		connect.WithHandlerOptions(opts...),
-	)
-	return "/simtrap.query.v1.SessionService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case SessionServiceLoginProcedure:
-			sessionServiceLoginHandler.ServeHTTP(w, r)
-		case SessionServiceLogoutProcedure:
-			sessionServiceLogoutHandler.ServeHTTP(w, r)
-		default:
-			http.NotFound(w, r)
-		}
-	})
-}
-
-// UnimplementedSessionServiceHandler returns CodeUnimplemented from all methods.
-type UnimplementedSessionServiceHandler struct{}
-
-func (UnimplementedSessionServiceHandler) Login(context.Context, *connect.Request[querypb.LoginRequest]) (*connect.Response[querypb.LoginResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("simtrap.query.v1.SessionService.Login is not implemented"))
-}
-
-func (UnimplementedSessionServiceHandler) Logout(context.Context, *connect.Request[querypb.LogoutRequest]) (*connect.Response[querypb.LogoutResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("simtrap.query.v1.SessionService.Logout is not implemented"))
 }
