@@ -11,9 +11,13 @@ package store
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql/driver"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -74,13 +78,14 @@ func FindingID(sensor string, id []byte) ID { return derive("finding", sensor, s
 func LineID(sensor, line string) ID { return derive("line", sensor, line) }
 
 func derive(parts ...string) ID {
-	h := sha256.New()
+	b := make([]byte, 0, 128)
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
+		b = strconv.AppendInt(b, int64(len(p)), 10)
+		b = append(b, ':')
+		b = append(b, p...)
 	}
-	var id ID
-	copy(id[:], h.Sum(nil))
-	return id
+	sum := sha256.Sum256(b)
+	return ID(sum[:16])
 }
 
 // Options of a store. Folder or URL is needed, and HubKey.
@@ -104,17 +109,116 @@ type Options struct {
 }
 
 // Store keeps what the hub knows. Its methods may be called from anywhere.
-type Store struct{}
+type Store struct {
+	db    *database
+	log   *zap.Logger
+	now   func() time.Time
+	names *pseudonyms
+	pack  *packer
+	sql   *statements
+
+	count   counters
+	waiting atomic.Int64
+	limit   int64
+
+	mu      sync.RWMutex // held for reading while something is handed to a writer
+	closed  bool
+	writers []chan *prepared
+	ended   sync.WaitGroup
+}
+
+var errClosed = errors.New("the store is closed")
+
+// errBadConn makes database/sql throw a connection away.
+var errBadConn = driver.ErrBadConn
 
 // Open opens a store and brings its tables to the version of this program. A
 // store of a newer version is refused.
-func Open(ctx context.Context, o Options) (*Store, error) { return nil, errors.ErrUnsupported }
+func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, 0) }
+
+// open brings the tables to version, 0 for the newest.
+func open(ctx context.Context, o Options, version int64) (*Store, error) {
+	if len(o.HubKey) != 32 {
+		return nil, fmt.Errorf("%w: the hub's key has 32 bytes", ErrInvalid)
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Waiting == 0 {
+		o.Waiting = 50_000
+	}
+	if o.Writers == 0 {
+		o.Writers = 4
+	}
+	pack, err := newPacker()
+	if err != nil {
+		return nil, err
+	}
+	var db *database
+	switch {
+	case o.URL != "":
+		db, err = openPostgres(ctx, o)
+	case o.Folder != "":
+		o.Writers = 1
+		db, err = openSQLite(ctx, o)
+	default:
+		err = fmt.Errorf("%w: a store needs a folder or a URL", ErrInvalid)
+	}
+	if err != nil {
+		pack.close()
+		return nil, err
+	}
+	s := &Store{
+		db: db, log: o.Log, now: o.Now, names: newPseudonyms(o.HubKey), pack: pack, sql: newStatements(),
+		limit: int64(o.Waiting), writers: make([]chan *prepared, o.Writers),
+	}
+	if err := db.migrate(ctx, o.Log, version); err != nil {
+		s.shut()
+		return nil, err
+	}
+	if err := db.start(ctx); err != nil {
+		s.shut()
+		return nil, err
+	}
+	for i := range s.writers {
+		s.writers[i] = make(chan *prepared, 4096)
+		s.ended.Go(func() { s.writeAll(s.writers[i]) })
+	}
+	return s, nil
+}
+
+func (s *Store) shut() error {
+	s.pack.close()
+	return s.db.close()
+}
 
 // Close ends what runs, after what Ingest has taken is committed.
-func (s *Store) Close() error { return errors.ErrUnsupported }
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	for _, w := range s.writers {
+		close(w)
+	}
+	s.mu.Unlock()
+	s.ended.Wait()
+	return s.shut()
+}
 
 // Ready says whether the store answers and can be written to.
-func (s *Store) Ready(ctx context.Context) error { return errors.ErrUnsupported }
+func (s *Store) Ready(ctx context.Context) error {
+	return s.within(ctx, func(t *tx) error {
+		// Takes the lock of the row, or of the file, and changes nothing.
+		_, err := t.exec(ctx, "UPDATE schema_version SET applied = applied WHERE version = 1")
+		return err
+	})
+}
 
 // Counters of one process since it opened the store.
 type Counters struct {
@@ -134,13 +238,17 @@ type Counters struct {
 	Waiting    int    // records that wait now
 }
 
+type counters struct {
+	deliveries, commits, findings, older, calls, sketches, healths, gaps, unknown, refused, cut, busy, retries atomic.Uint64
+}
+
 // Counters gives them.
-func (s *Store) Counters() Counters { return Counters{} }
-
-// Backup writes a copy of the whole store to a new file while it is used.
-// PostgreSQL has pg_dump for it: ErrUnsupported.
-func (s *Store) Backup(ctx context.Context, path string) error { return errors.ErrUnsupported }
-
-// Restore puts a copy that Backup made into a folder that has no store yet, after
-// looking whether it is whole and not of a newer version.
-func Restore(ctx context.Context, path, folder string) error { return errors.ErrUnsupported }
+func (s *Store) Counters() Counters {
+	c := &s.count
+	return Counters{
+		Deliveries: c.deliveries.Load(), Commits: c.commits.Load(), Findings: c.findings.Load(), Older: c.older.Load(),
+		Calls: c.calls.Load(), Sketches: c.sketches.Load(), Healths: c.healths.Load(), Gaps: c.gaps.Load(),
+		Unknown: c.unknown.Load(), Refused: c.refused.Load(), Cut: c.cut.Load(), Busy: c.busy.Load(),
+		Retries: c.retries.Load(), Waiting: int(s.waiting.Load()),
+	}
+}
