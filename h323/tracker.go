@@ -38,7 +38,7 @@ type Call struct {
 
 	CalleeKey, CallerKey     uint64 // as of package sip
 	CalleeClass, CallerClass ident.NumberClass
-	CalledUser               ident.Number
+	CalledUser, CallingUser  ident.Number
 
 	CallerMedia, CalleeMedia Media
 	Agent                    [2]string // of caller and callee
@@ -266,6 +266,7 @@ func (t *Tracker) asked(c *call, m *Message) {
 	c.CalledUser = ident.NewNumber(m.Called.bytes())
 	if !m.Withheld {
 		c.CallerKey, c.CallerClass = t.user(m.Calling.bytes())
+		c.CallingUser = ident.NewNumber(m.Calling.bytes())
 	}
 }
 

@@ -61,6 +61,8 @@ type Live struct {
 	tap      *taps
 	restored Restored
 	snapshot atomic.Pointer[Snapshot]
+	orders   chan func() // to be done between epochs
+	over     chan struct{}
 	tally    tally
 }
 
@@ -73,7 +75,8 @@ func NewLive(cfg Config, sources ...capture.Source) (*Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Live{run: r, tap: &taps{wake: make(chan struct{}, 1), log: r.cfg.Log}, restored: restored}
+	l := &Live{run: r, tap: &taps{wake: make(chan struct{}, 1), log: r.cfg.Log}, restored: restored,
+		orders: make(chan func()), over: make(chan struct{})}
 	l.Attach(sources...)
 	if cfg.Checkpoint != "" {
 		l.run.keeper = newKeeper(&r.cfg, l.tap, r.join.lines)
@@ -105,6 +108,7 @@ func (l *Live) Attach(sources ...capture.Source) {
 // end. A source that fails ends; the others go on, and the error tells of it.
 // Either way the result so far is given along.
 func (l *Live) Run(ctx context.Context) (*Result, error) {
+	defer close(l.over)
 	inner, cancel := context.WithCancel(ctx)
 	var readers sync.WaitGroup
 	for _, s := range l.tap.list {
@@ -114,7 +118,7 @@ func (l *Live) Run(ctx context.Context) (*Result, error) {
 	if t := l.run.told; t != nil {
 		go t.run()
 	}
-	l.run.paused, l.run.settled = l.count, l.settled
+	l.run.paused, l.run.settled = l.pause, l.settled
 	err := l.run.read(ctx, l.next)
 	cancel()
 	// What is open is not ended for the checkpoint: after it, it goes on.

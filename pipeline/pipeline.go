@@ -45,11 +45,27 @@ type Config struct {
 	Observe  Observer    // may be nil
 	// Sink is told of findings while a live run goes on; may be nil.
 	Sink Sink
+	// Catalogue is the one to judge by; nil for the built-in one.
+	Catalogue *catalogue.Catalogue
+	// Upstream is told what a centre wants to know beside findings, and makes
+	// findings tell how lines stand against every class; may be nil.
+	Upstream Upstream
 	// Checkpoint is the file in which a live run keeps what lines have counted, so
 	// that it goes on with it when it starts again; empty for none. It is written
 	// when Live.Checkpoint asks for it, and at the end. The hashes in it are of its
 	// Seed, which takes the place of this one's.
 	Checkpoint string
+}
+
+// Upstream is told by the goroutine of a run, which waits for it: it must be quick,
+// and may keep nothing of what it is given.
+type Upstream interface {
+	// Call is over, of a line at watch or above.
+	Call(*heuristics.CallRecord)
+	// Far is a far end that served a line at a packet time, by role; shape is the
+	// header shape of the line's own messages, 0 for none. call is set once for
+	// each call through it.
+	Far(line ident.Line, far ident.Addr, role string, shape uint64, call bool, t int64)
 }
 
 // shards is fixed, so that tables are cut the same way whatever the number of
@@ -114,15 +130,22 @@ func newRun(cfg Config) (*run, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	cat, err := catalogue.Load()
-	if err != nil {
-		return nil, err
+	cat := cfg.Catalogue
+	if cat == nil {
+		var err error
+		if cat, err = catalogue.Load(); err != nil {
+			return nil, err
+		}
 	}
 	model, err := heuristics.NewModel(cat)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := heuristics.NewLines(model, heuristics.Config{Homes: cfg.Homes, Places: cfg.Places, Evidence: cfg.Evidence})
+	judged := heuristics.Config{Homes: cfg.Homes, Places: cfg.Places, Evidence: cfg.Evidence}
+	if up := cfg.Upstream; up != nil {
+		judged.Standings, judged.Calls, judged.Far = true, up.Call, up.Far
+	}
+	lines, err := heuristics.NewLines(model, judged)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func confine(c *config.Config, file string) (string, error) {
 		return "no: the kernel has no landlock (5.13, and lsm= at its start)", nil
 	}
 	write := []string{c.StateFolder()}
-	if c.Output != "-" {
+	if c.Output != "-" && c.Output != config.None {
 		write = append(write, filepath.Dir(c.Path(c.Output)))
 	}
 	if c.Socket != config.None {
@@ -38,6 +38,14 @@ func confine(c *config.Config, file string) (string, error) {
 	}
 	for _, p := range c.Ports {
 		add(p.Files)
+	}
+	if c.Hub.Address != config.None {
+		// The hub's name is looked up by what stands here; files of it are replaced
+		// now and then, so that the folders are needed.
+		read = append(read, "/etc")
+		if at, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
+			read = append(read, filepath.Dir(at))
+		}
 	}
 	add(c.Sessions)
 	add(c.Places)

@@ -167,6 +167,7 @@ func (t *Tracker) numbers(c *call, m *Message) {
 		caller = m.From.User
 	}
 	c.CallerKey, c.CallerClass = t.user(caller)
+	c.CallingUser = ident.NewNumber(caller[:min(len(caller), maxText)])
 }
 
 // called tells whom m is for, which went to callee or came from there: the user
