@@ -82,6 +82,11 @@ func Init(folder string, m Making) error {
 	if err != nil {
 		return err
 	}
+	return place(folder, files)
+}
+
+// place writes files into a folder, all or none, over nothing.
+func place(folder string, files []file) error {
 	if err := os.MkdirAll(folder, folderMode); err != nil {
 		return err
 	}
@@ -493,4 +498,24 @@ func (t *Trust) Verify(body, signature []byte) bool {
 func recordText(body []byte) []byte {
 	sum := sha256.Sum256(body)
 	return append([]byte("simtrap deletion record\x00"), sum[:]...)
+}
+
+// Copy copies a hub's keys into another folder, which it makes if need be. As Init
+// it replaces nothing.
+func Copy(from, to string) error {
+	if _, err := Open(from, nil); err != nil {
+		return err
+	}
+	var files []file
+	for _, name := range []string{caCertFile, caKeyFile, catalogueFile, cataloguePubs, recordsFile, fleetFile, hubFile, namesFile} {
+		b, err := readFile(from, name)
+		if name == catalogueFile && errors.Is(err, fs.ErrNotExist) {
+			continue // kept elsewhere
+		}
+		if err != nil {
+			return err
+		}
+		files = append(files, file{name, b})
+	}
+	return place(to, files)
 }
