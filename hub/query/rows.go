@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -40,9 +41,31 @@ func (s *Service) findingRow(f *store.Finding, v view) *querypb.Finding {
 		// It is what the hub shows in clear, under its own authority, and nobody
 		// else's.
 		shown.Authority = v.authority
+		if v.authority == "" {
+			hide(shown, told.GetLine())
+		}
 		row.Finding = shown
 	}
 	return row
+}
+
+// hide takes the line's address out of the texts of a finding that may name it: a
+// device that calls itself by its address, say.
+func hide(f *reportpb.Finding, line string) {
+	addr := strings.TrimSuffix(addressOf(line), "::")
+	if addr == "" {
+		return
+	}
+	take := func(s string) string { return strings.ReplaceAll(s, addr, masked(line)) }
+	if d := f.GetDevice(); d != nil {
+		d.Vendor, d.Model = take(d.GetVendor()), take(d.GetModel())
+	}
+	for _, g := range f.GetSignals() {
+		g.Detail = take(g.GetDetail())
+	}
+	for i, text := range f.GetUnseen() {
+		f.Unseen[i] = take(text)
+	}
 }
 
 func (s *Service) lineRow(l *store.Line, v view) *querypb.Line {
