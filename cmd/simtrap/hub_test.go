@@ -6,12 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"simtrap/cmd/internal/scripttest"
+	"simtrap/hub/query"
 	"simtrap/hub/query/querytest"
 )
 
@@ -69,19 +72,28 @@ func TestHubScript(t *testing.T) {
 						at += i
 					}
 				}
-				if got := json.Number(args[1]); got.String() != itoa(n) {
+				if args[1] != strconv.Itoa(n) {
 					ts.Fatalf("%d rows, want %s", n, args[1])
 				}
 			},
 			// audited TEXT: a use of that authority was written down.
 			"audited": func(ts *testscript.TestScript, neg bool, args []string) {
-				found := slices.ContainsFunc(audit.Uses(), func(u querytestUse) bool { return u.Authority == args[0] })
+				found := slices.ContainsFunc(audit.Uses(), func(u query.Use) bool { return u.Authority == args[0] })
 				if found == neg {
 					ts.Fatalf("uses: %v", audit.Uses())
 				}
 			},
-			"mode":   modeCommand,
-			"status": statusCommand(),
+			// mode FILE MODE, in octal.
+			"mode": func(ts *testscript.TestScript, _ bool, args []string) {
+				info, err := os.Stat(ts.MkAbs(args[0]))
+				ts.Check(err)
+				if got := strconv.FormatUint(uint64(info.Mode().Perm()), 8); got != args[1] {
+					ts.Fatalf("mode %s, want %s", got, args[1])
+				}
+			},
+			"status": scripttest.Status,
+			"lines":  linesCommand,
+			"narrow": scripttest.Narrow,
 		},
 	})
 }
