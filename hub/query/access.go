@@ -103,6 +103,21 @@ func masked(name string) string {
 	}
 }
 
+// addressOf gives the address of a line without realm and prefix length, empty for
+// a name that has none.
+func addressOf(name string) string {
+	for {
+		if p, err := parseNetwork(name); err == nil {
+			return p.Addr().String()
+		}
+		_, rest, more := strings.Cut(name, "/")
+		if !more {
+			return ""
+		}
+		name = rest
+	}
+}
+
 // parseNetwork reads an address or a prefix.
 func parseNetwork(s string) (netip.Prefix, error) {
 	if p, err := netip.ParsePrefix(s); err == nil {

@@ -21,10 +21,12 @@ const exportPage = 200
 
 // Export implements querypbconnect.QueryServiceHandler.
 func (s *Service) Export(ctx context.Context, r *connect.Request[querypb.ExportRequest], out *connect.ServerStream[querypb.ExportResponse]) error {
-	return s.export(ctx, r.Msg, func(piece []byte) error { return out.Send(&querypb.ExportResponse{Data: piece}) })
+	return s.ExportTo(ctx, r.Msg, func(piece []byte) error { return out.Send(&querypb.ExportResponse{Data: piece}) })
 }
 
-func (s *Service) export(ctx context.Context, m *querypb.ExportRequest, send func([]byte) error) error {
+// ExportTo gives an export in pieces of at most 64 KiB; a piece is good until send
+// returns.
+func (s *Service) ExportTo(ctx context.Context, m *querypb.ExportRequest, send func([]byte) error) error {
 	pieces := &pieces{send: send}
 	w, err := export.New(pieces, export.Options{Kind: m.GetKind(), Format: m.GetFormat(), Authority: m.GetAuthority()})
 	if err != nil {

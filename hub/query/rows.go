@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -40,10 +41,63 @@ func (s *Service) findingRow(f *store.Finding, v view) *querypb.Finding {
 		// It is what the hub shows in clear, under its own authority, and nobody
 		// else's.
 		shown.Authority = v.authority
+		if v.authority == "" {
+			hide(shown, told.GetLine())
+		}
 		row.Finding = shown
 	}
 	return row
 }
+
+// hide takes the line's address out of the texts of a finding that may name it: a
+// device that calls itself by its address, say.
+func hide(f *reportpb.Finding, line string) {
+	take := hider(line)
+	if d := f.GetDevice(); d != nil {
+		d.Vendor, d.Model = take(d.GetVendor()), take(d.GetModel())
+	}
+	for _, g := range f.GetSignals() {
+		g.Detail = take(g.GetDetail())
+	}
+	for i, text := range f.GetUnseen() {
+		f.Unseen[i] = take(text)
+	}
+}
+
+// hider writes the network where a text has the address of a line.
+func hider(line string) func(string) string {
+	addr, network := strings.TrimSuffix(addressOf(line), "::"), masked(line)
+	if addr == "" {
+		return func(s string) string { return s }
+	}
+	return func(s string) string { return strings.ReplaceAll(s, addr, network) }
+}
+
+// maxHidden is of how many lines of a box addresses are looked for in what its
+// device calls itself.
+const maxHidden = maxPage
+
+// device gives a box's device without addresses of its lines. Few devices call
+// themselves by anything that could be one.
+func (s *Service) device(ctx context.Context, b *store.BoxRow) (*reportpb.Device, error) {
+	if !mayHoldAddress(b.Device.GetVendor()) && !mayHoldAddress(b.Device.GetModel()) || len(b.Lines) == 0 {
+		return b.Device, nil
+	}
+	d := proto.CloneOf(b.Device)
+	if len(b.Lines) > maxHidden {
+		d.Vendor, d.Model = "", ""
+		return d, nil
+	}
+	err := every(ctx, store.Filter{LineIDs: b.Lines}, s.store.Lines, func(l *store.Line) error {
+		take := hider(l.Name)
+		d.Vendor, d.Model = take(d.Vendor), take(d.Model)
+		return nil
+	})
+	return d, err
+}
+
+// mayHoldAddress says whether a text has three dots or two colons.
+func mayHoldAddress(s string) bool { return strings.Count(s, ".") >= 3 || strings.Count(s, ":") >= 2 }
 
 func (s *Service) lineRow(l *store.Line, v view) *querypb.Line {
 	return &querypb.Line{
@@ -54,8 +108,12 @@ func (s *Service) lineRow(l *store.Line, v view) *querypb.Line {
 
 // boxRow gives a box with at most links of its edges.
 func (s *Service) boxRow(ctx context.Context, b *store.BoxRow, links int) (*querypb.Box, error) {
+	device, err := s.device(ctx, b)
+	if err != nil {
+		return nil, err
+	}
 	row := &querypb.Box{
-		Id: b.ID.String(), Device: b.Device, LineIds: s.lineIDs(b.Lines), Cards: uint64(max(b.Cards, 0)), RingId: b.Ring.String(),
+		Id: b.ID.String(), Device: device, LineIds: s.lineIDs(b.Lines), Cards: uint64(max(b.Cards, 0)), RingId: b.Ring.String(),
 		FirstSeen: stamp(b.First), LastSeen: stamp(b.Last), Verdict: b.Verdict,
 	}
 	if len(b.Lines) < 2 {
