@@ -12,7 +12,7 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live test-kernels clean
+.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live test-kernels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: build ## make a sample capture, replay it and print the verdicts
 	@mkdir -p $(TMP)
 	$(BIN)/simtrap-lab make demo -o $(TMP)/demo.pcap --truth $(TMP)/demo.truth.json
 	$(BIN)/simtrap replay $(TMP)/demo.pcap
+
+demo-hub: build ## run a hub and two appliances that replay captures, print the ring
+	scripts/demo-hub.sh
 
 # SKIP leaves out the tests that it matches.
 SKIPPED = $(if $(SKIP),-skip '$(SKIP)')
