@@ -58,25 +58,7 @@ func (w *Worker) once(ctx context.Context, touched []store.Touched) error {
 			judged[e.A], judged[e.B] = true, true
 		}
 	}
-	if err := f.load(ctx, judged.list()); err != nil {
-		return err
-	}
-	// Whom these may have edges to.
-	beyond, err := f.count(ctx, judged.list())
-	if err != nil {
-		return err
-	}
-	if err := f.load(ctx, beyond); err != nil {
-		return err
-	}
-	f.settle()
-
-	edges := f.judge(judged, setOf(judged.list(), beyond))
-	reached := setOf(judged.list())
-	for _, id := range link.Ends(edges) {
-		reached[store.ID(id)] = true
-	}
-	c, err := w.component(ctx, f, reached.list(), len(touched))
+	edges, c, err := w.around(ctx, f, judged, len(touched))
 	if err != nil {
 		return err
 	}
@@ -101,6 +83,49 @@ func (w *Worker) once(ctx context.Context, touched []store.Touched) error {
 	w.saves.Add(1)
 	w.left.Add(uint64(left))
 	return nil
+}
+
+// around gives the edges that the judged have, and all that hangs together with
+// them. A hand that drives no ring is not stored, so who is in it is found by
+// judging its lines too: judged grows by them.
+func (w *Worker) around(ctx context.Context, f *facts, judged set, batch int) ([]link.Edge, store.Component, error) {
+	scene := make(set)
+	for {
+		ids := judged.list()
+		if err := f.load(ctx, ids); err != nil {
+			return nil, store.Component{}, err
+		}
+		// Whom they may have edges to.
+		beyond, err := f.count(ctx, ids)
+		if err != nil {
+			return nil, store.Component{}, err
+		}
+		if err := f.load(ctx, beyond); err != nil {
+			return nil, store.Component{}, err
+		}
+		f.settle()
+		for _, id := range slices.Concat(ids, beyond) {
+			scene[id] = true
+		}
+		edges := f.judge(judged, scene)
+		reached := setOf(ids)
+		for _, id := range link.Ends(edges) {
+			reached[store.ID(id)] = true
+		}
+		c, err := w.component(ctx, f, reached.list(), batch)
+		if err != nil {
+			return nil, c, err
+		}
+		before := len(judged)
+		for _, t := range c.Tenancies {
+			if t.Ring.IsZero() && f.nodes[t.ID].standing {
+				judged[t.ID] = true
+			}
+		}
+		if len(judged) == before || c.More {
+			return edges, c, nil
+		}
+	}
 }
 
 // component reads what ids belong to. A part of it is taken only when there is no
@@ -146,6 +171,8 @@ func (w *Worker) join(f *facts, c store.Component, edges []link.Edge, judged set
 			l.Seen[id] = n.version
 		}
 	}
+	// Of an edge one end is judged. The other need not be seen: who changes it
+	// judges this end as well, which bears the same key.
 	for id := range judged {
 		see(id)
 	}
@@ -156,8 +183,6 @@ func (w *Worker) join(f *facts, c store.Component, edges []link.Edge, judged set
 	}
 	for _, e := range edges {
 		a, b := store.ID(e.A), store.ID(e.B)
-		see(a)
-		see(b)
 		at, ok := since[[2]store.ID{a, b}]
 		if !ok {
 			at = now
