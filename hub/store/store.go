@@ -115,7 +115,7 @@ type Store struct {
 	now   func() time.Time
 	names *pseudonyms
 	pack  *packer
-	sql   *ingestSQL
+	sql   *statements
 
 	count   counters
 	waiting atomic.Int64
@@ -172,7 +172,7 @@ func open(ctx context.Context, o Options, version int64) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		db: db, log: o.Log, now: o.Now, names: newPseudonyms(o.HubKey), pack: pack, sql: newIngestSQL(),
+		db: db, log: o.Log, now: o.Now, names: newPseudonyms(o.HubKey), pack: pack, sql: newStatements(),
 		limit: int64(o.Waiting), writers: make([]chan *prepared, o.Writers),
 	}
 	if err := db.migrate(ctx, o.Log, version); err != nil {

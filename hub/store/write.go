@@ -18,17 +18,21 @@ import (
 	"simtrap/report/reportpb"
 )
 
-// The statements of ingest, each for many rows.
-type ingestSQL struct {
+// statements for many rows, of ingest and of linking.
+type statements struct {
 	findings, lines, revisions, bearers, unbear, cards, faces, hours, calls, gaps, queue, sensors *bulk
+
+	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, told *bulk
+
+	items, noRevisions, noCalls, noEdgesA, noEdgesB, noMembers, noFindings *bulk
 }
 
 // agedUnit is what findings' age is counted in: coarse, so that few revisions
 // touch the index that retention reads.
 const agedUnit = int64(6 * time.Hour)
 
-func newIngestSQL() *ingestSQL {
-	return &ingestSQL{
+func newStatements() *statements {
+	return &statements{
 		findings: insertInto("finding",
 			"b:id b:line t:sensor i:since s:verdict i:aged i:received i:revision i:last_seen s:flags t:vendor b:told b:keys b:body",
 			`(id) DO UPDATE SET verdict = excluded.verdict, aged = excluded.aged, received = excluded.received, revision = excluded.revision,
@@ -66,6 +70,40 @@ func newIngestSQL() *ingestSQL {
 				missing = r.missing, gaps = r.gaps, n_none = r.n_none, n_watch = r.n_watch, n_review = r.n_review, n_case = r.n_case
 				FROM ` + source("r") + ` WHERE sensor.name = r.name`
 			}),
+
+		items:       insertInto("casefile_item", "b:casefile s:kind b:item", "DO NOTHING"),
+		noRevisions: deleteFrom("revision", "b:finding"),
+		noCalls:     deleteFrom("call", "b:finding"),
+		noEdgesA:    deleteFrom("edge", "b:a"),
+		noEdgesB:    deleteFrom("edge", "b:b"),
+		noMembers:   deleteFrom("member", "b:finding"),
+		noFindings:  deleteFrom("finding", "b:id"),
+
+		unqueue: deleteFrom("queue", "b:finding"),
+		leases: newBulk("b:finding t:owner i:until", func(source func(string) string, cs []column) string {
+			return "UPDATE queue SET owner = r.owner, until = r.until FROM " + source("r") + " WHERE queue.finding = r.finding"
+		}),
+		members: insertInto("member", "b:finding b:box i:version", "DO NOTHING"),
+		moves: newBulk("b:finding b:box i:version", func(source func(string) string, cs []column) string {
+			return "UPDATE member SET box = r.box, version = r.version FROM " + source("r") + " WHERE member.finding = r.finding"
+		}),
+		edges: insertInto("edge", "b:a b:b s:kind s:scope f:nats t:reason i:since",
+			"(a, b, kind, scope) DO UPDATE SET nats = excluded.nats, reason = excluded.reason, since = excluded.since"),
+		noEdges: deleteFrom("edge", "b:a b:b s:kind s:scope"),
+		boxes: insertInto("box", "b:id b:ring i:since s:verdict i:first_seen i:last_seen t:vendor b:device i:cards i:members i:left_out",
+			`(id) DO UPDATE SET ring = excluded.ring, verdict = excluded.verdict, first_seen = excluded.first_seen, last_seen = excluded.last_seen,
+			vendor = excluded.vendor, device = excluded.device, cards = excluded.cards, members = excluded.members, left_out = excluded.left_out`),
+		noBoxes: deleteFrom("box", "b:id"),
+		rings: insertInto("ring", "b:id i:since s:verdict i:first_seen i:last_seen i:lines f:margin t:nearest t:sensors t:controllers i:left_out",
+			`(id) DO UPDATE SET verdict = excluded.verdict, first_seen = excluded.first_seen, last_seen = excluded.last_seen, lines = excluded.lines,
+			margin = excluded.margin, nearest = excluded.nearest, sensors = excluded.sensors, controllers = excluded.controllers, left_out = excluded.left_out`),
+		noRings: deleteFrom("ring", "b:id"),
+		verdicts: insertInto("controller_verdict", "t:sensor t:line b:addr i:lines i:review f:nats b:ring i:expires",
+			`(sensor, line, addr) DO UPDATE SET lines = excluded.lines, review = excluded.review, nats = excluded.nats, ring = excluded.ring, expires = excluded.expires`),
+		noVerdicts: deleteFrom("controller_verdict", "t:sensor t:line b:addr"),
+		told: newBulk("t:name", func(source func(string) string, cs []column) string {
+			return "UPDATE sensor SET told = told + 1 FROM " + source("r") + " WHERE sensor.name = r.name"
+		}),
 	}
 }
 
