@@ -22,11 +22,15 @@ type set map[store.ID]bool
 func setOf(ids ...[]store.ID) set {
 	s := make(set)
 	for _, list := range ids {
-		for _, id := range list {
-			s[id] = true
-		}
+		s.add(list)
 	}
 	return s
+}
+
+func (s set) add(ids []store.ID) {
+	for _, id := range ids {
+		s[id] = true
+	}
 }
 
 // list gives the members in order, so that every worker asks in the same order.
@@ -49,7 +53,7 @@ func (w *Worker) once(ctx context.Context, touched []store.Touched) error {
 		return err
 	}
 	judged := setOf(first.list(), around)
-	before, err := w.component(ctx, f, first.list(), len(touched))
+	before, err := w.component(ctx, f, first.list())
 	if err != nil {
 		return err
 	}
@@ -58,8 +62,15 @@ func (w *Worker) once(ctx context.Context, touched []store.Touched) error {
 			judged[e.A], judged[e.B] = true, true
 		}
 	}
-	edges, c, err := w.around(ctx, f, judged, len(touched))
-	if err != nil {
+	edges, c, err := w.around(ctx, f, judged)
+	switch {
+	case errors.Is(err, errLarge) && len(touched) == 1:
+		// Two rings that are too large together stay apart: the line is judged for
+		// itself, within what it belonged to.
+		judged = first
+		edges, c, err = f.judge(judged, setOf(slices.Collect(maps.Keys(f.nodes)))), before, nil
+		w.cut.Add(1)
+	case err != nil:
 		return err
 	}
 	l, left := w.join(f, c, edges, judged)
@@ -88,7 +99,7 @@ func (w *Worker) once(ctx context.Context, touched []store.Touched) error {
 // around gives the edges that the judged have, and all that hangs together with
 // them. A hand that drives no ring is not stored, so who is in it is found by
 // judging its lines too: judged grows by them.
-func (w *Worker) around(ctx context.Context, f *facts, judged set, batch int) ([]link.Edge, store.Component, error) {
+func (w *Worker) around(ctx context.Context, f *facts, judged set) ([]link.Edge, store.Component, error) {
 	scene := make(set)
 	for {
 		ids := judged.list()
@@ -104,15 +115,14 @@ func (w *Worker) around(ctx context.Context, f *facts, judged set, batch int) ([
 			return nil, store.Component{}, err
 		}
 		f.settle()
-		for _, id := range slices.Concat(ids, beyond) {
-			scene[id] = true
-		}
+		scene.add(ids)
+		scene.add(beyond)
 		edges := f.judge(judged, scene)
 		reached := setOf(ids)
 		for _, id := range link.Ends(edges) {
 			reached[store.ID(id)] = true
 		}
-		c, err := w.component(ctx, f, reached.list(), batch)
+		c, err := w.component(ctx, f, reached.list())
 		if err != nil {
 			return nil, c, err
 		}
@@ -122,24 +132,20 @@ func (w *Worker) around(ctx context.Context, f *facts, judged set, batch int) ([
 				judged[t.ID] = true
 			}
 		}
-		if len(judged) == before || c.More {
+		if len(judged) == before {
 			return edges, c, nil
 		}
 	}
 }
 
-// component reads what ids belong to. A part of it is taken only when there is no
-// smaller batch to make.
-func (w *Worker) component(ctx context.Context, f *facts, ids []store.ID, batch int) (store.Component, error) {
+// component reads what ids belong to, or says errLarge.
+func (w *Worker) component(ctx context.Context, f *facts, ids []store.ID) (store.Component, error) {
 	c, err := w.store.Component(ctx, ids, link.Most)
 	if err != nil {
 		return c, fmt.Errorf("read component: %w", err)
 	}
 	if c.More {
-		if batch > 1 {
-			return c, errLarge
-		}
-		w.cut.Add(1)
+		return c, errLarge
 	}
 	for i := range c.Tenancies {
 		f.take(&c.Tenancies[i])
