@@ -213,6 +213,9 @@ func name(ms []Member, u *union, born Born, now int64, what string, had func(*Me
 		g := Group{ID: won[n], Left: parts[n].left}
 		if g.ID == (ID{}) {
 			g.ID = newID(what, ms[parts[n].oldest].ID, now)
+			for claims[g.ID] != nil { // made at the same moment, and another's by now
+				g.ID = newID(what, g.ID, now)
+			}
 			made = append(made, g.ID)
 		}
 		kept[g.ID] = true

@@ -23,6 +23,7 @@ type fakeStore struct {
 	boxes    map[store.ID]store.Box
 	rings    map[store.ID]store.Ring
 	verdicts map[string][]store.ControllerVerdict
+	busy     map[string]int
 	stamp    int64
 	saves    int
 }
@@ -332,4 +333,17 @@ func (s *fakeStore) SaveVerdicts(_ context.Context, addrs []string, vs []store.C
 		s.verdicts[v.Addr] = append(s.verdicts[v.Addr], v)
 	}
 	return nil
+}
+
+func (s *fakeStore) BusiestHour(_ context.Context, addrs []string) ([]int, error) {
+	leave, err := s.enter("busiest")
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	out := make([]int, len(addrs))
+	for i, a := range addrs {
+		out[i] = s.busy[a]
+	}
+	return out, nil
 }

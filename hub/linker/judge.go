@@ -22,11 +22,15 @@ type set map[store.ID]bool
 func setOf(ids ...[]store.ID) set {
 	s := make(set)
 	for _, list := range ids {
-		for _, id := range list {
-			s[id] = true
-		}
+		s.add(list)
 	}
 	return s
+}
+
+func (s set) add(ids []store.ID) {
+	for _, id := range ids {
+		s[id] = true
+	}
 }
 
 // list gives the members in order, so that every worker asks in the same order.
@@ -49,7 +53,7 @@ func (w *Worker) once(ctx context.Context, touched []store.Touched) error {
 		return err
 	}
 	judged := setOf(first.list(), around)
-	before, err := w.component(ctx, f, first.list(), len(touched))
+	before, err := w.component(ctx, f, first.list())
 	if err != nil {
 		return err
 	}
@@ -58,26 +62,15 @@ func (w *Worker) once(ctx context.Context, touched []store.Touched) error {
 			judged[e.A], judged[e.B] = true, true
 		}
 	}
-	if err := f.load(ctx, judged.list()); err != nil {
-		return err
-	}
-	// Whom these may have edges to.
-	beyond, err := f.count(ctx, judged.list())
-	if err != nil {
-		return err
-	}
-	if err := f.load(ctx, beyond); err != nil {
-		return err
-	}
-	f.settle()
-
-	edges := f.judge(judged, setOf(judged.list(), beyond))
-	reached := setOf(judged.list())
-	for _, id := range link.Ends(edges) {
-		reached[store.ID(id)] = true
-	}
-	c, err := w.component(ctx, f, reached.list(), len(touched))
-	if err != nil {
+	edges, c, err := w.around(ctx, f, judged)
+	switch {
+	case errors.Is(err, errLarge) && len(touched) == 1:
+		// Two rings that are too large together stay apart: the line is judged for
+		// itself, within what it belonged to.
+		judged = first
+		edges, c, err = f.judge(judged, setOf(slices.Collect(maps.Keys(f.nodes)))), before, nil
+		w.cut.Add(1)
+	case err != nil:
 		return err
 	}
 	l, left := w.join(f, c, edges, judged)
@@ -103,18 +96,56 @@ func (w *Worker) once(ctx context.Context, touched []store.Touched) error {
 	return nil
 }
 
-// component reads what ids belong to. A part of it is taken only when there is no
-// smaller batch to make.
-func (w *Worker) component(ctx context.Context, f *facts, ids []store.ID, batch int) (store.Component, error) {
+// around gives the edges that the judged have, and all that hangs together with
+// them. A hand that drives no ring is not stored, so who is in it is found by
+// judging its lines too: judged grows by them.
+func (w *Worker) around(ctx context.Context, f *facts, judged set) ([]link.Edge, store.Component, error) {
+	scene := make(set)
+	for {
+		ids := judged.list()
+		if err := f.load(ctx, ids); err != nil {
+			return nil, store.Component{}, err
+		}
+		// Whom they may have edges to.
+		beyond, err := f.count(ctx, ids)
+		if err != nil {
+			return nil, store.Component{}, err
+		}
+		if err := f.load(ctx, beyond); err != nil {
+			return nil, store.Component{}, err
+		}
+		f.settle()
+		scene.add(ids)
+		scene.add(beyond)
+		edges := f.judge(judged, scene)
+		reached := setOf(ids)
+		for _, id := range link.Ends(edges) {
+			reached[store.ID(id)] = true
+		}
+		c, err := w.component(ctx, f, reached.list())
+		if err != nil {
+			return nil, c, err
+		}
+		before := len(judged)
+		for _, t := range c.Tenancies {
+			if t.Ring.IsZero() && f.nodes[t.ID].standing {
+				judged[t.ID] = true
+			}
+		}
+		if len(judged) == before {
+			return edges, c, nil
+		}
+	}
+}
+
+// component reads what ids belong to, or says errLarge.
+func (w *Worker) component(ctx context.Context, f *facts, ids []store.ID) (store.Component, error) {
 	c, err := w.store.Component(ctx, ids, link.Most)
 	if err != nil {
 		return c, fmt.Errorf("read component: %w", err)
 	}
 	if c.More {
-		if batch > 1 {
-			return c, errLarge
-		}
-		w.cut.Add(1)
+		return c, errLarge
 	}
 	for i := range c.Tenancies {
 		f.take(&c.Tenancies[i])
@@ -146,6 +177,8 @@ func (w *Worker) join(f *facts, c store.Component, edges []link.Edge, judged set
 			l.Seen[id] = n.version
 		}
 	}
+	// Of an edge one end is judged. The other need not be seen: who changes it
+	// judges this end as well, which bears the same key.
 	for id := range judged {
 		see(id)
 	}
@@ -156,8 +189,6 @@ func (w *Worker) join(f *facts, c store.Component, edges []link.Edge, judged set
 	}
 	for _, e := range edges {
 		a, b := store.ID(e.A), store.ID(e.B)
-		see(a)
-		see(b)
 		at, ok := since[[2]store.ID{a, b}]
 		if !ok {
 			at = now

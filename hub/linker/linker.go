@@ -27,6 +27,7 @@ type Store interface {
 	Tenancies(ctx context.Context, ids []store.ID) ([]store.Tenancy, error)
 	Bearers(ctx context.Context, keys []store.Key, total, watch int) ([]store.Bearers, error)
 	Component(ctx context.Context, ids []store.ID, limit int) (store.Component, error)
+	BusiestHour(ctx context.Context, addrs []string) ([]int, error)
 	ControllerUse(ctx context.Context, addrs []string, limit int) ([]store.ControllerUse, error)
 	SaveLinks(ctx context.Context, l store.Links) error
 	SaveVerdicts(ctx context.Context, addrs []string, vs []store.ControllerVerdict) error
@@ -67,6 +68,7 @@ type Worker struct {
 	log   *zap.Logger
 	now   func() time.Time
 	names names
+	busy  map[string]busy // by controller
 
 	judged, saves, conflicts, givenUp, failures, left, cut atomic.Uint64
 }
@@ -88,7 +90,7 @@ func New(o Options) *Worker {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Worker{store: o.Store, o: o, log: o.Log, now: o.Now, names: make(names)}
+	return &Worker{store: o.Store, o: o, log: o.Log, now: o.Now, names: make(names), busy: make(map[string]busy)}
 }
 
 // Counters gives them.

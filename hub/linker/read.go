@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"simtrap/hub/link"
 	"simtrap/hub/store"
@@ -14,12 +15,14 @@ const (
 	readAtOnce = 500
 	// bearersCounted is up to where bearers of a key are counted: beyond, it is
 	// nobody's own.
-	bearersCounted = 2000
+	bearersCounted = 512
 	// bearersGiven is how many suspect bearers are looked at. What more have in
 	// common drives none of them alone (link.Controller.Dedication).
 	bearersGiven = 256
 	// usesCounted is up to where lines of a controller are counted.
-	usesCounted = 4096
+	usesCounted = 512
+	// tooMany lines of a controller, where nobody counted further.
+	tooMany = 2000
 )
 
 // facts is all that one job has read.
@@ -30,6 +33,7 @@ type facts struct {
 	suspects map[link.Key][]store.ID // bearers at watch or above, of keys that may join
 	asked    map[link.Key]bool
 	uses     map[string]store.ControllerUse
+	lines    map[string]int // of controllers, by their busiest hour
 }
 
 func (w *Worker) newFacts() *facts {
@@ -37,7 +41,7 @@ func (w *Worker) newFacts() *facts {
 		w: w, nodes: make(map[store.ID]*node),
 		counts:   link.Counts{Bearers: make(map[link.Key]int), Controllers: make(map[string]link.Controller)},
 		suspects: make(map[link.Key][]store.ID), asked: make(map[link.Key]bool),
-		uses: make(map[string]store.ControllerUse),
+		uses: make(map[string]store.ControllerUse), lines: make(map[string]int),
 	}
 }
 
@@ -104,6 +108,10 @@ func (f *facts) count(ctx context.Context, ids []store.ID) ([]store.ID, error) {
 			f.uses[u.Addr] = u
 		}
 	}
+	lines, err := f.w.busiest(ctx, addrs)
+	if err != nil {
+		return nil, err
+	}
 	var found []store.ID
 	for at := 0; at < len(keys); at += readAtOnce {
 		end := min(at+readAtOnce, len(keys))
@@ -115,7 +123,7 @@ func (f *facts) count(ctx context.Context, ids []store.ID) ([]store.ID, error) {
 			k := keys[at+i]
 			f.counts.Bearers[k] = b.Total
 			if k.Kind == link.ControllerKey {
-				f.counts.Controllers[k.Value] = f.controller(k.Value, &b)
+				f.counts.Controllers[k.Value] = f.controller(k.Value, &b, lines[k.Value])
 			}
 			if b.WatchMore || !f.near(k) {
 				continue
@@ -127,14 +135,53 @@ func (f *facts) count(ctx context.Context, ids []store.ID) ([]store.ID, error) {
 	return found, nil
 }
 
+// busy is how many lines a controller had, and until when that is taken for true.
+type busy struct {
+	lines int
+	until time.Time
+}
+
+const (
+	busyFor  = 10 * time.Minute
+	mostBusy = 10_000
+)
+
+// busiest tells the lines of controllers in their busiest hours.
+func (w *Worker) busiest(ctx context.Context, addrs []string) (map[string]int, error) {
+	now := w.now()
+	out := make(map[string]int, len(addrs))
+	var ask []string
+	for _, a := range addrs {
+		if b, ok := w.busy[a]; ok && now.Before(b.until) {
+			out[a] = b.lines
+		} else {
+			ask = append(ask, a)
+		}
+	}
+	for part := range slices.Chunk(ask, readAtOnce) {
+		lines, err := w.store.BusiestHour(ctx, part)
+		if err != nil {
+			return nil, fmt.Errorf("read controllers: %w", err)
+		}
+		for i, a := range part {
+			out[a] = lines[i]
+			if len(w.busy) >= mostBusy {
+				clear(w.busy) // it is read again where it is needed
+			}
+			w.busy[a] = busy{lines[i], now.Add(busyFor)}
+		}
+	}
+	return out, nil
+}
+
 // controller is what is known of one before its lines are read: as if they were
 // all alike, which is the most that they can be.
-func (f *facts) controller(addr string, b *store.Bearers) link.Controller {
-	u := f.uses[addr]
-	c := link.Controller{Lines: u.Lines, Known: b.Total, Watch: len(b.Watch)}
+func (f *facts) controller(addr string, b *store.Bearers, lines int) link.Controller {
+	f.lines[addr] = lines
+	c := link.Controller{Lines: lines, Known: b.Total, Watch: len(b.Watch)}
 	if b.WatchMore {
 		// So many suspect lines drive nobody alone.
-		c.Lines = max(c.Lines, bearersCounted)
+		c.Lines = max(c.Lines, tooMany)
 	}
 	if c.Watch > 0 {
 		c.Shaped, c.Shapes = c.Watch, 1

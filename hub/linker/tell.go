@@ -83,7 +83,10 @@ func (w *Worker) verdicts(ctx context.Context, f *facts, addr string) ([]store.C
 			rings[n.ring]++
 		}
 	}
-	all := max(u.Lines, len(lines))
+	all := max(u.Lines, f.lines[addr], len(lines))
+	if u.More {
+		all = max(all, tooMany)
+	}
 	var ring store.ID
 	for id, n := range rings {
 		if ring.IsZero() || n > rings[ring] || n == rings[ring] && compareIDs(id, ring) < 0 {
