@@ -1,8 +1,6 @@
 package store
 
 import (
-	"context"
-	"errors"
 	"net/netip"
 	"time"
 
@@ -28,7 +26,6 @@ type Filter struct {
 	CaseStates  []CaseState
 	FindingIDs  []ID
 	LineIDs     []ID
-	Subscribers []string // pseudonyms as answers show them
 }
 
 // LineMatch is a line by name ("realm-a/10.1.2.3") or all whose address lies in a
@@ -150,104 +147,4 @@ type GapRow struct {
 type BoxRow struct {
 	Box
 	Lines []ID // newest first, at most 10,000
-}
-
-// Findings lists them newest first, by when they began. Fields: all but
-// CaseStates.
-func (s *Store) Findings(ctx context.Context, f Filter, p Page) (List[Finding], error) {
-	return List[Finding]{}, errors.ErrUnsupported
-}
-
-// Finding gives one. ErrNotFound.
-func (s *Store) Finding(ctx context.Context, id ID) (Finding, error) {
-	return Finding{}, errors.ErrUnsupported
-}
-
-// Revisions gives what changed in a finding, oldest first.
-func (s *Store) Revisions(ctx context.Context, id ID) ([]Revision, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Calls gives those of a finding, in order of start, at most n.
-func (s *Store) Calls(ctx context.Context, finding ID, n int) ([]Call, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Lines lists them newest first. Fields: From, Until, MinVerdict, Sensors, Lines,
-// Boxes, Rings, Cases, Controllers, Cards, LineIDs.
-func (s *Store) Lines(ctx context.Context, f Filter, p Page) (List[Line], error) {
-	return List[Line]{}, errors.ErrUnsupported
-}
-
-// Line gives one. ErrNotFound.
-func (s *Store) Line(ctx context.Context, id ID) (Line, error) { return Line{}, errors.ErrUnsupported }
-
-// LinesOf gives the line of each finding that exists.
-func (s *Store) LinesOf(ctx context.Context, findings []ID) (map[ID]ID, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Boxes lists them newest first. Fields: From, Until, MinVerdict, Lines, Boxes,
-// Rings, Cases, Vendors, LineIDs, Cards, Controllers, Sensors.
-func (s *Store) Boxes(ctx context.Context, f Filter, p Page) (List[BoxRow], error) {
-	return List[BoxRow]{}, errors.ErrUnsupported
-}
-
-// Box gives one. ErrNotFound.
-func (s *Store) Box(ctx context.Context, id ID) (BoxRow, error) {
-	return BoxRow{}, errors.ErrUnsupported
-}
-
-// Edges gives the edges between members of a box or of a ring's boxes, at most n,
-// strongest first. Ends are tenancies; LinesOf gives their lines.
-func (s *Store) Edges(ctx context.Context, boxes []ID, n int) ([]Edge, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Rings lists them newest first. Fields: From, Until, MinVerdict, Sensors, Boxes,
-// Rings, Cases, Controllers.
-func (s *Store) Rings(ctx context.Context, f Filter, p Page) (List[Ring], error) {
-	return List[Ring]{}, errors.ErrUnsupported
-}
-
-// Ring gives one. ErrNotFound.
-func (s *Store) Ring(ctx context.Context, id ID) (Ring, error) { return Ring{}, errors.ErrUnsupported }
-
-// Controllers lists them newest first. Fields: From, Until, Controllers, Rings.
-func (s *Store) Controllers(ctx context.Context, f Filter, p Page) (List[Controller], error) {
-	return List[Controller]{}, errors.ErrUnsupported
-}
-
-// Controller gives one, with the lines of all times. ErrNotFound.
-func (s *Store) Controller(ctx context.Context, addr netip.Addr, role string) (Controller, error) {
-	return Controller{}, errors.ErrUnsupported
-}
-
-// Cards lists them newest first. Fields: From, Until, Cards.
-func (s *Store) Cards(ctx context.Context, f Filter, p Page) (List[Card], error) {
-	return List[Card]{}, errors.ErrUnsupported
-}
-
-// Card gives one. ErrNotFound.
-func (s *Store) Card(ctx context.Context, id ID) (Card, error) { return Card{}, errors.ErrUnsupported }
-
-// Sensors lists them by name. Fields: Sensors, From, Until (of the last report).
-func (s *Store) Sensors(ctx context.Context, f Filter, p Page) (List[Sensor], error) {
-	return List[Sensor]{}, errors.ErrUnsupported
-}
-
-// Sensor gives one. ErrNotFound.
-func (s *Store) Sensor(ctx context.Context, name string) (Sensor, error) {
-	return Sensor{}, errors.ErrUnsupported
-}
-
-// Gaps gives the newest gap records of a sensor, at most n.
-func (s *Store) Gaps(ctx context.Context, sensor string, n int) ([]GapRow, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Cases lists them newest first. Fields: From, Until, Boxes, Rings, Cases,
-// CaseStates.
-func (s *Store) Cases(ctx context.Context, f Filter, p Page) (List[Case], error) {
-	return List[Case]{}, errors.ErrUnsupported
 }

@@ -23,6 +23,8 @@ type statements struct {
 	findings, lines, revisions, bearers, unbear, cards, faces, hours, calls, gaps, queue, sensors *bulk
 
 	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, told *bulk
+
+	items, noRevisions, noCalls, noEdgesA, noEdgesB, noMembers, noFindings *bulk
 }
 
 // agedUnit is what findings' age is counted in: coarse, so that few revisions
@@ -68,6 +70,14 @@ func newStatements() *statements {
 				missing = r.missing, gaps = r.gaps, n_none = r.n_none, n_watch = r.n_watch, n_review = r.n_review, n_case = r.n_case
 				FROM ` + source("r") + ` WHERE sensor.name = r.name`
 			}),
+
+		items:       insertInto("casefile_item", "b:casefile s:kind b:item", "DO NOTHING"),
+		noRevisions: deleteFrom("revision", "b:finding"),
+		noCalls:     deleteFrom("call", "b:finding"),
+		noEdgesA:    deleteFrom("edge", "b:a"),
+		noEdgesB:    deleteFrom("edge", "b:b"),
+		noMembers:   deleteFrom("member", "b:finding"),
+		noFindings:  deleteFrom("finding", "b:id"),
 
 		unqueue: deleteFrom("queue", "b:finding"),
 		leases: newBulk("b:finding t:owner i:until", func(source func(string) string, cs []column) string {

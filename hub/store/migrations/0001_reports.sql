@@ -112,6 +112,7 @@ CREATE TABLE card (
   last_seen BIGINT NOT NULL
 );
 CREATE INDEX card_list ON card (since, id);
+CREATE INDEX card_iccid ON card (iccid);
 
 CREATE TABLE controller (
   addr BYTEA NOT NULL,
