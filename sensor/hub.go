@@ -82,7 +82,8 @@ type hub struct {
 	tables   atomic.Uint64 // version of the catalogue in use
 	hourKey  atomic.Pointer[fleet.Key]
 
-	items   chan any // *heuristics.CallRecord or *controllers.Hour
+	hurry   chan struct{} // closed when the daemon ends
+	items   chan any      // *heuristics.CallRecord or *controllers.Hour
 	lost    atomic.Uint64
 	failed  atomic.Uint64 // records that the outbox did not take, for its own reasons
 	packets atomic.Int64  // packet time
@@ -117,7 +118,7 @@ func openHub(c *config.Config, kept *fleet.Kept, o report.Options, log *zap.Logg
 		log.Error("of the hub's policy not all can be used: the file and the built-in catalogue take its place", zap.Error(kept.Problem))
 	}
 	h := &hub{log: log, member: m, options: o, folder: c.StateFolder(), limit: int64(c.Hub.Limit), every: time.Duration(c.Hub.Health),
-		items: make(chan any, maxItems), names: make(map[uint32]*ident.Pseudonymizer), alarms: newMonitor(log, nil, nil), begun: time.Now()}
+		items: make(chan any, maxItems), names: make(map[uint32]*ident.Pseudonymizer), alarms: newMonitor(log, nil, nil), begun: time.Now(), hurry: make(chan struct{})}
 	if h.plan, err = c.NumberingPlan(); err != nil {
 		return nil, err
 	}
@@ -127,7 +128,7 @@ func openHub(c *config.Config, kept *fleet.Kept, o report.Options, log *zap.Logg
 		return nil, fmt.Errorf("hub: outbox: %w", err)
 	}
 	h.sender = uplink.NewGRPC(m.Client(), m.URL())
-	if h.up, err = uplink.New(h.box, h.sender, uplink.Options{Encode: uplink.Encode, Log: log}); err != nil {
+	if h.up, err = uplink.New(gathering{h.box, h.hurry}, h.sender, uplink.Options{Encode: uplink.Encode, Log: log}); err != nil {
 		return nil, errors.Join(err, h.box.Close())
 	}
 	h.hours = controllers.New(h.lineHash)
@@ -167,6 +168,7 @@ func (h *hub) run(ctx context.Context, status func() Status, first func(context.
 		// Nobody tells any more: what waits is written, and sent if the way is open.
 		close(h.items)
 		<-written
+		close(h.hurry)
 		for end := time.Now().Add(lastSending); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			if s := h.box.Stats(); s.Acked+1 >= s.Next || h.up.Stats().State != uplink.Closed {
 				break
@@ -176,6 +178,35 @@ func (h *hub) run(ctx context.Context, status func() Status, first func(context.
 		running.Wait()
 		h.member.Close()
 	}
+}
+
+// gathering lets a few records come together before they are sent: a batch costs
+// the hub a commit, whatever is in it.
+type gathering struct {
+	uplink.Source
+	hurry <-chan struct{}
+}
+
+const (
+	gatherTime   = 500 * time.Millisecond
+	gatherEnough = 100 // records, for which nothing is waited
+)
+
+// Batch implements uplink.Source.
+func (g gathering) Batch(ctx context.Context, maxBytes, maxRecords int) ([]outbox.Record, error) {
+	list, err := g.Source.Batch(ctx, maxBytes, maxRecords)
+	if err != nil || len(list) >= min(maxRecords, gatherEnough) {
+		return list, err
+	}
+	timer := time.NewTimer(gatherTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-g.hurry:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return g.Source.Batch(ctx, maxBytes, maxRecords)
 }
 
 // close lets the outbox go.

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"simtrap/heuristics"
@@ -31,6 +32,7 @@ import (
 	"simtrap/report/fleet"
 	"simtrap/report/fleet/fleettest"
 	"simtrap/report/fleetpb"
+	"simtrap/report/outbox"
 	"simtrap/report/reportpb"
 	"simtrap/sensor/config"
 )
@@ -170,6 +172,9 @@ func TestHubHasWhatWasFound(t *testing.T) {
 	}
 	if calls == 0 || hours == 0 || healths == 0 || gaps > 0 {
 		t.Errorf("%d calls, %d hours, %d times health, %d gaps", calls, hours, healths, gaps)
+	}
+	if n := h.Batches(); n > 30 {
+		t.Errorf("%d batches", n)
 	}
 	t.Logf("%d findings, %d calls, %d hours, %d records in %d batches", len(got), calls, hours, len(h.Kept()), h.Batches())
 
@@ -464,6 +469,77 @@ func TestHubDiskFull(t *testing.T) {
 
 func testLine(n int) ident.Line {
 	return ident.Line{Addr: ident.AddrFrom4([]byte{203, 0, byte(n >> 8), byte(n)})}
+}
+
+// A few records come together before they are sent, but not at the end.
+func TestGathering(t *testing.T) {
+	box, err := outbox.Open(t.TempDir(), outbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Close()
+	hurry := make(chan struct{})
+	g := gathering{box, hurry}
+	add := func() {
+		if _, err := box.Append(outbox.Record{Kind: 1, Payload: []byte("x")}); err != nil {
+			t.Error(err)
+		}
+	}
+	add()
+	time.AfterFunc(gatherTime/10, add)
+	list, err := g.Batch(t.Context(), 1<<20, 1000)
+	if err != nil || len(list) != 2 {
+		t.Errorf("%d records, %v", len(list), err)
+	}
+	begin := time.Now()
+	if list, err = g.Batch(t.Context(), 1<<20, 2); err != nil || len(list) != 2 || time.Since(begin) > gatherTime/2 {
+		t.Errorf("as many as are wanted: %d after %v, %v", len(list), time.Since(begin), err)
+	}
+	close(hurry)
+	begin = time.Now()
+	if list, err = g.Batch(t.Context(), 1<<20, 1000); err != nil || len(list) != 2 || time.Since(begin) > gatherTime/2 {
+		t.Errorf("at the end: %d after %v, %v", len(list), time.Since(begin), err)
+	}
+}
+
+// What a hub sends may be anything.
+func FuzzPolicy(f *testing.F) {
+	for _, p := range []*fleetpb.Policy{
+		{Home: []string{"10.0.0.0/8"}, Never: []string{"2001:db8::/32"}, Realms: []*fleetpb.Realm{{Name: "a", Vlans: []*fleetpb.VlanRange{{First: 1, Last: 5}}, Tunnels: []string{"192.0.2.0/24"}}}},
+		{ControllerVerdicts: []*fleetpb.ControllerVerdict{{Addr: "198.51.100.9", Line: "a/10.1.2.3", Nats: 2}, {Addr: "x", Nats: -1}}, DeclaredGateways: []*fleetpb.DeclaredGateway{{Line: "10.1.2.3"}}},
+	} {
+		b, err := proto.Marshal(p)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	c, err := config.Parse("d.yaml", f.TempDir(), []byte(quietConfig))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := &fleetpb.Policy{}
+		if proto.Unmarshal(b, p) != nil {
+			return
+		}
+		s, err := steered(c, p)
+		if err != nil && s != c {
+			t.Error("a policy that makes no sense is taken in part")
+		}
+		realms, err := s.RealmRules()
+		if err != nil {
+			t.Error(err)
+		}
+		list, _ := verdictsOf(p, realms)
+		for _, v := range list {
+			if !(v.Nats >= 0) {
+				t.Errorf("%v nats", v.Nats)
+			}
+		}
+		var r register
+		_ = r.set(p.GetDeclaredGateways())
+	})
 }
 
 // What a policy says takes the place of what the file says about the same.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -460,4 +461,30 @@ func TestWire(t *testing.T) {
 	if acked, err := s.Send(t.Context(), batch(t)); !errors.As(err, &busy) || busy.After != 1500*time.Millisecond || acked != 5 {
 		t.Errorf("asked to wait: %d, %v", acked, err)
 	}
+}
+
+func FuzzUnpack(f *testing.F) {
+	small, err := fleettest.Archive(fstest.MapFS{"classes.json": {Data: []byte("{}")}, "signals/a.json": {Data: []byte("[]")}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(small)
+	f.Add([]byte("no archive"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		files, err := fleet.Unpack(b)
+		if err != nil {
+			return
+		}
+		_, _ = catalogue.Read(files)
+	})
+}
+
+func FuzzToken(f *testing.F) {
+	f.Add("st1-00000000000000000000000000000000-00000000000000000000000000000000")
+	f.Add("st1--")
+	f.Fuzz(func(t *testing.T, s string) {
+		if _, err := fleet.ParseToken(s); err == nil && len(strings.TrimSpace(s)) != 69 {
+			t.Errorf("%q is taken", s)
+		}
+	})
 }
