@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A hub and two appliances on this machine, under tmp/demo-hub: five captures of the
 # lab are replayed as taps, four of them with a box that one softswitch drives, each
-# on a line of its own and none enough for a case there. Prints what the hub makes
+# on a line of its own and none enough for a case there. Three are of one make: what
+# speaks another dialect is not joined by its controller alone. Prints what the hub makes
 # of it. Needs bin/ (make build), and loopback alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."

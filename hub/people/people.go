@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -106,7 +107,7 @@ type People struct {
 	log      *zap.Logger
 	throttle *throttle
 	hashing  chan struct{} // bounds how much memory passwords take
-	nobody   string        // a hash to compare with where there is no account
+	nobody   func() string // a hash to compare with where there is no account
 }
 
 // New gives people.
@@ -119,7 +120,7 @@ func New(o Options) *People {
 		p.log = zap.NewNop()
 	}
 	p.throttle = newThrottle(p.now)
-	p.nobody = hashPassword(rand.Text())
+	p.nobody = sync.OnceValue(func() string { return hashPassword(rand.Text()) })
 	return p
 }
 
@@ -236,7 +237,7 @@ func (p *People) Login(ctx context.Context, name, password string, from netip.Ad
 	}
 	hash := a.Password
 	if !known {
-		hash = p.nobody // as long a wait as for one that is there
+		hash = p.nobody() // as long a wait as for one that is there
 	}
 	select {
 	case p.hashing <- struct{}{}:
