@@ -507,3 +507,22 @@ func TestSensorName(t *testing.T) {
 		}
 	}
 }
+
+func FuzzTokenHash(f *testing.F) {
+	folder := f.TempDir()
+	if err := Init(folder, Making{Names: []string{"hub"}, Now: time.Now()}); err != nil {
+		f.Fatal(err)
+	}
+	h, err := Open(folder, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, _ := h.NewToken()
+	f.Add(good)
+	f.Add("st1--")
+	f.Fuzz(func(t *testing.T, s string) {
+		if _, err := h.TokenHash(s); err == nil && len(s) != len(good) {
+			t.Errorf("%q is taken for a token", s)
+		}
+	})
+}
