@@ -16,9 +16,11 @@ import (
 	"simtrap/cmd/internal/scripttest"
 	"simtrap/hub/query"
 	"simtrap/hub/query/querytest"
+	"simtrap/hub/store"
 )
 
-// TestHubScript asks a hub in this process. Its store is one in memory.
+// TestHubScript asks two hubs in this process, HUB with a store in memory and STORED
+// with one in SQLite.
 func TestHubScript(t *testing.T) {
 	audit := &querytest.Audit{}
 	hub, err := querytest.Hub(querytest.Filled(250), audit)
@@ -26,11 +28,29 @@ func TestHubScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(hub.Close)
+	sqlite, err := store.Open(t.Context(), store.Options{Folder: t.TempDir(), HubKey: querytest.Key()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sqlite.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := querytest.Fill(t.Context(), sqlite, 20, nil); err != nil {
+		t.Fatal(err)
+	}
+	stored, err := querytest.Hub(sqlite, audit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stored.Close)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/hub",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			env.Setenv("HUB", hub.URL)
+			env.Setenv("STORED", stored.URL)
 			cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hub.Certificate().Raw})
 			if err := os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), cert, 0o666); err != nil {
 				return err

@@ -1,5 +1,5 @@
 // Package export writes rows of the hub as files: JSON Lines, CSV and STIX 2.1
-// (docs/export.md). It holds one row at a time, and everything in a row may be a
+// (docs/query.md). It holds one row at a time, and everything in a row may be a
 // stranger's text.
 package export
 

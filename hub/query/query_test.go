@@ -14,7 +14,6 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -26,8 +25,6 @@ import (
 	"simtrap/report/querypb/querypbconnect"
 	"simtrap/report/reportpb"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func service(t testing.TB, s query.Store, a query.Audit, now func() time.Time) *query.Service {
 	t.Helper()

@@ -42,7 +42,7 @@ func Fill(ctx context.Context, s *store.Store, others int, change func(*reportpb
 	for i, f := range Filled(others).FindingRows {
 		r := proto.CloneOf(f.Report)
 		r.Id = binary.BigEndian.AppendUint64(make([]byte, 8), uint64(i+1))
-		r.EpochStart = stamp(at.Add(-time.Duration(i) * time.Second)) // the first is the newest
+		r.EpochStart = stamp(at)
 		if change != nil {
 			change(r.Finding)
 		}
