@@ -90,7 +90,7 @@ func TestCall(t *testing.T) {
 		ID: 1, Caller: Party{switchAddr, 40000}, Callee: Party{gatewayAddr, 1720},
 		Setup: start, Proceeding: start + second, Alerting: start + 5*second, Answer: start + 13*second, End: start + 43*second, Last: start + 43*second,
 		Cause: 200, EndedBy: SideCaller, FromCaller: true, FromCallee: true, Verified: true,
-		CalleeKey: c.CalleeKey, CalleeClass: ident.NumberMobile, CallerKey: c.CallerKey, CallerClass: c.CallerClass, CalledUser: ident.NewNumber([]byte("13800138000")), CallingUser: ident.NewNumber([]byte("gw")),
+		CalleeKey: c.CalleeKey, CalleeClass: ident.NumberMobile, CallerKey: c.CallerKey, CallerClass: c.CallerClass, CalledUser: ident.NewNumber([]byte("13800138000")),
 		CallerMedia: Media{switchAddr, 5004}, CalleeMedia: Media{gatewayAddr, 6000}, Agent: [2]string{"S 1", "G 2"},
 	}
 	if want != c {

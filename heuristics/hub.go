@@ -23,9 +23,33 @@ type CallRecord struct {
 	Began                bool // Start is when it was asked for; else what was seen first
 }
 
+// maxCalling bounds the calls of which is kept who calls, until they are over.
+const maxCalling = 1 << 16
+
+// begun notes who calls, which is told at the beginning alone, for a call whose record may be asked
+// for.
+func (l *Lines) begun(p *profile, key uint64) {
+	if l.config.Calls == nil || p.standing() < Watch {
+		return
+	}
+	who := l.config.Caller()
+	if who.IsZero() {
+		return
+	}
+	if l.calling == nil {
+		l.calling = make(map[uint64]ident.Number)
+	}
+	// Those of lines that were dropped are never over.
+	if len(l.calling) >= maxCalling {
+		clear(l.calling)
+	}
+	l.calling[key] = who
+}
+
 func (l *Lines) callRecord(p *profile, o *openCall, c *sip.Call) *CallRecord {
+	key := callKey(c.ID, o.inbound)
 	r := &CallRecord{Line: p.line, EpochStart: l.epochStart(p), Inbound: o.inbound, Answered: c.Answer, End: c.End,
-		Calling: c.CallingUser, Called: c.CalledUser, Controller: c.Callee.Addr, Verified: c.Verified, Began: c.Invite != 0}
+		Calling: l.calling[key], Called: c.CalledUser, Controller: c.Callee.Addr, Verified: c.Verified, Began: c.Invite != 0}
 	for _, t := range [...]int64{c.Invite, c.Trying, c.Ringing, c.Progress, c.Answer, c.End, c.Last} {
 		if r.Start = t; t != 0 {
 			break

@@ -2,6 +2,7 @@ package heuristics
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"net/netip"
 	"reflect"
@@ -137,8 +138,10 @@ func TestTold(t *testing.T) {
 // Calls are told when they are over, of lines at watch or above alone.
 func TestCallRecords(t *testing.T) {
 	var list []CallRecord
-	l := testLines(t, Config{Homes: home(t), Calls: func(r *CallRecord) { list = append(list, *r) }})
-	p := newPlay(l)
+	var p *play
+	l := testLines(t, Config{Homes: home(t), Calls: func(r *CallRecord) { list = append(list, *r) },
+		Caller: func() ident.Number { return ident.NewNumber(fmt.Append(nil, 20_000_000+p.id)) }})
+	p = newPlay(l)
 	for i := range 100 {
 		before := len(list)
 		standing := l.table[p.line] != nil && l.table[p.line].standing() >= Watch
@@ -151,9 +154,12 @@ func TestCallRecords(t *testing.T) {
 			continue
 		}
 		r := list[len(list)-1]
-		if !r.Inbound || r.Line != p.line || r.Start != begin || !r.Began || r.Answered != begin+10*second || r.End <= r.Answered || r.Controller != p.far || !r.Verified || r.EpochStart != l.table[p.line].epoch {
+		if !r.Inbound || r.Line != p.line || r.Start != begin || !r.Began || r.Answered != begin+10*second || r.End <= r.Answered || r.Controller != p.far || standing && r.Calling != ident.NewNumber(fmt.Append(nil, 20_000_001+i)) || !r.Verified || r.EpochStart != l.table[p.line].epoch {
 			t.Errorf("%+v", r)
 		}
+	}
+	if n := len(l.calling); n > 0 {
+		t.Errorf("who calls is kept of %d calls that are over", n)
 	}
 	if len(list) == 0 || len(list) > 95 {
 		t.Errorf("%d calls told", len(list))

@@ -25,6 +25,9 @@ type Config struct {
 	// Calls is told of calls that are over of lines at watch or above, and may not
 	// keep what it is given; may be nil.
 	Calls func(*CallRecord)
+	// Caller gives who calls, while Call is told that a call has started. May be nil
+	// where Calls is.
+	Caller func() ident.Number
 	// Far is told whenever a far end served a line: by role, with the header shape
 	// of the line's own messages, 0 for none. call is set once for each call
 	// through it. May be nil.
@@ -52,8 +55,9 @@ type Lines struct {
 	counters    Counters
 	tenants     tenants
 	changes     changes
-	resuming    bool  // a checkpoint was read and nothing has come since
-	resumed     int64 // when something did
+	calling     map[uint64]ident.Number // who calls, by callKey
+	resuming    bool                    // a checkpoint was read and nothing has come since
+	resumed     int64                   // when something did
 }
 
 // Counters of Lines.
@@ -305,6 +309,9 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 			p.open = make(map[uint64]*openCall)
 		}
 		p.open[key] = o
+		if ev == sip.CallStarted {
+			l.begun(p, key)
+		}
 		if inbound {
 			p.attemptsIn++
 		} else {
@@ -379,6 +386,7 @@ func (l *Lines) ended(p *profile, o *openCall, c *sip.Call) {
 	if o.counted && l.config.Calls != nil && p.standing() >= Watch {
 		l.config.Calls(l.callRecord(p, o, c))
 	}
+	delete(l.calling, callKey(c.ID, o.inbound))
 	if !o.counted {
 		if o.inbound {
 			p.unsupported++

@@ -90,7 +90,7 @@ func (j *joiner) H323Call(c *h323.Call, ev h323.CallEvent) {
 		ID: h323Calls | c.ID, Realm: c.Realm, Caller: sip.Party(c.Caller), Callee: sip.Party(c.Callee), TCP: true,
 		Invite: c.Setup, Trying: c.Proceeding, Ringing: c.Alerting, Progress: c.Progress, Answer: c.Answer, End: c.End, Last: c.Last,
 		Cause: c.Cause, EndedBy: sides[c.EndedBy], Verified: c.Verified, Doubtful: c.Doubtful,
-		CalleeKey: c.CalleeKey, CallerKey: c.CallerKey, CalleeClass: c.CalleeClass, CallerClass: c.CallerClass, CalledUser: c.CalledUser, CallingUser: c.CallingUser,
+		CalleeKey: c.CalleeKey, CallerKey: c.CallerKey, CalleeClass: c.CalleeClass, CallerClass: c.CallerClass, CalledUser: c.CalledUser,
 		UserAgent: c.Agent,
 	}
 	s.CallerMedia.Addr, s.CallerMedia.Port = c.CallerMedia.Addr, c.CallerMedia.Port
@@ -107,7 +107,9 @@ func (j *joiner) H323Call(c *h323.Call, ev h323.CallEvent) {
 	case ev == h323.CallEnded:
 		j.pairs.ended(s, j.now)
 	}
+	j.caller = j.h323.CallingUser
 	j.Call(s, callEvents[ev])
+	j.caller = j.tracker.CallingUser
 }
 
 var sides = [...]sip.Side{h323.SideNone: sip.SideNone, h323.SideCaller: sip.SideCaller, h323.SideCallee: sip.SideCallee}

@@ -145,6 +145,8 @@ func newRun(cfg Config) (*run, error) {
 	if up := cfg.Upstream; up != nil {
 		judged.Standings, judged.Calls, judged.Far = true, up.Call, up.Far
 	}
+	r := &run{cfg: cfg, arenas: &arenas{}}
+	judged.Caller = func() ident.Number { return r.join.caller() }
 	lines, err := heuristics.NewLines(model, judged)
 	if err != nil {
 		return nil, err
@@ -153,7 +155,6 @@ func newRun(cfg Config) (*run, error) {
 	if !cfg.Homes.Known() {
 		cfg.Log.Info("no home prefixes: which end of a conversation is the subscriber's is taken from signalling")
 	}
-	r := &run{cfg: cfg, arenas: &arenas{}}
 	for i := range r.shards {
 		r.shards[i] = newShard(cfg.Seed, r.arenas)
 		r.shards[i].meter.homes = cfg.Homes

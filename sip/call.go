@@ -66,7 +66,6 @@ type Call struct {
 	// lies in, as ident.Plan.Describe names it; empty when nobody knows.
 	CalleeOperator string
 	CalledUser     ident.Number // for what is written under authority, or as a pseudonym
-	CallingUser    ident.Number // the same of the caller
 
 	// Offer and answer as last seen: the media the caller and the callee
 	// expect to receive.
