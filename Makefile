@@ -12,7 +12,7 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live test-kernels clean
+.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub test-kernels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,11 @@ vuln: ## known vulnerabilities in what is used
 bench-live: ## measure the kernel programs by test run, as ratios, and AF_PACKET over a veth (root)
 	go test ./bpf -run '^$$' -bench '^BenchmarkCosts$$' -benchtime 1x -v
 	go test ./capture/afpacket -run '^$$' -bench '^BenchmarkLive$$' -benchtime 3x -count $(or $(RUNS),5)
+
+# LOAD gives more, such as LOAD='SIMTRAP_LOAD_RATE=0 SIMTRAP_LOAD_STORE=postgres://...'.
+bench-hub: ## load a hub with 2,000 sensors and 1,500 findings a second for a minute
+	SIMTRAP_LOAD_SENSORS=2000 SIMTRAP_LOAD_RATE=1500 SIMTRAP_LOAD_BATCH=100 SIMTRAP_LOAD_SENDERS=32 SIMTRAP_LOAD_FOR=1m $(LOAD) \
+		go test ./cmd/simtrap-hub -count=1 -run '^TestLoad' -v
 
 # ONLY chooses among the kernels: 6.12-amd64 6.1-arm64 6.1-amd64 5.10-amd64.
 test-kernels: ## load, attach and judge a call on other kernels, in qemu (Debian)
