@@ -95,6 +95,7 @@ func (d *database) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
+	d.started = true
 	d.turn <- &tx{d: d, conn: conn, statements: map[string]*sql.Stmt{}}
 	return nil
 }
@@ -105,6 +106,9 @@ func (d *database) close() error {
 	}
 	var errs []error
 	errs = append(errs, d.read.Close())
+	if !d.started {
+		return errors.Join(append(errs, d.write.Close())...)
+	}
 	select {
 	case t := <-d.turn:
 		d.turn <- nil
