@@ -41,7 +41,7 @@ func openSQLite(ctx context.Context, o Options) (*database, error) {
 	d := &database{dialect: sqlite, turn: make(chan *tx, 1)}
 	// An acknowledgement says that the report survives the loss of power: FULL.
 	// Caches are in KiB.
-	d.write, err = sql.Open("sqlite", sqliteName(path, "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-65536)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)"))
+	d.write, err = sql.Open("sqlite", sqliteName(path, "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-65536)", "wal_autocheckpoint(8000)", "journal_size_limit(134217728)"))
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
