@@ -64,8 +64,6 @@ type load struct {
 	sensors       []string
 }
 
-func (l *load) sensor(n int) string { return l.sensors[n%len(l.sensors)] }
-
 func (l *load) revision(n int, revision uint64) *reportpb.FindingRevision {
 	var f *reportpb.Finding
 	switch k := n * 7919 % 100; {
