@@ -40,16 +40,17 @@ type Edge struct {
 
 // clique is up to how many bearers of a key are compared each with each. Of more,
 // each is compared with the next by age.
-const clique = 16
+const clique = 8
 
 // popular is how many bearers make a contact or a CNAME nobody's own.
 const popular = 64
 
 // Judge gives the edges between all pairs of lines that a shared key proposes, in
-// order of their ends. It depends on the set of lines and the counts alone, not on
+// order of their ends. Of a pair what is said of one box is kept if it comes to half
+// of SameBox, and what is said of one hand if it comes to half of SameHand: the
+// rest would be many times as much, and joins nobody. It depends on the set of lines and the counts alone, not on
 // their order. Lines must hold every bearer, at watch or above, of a key for the
-// edges over that key to be complete. What is proposed and has nothing for it has
-// no edge, and neither has what speaks against it.
+// edges over that key to be complete.
 func Judge(lines []Line, counts Counts) []Edge {
 	ls := make([]*line, len(lines))
 	for i := range lines {
@@ -155,7 +156,9 @@ func newLine(l *Line) *line {
 type pair struct {
 	rows []Edge
 	a, b ID
+	sum  [Hand + 1]float64
 	pro  bool
+	tell [Hand + 1]bool // whether rows are wanted
 }
 
 func (p *pair) add(scope Scope, kind Kind, nats float64, format string, args ...any) {
@@ -165,7 +168,10 @@ func (p *pair) add(scope Scope, kind Kind, nats float64, format string, args ...
 		return
 	}
 	p.pro = p.pro || nats > 0
-	p.rows = append(p.rows, Edge{A: p.a, B: p.b, Kind: kind, Scope: scope, Nats: nats, Reason: fmt.Sprintf(format, args...)})
+	p.sum[scope] += nats
+	if p.tell[scope] {
+		p.rows = append(p.rows, Edge{A: p.a, B: p.b, Kind: kind, Scope: scope, Nats: nats, Reason: fmt.Sprintf(format, args...)})
+	}
 }
 
 // compare appends what speaks for and against a and b.
@@ -175,25 +181,33 @@ func compare(edges []Edge, a, b *line, counts *Counts) []Edge {
 		p.a, p.b = b.ID, a.ID
 	}
 	shared := common(a.keys, b.keys)
+	p.weigh(a, b, shared, counts)
+	// Reasons cost more than their weights, and most pairs are strangers.
+	p.tell[Box], p.tell[Hand] = p.sum[Box] >= SameBox/2, p.sum[Hand] >= SameHand/2
+	if !p.tell[Box] && !p.tell[Hand] {
+		return edges
+	}
+	p.weigh(a, b, shared, counts)
+	return append(edges, p.rows...)
+}
+
+func (p *pair) weigh(a, b *line, shared []Key, counts *Counts) {
 	p.cards(a, b, shared, counts)
 	p.accounts(a, b, shared, counts)
 	p.names(a, b, counts)
 	p.controllers(a, b, shared, counts)
 	if !p.pro {
-		return edges
+		return
 	}
-	nats, reason := handover(a.Line, b.Line)
-	if nats != atOnce {
+	h := handover(a.Line, b.Line)
+	if h.nats != atOnce {
 		// Two boxes of one lot have clocks as close; only where one box is still
 		// possible does the clock speak for it.
 		if c := clocks(a.ClockPPM, a.ClockErrorPPM, b.ClockPPM, b.ClockErrorPPM); c != 0 {
 			p.add(Box, Clock, c, "sending clocks %.2f ppm apart", math.Abs(a.ClockPPM-b.ClockPPM))
 		}
 	}
-	if nats != 0 {
-		p.add(Box, Handover, nats, "%s", reason)
-	}
-	return append(edges, p.rows...)
+	p.add(Box, Handover, h.nats, h.format, h.time)
 }
 
 func (p *pair) cards(a, b *line, shared []Key, counts *Counts) {
@@ -216,9 +230,9 @@ func (p *pair) cards(a, b *line, shared []Key, counts *Counts) {
 	}
 	least := max(1, min(len(a.Cards), len(b.Cards)))
 	n = min(n, least)
-	said := fmt.Sprintf("%d of %d cards the same, known from %d lines", n, least, fewest)
+	const said = "%d of %d cards the same, known from %d lines"
 	hand := min(rarity(identities, fewest), cardNats) + min(math.Log(float64(n)), 2.5)
-	p.add(Hand, Cards, max(hand, 0), "%s", said)
+	p.add(Hand, Cards, max(hand, 0), said, n, least, fewest)
 	// Cards are carried from box to box; most of a set is not.
 	box := hand
 	switch {
@@ -229,7 +243,7 @@ func (p *pair) cards(a, b *line, shared []Key, counts *Counts) {
 	case 5*n < 4*least:
 		box -= 3
 	}
-	p.add(Box, Cards, max(box, 0), "%s", said)
+	p.add(Box, Cards, max(box, 0), said, n, least, fewest)
 }
 
 func (p *pair) accounts(a, b *line, shared []Key, counts *Counts) {
@@ -259,9 +273,9 @@ func (p *pair) accounts(a, b *line, shared []Key, counts *Counts) {
 		return
 	}
 	union := len(a.accounts) + len(b.accounts) - n
-	said := fmt.Sprintf("%d of %d accounts the same, known from %d lines", n, union, fewest)
+	const said = "%d of %d accounts the same, known from %d lines"
 	many := min(math.Log(float64(n)), 3)
-	p.add(Hand, Accounts, max(min(rarity(identities, fewest), accountHand)+many, 0), "%s", said)
+	p.add(Hand, Accounts, max(min(rarity(identities, fewest), accountHand)+many, 0), said, n, union, fewest)
 	box := min(rarity(population, fewest), accountNats) + many
 	switch {
 	case 5*n >= 4*union:
@@ -270,7 +284,7 @@ func (p *pair) accounts(a, b *line, shared []Key, counts *Counts) {
 	default:
 		box -= 5
 	}
-	p.add(Box, Accounts, max(box, 0), "%s", said)
+	p.add(Box, Accounts, max(box, 0), said, n, union, fewest)
 }
 
 // names weighs what a box calls itself and its place behind the NAT.

@@ -1,7 +1,6 @@
 package link
 
 import (
-	"fmt"
 	"math"
 	"time"
 )
@@ -163,21 +162,29 @@ func together(a, b []Span) int64 {
 	return sum
 }
 
+// change is what two lines' times say, with the words for it: a format for one
+// duration.
+type change struct {
+	nats   float64
+	format string
+	time   time.Duration
+}
+
 // handover weighs when the lines were active: at once, which one box cannot be,
 // or the one from when the other fell silent for good.
-func handover(a, b *Line) (nats float64, reason string) {
+func handover(a, b *Line) change {
 	sa, sb := a.shown(), b.shown()
 	if len(sa) == 0 || len(sb) == 0 {
-		return 0, ""
+		return change{}
 	}
 	if a.Access == b.Access && (a.Subscriber == b.Subscriber || a.Subscriber == "" || b.Subscriber == "") {
-		return 0, "" // one access, seen twice or in two epochs
+		return change{} // one access, seen twice or in two epochs
 	}
 	if t := together(sa, sb); t > slack {
-		return atOnce, fmt.Sprintf("both active at once for %s", round(t))
+		return change{atOnce, "both active at once for %s", round(t)}
 	}
 	if a.Subscriber != "" && a.Subscriber == b.Subscriber {
-		return subscriberNats, "the same subscriber at another time"
+		return change{subscriberNats, "the same subscriber, %s apart", round(max(sa[0].From-sb[len(sb)-1].To, sb[0].From-sa[len(sa)-1].To, 0))}
 	}
 	if sb[0].From < sa[0].From {
 		a, b, sa, sb = b, a, sb, sa
@@ -185,7 +192,7 @@ func handover(a, b *Line) (nats float64, reason string) {
 	end := sa[len(sa)-1].To
 	gap := sb[0].From - end
 	if gap < -slack || gap > handoverMax || len(a.Active) >= MaxSpans {
-		return 0, ""
+		return change{}
 	}
 	// A line that is often silent for as long shows nothing by being so again.
 	pause := leastPause
@@ -193,13 +200,10 @@ func handover(a, b *Line) (nats float64, reason string) {
 		pause = max(pause, sa[i].From-sa[i-1].To)
 	}
 	if sb[len(sb)-1].To-end < 2*pause {
-		return 0, ""
+		return change{}
 	}
-	nats = clamp(math.Log(0.8*float64(handoverMax)/float64(max(gap, leastPause))), 0, handoverNats)
-	if nats == 0 {
-		return 0, ""
-	}
-	return nats, fmt.Sprintf("one active from %s after the other fell silent", round(max(gap, 0)))
+	nats := clamp(math.Log(0.8*float64(handoverMax)/float64(max(gap, leastPause))), 0, handoverNats)
+	return change{nats, "one active from %s after the other fell silent", round(max(gap, 0))}
 }
 
 func round(ns int64) time.Duration { return time.Duration(ns).Round(time.Second) }
