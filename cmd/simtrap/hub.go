@@ -60,9 +60,13 @@ Cards, numbers and accounts are pseudonyms always.`,
 	cmd.MarkPersistentFlagFilename("token")
 	cmd.AddCommand(newHubLogin(t, &to), newHubLogout(t, &to))
 	for _, k := range hubKinds() {
-		cmd.AddCommand(newHubList(t, &to, k))
+		list := newHubList(t, &to, k)
+		if k.kind == querypb.ExportKind_EXPORT_KIND_CASES {
+			list.AddCommand(newHubOpen(t, &to), newHubChange(t, &to))
+		}
+		cmd.AddCommand(list)
 	}
-	cmd.AddCommand(newHubExport(t, &to))
+	cmd.AddCommand(newHubOutcome(t, &to), newHubExport(t, &to))
 	return cmd
 }
 
@@ -286,11 +290,9 @@ func (f *hubFilter) message(cmd *cobra.Command) (*querypb.Filter, error) {
 		m.MinVerdict = v
 	}
 	for _, text := range f.caseStates {
-		state, ok := map[string]querypb.CaseState{
-			"open": querypb.CaseState_CASE_STATE_OPEN, "handed-over": querypb.CaseState_CASE_STATE_HANDED_OVER, "closed": querypb.CaseState_CASE_STATE_CLOSED,
-		}[text]
-		if !ok {
-			return nil, wrong("state", fmt.Errorf("%q: want open, handed-over or closed", text))
+		state, err := caseState(text)
+		if err != nil {
+			return nil, wrong("state", err)
 		}
 		m.CaseStates = append(m.CaseStates, state)
 	}
@@ -315,6 +317,16 @@ func (f *hubFilter) message(cmd *cobra.Command) (*querypb.Filter, error) {
 		}
 	}
 	return m, nil
+}
+
+func caseState(text string) (querypb.CaseState, error) {
+	state, ok := map[string]querypb.CaseState{
+		"open": querypb.CaseState_CASE_STATE_OPEN, "handed-over": querypb.CaseState_CASE_STATE_HANDED_OVER, "closed": querypb.CaseState_CASE_STATE_CLOSED,
+	}[text]
+	if !ok {
+		return state, fmt.Errorf("%q: want open, handed-over or closed", text)
+	}
+	return state, nil
 }
 
 func newHubList(t command.Terminal, to *hubAccess, k hubKind) *cobra.Command {

@@ -57,7 +57,7 @@ func (s *Service) look(ctx context.Context, method, authority string, request pr
 	if err != nil {
 		return view{}, invalid("request: %w", err)
 	}
-	if err := s.audit.Used(ctx, Use{Account: who.Account, Authority: authority, Method: method, Request: string(text)}); err != nil {
+	if err := s.audit.Used(ctx, Use{Account: who.Account, Action: "clear", Authority: authority, Method: method, Request: string(text)}); err != nil {
 		if ctx.Err() != nil {
 			return view{}, ctx.Err()
 		}

@@ -47,13 +47,17 @@ type Store interface {
 	Cases(context.Context, store.Filter, store.Page) (store.List[store.Case], error)
 	Case(context.Context, store.ID) (store.Case, error)
 	Outcomes(context.Context, store.ID, int) ([]store.FindingOutcome, []store.Finding, error)
+	AddCase(context.Context, store.Case) error
+	PutCase(context.Context, store.Case) error
+	AddComment(context.Context, store.Comment) error
+	SetOutcome(context.Context, store.FindingOutcome) error
 }
 
 // Person is who asks.
 type Person struct {
 	Account string
 	Reads   bool // may see what the hub shows of its findings
-	Clear   bool // may see addresses of lines, under an authority
+	Clear   bool // may see addresses of lines, under an authority, and work on cases
 }
 
 // People tells who asks. An error means that nobody is known to.
@@ -61,16 +65,17 @@ type People interface {
 	Who(context.Context) (Person, error)
 }
 
-// Use is one use of an authority.
+// Use is one use of an authority, or one change of a case or an outcome.
 type Use struct {
 	Account   string
-	Authority string
+	Action    string // "clear" or "change"
+	Authority string // empty for a change
 	// What was asked, as the method's name and the request in JSON.
 	Method, Request string
 }
 
-// Audit writes down uses of an authority, before their answers are given. When it
-// fails there is no answer.
+// Audit writes down uses of an authority and changes, before they are answered or
+// made. When it fails there is neither.
 type Audit interface {
 	Used(context.Context, Use) error
 }

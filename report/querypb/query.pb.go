@@ -3576,6 +3576,390 @@ func (x *GetCaseResponse) GetCase() *Case {
 	return nil
 }
 
+// OpenCaseRequest begins a case.
+type OpenCaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Title, at most 200 characters.
+	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	// Owner is the account that will work on it, empty for who asks.
+	Owner string `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	// RingIds that belong to it, at most 100.
+	RingIds []string `protobuf:"bytes,3,rep,name=ring_ids,json=ringIds,proto3" json:"ring_ids,omitempty"`
+	// BoxIds that belong to it, at most 100.
+	BoxIds        []string `protobuf:"bytes,4,rep,name=box_ids,json=boxIds,proto3" json:"box_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenCaseRequest) Reset() {
+	*x = OpenCaseRequest{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenCaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenCaseRequest) ProtoMessage() {}
+
+func (x *OpenCaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenCaseRequest.ProtoReflect.Descriptor instead.
+func (*OpenCaseRequest) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *OpenCaseRequest) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *OpenCaseRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *OpenCaseRequest) GetRingIds() []string {
+	if x != nil {
+		return x.RingIds
+	}
+	return nil
+}
+
+func (x *OpenCaseRequest) GetBoxIds() []string {
+	if x != nil {
+		return x.BoxIds
+	}
+	return nil
+}
+
+// OpenCaseResponse gives it.
+type OpenCaseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Case with its id.
+	Case          *Case `protobuf:"bytes,1,opt,name=case,proto3" json:"case,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenCaseResponse) Reset() {
+	*x = OpenCaseResponse{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenCaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenCaseResponse) ProtoMessage() {}
+
+func (x *OpenCaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenCaseResponse.ProtoReflect.Descriptor instead.
+func (*OpenCaseResponse) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *OpenCaseResponse) GetCase() *Case {
+	if x != nil {
+		return x.Case
+	}
+	return nil
+}
+
+// ChangeCaseRequest changes a case.
+type ChangeCaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id as lists give it.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Title, at most 200 characters.
+	Title *string `protobuf:"bytes,2,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	// State. Closed sets the time of it, any other takes it back.
+	State *CaseState `protobuf:"varint,3,opt,name=state,proto3,enum=simtrap.query.v1.CaseState,oneof" json:"state,omitempty"`
+	// Owner is the account that works on it.
+	Owner *string `protobuf:"bytes,4,opt,name=owner,proto3,oneof" json:"owner,omitempty"`
+	// Outcome of it.
+	Outcome *Outcome `protobuf:"varint,5,opt,name=outcome,proto3,enum=simtrap.query.v1.Outcome,oneof" json:"outcome,omitempty"`
+	// RingIds that belong to it as well, at most 100.
+	RingIds []string `protobuf:"bytes,6,rep,name=ring_ids,json=ringIds,proto3" json:"ring_ids,omitempty"`
+	// BoxIds that belong to it as well, at most 100.
+	BoxIds []string `protobuf:"bytes,7,rep,name=box_ids,json=boxIds,proto3" json:"box_ids,omitempty"`
+	// Comment to be kept with it, at most 4,000 characters.
+	Comment       string `protobuf:"bytes,8,opt,name=comment,proto3" json:"comment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeCaseRequest) Reset() {
+	*x = ChangeCaseRequest{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeCaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeCaseRequest) ProtoMessage() {}
+
+func (x *ChangeCaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeCaseRequest.ProtoReflect.Descriptor instead.
+func (*ChangeCaseRequest) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ChangeCaseRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ChangeCaseRequest) GetTitle() string {
+	if x != nil && x.Title != nil {
+		return *x.Title
+	}
+	return ""
+}
+
+func (x *ChangeCaseRequest) GetState() CaseState {
+	if x != nil && x.State != nil {
+		return *x.State
+	}
+	return CaseState_CASE_STATE_UNSPECIFIED
+}
+
+func (x *ChangeCaseRequest) GetOwner() string {
+	if x != nil && x.Owner != nil {
+		return *x.Owner
+	}
+	return ""
+}
+
+func (x *ChangeCaseRequest) GetOutcome() Outcome {
+	if x != nil && x.Outcome != nil {
+		return *x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *ChangeCaseRequest) GetRingIds() []string {
+	if x != nil {
+		return x.RingIds
+	}
+	return nil
+}
+
+func (x *ChangeCaseRequest) GetBoxIds() []string {
+	if x != nil {
+		return x.BoxIds
+	}
+	return nil
+}
+
+func (x *ChangeCaseRequest) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+// ChangeCaseResponse gives it as it is now.
+type ChangeCaseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Case of that id.
+	Case          *Case `protobuf:"bytes,1,opt,name=case,proto3" json:"case,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeCaseResponse) Reset() {
+	*x = ChangeCaseResponse{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeCaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeCaseResponse) ProtoMessage() {}
+
+func (x *ChangeCaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeCaseResponse.ProtoReflect.Descriptor instead.
+func (*ChangeCaseResponse) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ChangeCaseResponse) GetCase() *Case {
+	if x != nil {
+		return x.Case
+	}
+	return nil
+}
+
+// SetOutcomeRequest says what turned out.
+type SetOutcomeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// FindingId as lists give it.
+	FindingId string `protobuf:"bytes,1,opt,name=finding_id,json=findingId,proto3" json:"finding_id,omitempty"`
+	// Outcome; not known takes it back.
+	Outcome Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=simtrap.query.v1.Outcome" json:"outcome,omitempty"`
+	// CaseId in which it turned out, empty for none.
+	CaseId string `protobuf:"bytes,3,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
+	// Note on how, at most 4,000 characters.
+	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetOutcomeRequest) Reset() {
+	*x = SetOutcomeRequest{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetOutcomeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetOutcomeRequest) ProtoMessage() {}
+
+func (x *SetOutcomeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetOutcomeRequest.ProtoReflect.Descriptor instead.
+func (*SetOutcomeRequest) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *SetOutcomeRequest) GetFindingId() string {
+	if x != nil {
+		return x.FindingId
+	}
+	return ""
+}
+
+func (x *SetOutcomeRequest) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *SetOutcomeRequest) GetCaseId() string {
+	if x != nil {
+		return x.CaseId
+	}
+	return ""
+}
+
+func (x *SetOutcomeRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// SetOutcomeResponse says that it is stored.
+type SetOutcomeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetOutcomeResponse) Reset() {
+	*x = SetOutcomeResponse{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetOutcomeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetOutcomeResponse) ProtoMessage() {}
+
+func (x *SetOutcomeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetOutcomeResponse.ProtoReflect.Descriptor instead.
+func (*SetOutcomeResponse) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{52}
+}
+
 var File_simtrap_query_v1_query_proto protoreflect.FileDescriptor
 
 const file_simtrap_query_v1_query_proto_rawDesc = "" +
@@ -3820,7 +4204,37 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\x0eGetCaseRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"=\n" +
 	"\x0fGetCaseResponse\x12*\n" +
-	"\x04case\x18\x01 \x01(\v2\x16.simtrap.query.v1.CaseR\x04case*\xcb\x01\n" +
+	"\x04case\x18\x01 \x01(\v2\x16.simtrap.query.v1.CaseR\x04case\"q\n" +
+	"\x0fOpenCaseRequest\x12\x14\n" +
+	"\x05title\x18\x01 \x01(\tR\x05title\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x19\n" +
+	"\bring_ids\x18\x03 \x03(\tR\aringIds\x12\x17\n" +
+	"\abox_ids\x18\x04 \x03(\tR\x06boxIds\">\n" +
+	"\x10OpenCaseResponse\x12*\n" +
+	"\x04case\x18\x01 \x01(\v2\x16.simtrap.query.v1.CaseR\x04case\"\xc3\x02\n" +
+	"\x11ChangeCaseRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
+	"\x05title\x18\x02 \x01(\tH\x00R\x05title\x88\x01\x01\x126\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1b.simtrap.query.v1.CaseStateH\x01R\x05state\x88\x01\x01\x12\x19\n" +
+	"\x05owner\x18\x04 \x01(\tH\x02R\x05owner\x88\x01\x01\x128\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x19.simtrap.query.v1.OutcomeH\x03R\aoutcome\x88\x01\x01\x12\x19\n" +
+	"\bring_ids\x18\x06 \x03(\tR\aringIds\x12\x17\n" +
+	"\abox_ids\x18\a \x03(\tR\x06boxIds\x12\x18\n" +
+	"\acomment\x18\b \x01(\tR\acommentB\b\n" +
+	"\x06_titleB\b\n" +
+	"\x06_stateB\b\n" +
+	"\x06_ownerB\n" +
+	"\n" +
+	"\b_outcome\"@\n" +
+	"\x12ChangeCaseResponse\x12*\n" +
+	"\x04case\x18\x01 \x01(\v2\x16.simtrap.query.v1.CaseR\x04case\"\x94\x01\n" +
+	"\x11SetOutcomeRequest\x12\x1d\n" +
+	"\n" +
+	"finding_id\x18\x01 \x01(\tR\tfindingId\x123\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x19.simtrap.query.v1.OutcomeR\aoutcome\x12\x17\n" +
+	"\acase_id\x18\x03 \x01(\tR\x06caseId\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\"\x14\n" +
+	"\x12SetOutcomeResponse*\xcb\x01\n" +
 	"\bLinkKind\x12\x19\n" +
 	"\x15LINK_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fLINK_KIND_CARDS\x10\x01\x12\x16\n" +
@@ -3855,7 +4269,7 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\x19EXPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18EXPORT_FORMAT_JSON_LINES\x10\x01\x12\x15\n" +
 	"\x11EXPORT_FORMAT_CSV\x10\x02\x12\x16\n" +
-	"\x12EXPORT_FORMAT_STIX\x10\x032\xcc\v\n" +
+	"\x12EXPORT_FORMAT_STIX\x10\x032\xd1\r\n" +
 	"\fQueryService\x12]\n" +
 	"\fListFindings\x12%.simtrap.query.v1.ListFindingsRequest\x1a&.simtrap.query.v1.ListFindingsResponse\x12W\n" +
 	"\n" +
@@ -3874,7 +4288,12 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\tGetSensor\x12\".simtrap.query.v1.GetSensorRequest\x1a#.simtrap.query.v1.GetSensorResponse\x12T\n" +
 	"\tListCases\x12\".simtrap.query.v1.ListCasesRequest\x1a#.simtrap.query.v1.ListCasesResponse\x12N\n" +
 	"\aGetCase\x12 .simtrap.query.v1.GetCaseRequest\x1a!.simtrap.query.v1.GetCaseResponse\x12M\n" +
-	"\x06Export\x12\x1f.simtrap.query.v1.ExportRequest\x1a .simtrap.query.v1.ExportResponse0\x01B\x18Z\x16simtrap/report/querypbb\x06proto3"
+	"\x06Export\x12\x1f.simtrap.query.v1.ExportRequest\x1a .simtrap.query.v1.ExportResponse0\x01\x12Q\n" +
+	"\bOpenCase\x12!.simtrap.query.v1.OpenCaseRequest\x1a\".simtrap.query.v1.OpenCaseResponse\x12W\n" +
+	"\n" +
+	"ChangeCase\x12#.simtrap.query.v1.ChangeCaseRequest\x1a$.simtrap.query.v1.ChangeCaseResponse\x12W\n" +
+	"\n" +
+	"SetOutcome\x12#.simtrap.query.v1.SetOutcomeRequest\x1a$.simtrap.query.v1.SetOutcomeResponseB\x18Z\x16simtrap/report/querypbb\x06proto3"
 
 var (
 	file_simtrap_query_v1_query_proto_rawDescOnce sync.Once
@@ -3889,7 +4308,7 @@ func file_simtrap_query_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_simtrap_query_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_simtrap_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_simtrap_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_simtrap_query_v1_query_proto_goTypes = []any{
 	(LinkKind)(0),                   // 0: simtrap.query.v1.LinkKind
 	(CaseState)(0),                  // 1: simtrap.query.v1.CaseState
@@ -3943,129 +4362,146 @@ var file_simtrap_query_v1_query_proto_goTypes = []any{
 	(*ListCasesResponse)(nil),       // 49: simtrap.query.v1.ListCasesResponse
 	(*GetCaseRequest)(nil),          // 50: simtrap.query.v1.GetCaseRequest
 	(*GetCaseResponse)(nil),         // 51: simtrap.query.v1.GetCaseResponse
-	(*timestamppb.Timestamp)(nil),   // 52: google.protobuf.Timestamp
-	(reportpb.Verdict)(0),           // 53: simtrap.report.v1.Verdict
-	(*reportpb.Finding)(nil),        // 54: simtrap.report.v1.Finding
-	(*reportpb.Device)(nil),         // 55: simtrap.report.v1.Device
-	(*reportpb.Card)(nil),           // 56: simtrap.report.v1.Card
-	(*reportpb.Standing)(nil),       // 57: simtrap.report.v1.Standing
-	(*reportpb.Signal)(nil),         // 58: simtrap.report.v1.Signal
+	(*OpenCaseRequest)(nil),         // 52: simtrap.query.v1.OpenCaseRequest
+	(*OpenCaseResponse)(nil),        // 53: simtrap.query.v1.OpenCaseResponse
+	(*ChangeCaseRequest)(nil),       // 54: simtrap.query.v1.ChangeCaseRequest
+	(*ChangeCaseResponse)(nil),      // 55: simtrap.query.v1.ChangeCaseResponse
+	(*SetOutcomeRequest)(nil),       // 56: simtrap.query.v1.SetOutcomeRequest
+	(*SetOutcomeResponse)(nil),      // 57: simtrap.query.v1.SetOutcomeResponse
+	(*timestamppb.Timestamp)(nil),   // 58: google.protobuf.Timestamp
+	(reportpb.Verdict)(0),           // 59: simtrap.report.v1.Verdict
+	(*reportpb.Finding)(nil),        // 60: simtrap.report.v1.Finding
+	(*reportpb.Device)(nil),         // 61: simtrap.report.v1.Device
+	(*reportpb.Card)(nil),           // 62: simtrap.report.v1.Card
+	(*reportpb.Standing)(nil),       // 63: simtrap.report.v1.Standing
+	(*reportpb.Signal)(nil),         // 64: simtrap.report.v1.Signal
 }
 var file_simtrap_query_v1_query_proto_depIdxs = []int32{
-	52, // 0: simtrap.query.v1.TimeRange.from:type_name -> google.protobuf.Timestamp
-	52, // 1: simtrap.query.v1.TimeRange.until:type_name -> google.protobuf.Timestamp
-	6,  // 2: simtrap.query.v1.Filter.seen:type_name -> simtrap.query.v1.TimeRange
-	53, // 3: simtrap.query.v1.Filter.min_verdict:type_name -> simtrap.report.v1.Verdict
-	1,  // 4: simtrap.query.v1.Filter.case_states:type_name -> simtrap.query.v1.CaseState
-	54, // 5: simtrap.query.v1.Finding.finding:type_name -> simtrap.report.v1.Finding
-	52, // 6: simtrap.query.v1.Finding.received:type_name -> google.protobuf.Timestamp
-	2,  // 7: simtrap.query.v1.Finding.outcome:type_name -> simtrap.query.v1.Outcome
-	53, // 8: simtrap.query.v1.Line.verdict:type_name -> simtrap.report.v1.Verdict
-	52, // 9: simtrap.query.v1.Line.first_seen:type_name -> google.protobuf.Timestamp
-	52, // 10: simtrap.query.v1.Line.last_seen:type_name -> google.protobuf.Timestamp
-	55, // 11: simtrap.query.v1.Box.device:type_name -> simtrap.report.v1.Device
-	11, // 12: simtrap.query.v1.Box.links:type_name -> simtrap.query.v1.Link
-	52, // 13: simtrap.query.v1.Box.first_seen:type_name -> google.protobuf.Timestamp
-	52, // 14: simtrap.query.v1.Box.last_seen:type_name -> google.protobuf.Timestamp
-	53, // 15: simtrap.query.v1.Box.verdict:type_name -> simtrap.report.v1.Verdict
-	0,  // 16: simtrap.query.v1.Link.kind:type_name -> simtrap.query.v1.LinkKind
-	52, // 17: simtrap.query.v1.Link.since:type_name -> google.protobuf.Timestamp
-	53, // 18: simtrap.query.v1.Ring.verdict:type_name -> simtrap.report.v1.Verdict
-	52, // 19: simtrap.query.v1.Ring.first_seen:type_name -> google.protobuf.Timestamp
-	52, // 20: simtrap.query.v1.Ring.last_seen:type_name -> google.protobuf.Timestamp
-	52, // 21: simtrap.query.v1.Controller.first_seen:type_name -> google.protobuf.Timestamp
-	52, // 22: simtrap.query.v1.Controller.last_seen:type_name -> google.protobuf.Timestamp
-	56, // 23: simtrap.query.v1.Card.card:type_name -> simtrap.report.v1.Card
-	52, // 24: simtrap.query.v1.Card.first_seen:type_name -> google.protobuf.Timestamp
-	52, // 25: simtrap.query.v1.Card.last_seen:type_name -> google.protobuf.Timestamp
-	52, // 26: simtrap.query.v1.Sensor.last_report:type_name -> google.protobuf.Timestamp
-	52, // 27: simtrap.query.v1.Sensor.packet_time:type_name -> google.protobuf.Timestamp
-	52, // 28: simtrap.query.v1.Sensor.certificate_ends:type_name -> google.protobuf.Timestamp
-	1,  // 29: simtrap.query.v1.Case.state:type_name -> simtrap.query.v1.CaseState
-	52, // 30: simtrap.query.v1.Case.opened:type_name -> google.protobuf.Timestamp
-	52, // 31: simtrap.query.v1.Case.closed:type_name -> google.protobuf.Timestamp
-	2,  // 32: simtrap.query.v1.Case.outcome:type_name -> simtrap.query.v1.Outcome
-	2,  // 33: simtrap.query.v1.Feedback.outcome:type_name -> simtrap.query.v1.Outcome
-	52, // 34: simtrap.query.v1.Feedback.at:type_name -> google.protobuf.Timestamp
-	53, // 35: simtrap.query.v1.Feedback.verdict:type_name -> simtrap.report.v1.Verdict
-	57, // 36: simtrap.query.v1.Feedback.standings:type_name -> simtrap.report.v1.Standing
-	58, // 37: simtrap.query.v1.Feedback.signals:type_name -> simtrap.report.v1.Signal
-	52, // 38: simtrap.query.v1.Feedback.first_seen:type_name -> google.protobuf.Timestamp
-	52, // 39: simtrap.query.v1.Feedback.last_seen:type_name -> google.protobuf.Timestamp
-	3,  // 40: simtrap.query.v1.ExportRequest.kind:type_name -> simtrap.query.v1.ExportKind
-	7,  // 41: simtrap.query.v1.ExportRequest.filter:type_name -> simtrap.query.v1.Filter
-	4,  // 42: simtrap.query.v1.ExportRequest.format:type_name -> simtrap.query.v1.ExportFormat
-	7,  // 43: simtrap.query.v1.ListFindingsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 44: simtrap.query.v1.ListFindingsRequest.page:type_name -> simtrap.query.v1.Page
-	8,  // 45: simtrap.query.v1.ListFindingsResponse.findings:type_name -> simtrap.query.v1.Finding
-	8,  // 46: simtrap.query.v1.GetFindingResponse.finding:type_name -> simtrap.query.v1.Finding
-	7,  // 47: simtrap.query.v1.ListLinesRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 48: simtrap.query.v1.ListLinesRequest.page:type_name -> simtrap.query.v1.Page
-	9,  // 49: simtrap.query.v1.ListLinesResponse.lines:type_name -> simtrap.query.v1.Line
-	9,  // 50: simtrap.query.v1.GetLineResponse.line:type_name -> simtrap.query.v1.Line
-	7,  // 51: simtrap.query.v1.ListBoxesRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 52: simtrap.query.v1.ListBoxesRequest.page:type_name -> simtrap.query.v1.Page
-	10, // 53: simtrap.query.v1.ListBoxesResponse.boxes:type_name -> simtrap.query.v1.Box
-	10, // 54: simtrap.query.v1.GetBoxResponse.box:type_name -> simtrap.query.v1.Box
-	7,  // 55: simtrap.query.v1.ListRingsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 56: simtrap.query.v1.ListRingsRequest.page:type_name -> simtrap.query.v1.Page
-	12, // 57: simtrap.query.v1.ListRingsResponse.rings:type_name -> simtrap.query.v1.Ring
-	12, // 58: simtrap.query.v1.GetRingResponse.ring:type_name -> simtrap.query.v1.Ring
-	7,  // 59: simtrap.query.v1.ListControllersRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 60: simtrap.query.v1.ListControllersRequest.page:type_name -> simtrap.query.v1.Page
-	13, // 61: simtrap.query.v1.ListControllersResponse.controllers:type_name -> simtrap.query.v1.Controller
-	13, // 62: simtrap.query.v1.GetControllerResponse.controller:type_name -> simtrap.query.v1.Controller
-	7,  // 63: simtrap.query.v1.ListCardsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 64: simtrap.query.v1.ListCardsRequest.page:type_name -> simtrap.query.v1.Page
-	14, // 65: simtrap.query.v1.ListCardsResponse.cards:type_name -> simtrap.query.v1.Card
-	14, // 66: simtrap.query.v1.GetCardResponse.card:type_name -> simtrap.query.v1.Card
-	7,  // 67: simtrap.query.v1.ListSensorsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 68: simtrap.query.v1.ListSensorsRequest.page:type_name -> simtrap.query.v1.Page
-	15, // 69: simtrap.query.v1.ListSensorsResponse.sensors:type_name -> simtrap.query.v1.Sensor
-	15, // 70: simtrap.query.v1.GetSensorResponse.sensor:type_name -> simtrap.query.v1.Sensor
-	7,  // 71: simtrap.query.v1.ListCasesRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 72: simtrap.query.v1.ListCasesRequest.page:type_name -> simtrap.query.v1.Page
-	16, // 73: simtrap.query.v1.ListCasesResponse.cases:type_name -> simtrap.query.v1.Case
-	16, // 74: simtrap.query.v1.GetCaseResponse.case:type_name -> simtrap.query.v1.Case
-	20, // 75: simtrap.query.v1.QueryService.ListFindings:input_type -> simtrap.query.v1.ListFindingsRequest
-	22, // 76: simtrap.query.v1.QueryService.GetFinding:input_type -> simtrap.query.v1.GetFindingRequest
-	24, // 77: simtrap.query.v1.QueryService.ListLines:input_type -> simtrap.query.v1.ListLinesRequest
-	26, // 78: simtrap.query.v1.QueryService.GetLine:input_type -> simtrap.query.v1.GetLineRequest
-	28, // 79: simtrap.query.v1.QueryService.ListBoxes:input_type -> simtrap.query.v1.ListBoxesRequest
-	30, // 80: simtrap.query.v1.QueryService.GetBox:input_type -> simtrap.query.v1.GetBoxRequest
-	32, // 81: simtrap.query.v1.QueryService.ListRings:input_type -> simtrap.query.v1.ListRingsRequest
-	34, // 82: simtrap.query.v1.QueryService.GetRing:input_type -> simtrap.query.v1.GetRingRequest
-	36, // 83: simtrap.query.v1.QueryService.ListControllers:input_type -> simtrap.query.v1.ListControllersRequest
-	38, // 84: simtrap.query.v1.QueryService.GetController:input_type -> simtrap.query.v1.GetControllerRequest
-	40, // 85: simtrap.query.v1.QueryService.ListCards:input_type -> simtrap.query.v1.ListCardsRequest
-	42, // 86: simtrap.query.v1.QueryService.GetCard:input_type -> simtrap.query.v1.GetCardRequest
-	44, // 87: simtrap.query.v1.QueryService.ListSensors:input_type -> simtrap.query.v1.ListSensorsRequest
-	46, // 88: simtrap.query.v1.QueryService.GetSensor:input_type -> simtrap.query.v1.GetSensorRequest
-	48, // 89: simtrap.query.v1.QueryService.ListCases:input_type -> simtrap.query.v1.ListCasesRequest
-	50, // 90: simtrap.query.v1.QueryService.GetCase:input_type -> simtrap.query.v1.GetCaseRequest
-	18, // 91: simtrap.query.v1.QueryService.Export:input_type -> simtrap.query.v1.ExportRequest
-	21, // 92: simtrap.query.v1.QueryService.ListFindings:output_type -> simtrap.query.v1.ListFindingsResponse
-	23, // 93: simtrap.query.v1.QueryService.GetFinding:output_type -> simtrap.query.v1.GetFindingResponse
-	25, // 94: simtrap.query.v1.QueryService.ListLines:output_type -> simtrap.query.v1.ListLinesResponse
-	27, // 95: simtrap.query.v1.QueryService.GetLine:output_type -> simtrap.query.v1.GetLineResponse
-	29, // 96: simtrap.query.v1.QueryService.ListBoxes:output_type -> simtrap.query.v1.ListBoxesResponse
-	31, // 97: simtrap.query.v1.QueryService.GetBox:output_type -> simtrap.query.v1.GetBoxResponse
-	33, // 98: simtrap.query.v1.QueryService.ListRings:output_type -> simtrap.query.v1.ListRingsResponse
-	35, // 99: simtrap.query.v1.QueryService.GetRing:output_type -> simtrap.query.v1.GetRingResponse
-	37, // 100: simtrap.query.v1.QueryService.ListControllers:output_type -> simtrap.query.v1.ListControllersResponse
-	39, // 101: simtrap.query.v1.QueryService.GetController:output_type -> simtrap.query.v1.GetControllerResponse
-	41, // 102: simtrap.query.v1.QueryService.ListCards:output_type -> simtrap.query.v1.ListCardsResponse
-	43, // 103: simtrap.query.v1.QueryService.GetCard:output_type -> simtrap.query.v1.GetCardResponse
-	45, // 104: simtrap.query.v1.QueryService.ListSensors:output_type -> simtrap.query.v1.ListSensorsResponse
-	47, // 105: simtrap.query.v1.QueryService.GetSensor:output_type -> simtrap.query.v1.GetSensorResponse
-	49, // 106: simtrap.query.v1.QueryService.ListCases:output_type -> simtrap.query.v1.ListCasesResponse
-	51, // 107: simtrap.query.v1.QueryService.GetCase:output_type -> simtrap.query.v1.GetCaseResponse
-	19, // 108: simtrap.query.v1.QueryService.Export:output_type -> simtrap.query.v1.ExportResponse
-	92, // [92:109] is the sub-list for method output_type
-	75, // [75:92] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	58,  // 0: simtrap.query.v1.TimeRange.from:type_name -> google.protobuf.Timestamp
+	58,  // 1: simtrap.query.v1.TimeRange.until:type_name -> google.protobuf.Timestamp
+	6,   // 2: simtrap.query.v1.Filter.seen:type_name -> simtrap.query.v1.TimeRange
+	59,  // 3: simtrap.query.v1.Filter.min_verdict:type_name -> simtrap.report.v1.Verdict
+	1,   // 4: simtrap.query.v1.Filter.case_states:type_name -> simtrap.query.v1.CaseState
+	60,  // 5: simtrap.query.v1.Finding.finding:type_name -> simtrap.report.v1.Finding
+	58,  // 6: simtrap.query.v1.Finding.received:type_name -> google.protobuf.Timestamp
+	2,   // 7: simtrap.query.v1.Finding.outcome:type_name -> simtrap.query.v1.Outcome
+	59,  // 8: simtrap.query.v1.Line.verdict:type_name -> simtrap.report.v1.Verdict
+	58,  // 9: simtrap.query.v1.Line.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 10: simtrap.query.v1.Line.last_seen:type_name -> google.protobuf.Timestamp
+	61,  // 11: simtrap.query.v1.Box.device:type_name -> simtrap.report.v1.Device
+	11,  // 12: simtrap.query.v1.Box.links:type_name -> simtrap.query.v1.Link
+	58,  // 13: simtrap.query.v1.Box.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 14: simtrap.query.v1.Box.last_seen:type_name -> google.protobuf.Timestamp
+	59,  // 15: simtrap.query.v1.Box.verdict:type_name -> simtrap.report.v1.Verdict
+	0,   // 16: simtrap.query.v1.Link.kind:type_name -> simtrap.query.v1.LinkKind
+	58,  // 17: simtrap.query.v1.Link.since:type_name -> google.protobuf.Timestamp
+	59,  // 18: simtrap.query.v1.Ring.verdict:type_name -> simtrap.report.v1.Verdict
+	58,  // 19: simtrap.query.v1.Ring.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 20: simtrap.query.v1.Ring.last_seen:type_name -> google.protobuf.Timestamp
+	58,  // 21: simtrap.query.v1.Controller.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 22: simtrap.query.v1.Controller.last_seen:type_name -> google.protobuf.Timestamp
+	62,  // 23: simtrap.query.v1.Card.card:type_name -> simtrap.report.v1.Card
+	58,  // 24: simtrap.query.v1.Card.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 25: simtrap.query.v1.Card.last_seen:type_name -> google.protobuf.Timestamp
+	58,  // 26: simtrap.query.v1.Sensor.last_report:type_name -> google.protobuf.Timestamp
+	58,  // 27: simtrap.query.v1.Sensor.packet_time:type_name -> google.protobuf.Timestamp
+	58,  // 28: simtrap.query.v1.Sensor.certificate_ends:type_name -> google.protobuf.Timestamp
+	1,   // 29: simtrap.query.v1.Case.state:type_name -> simtrap.query.v1.CaseState
+	58,  // 30: simtrap.query.v1.Case.opened:type_name -> google.protobuf.Timestamp
+	58,  // 31: simtrap.query.v1.Case.closed:type_name -> google.protobuf.Timestamp
+	2,   // 32: simtrap.query.v1.Case.outcome:type_name -> simtrap.query.v1.Outcome
+	2,   // 33: simtrap.query.v1.Feedback.outcome:type_name -> simtrap.query.v1.Outcome
+	58,  // 34: simtrap.query.v1.Feedback.at:type_name -> google.protobuf.Timestamp
+	59,  // 35: simtrap.query.v1.Feedback.verdict:type_name -> simtrap.report.v1.Verdict
+	63,  // 36: simtrap.query.v1.Feedback.standings:type_name -> simtrap.report.v1.Standing
+	64,  // 37: simtrap.query.v1.Feedback.signals:type_name -> simtrap.report.v1.Signal
+	58,  // 38: simtrap.query.v1.Feedback.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 39: simtrap.query.v1.Feedback.last_seen:type_name -> google.protobuf.Timestamp
+	3,   // 40: simtrap.query.v1.ExportRequest.kind:type_name -> simtrap.query.v1.ExportKind
+	7,   // 41: simtrap.query.v1.ExportRequest.filter:type_name -> simtrap.query.v1.Filter
+	4,   // 42: simtrap.query.v1.ExportRequest.format:type_name -> simtrap.query.v1.ExportFormat
+	7,   // 43: simtrap.query.v1.ListFindingsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 44: simtrap.query.v1.ListFindingsRequest.page:type_name -> simtrap.query.v1.Page
+	8,   // 45: simtrap.query.v1.ListFindingsResponse.findings:type_name -> simtrap.query.v1.Finding
+	8,   // 46: simtrap.query.v1.GetFindingResponse.finding:type_name -> simtrap.query.v1.Finding
+	7,   // 47: simtrap.query.v1.ListLinesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 48: simtrap.query.v1.ListLinesRequest.page:type_name -> simtrap.query.v1.Page
+	9,   // 49: simtrap.query.v1.ListLinesResponse.lines:type_name -> simtrap.query.v1.Line
+	9,   // 50: simtrap.query.v1.GetLineResponse.line:type_name -> simtrap.query.v1.Line
+	7,   // 51: simtrap.query.v1.ListBoxesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 52: simtrap.query.v1.ListBoxesRequest.page:type_name -> simtrap.query.v1.Page
+	10,  // 53: simtrap.query.v1.ListBoxesResponse.boxes:type_name -> simtrap.query.v1.Box
+	10,  // 54: simtrap.query.v1.GetBoxResponse.box:type_name -> simtrap.query.v1.Box
+	7,   // 55: simtrap.query.v1.ListRingsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 56: simtrap.query.v1.ListRingsRequest.page:type_name -> simtrap.query.v1.Page
+	12,  // 57: simtrap.query.v1.ListRingsResponse.rings:type_name -> simtrap.query.v1.Ring
+	12,  // 58: simtrap.query.v1.GetRingResponse.ring:type_name -> simtrap.query.v1.Ring
+	7,   // 59: simtrap.query.v1.ListControllersRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 60: simtrap.query.v1.ListControllersRequest.page:type_name -> simtrap.query.v1.Page
+	13,  // 61: simtrap.query.v1.ListControllersResponse.controllers:type_name -> simtrap.query.v1.Controller
+	13,  // 62: simtrap.query.v1.GetControllerResponse.controller:type_name -> simtrap.query.v1.Controller
+	7,   // 63: simtrap.query.v1.ListCardsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 64: simtrap.query.v1.ListCardsRequest.page:type_name -> simtrap.query.v1.Page
+	14,  // 65: simtrap.query.v1.ListCardsResponse.cards:type_name -> simtrap.query.v1.Card
+	14,  // 66: simtrap.query.v1.GetCardResponse.card:type_name -> simtrap.query.v1.Card
+	7,   // 67: simtrap.query.v1.ListSensorsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 68: simtrap.query.v1.ListSensorsRequest.page:type_name -> simtrap.query.v1.Page
+	15,  // 69: simtrap.query.v1.ListSensorsResponse.sensors:type_name -> simtrap.query.v1.Sensor
+	15,  // 70: simtrap.query.v1.GetSensorResponse.sensor:type_name -> simtrap.query.v1.Sensor
+	7,   // 71: simtrap.query.v1.ListCasesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 72: simtrap.query.v1.ListCasesRequest.page:type_name -> simtrap.query.v1.Page
+	16,  // 73: simtrap.query.v1.ListCasesResponse.cases:type_name -> simtrap.query.v1.Case
+	16,  // 74: simtrap.query.v1.GetCaseResponse.case:type_name -> simtrap.query.v1.Case
+	16,  // 75: simtrap.query.v1.OpenCaseResponse.case:type_name -> simtrap.query.v1.Case
+	1,   // 76: simtrap.query.v1.ChangeCaseRequest.state:type_name -> simtrap.query.v1.CaseState
+	2,   // 77: simtrap.query.v1.ChangeCaseRequest.outcome:type_name -> simtrap.query.v1.Outcome
+	16,  // 78: simtrap.query.v1.ChangeCaseResponse.case:type_name -> simtrap.query.v1.Case
+	2,   // 79: simtrap.query.v1.SetOutcomeRequest.outcome:type_name -> simtrap.query.v1.Outcome
+	20,  // 80: simtrap.query.v1.QueryService.ListFindings:input_type -> simtrap.query.v1.ListFindingsRequest
+	22,  // 81: simtrap.query.v1.QueryService.GetFinding:input_type -> simtrap.query.v1.GetFindingRequest
+	24,  // 82: simtrap.query.v1.QueryService.ListLines:input_type -> simtrap.query.v1.ListLinesRequest
+	26,  // 83: simtrap.query.v1.QueryService.GetLine:input_type -> simtrap.query.v1.GetLineRequest
+	28,  // 84: simtrap.query.v1.QueryService.ListBoxes:input_type -> simtrap.query.v1.ListBoxesRequest
+	30,  // 85: simtrap.query.v1.QueryService.GetBox:input_type -> simtrap.query.v1.GetBoxRequest
+	32,  // 86: simtrap.query.v1.QueryService.ListRings:input_type -> simtrap.query.v1.ListRingsRequest
+	34,  // 87: simtrap.query.v1.QueryService.GetRing:input_type -> simtrap.query.v1.GetRingRequest
+	36,  // 88: simtrap.query.v1.QueryService.ListControllers:input_type -> simtrap.query.v1.ListControllersRequest
+	38,  // 89: simtrap.query.v1.QueryService.GetController:input_type -> simtrap.query.v1.GetControllerRequest
+	40,  // 90: simtrap.query.v1.QueryService.ListCards:input_type -> simtrap.query.v1.ListCardsRequest
+	42,  // 91: simtrap.query.v1.QueryService.GetCard:input_type -> simtrap.query.v1.GetCardRequest
+	44,  // 92: simtrap.query.v1.QueryService.ListSensors:input_type -> simtrap.query.v1.ListSensorsRequest
+	46,  // 93: simtrap.query.v1.QueryService.GetSensor:input_type -> simtrap.query.v1.GetSensorRequest
+	48,  // 94: simtrap.query.v1.QueryService.ListCases:input_type -> simtrap.query.v1.ListCasesRequest
+	50,  // 95: simtrap.query.v1.QueryService.GetCase:input_type -> simtrap.query.v1.GetCaseRequest
+	18,  // 96: simtrap.query.v1.QueryService.Export:input_type -> simtrap.query.v1.ExportRequest
+	52,  // 97: simtrap.query.v1.QueryService.OpenCase:input_type -> simtrap.query.v1.OpenCaseRequest
+	54,  // 98: simtrap.query.v1.QueryService.ChangeCase:input_type -> simtrap.query.v1.ChangeCaseRequest
+	56,  // 99: simtrap.query.v1.QueryService.SetOutcome:input_type -> simtrap.query.v1.SetOutcomeRequest
+	21,  // 100: simtrap.query.v1.QueryService.ListFindings:output_type -> simtrap.query.v1.ListFindingsResponse
+	23,  // 101: simtrap.query.v1.QueryService.GetFinding:output_type -> simtrap.query.v1.GetFindingResponse
+	25,  // 102: simtrap.query.v1.QueryService.ListLines:output_type -> simtrap.query.v1.ListLinesResponse
+	27,  // 103: simtrap.query.v1.QueryService.GetLine:output_type -> simtrap.query.v1.GetLineResponse
+	29,  // 104: simtrap.query.v1.QueryService.ListBoxes:output_type -> simtrap.query.v1.ListBoxesResponse
+	31,  // 105: simtrap.query.v1.QueryService.GetBox:output_type -> simtrap.query.v1.GetBoxResponse
+	33,  // 106: simtrap.query.v1.QueryService.ListRings:output_type -> simtrap.query.v1.ListRingsResponse
+	35,  // 107: simtrap.query.v1.QueryService.GetRing:output_type -> simtrap.query.v1.GetRingResponse
+	37,  // 108: simtrap.query.v1.QueryService.ListControllers:output_type -> simtrap.query.v1.ListControllersResponse
+	39,  // 109: simtrap.query.v1.QueryService.GetController:output_type -> simtrap.query.v1.GetControllerResponse
+	41,  // 110: simtrap.query.v1.QueryService.ListCards:output_type -> simtrap.query.v1.ListCardsResponse
+	43,  // 111: simtrap.query.v1.QueryService.GetCard:output_type -> simtrap.query.v1.GetCardResponse
+	45,  // 112: simtrap.query.v1.QueryService.ListSensors:output_type -> simtrap.query.v1.ListSensorsResponse
+	47,  // 113: simtrap.query.v1.QueryService.GetSensor:output_type -> simtrap.query.v1.GetSensorResponse
+	49,  // 114: simtrap.query.v1.QueryService.ListCases:output_type -> simtrap.query.v1.ListCasesResponse
+	51,  // 115: simtrap.query.v1.QueryService.GetCase:output_type -> simtrap.query.v1.GetCaseResponse
+	19,  // 116: simtrap.query.v1.QueryService.Export:output_type -> simtrap.query.v1.ExportResponse
+	53,  // 117: simtrap.query.v1.QueryService.OpenCase:output_type -> simtrap.query.v1.OpenCaseResponse
+	55,  // 118: simtrap.query.v1.QueryService.ChangeCase:output_type -> simtrap.query.v1.ChangeCaseResponse
+	57,  // 119: simtrap.query.v1.QueryService.SetOutcome:output_type -> simtrap.query.v1.SetOutcomeResponse
+	100, // [100:120] is the sub-list for method output_type
+	80,  // [80:100] is the sub-list for method input_type
+	80,  // [80:80] is the sub-list for extension type_name
+	80,  // [80:80] is the sub-list for extension extendee
+	0,   // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_simtrap_query_v1_query_proto_init() }
@@ -4077,13 +4513,14 @@ func file_simtrap_query_v1_query_proto_init() {
 	file_simtrap_query_v1_query_proto_msgTypes[7].OneofWrappers = []any{}
 	file_simtrap_query_v1_query_proto_msgTypes[10].OneofWrappers = []any{}
 	file_simtrap_query_v1_query_proto_msgTypes[12].OneofWrappers = []any{}
+	file_simtrap_query_v1_query_proto_msgTypes[49].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_simtrap_query_v1_query_proto_rawDesc), len(file_simtrap_query_v1_query_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   47,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -101,6 +101,12 @@ func (s *Store) findings() []store.Finding {
 	return s.FindingRows
 }
 
+func (s *Store) cases() []store.Case {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.CaseRows
+}
+
 // Findings implements query.Store.
 func (s *Store) Findings(_ context.Context, f store.Filter, p store.Page) (store.List[store.Finding], error) {
 	return page(s, f, s.findings(), p, func(r *store.Finding) string { return string(r.ID[:]) }, func(r *store.Finding) bool {
@@ -125,8 +131,10 @@ func (s *Store) Line(_ context.Context, id store.ID) (store.Line, error) {
 
 // LinesOf implements query.Store.
 func (s *Store) LinesOf(_ context.Context, ids []store.ID) (map[store.ID]store.ID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	of := make(map[store.ID]store.ID)
-	for _, f := range s.findings() {
+	for _, f := range s.FindingRows {
 		if slices.Contains(ids, f.ID) {
 			of[f.ID] = f.Line
 		}
@@ -191,12 +199,12 @@ func (s *Store) Sensor(_ context.Context, name string) (store.Sensor, error) {
 
 // Cases implements query.Store.
 func (s *Store) Cases(_ context.Context, f store.Filter, p store.Page) (store.List[store.Case], error) {
-	return page(s, f, s.CaseRows, p, func(r *store.Case) string { return string(r.ID[:]) }, nil)
+	return page(s, f, s.cases(), p, func(r *store.Case) string { return string(r.ID[:]) }, nil)
 }
 
 // Case implements query.Store.
 func (s *Store) Case(_ context.Context, id store.ID) (store.Case, error) {
-	return one(s, s.CaseRows, func(r *store.Case) bool { return r.ID == id })
+	return one(s, s.cases(), func(r *store.Case) bool { return r.ID == id })
 }
 
 // Outcomes implements query.Store.
@@ -214,6 +222,48 @@ func (s *Store) Outcomes(_ context.Context, after store.ID, n int) ([]store.Find
 		outcomes, findings = append(outcomes, o), append(findings, f)
 	}
 	return outcomes, findings, s.Err
+}
+
+// AddCase implements query.Store.
+func (s *Store) AddCase(_ context.Context, c store.Case) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.Version = 1
+	s.CaseRows = append([]store.Case{c}, s.CaseRows...)
+	return s.Err
+}
+
+// PutCase implements query.Store.
+func (s *Store) PutCase(_ context.Context, c store.Case) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.CaseRows {
+		if s.CaseRows[i].ID == c.ID {
+			if s.CaseRows[i].Version != c.Version {
+				return store.ErrConflict
+			}
+			c.Version++
+			s.CaseRows[i] = c
+			return s.Err
+		}
+	}
+	return store.ErrNotFound
+}
+
+// AddComment implements query.Store. It keeps none.
+func (s *Store) AddComment(context.Context, store.Comment) error { return s.Err }
+
+// SetOutcome implements query.Store.
+func (s *Store) SetOutcome(_ context.Context, o store.FindingOutcome) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.FindingRows {
+		if s.FindingRows[i].ID == o.Finding {
+			s.FindingRows[i].Outcome = o.Outcome
+			return s.Err
+		}
+	}
+	return store.ErrNotFound
 }
 
 // ID gives an id of a number.
