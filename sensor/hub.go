@@ -440,6 +440,10 @@ func (h *hub) look(ctx context.Context, status func() Status) {
 		if now.Sub(told) >= h.every {
 			told = now
 			s := status()
+			// No far end may have been seen for long.
+			if old := h.packets.Load(); s.reached > old {
+				h.packets.CompareAndSwap(old, s.reached)
+			}
 			h.append(outbox.Record{Key: "health", Revision: uint64(now.UnixNano()), Kind: uplink.KindHealth, Priority: outbox.Low},
 				&reportpb.Record{Kind: &reportpb.Record_Health{Health: h.health(&s)}})
 		}

@@ -111,6 +111,7 @@ func last(t *testing.T, out string) map[string]*reportpb.Finding {
 // controllers and health beside them. An appliance set up anew gives the same
 // findings the same ids.
 func TestHubHasWhatWasFound(t *testing.T) {
+	t.Parallel()
 	h := startedHub(t)
 	folder := t.TempDir()
 	boxCapture(t, folder, 70*time.Minute)
@@ -215,6 +216,7 @@ func TestHubIsOptional(t *testing.T) {
 // A hub that is away is an alarm, and no reason to stop; what was found goes when
 // it is back.
 func TestHubAway(t *testing.T) {
+	t.Parallel()
 	h := startedHub(t)
 	folder := t.TempDir()
 	boxCapture(t, folder, 20*time.Minute)
@@ -291,6 +293,7 @@ func reportingChild(folder string) {
 // in the end, in that state or a newer one, and every pair of epoch and sequence
 // means one record; nothing is in a gap. SIMTRAP_KILLS says how often, 10 without.
 func TestHubKilled(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts programs")
 	}
@@ -571,6 +574,7 @@ func TestSteered(t *testing.T) {
 // A policy is followed while the daemon runs: what can be is in force at once, and
 // what needs a restart is said and in force after it.
 func TestPolicyIsFollowed(t *testing.T) {
+	t.Parallel()
 	h := startedHub(t)
 	folder := t.TempDir()
 	boxCapture(t, folder, 20*time.Minute)
@@ -686,6 +690,7 @@ func otherClasses(t *testing.T, tables fs.FS) fs.FS {
 
 // Cuts of the way change nothing of what arrives.
 func TestHubCut(t *testing.T) {
+	t.Parallel()
 	h := startedHub(t)
 	folder := t.TempDir()
 	boxCapture(t, folder, 20*time.Minute)
