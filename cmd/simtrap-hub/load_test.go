@@ -275,7 +275,7 @@ func TestLoad(t *testing.T) {
 			}
 		})
 	}
-	for deadline := time.Now().Add(time.Minute); open.Load() < int64(len(fleet)); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); open.Load() < int64(len(fleet)); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d sensors follow their policy", open.Load(), len(fleet))
 		}
