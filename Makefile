@@ -12,7 +12,7 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live test-flood test-kernels clean
+.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub test-flood test-kernels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: build ## make a sample capture, replay it and print the verdicts
 	@mkdir -p $(TMP)
 	$(BIN)/simtrap-lab make demo -o $(TMP)/demo.pcap --truth $(TMP)/demo.truth.json
 	$(BIN)/simtrap replay $(TMP)/demo.pcap
+
+demo-hub: build ## run a hub and two appliances that replay captures, print the ring
+	scripts/demo-hub.sh
 
 # SKIP leaves out the tests that it matches.
 SKIPPED = $(if $(SKIP),-skip '$(SKIP)')
@@ -102,6 +105,11 @@ bench-live: ## measure the kernel programs by test run, all of simtrap and AF_PA
 
 test-flood: ## ten million forged senders beside one real box, which takes two minutes (root)
 	SIMTRAP_FLOOD=$(or $(SENDERS),10000000) go test ./sensor/live -count=1 -run '^TestFlood$$' -v
+
+# LOAD gives more, such as LOAD='SIMTRAP_LOAD_RATE=0 SIMTRAP_LOAD_STORE=postgres://...'.
+bench-hub: ## load a hub with 2,000 sensors and 1,500 findings a second for a minute
+	SIMTRAP_LOAD_SENSORS=2000 SIMTRAP_LOAD_RATE=1500 SIMTRAP_LOAD_BATCH=100 SIMTRAP_LOAD_SENDERS=32 SIMTRAP_LOAD_FOR=1m $(LOAD) \
+		go test ./cmd/simtrap-hub -count=1 -run '^TestLoad' -v
 
 # ONLY chooses among the kernels: 6.12-amd64 6.1-arm64 6.1-amd64 5.10-amd64.
 test-kernels: ## load, attach and judge a call on other kernels, in qemu (Debian)

@@ -137,6 +137,10 @@ func (e *encoder) time(k string, t *timestamppb.Timestamp) {
 	e.b = append(e.b, '"')
 }
 
+// AppendString quotes s as JSON that is harmless in a terminal and in a page as
+// well: how every text of a finding is written.
+func AppendString(dst []byte, s string) []byte { return appendString(dst, s) }
+
 // appendString quotes s so that it is harmless in a terminal and in a page as
 // well: besides what RFC 8259 section 7 asks for, everything that has no shape
 // of its own is escaped, and so are the marks of HTML. Bytes that are no UTF-8
