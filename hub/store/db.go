@@ -33,7 +33,8 @@ type database struct {
 
 	// SQLite: whoever has the one connection that writes. Waiters are served in
 	// the order in which they came.
-	turn chan *tx
+	turn    chan *tx
+	started bool
 }
 
 // bind writes a statement as the engine wants it.

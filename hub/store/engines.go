@@ -41,7 +41,7 @@ func openSQLite(ctx context.Context, o Options) (*database, error) {
 	d := &database{dialect: sqlite, turn: make(chan *tx, 1)}
 	// An acknowledgement says that the report survives the loss of power: FULL.
 	// Caches are in KiB.
-	d.write, err = sql.Open("sqlite", sqliteName(path, "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-65536)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)"))
+	d.write, err = sql.Open("sqlite", sqliteName(path, "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-65536)", "wal_autocheckpoint(8000)", "journal_size_limit(134217728)"))
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -95,6 +95,7 @@ func (d *database) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
+	d.started = true
 	d.turn <- &tx{d: d, conn: conn, statements: map[string]*sql.Stmt{}}
 	return nil
 }
@@ -105,6 +106,9 @@ func (d *database) close() error {
 	}
 	var errs []error
 	errs = append(errs, d.read.Close())
+	if !d.started {
+		return errors.Join(append(errs, d.write.Close())...)
+	}
 	select {
 	case t := <-d.turn:
 		d.turn <- nil

@@ -221,10 +221,13 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 		if err := r.Scan(&box, &finding); err != nil {
 			return err
 		}
+		if alive[ID(box)] {
+			return nil
+		}
 		alive[ID(box)] = true
 		rows = append(rows, finding, rand.Int64(), now.UnixNano(), "", int64(0))
 		return nil
-	}, "SELECT box, min(finding) FROM member WHERE box IN ? GROUP BY box", boxes); err != nil {
+	}, "SELECT box, finding FROM member WHERE box IN ? ORDER BY box, finding", boxes); err != nil {
 		return 0, err
 	}
 	if _, err := t.run(ctx, s.sql.queue, rows); err != nil {

@@ -301,13 +301,14 @@ func (s *Store) boxesOfCases(ctx context.Context, cases []ID) ([][]byte, error) 
 // there are too many, and then each must be looked at.
 func (s *Store) linesOf(ctx context.Context, f Filter) (ids [][]byte, all bool, err error) {
 	for _, m := range f.Lines {
-		from, to := []byte{}, []byte{}
-		if m.Name != "" {
+		var from, to []byte
+		switch {
+		case m.Name != "":
 			from = lineAddr(m.Name)
 			to = from
-		} else if m.Prefix.IsValid() {
+		case m.Prefix.IsValid():
 			from, to = addrRange(m.Prefix)
-		} else {
+		default:
 			return nil, false, fmt.Errorf("%w: a line has a name or a prefix", ErrInvalid)
 		}
 		n := 0

@@ -214,9 +214,8 @@ func (s *Store) Close() error {
 // Ready says whether the store answers and can be written to.
 func (s *Store) Ready(ctx context.Context) error {
 	return s.within(ctx, func(t *tx) error {
-		// Takes the lock of the row, or of the file, and changes nothing.
-		_, err := t.exec(ctx, "UPDATE schema_version SET applied = applied WHERE version = 1")
-		return err
+		// The transaction, or the lock of a row, is refused where nothing can be written.
+		return one(ctx, t, []any{new(int64)}, "SELECT version FROM schema_version WHERE version = 1"+t.forUpdate())
 	})
 }
 
