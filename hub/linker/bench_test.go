@@ -78,17 +78,23 @@ func BenchmarkTouchLargest(b *testing.B) {
 		}
 		h.report("north", rs...)
 	}
+	w := New(Options{Store: h.Store, Owner: "worker"})
 	start := time.Now()
-	h.link(1)
-	b.ReportMetric(n/time.Since(start).Seconds(), "first/s")
+	for k := 1; k > 0; {
+		var err error
+		if k, err = w.Step(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	first := n / time.Since(start).Seconds()
 	if _, rings := h.groups(); len(rings) != 1 || rings[0].Lines != n {
 		b.Fatalf("%d rings, want one of %d lines", len(rings), n)
 	}
-	w := New(Options{Store: h.Store, Owner: "toucher"})
 	for i := uint64(2); b.Loop(); i++ {
 		h.report("north", line(i, int(i)%n))
 		if k, err := w.Step(b.Context()); k != 1 || err != nil {
 			b.Fatal(k, err)
 		}
 	}
+	b.ReportMetric(first, "first/s")
 }

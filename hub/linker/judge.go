@@ -33,6 +33,15 @@ func (s set) add(ids []store.ID) {
 	}
 }
 
+func (s set) holds(other set) bool {
+	for id := range other {
+		if !s[id] {
+			return false
+		}
+	}
+	return true
+}
+
 // list gives the members in order, so that every worker asks in the same order.
 func (s set) list() []store.ID { return slices.SortedFunc(maps.Keys(s), compareIDs) }
 
@@ -62,7 +71,7 @@ func (w *Worker) once(ctx context.Context, touched []store.Touched) error {
 			judged[e.A], judged[e.B] = true, true
 		}
 	}
-	edges, c, err := w.around(ctx, f, judged)
+	edges, c, err := w.around(ctx, f, judged, before)
 	switch {
 	case errors.Is(err, errLarge) && len(touched) == 1:
 		// Two rings that are too large together stay apart: the line is judged for
@@ -98,9 +107,14 @@ func (w *Worker) once(ctx context.Context, touched []store.Touched) error {
 
 // around gives the edges that the judged have, and all that hangs together with
 // them. A hand that drives no ring is not stored, so who is in it is found by
-// judging its lines too: judged grows by them.
-func (w *Worker) around(ctx context.Context, f *facts, judged set) ([]link.Edge, store.Component, error) {
+// judging its lines too: judged grows by them. c is what is known to hang together
+// already.
+func (w *Worker) around(ctx context.Context, f *facts, judged set, c store.Component) ([]link.Edge, store.Component, error) {
 	scene := make(set)
+	there := make(set)
+	for _, t := range c.Tenancies {
+		there[t.ID] = true
+	}
 	for {
 		ids := judged.list()
 		if err := f.load(ctx, ids); err != nil {
@@ -122,9 +136,14 @@ func (w *Worker) around(ctx context.Context, f *facts, judged set) ([]link.Edge,
 		for _, id := range link.Ends(edges) {
 			reached[store.ID(id)] = true
 		}
-		c, err := w.component(ctx, f, reached.list())
-		if err != nil {
-			return nil, c, err
+		// Ten thousand tenancies are not read twice.
+		if !there.holds(reached) {
+			if c, err = w.component(ctx, f, reached.list()); err != nil {
+				return nil, c, err
+			}
+			for _, t := range c.Tenancies {
+				there[t.ID] = true
+			}
 		}
 		before := len(judged)
 		for _, t := range c.Tenancies {

@@ -250,7 +250,7 @@ func TestHostedExchangeOfFortyOffices(t *testing.T) {
 	})
 }
 
-// Forty homes behind one softswitch, reported while several workers link, each
+// Two dozen homes behind one softswitch, reported while several workers link, each
 // revision of each line in any order; then evidence goes, and the ring with it.
 func TestRingGrowsAndFalls(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *hub) {
@@ -263,9 +263,9 @@ func TestRingGrowsAndFalls(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for n := range uint64(3) {
-				for i := range 40 {
-					h.report([]string{"north", "south"}[i%2], line(n+1, (i*7)%40, reportpb.Verdict_VERDICT_REVIEW))
+			for n := range uint64(2) {
+				for i := range 24 {
+					h.report([]string{"north", "south"}[i%2], line(n+1, (i*7)%24, reportpb.Verdict_VERDICT_REVIEW))
 				}
 			}
 		}()
@@ -275,8 +275,8 @@ func TestRingGrowsAndFalls(t *testing.T) {
 		<-done
 		h.link(3)
 		boxes, rings := h.groups()
-		if len(boxes) != 40 || len(rings) != 1 || rings[0].Lines != 40 {
-			t.Fatalf("%d boxes, rings %+v, want one of forty", len(boxes), rings)
+		if len(boxes) != 24 || len(rings) != 1 || rings[0].Lines != 24 {
+			t.Fatalf("%d boxes, rings %+v, want one of 24", len(boxes), rings)
 		}
 		vs, err := h.Verdicts(t.Context(), "north", hubEpoch)
 		if err != nil {
@@ -284,13 +284,13 @@ func TestRingGrowsAndFalls(t *testing.T) {
 		}
 		told := false
 		for _, v := range vs {
-			told = told || v.Line == "" && v.Addr == "198.51.100.1" && v.Nats == 3 && v.Review >= 38
+			told = told || v.Line == "" && v.Addr == "198.51.100.1" && v.Nats == 3 && v.Review >= 22
 		}
 		if !told {
 			t.Errorf("the north sensor is told %+v, want 3 nats about the softswitch", vs)
 		}
-		for i := range 38 {
-			h.report([]string{"north", "south"}[i%2], line(9, (i*7)%40, reportpb.Verdict_VERDICT_NONE))
+		for i := range 22 {
+			h.report([]string{"north", "south"}[i%2], line(9, (i*7)%24, reportpb.Verdict_VERDICT_NONE))
 		}
 		h.link(3)
 		boxes, rings = h.groups()
