@@ -208,7 +208,8 @@ type tapSource struct {
 	// Told by the reader.
 	mu    sync.Mutex
 	read  int64     // time of the newest frame read
-	heard time.Time // when it last had frames
+	heard time.Time // when it last had frames, or room was made for them
+	full  bool      // what it had waits for room: it is we that it waits for
 	live  bool      // it says when it has nothing
 }
 
@@ -241,8 +242,10 @@ func (s *tapSource) serve(ctx context.Context) {
 		case s.queue <- g:
 		default:
 			s.taps.waits.Add(1)
+			s.setFull(true)
 			select {
 			case s.queue <- g:
+				s.setFull(false)
 			case <-ctx.Done():
 				if b != nil {
 					b.Release()
@@ -258,6 +261,13 @@ func (s *tapSource) serve(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// setFull says whether the source waits for room. That time is none of its silence.
+func (s *tapSource) setFull(full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full, s.heard = full, time.Now()
 }
 
 // release lets go of what was not judged.
@@ -326,7 +336,7 @@ func (s *tapSource) idle(wall time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	quiet := wall.Sub(s.heard)
-	return s.live && quiet >= idleAfter || quiet >= hungAfter
+	return !s.full && (s.live && quiet >= idleAfter || quiet >= hungAfter)
 }
 
 // clock is what time it is by packets: a live source that has nothing is as far
