@@ -184,6 +184,7 @@ type taps struct {
 
 	// Of these, waits is counted by the readers.
 	late, backwards, overdue uint64
+	hung                     uint64
 	waits                    atomic.Uint64
 }
 
@@ -202,6 +203,7 @@ type tapSource struct {
 	until  int64          // no interval up to then is missing
 	whole  bool           // nor will one come any more, though frames may
 	behind bool           // its intervals are not waited for
+	hung   bool // it has nothing, does not say so, and is not waited for
 	over   bool
 	err    error
 
@@ -336,7 +338,12 @@ func (s *tapSource) idle(wall time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	quiet := wall.Sub(s.heard)
-	return !s.full && (s.live && quiet >= idleAfter || quiet >= hungAfter)
+	hung := !s.full && !s.live && quiet >= hungAfter
+	if hung && !s.hung {
+		s.taps.hung++
+	}
+	s.hung = hung
+	return hung || !s.full && s.live && quiet >= idleAfter
 }
 
 // clock is what time it is by packets: a live source that has nothing is as far
@@ -451,5 +458,6 @@ func (t *taps) losses(add func(stage, reason string, n uint64)) {
 	add("live", "frames before others that had been judged, taken to have come with them", t.late)
 	add("live", "frames of a port before an earlier one's time, taken to have come with it", t.backwards)
 	add("live", "times that a port was not read: too much of it waited", t.waits.Load())
+	add("live", "times that a port which said nothing for 10 s was not waited for", t.hung)
 	add("live", "times that intervals of a port were not waited for", t.overdue)
 }

@@ -486,3 +486,19 @@ func TestLiveWaitsForRoom(t *testing.T) {
 		}
 	})
 }
+
+// TestLiveHung: one that hangs is not waited for, and that is told.
+func TestLiveHung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const at = int64(1_700_000_000e9)
+		list := []frameOf{{at, make([]byte, 60)}}
+		r := live(t, Config{Workers: 1}, &slow{port: port{number: 1, list: list, size: 1}, each: 25 * time.Second}, &port{number: 2, list: list, size: 1})
+		told := false
+		for _, l := range r.Losses {
+			told = told || l.Stage == "live" && l.Reason == "times that a port which said nothing for 10 s was not waited for" && l.Count > 0
+		}
+		if r.Stats.Frames != 2 || !told {
+			t.Errorf("%d frames, losses %v", r.Stats.Frames, r.Losses)
+		}
+	})
+}
