@@ -203,7 +203,7 @@ type tapSource struct {
 	until  int64          // no interval up to then is missing
 	whole  bool           // nor will one come any more, though frames may
 	behind bool           // its intervals are not waited for
-	hung   bool // it has nothing, does not say so, and is not waited for
+	hung   bool           // it has nothing, does not say so, and is not waited for
 	over   bool
 	err    error
 
