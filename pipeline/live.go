@@ -188,6 +188,7 @@ type taps struct {
 
 	// Of these, waits is counted by the readers.
 	late, backwards, overdue uint64
+	hung                     uint64
 	waits                    atomic.Uint64
 }
 
@@ -206,13 +207,15 @@ type tapSource struct {
 	until  int64          // no interval up to then is missing
 	whole  bool           // nor will one come any more, though frames may
 	behind bool           // its intervals are not waited for
+	hung   bool           // it has nothing, does not say so, and is not waited for
 	over   bool
 	err    error
 
 	// Told by the reader.
 	mu    sync.Mutex
 	read  int64     // time of the newest frame read
-	heard time.Time // when it last had frames
+	heard time.Time // when it last had frames, or room was made for them
+	full  bool      // what it had waits for room: it is we that it waits for
 	live  bool      // it says when it has nothing
 }
 
@@ -245,8 +248,10 @@ func (s *tapSource) serve(ctx context.Context) {
 		case s.queue <- g:
 		default:
 			s.taps.waits.Add(1)
+			s.setFull(true)
 			select {
 			case s.queue <- g:
+				s.setFull(false)
 			case <-ctx.Done():
 				if b != nil {
 					b.Release()
@@ -262,6 +267,13 @@ func (s *tapSource) serve(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// setFull says whether the source waits for room. That time is none of its silence.
+func (s *tapSource) setFull(full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full, s.heard = full, time.Now()
 }
 
 // release lets go of what was not judged.
@@ -330,7 +342,12 @@ func (s *tapSource) idle(wall time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	quiet := wall.Sub(s.heard)
-	return s.live && quiet >= idleAfter || quiet >= hungAfter
+	hung := !s.full && !s.live && quiet >= hungAfter
+	if hung && !s.hung {
+		s.taps.hung++
+	}
+	s.hung = hung
+	return hung || !s.full && s.live && quiet >= idleAfter
 }
 
 // clock is what time it is by packets: a live source that has nothing is as far
@@ -445,5 +462,6 @@ func (t *taps) losses(add func(stage, reason string, n uint64)) {
 	add("live", "frames before others that had been judged, taken to have come with them", t.late)
 	add("live", "frames of a port before an earlier one's time, taken to have come with it", t.backwards)
 	add("live", "times that a port was not read: too much of it waited", t.waits.Load())
+	add("live", "times that a port which said nothing for 10 s was not waited for", t.hung)
 	add("live", "times that intervals of a port were not waited for", t.overdue)
 }

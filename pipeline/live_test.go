@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -447,4 +448,57 @@ func TestLiveClosing(t *testing.T) {
 			t.Errorf("%d %s", l.Count, l.Reason)
 		}
 	}
+}
+
+// slow is a port whose every batch takes a while to come.
+type slow struct {
+	port
+	each time.Duration
+}
+
+func (s *slow) Next(ctx context.Context) (*capture.Batch, error) {
+	time.Sleep(s.each)
+	return s.port.Next(ctx)
+}
+
+// TestLiveWaitsForRoom: a port that waits because too much of it waits already is not
+// taken for one that hangs, however slow the other is.
+func TestLiveWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const at, n = int64(1_700_000_000e9), 1000
+		var fast, late []frameOf
+		for i := range n {
+			fast = append(fast, frameOf{at + int64(i)*1e6, make([]byte, 60)})
+		}
+		for i := range 8 { // two of each time: the other waits for 12 s
+			late = append(late, frameOf{at + int64(i/2)*250e6, make([]byte, 60)})
+		}
+		r := live(t, Config{Workers: 1},
+			&slow{port: port{number: 1, list: late, size: 1}, each: 6 * time.Second},
+			&port{number: 2, list: fast, size: 1})
+		if r.Stats.Frames != n+8 {
+			t.Errorf("%d frames of %d", r.Stats.Frames, n+8)
+		}
+		for _, l := range r.Losses {
+			if l.Stage == "live" && l.Reason != "times that a port was not read: too much of it waited" {
+				t.Errorf("%d %s", l.Count, l.Reason)
+			}
+		}
+	})
+}
+
+// TestLiveHung: one that hangs is not waited for, and that is told.
+func TestLiveHung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const at = int64(1_700_000_000e9)
+		list := []frameOf{{at, make([]byte, 60)}}
+		r := live(t, Config{Workers: 1}, &slow{port: port{number: 1, list: list, size: 1}, each: 25 * time.Second}, &port{number: 2, list: list, size: 1})
+		told := false
+		for _, l := range r.Losses {
+			told = told || l.Stage == "live" && l.Reason == "times that a port which said nothing for 10 s was not waited for" && l.Count > 0
+		}
+		if r.Stats.Frames != 2 || !told {
+			t.Errorf("%d frames, losses %v", r.Stats.Frames, r.Losses)
+		}
+	})
 }
