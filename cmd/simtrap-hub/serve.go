@@ -308,6 +308,6 @@ func (asking) Who(ctx context.Context) (query.Person, error) {
 type uses struct{ people *people.People }
 
 func (u uses) Used(ctx context.Context, x query.Use) error {
-	_, err := u.people.Record(ctx, people.Entry{Account: x.Account, Action: "clear", Object: x.Method, Authority: x.Authority, Detail: x.Request})
+	_, err := u.people.Record(ctx, people.Entry{Account: x.Account, Action: x.Action, Object: x.Method, Authority: x.Authority, Detail: x.Request})
 	return err
 }
