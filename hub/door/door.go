@@ -60,6 +60,8 @@ type Options struct {
 	// Policy is how often it is looked whether a sensor's policy has changed; 10 s.
 	// Alive is how often one that has not is told so; 45 s.
 	Policy, Alive time.Duration
+	// Read is how long a request's body may take to arrive; 30 s.
+	Read time.Duration
 	// Leave is how long the door goes on after it has said that it will close, so
 	// that a balancer notices; none. Drain bounds the wait for what is being
 	// answered; 20 s.
@@ -98,7 +100,7 @@ func New(o Options) (*Door, error) {
 	for _, d := range []struct {
 		v *time.Duration
 		d time.Duration
-	}{{&o.Policy, 10 * time.Second}, {&o.Alive, 45 * time.Second}, {&o.Drain, 20 * time.Second}} {
+	}{{&o.Policy, 10 * time.Second}, {&o.Alive, 45 * time.Second}, {&o.Drain, 20 * time.Second}, {&o.Read, 30 * time.Second}} {
 		if *d.v <= 0 {
 			*d.v = d.d
 		}
@@ -183,9 +185,8 @@ func (d *Door) Close() {
 	d.unpack.Close()
 }
 
-// How long a request may take to be read, and a connection to say nothing.
+// How long a connection may say nothing.
 const (
-	readTimeout  = 30 * time.Second
 	helloTimeout = 10 * time.Second
 	idleTimeout  = 3 * time.Minute
 )
@@ -368,11 +369,16 @@ func (d *Door) guard(next http.Handler) http.Handler {
 // pass hands a request on, with a bound on its body and on the time that it takes
 // to come.
 func (d *Door) pass(next http.Handler, w http.ResponseWriter, r *http.Request, most int64, stream bool) {
-	if !stream {
+	body := &bounded{ReadCloser: r.Body, left: most, most: most}
+	if !stream && r.ContentLength != 0 {
 		// Not all writers can: those of tests.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
+		c := http.NewResponseController(w)
+		_ = c.SetReadDeadline(time.Now().Add(d.opt.Read))
+		// The deadline is the connection's with HTTP/1.1: passed during the answer, it
+		// would end that.
+		body.whole = func() { _ = c.SetReadDeadline(time.Time{}) }
 	}
-	r.Body = &bounded{ReadCloser: r.Body, left: most, most: most}
+	r.Body = body
 	next.ServeHTTP(w, r)
 }
 

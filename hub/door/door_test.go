@@ -817,3 +817,50 @@ func TestCurl(t *testing.T) {
 		})
 	}
 }
+
+// A body that does not come is given up; an answer may take longer than a body.
+func TestSlowBodies(t *testing.T) {
+	const wait = 200 * time.Millisecond
+	h := run(t, Options{Read: wait, Beside: map[string]http.Handler{"/long": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			http.Error(w, "cut", http.StatusRequestTimeout)
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			http.Error(w, "ended", http.StatusInternalServerError)
+		case <-time.After(3 * wait):
+			fmt.Fprint(w, "answered")
+		}
+	})}})
+	for name, set := range map[string]func(*http.Protocols){"HTTP/1.1": func(p *http.Protocols) { p.SetHTTP1(true) }, "HTTP/2": func(p *http.Protocols) { p.SetHTTP2(true) }} {
+		t.Run(name, func(t *testing.T) {
+			c := h.client(nil, nil)
+			protocols := new(http.Protocols)
+			set(protocols)
+			c.Transport.(*http.Transport).Protocols = protocols
+			for body, want := range map[string]string{"": "answered", "question": "answered"} {
+				r, err := c.Post(h.url+"/long", "text/plain", strings.NewReader(body))
+				if err != nil {
+					t.Fatalf("%q: %v", body, err)
+				}
+				b, err := io.ReadAll(r.Body)
+				r.Body.Close()
+				if err != nil || string(b) != want {
+					t.Errorf("%q: %s, %v", body, b, err)
+				}
+			}
+			in, out := io.Pipe()
+			defer out.Close()
+			go out.Write([]byte("a beginning"))
+			r, err := c.Post(h.url+"/long", "text/plain", in)
+			if err != nil {
+				return // cut off is as good
+			}
+			defer r.Body.Close()
+			if r.StatusCode != http.StatusRequestTimeout {
+				t.Errorf("a body that never ends: %d", r.StatusCode)
+			}
+		})
+	}
+}

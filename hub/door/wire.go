@@ -169,6 +169,7 @@ func (jsonCodec) Unmarshal(b []byte, m any) error {
 type bounded struct {
 	io.ReadCloser
 	left, most int64
+	whole      func() // called when all of it was read; may be nil
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
@@ -181,6 +182,10 @@ func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
 		return 0, b.err()
+	}
+	if errors.Is(err, io.EOF) && b.whole != nil {
+		b.whole()
+		b.whole = nil
 	}
 	return n, err
 }
