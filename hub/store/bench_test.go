@@ -24,10 +24,10 @@ import (
 	"simtrap/report/reportpb"
 )
 
-// A measurement, not a test: go test ./hub/store -run TestMeasure -store.findings
-// 10000000 -store.kind sqlite -timeout 4h -v
+// go test ./hub/store -run '^$' -bench Store -benchtime 1x -store.findings 10000000
+// -store.kind sqlite -timeout 4h
 var (
-	measureFindings = flag.Int("store.findings", 0, "measure a store with so many findings")
+	measureFindings = flag.Int("store.findings", 100_000, "measure a store with so many findings")
 	measureKind     = flag.String("store.kind", "sqlite", "sqlite or postgres")
 	measureFolder   = flag.String("store.folder", "", "where the measured store lies; a temporary folder if empty")
 )
@@ -111,7 +111,7 @@ func (l *load) send(ctx context.Context, s *Store, sensor string, rs []*reportpb
 
 // flood sends count findings as fast as they are taken, in batches of 200 of 32
 // sensors at once, and gives how long it took. pick chooses finding and revision.
-func (l *load) flood(t *testing.T, s *Store, count int, pick func(i int) (n int, revision uint64)) time.Duration {
+func (l *load) flood(t testing.TB, s *Store, count int, pick func(i int) (n int, revision uint64)) time.Duration {
 	const batch, workers = 200, 32
 	began := time.Now()
 	var wg sync.WaitGroup
@@ -135,10 +135,7 @@ func (l *load) flood(t *testing.T, s *Store, count int, pick func(i int) (n int,
 	return time.Since(began)
 }
 
-func TestMeasure(t *testing.T) {
-	if *measureFindings == 0 {
-		t.Skip("measures nothing without -store.findings")
-	}
+func BenchmarkStore(t *testing.B) {
 	ctx := t.Context()
 	o := Options{Folder: *measureFolder}
 	if o.Folder == "" {
@@ -231,7 +228,7 @@ func TestMeasure(t *testing.T) {
 
 // steady sends 1,500 findings/s for ten seconds in batches of 15, and tells how long
 // acknowledgements take.
-func (l *load) steady(t *testing.T, s *Store, n int) string {
+func (l *load) steady(t testing.TB, s *Store, n int) string {
 	var mu sync.Mutex
 	var ds []time.Duration
 	var wg sync.WaitGroup
