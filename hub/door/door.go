@@ -415,10 +415,7 @@ func (d *Door) beside(next http.Handler) http.Handler {
 			http.Error(w, "the hub is closing", http.StatusServiceUnavailable)
 			return
 		}
-		c := http.NewResponseController(w)
-		d.pass(next, &timed{ResponseWriter: w, c: c, within: d.opt.Write}, r, 256<<10, false)
-		// With HTTP/1.1 the deadline is the connection's: the next answer has its own.
-		_ = c.SetWriteDeadline(time.Time{})
+		d.pass(next, &timed{ResponseWriter: w, c: http.NewResponseController(w), within: d.opt.Write}, r, 256<<10, false)
 	})
 }
 
@@ -431,13 +428,20 @@ type timed struct {
 }
 
 func (t *timed) Write(b []byte) (int, error) {
-	_ = t.c.SetWriteDeadline(time.Now().Add(t.within)) // not all writers can: those of tests
+	defer t.begin()()
 	return t.ResponseWriter.Write(b)
+}
+
+// begin sets the deadline of a write. What comes between writes has as long as it
+// needs, and with HTTP/1.1 the deadline would be that of the next answer too.
+func (t *timed) begin() (end func()) {
+	_ = t.c.SetWriteDeadline(time.Now().Add(t.within)) // not all writers can: those of tests
+	return func() { _ = t.c.SetWriteDeadline(time.Time{}) }
 }
 
 // Flush implements http.Flusher.
 func (t *timed) Flush() {
-	_ = t.c.SetWriteDeadline(time.Now().Add(t.within))
+	defer t.begin()()
 	_ = t.c.Flush()
 }
 
