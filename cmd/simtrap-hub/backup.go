@@ -53,8 +53,9 @@ func newRestore(p *place) *cobra.Command {
 		Use:   "restore FOLDER",
 		Short: "Make the hub from a backup, where there is none",
 		Long: `restore copies a backup into the hub's folder, which must hold no hub. Reports that were
-acknowledged after the backup are not in it, and sensors do not send them again. Then
-serve as before.`,
+acknowledged after the backup are not in it, and sensors do not send them again. Nor are
+sensors that were admitted or revoked since, changed passwords, disabled accounts: revoke
+and disable again before you serve.`,
 		Args: command.OneArg("folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := trust.Copy(args[0], p.folder); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -267,6 +268,28 @@ func fileOf(m *fleetpb.Policy) policyFile {
 	return f
 }
 
+// lineName writes a line as appliances do, who compare texts: an address or a
+// prefix, behind its realm.
+func lineName(s string) (string, error) {
+	for realm := ""; ; {
+		text := s[len(realm):]
+		switch x, err := netip.ParsePrefix(text); {
+		case err == nil && x.IsSingleIP():
+			return realm + x.Addr().Unmap().String(), nil
+		case err == nil:
+			return realm + x.Masked().String(), nil
+		}
+		if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+			return realm + a.Unmap().String(), nil
+		}
+		i := strings.IndexByte(text, '/')
+		if i < 0 {
+			return "", fmt.Errorf("%q: want an address such as 10.1.2.3, or one behind its realm: north/10.1.2.3", s)
+		}
+		realm = s[:len(realm)+i+1]
+	}
+}
+
 func newDeclare(p *place) *cobra.Command {
 	var reason, owner string
 	life := "365d"
@@ -291,6 +314,11 @@ entry says why and who answers for it, and always ends.`,
 			}
 			if !remove && (line == "" || reason == "" || owner == "" || d == 0) {
 				return command.Usage(cmd, errors.New("want a line, --reason and --owner"))
+			}
+			if !remove {
+				if line, err = lineName(line); err != nil {
+					return command.Usage(cmd, err)
+				}
 			}
 			action := "declare"
 			if remove {

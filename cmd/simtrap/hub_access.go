@@ -54,16 +54,9 @@ func hubLoginFile() (string, error) {
 // resolve finds out which hub is asked and as whom: flags before the environment
 // before the login. A token or a CA of the login goes to the login's hub alone.
 func (a *hubAccess) resolve() (to hubLogin, err error) {
-	var kept hubLogin
-	if file, err := hubLoginFile(); err == nil {
-		data, err := readSecret(file)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return to, err
-		case json.Unmarshal(data, &kept) != nil:
-			return to, fmt.Errorf("%s: not as simtrap hub login writes it: log in again", file)
-		}
+	kept, err := keptLogin()
+	if err != nil {
+		return to, err
 	}
 	to.Hub = first(a.address, os.Getenv("SIMTRAP_HUB"), kept.Hub)
 	if to.Hub == "" {
@@ -90,6 +83,24 @@ func (a *hubAccess) resolve() (to hubLogin, err error) {
 		to.Token = strings.TrimSpace(token)
 	}
 	return to, nil
+}
+
+// keptLogin reads what simtrap hub login kept; there may be nothing.
+func keptLogin() (kept hubLogin, err error) {
+	file, err := hubLoginFile()
+	if err != nil {
+		return kept, nil // nor is there anything where no folder is known
+	}
+	data, err := readSecret(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return kept, nil
+	case err != nil:
+		return kept, err
+	case json.Unmarshal(data, &kept) != nil:
+		return hubLogin{}, fmt.Errorf("%s: not as simtrap hub login writes it: log in again", file)
+	}
+	return kept, nil
 }
 
 func first(texts ...string) string {

@@ -98,7 +98,7 @@ func newHubLogout(t command.Terminal, to *hubAccess) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			file, err := hubLoginFile()
+			kept, err := keptLogin()
 			if err != nil {
 				return err
 			}
@@ -109,6 +109,13 @@ func newHubLogout(t command.Terminal, to *hubAccess) *cobra.Command {
 			c.Transport = bearer{login.Token, c.Transport}
 			err = session(cmd.Context(), c, http.MethodDelete, address, nil, nil)
 			if answer, is := errors.AsType[*sessionError](err); err != nil && (!is || answer.status != http.StatusUnauthorized) { // ended already
+				return err
+			}
+			if kept.Hub != login.Hub || kept.Token != login.Token {
+				return nil // another's token was ended: the one that is kept is good still
+			}
+			file, err := hubLoginFile()
+			if err != nil {
 				return err
 			}
 			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {

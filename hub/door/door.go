@@ -62,6 +62,8 @@ type Options struct {
 	Policy, Alive time.Duration
 	// Read is how long a request's body may take to arrive; 30 s.
 	Read time.Duration
+	// Write is how long who asks Beside may take to read what is written at once; 60 s.
+	Write time.Duration
 	// Leave is how long the door goes on after it has said that it will close, so
 	// that a balancer notices; none. Drain bounds the wait for what is being
 	// answered; 20 s.
@@ -88,7 +90,9 @@ type Door struct {
 	mux       *http.ServeMux
 	meter     *meter
 
-	draining atomic.Bool
+	ready    readiness
+	leaving  atomic.Bool   // Ready says no
+	draining atomic.Bool   // nobody is let in
 	closing  chan struct{} // closed when streams are to end
 	close    sync.Once
 	conns    atomic.Int64
@@ -100,7 +104,7 @@ func New(o Options) (*Door, error) {
 	for _, d := range []struct {
 		v *time.Duration
 		d time.Duration
-	}{{&o.Policy, 10 * time.Second}, {&o.Alive, 45 * time.Second}, {&o.Drain, 20 * time.Second}, {&o.Read, 30 * time.Second}} {
+	}{{&o.Policy, 10 * time.Second}, {&o.Alive, 45 * time.Second}, {&o.Drain, 20 * time.Second}, {&o.Read, 30 * time.Second}, {&o.Write, 60 * time.Second}} {
 		if *d.v <= 0 {
 			*d.v = d.d
 		}
@@ -162,18 +166,38 @@ func answer(w http.ResponseWriter, err error) {
 	fmt.Fprintln(w, "ok")
 }
 
-// Ready says whether sensors may come: it is not closing, and the store answers.
+// readyHold is for how long an answer of the store about its readiness holds.
+// Anybody may ask, and the store must begin to write to know.
+const readyHold = time.Second
+
+// readiness is what the store said last.
+type readiness struct {
+	mu  sync.Mutex
+	at  time.Time
+	err error
+}
+
+// Ready says whether sensors may come: it is not closing, and the store answered a
+// second ago or less.
 func (d *Door) Ready(ctx context.Context) error {
-	if d.draining.Load() {
+	if d.leaving.Load() {
 		return errors.New("the hub is closing")
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	d.ready.mu.Lock()
+	defer d.ready.mu.Unlock()
+	if !d.ready.at.IsZero() && time.Since(d.ready.at) < readyHold {
+		return d.ready.err
+	}
+	// Others are told the answer too: who goes away must not make it one.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+	d.ready.err = nil
 	if err := d.store.Ready(ctx); err != nil {
 		d.log.Warn("the store is not ready", zap.Error(err))
-		return errors.New("the store is not ready")
+		d.ready.err = errors.New("the store is not ready")
 	}
-	return nil
+	d.ready.at = time.Now()
+	return d.ready.err
 }
 
 // Handler answers what Serve answers, for whoever brings the TLS himself.
@@ -210,11 +234,12 @@ func (d *Door) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	case <-ctx.Done():
 	}
-	d.draining.Store(true)
+	d.leaving.Store(true)
 	d.log.Info("closing", zap.Duration("in", d.opt.Leave))
 	if d.opt.Leave > 0 {
 		time.Sleep(d.opt.Leave)
 	}
+	d.draining.Store(true)
 	d.close.Do(func() { close(d.closing) })
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.opt.Drain)
 	defer cancel()
@@ -390,9 +415,38 @@ func (d *Door) beside(next http.Handler) http.Handler {
 			http.Error(w, "the hub is closing", http.StatusServiceUnavailable)
 			return
 		}
-		d.pass(next, w, r, 256<<10, false)
+		d.pass(next, &timed{ResponseWriter: w, c: http.NewResponseController(w), within: d.opt.Write}, r, 256<<10, false)
 	})
 }
+
+// timed is an answer of which every write has its time: who reads no more must not
+// keep what others wait for.
+type timed struct {
+	http.ResponseWriter
+	c      *http.ResponseController
+	within time.Duration
+}
+
+func (t *timed) Write(b []byte) (int, error) {
+	defer t.begin()()
+	return t.ResponseWriter.Write(b)
+}
+
+// begin sets the deadline of a write. What comes between writes has as long as it
+// needs, and with HTTP/1.1 the deadline would be that of the next answer too.
+func (t *timed) begin() (end func()) {
+	_ = t.c.SetWriteDeadline(time.Now().Add(t.within)) // not all writers can: those of tests
+	return func() { _ = t.c.SetWriteDeadline(time.Time{}) }
+}
+
+// Flush implements http.Flusher.
+func (t *timed) Flush() {
+	defer t.begin()()
+	_ = t.c.Flush()
+}
+
+// Unwrap is for http.ResponseController.
+func (t *timed) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
 // identify says which sensor a connection is of.
 func (d *Door) identify(ctx context.Context, s *tls.ConnectionState, now time.Time) (trust.Identity, *refusal) {

@@ -669,6 +669,58 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// A hub that leaves is not ready, and serves on until it has left.
+func TestLeave(t *testing.T) {
+	h := run(t, Options{Leave: 2 * time.Second})
+	a := h.enrolled("north-1")
+	stopped := make(chan error, 1)
+	go func() { stopped <- h.stop() }()
+	for deadline := time.Now().Add(time.Second); h.door.Ready(t.Context()) == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("ready while it leaves")
+		}
+	}
+	if _, err := a.send(finding(1, 1, 1, "203.0.113.7")); err != nil {
+		t.Errorf("while it leaves: %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// Anybody may ask whether the hub is ready, as often as he likes: the store is
+// looked at once a second.
+func TestReadyIsCheap(t *testing.T) {
+	h := run(t, Options{})
+	c := h.client(nil, nil)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			r, err := c.Get(h.url + "/readyz")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.Body.Close()
+			if r.StatusCode != http.StatusOK {
+				t.Errorf("status %d", r.StatusCode)
+			}
+		})
+	}
+	wg.Wait()
+	if n, most := h.store.looks.Load(), 1+int64(time.Since(began)/readyHold); n < 1 || n > most {
+		t.Errorf("the store was looked at %d times, want 1 to %d", n, most)
+	}
+	// Who goes away at once leaves no answer for others.
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	time.Sleep(readyHold)
+	if err := h.door.Ready(gone); err != nil {
+		t.Errorf("of who has gone: %v", err)
+	}
+}
+
 func TestPages(t *testing.T) {
 	h := run(t, Options{Beside: map[string]http.Handler{"/echo": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(w, r.Body); err != nil {
@@ -819,6 +871,38 @@ func TestCurl(t *testing.T) {
 }
 
 // A body that does not come is given up; an answer may take longer than a body.
+// Who asks and then reads nothing holds nobody up.
+func TestSlowReaders(t *testing.T) {
+	ended := make(chan error)
+	h := run(t, Options{Write: 200 * time.Millisecond, Beside: map[string]http.Handler{"/endless": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		for piece := make([]byte, 64<<10); err == nil; {
+			_, err = w.Write(piece)
+		}
+		ended <- err
+	})}})
+	for name, set := range map[string]func(*http.Protocols){"HTTP/1.1": func(p *http.Protocols) { p.SetHTTP1(true) }, "HTTP/2": func(p *http.Protocols) { p.SetHTTP2(true) }} {
+		t.Run(name, func(t *testing.T) {
+			c := h.client(nil, nil)
+			protocols := new(http.Protocols)
+			set(protocols)
+			c.Transport.(*http.Transport).Protocols = protocols
+			r, err := c.Get(h.url + "/endless")
+			if err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-ended:
+				r.Body.Close()
+			case <-time.After(10 * time.Second):
+				t.Error("it is written to still")
+				r.Body.Close()
+				<-ended
+			}
+		})
+	}
+}
+
 func TestSlowBodies(t *testing.T) {
 	const wait = 200 * time.Millisecond
 	h := run(t, Options{Read: wait, Beside: map[string]http.Handler{"/long": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,12 @@ type watched struct {
 	*store.Store
 	mu     sync.Mutex
 	before func(context.Context) error // of Ingest
+	looks  atomic.Int64                // at whether it is ready
+}
+
+func (w *watched) Ready(ctx context.Context) error {
+	w.looks.Add(1)
+	return w.Store.Ready(ctx)
 }
 
 func (w *watched) Ingest(ctx context.Context, d store.Delivery) (store.Receipt, error) {

@@ -22,12 +22,13 @@ func FromContext(ctx context.Context) (Person, bool) {
 }
 
 // Handler tells next who asks, by the header "Authorization: Bearer TOKEN". It
-// passes on requests without one, and refuses those whose token does not hold.
+// refuses requests without one, and those whose token does not hold, before
+// anything of their bodies is read.
 func (p *People) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kind, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !ok || !strings.EqualFold(kind, "Bearer") {
-			next.ServeHTTP(w, r)
+			http.Error(w, "log in first: the hub does not know who asks", http.StatusUnauthorized)
 			return
 		}
 		who, err := p.Who(r.Context(), token)
@@ -94,6 +95,9 @@ func (p *People) login(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &wait):
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.After/time.Second)+1))
 		http.Error(w, err.Error(), http.StatusTooManyRequests)
+	case errors.Is(err, ErrBusy):
+		w.Header().Set("Retry-After", "2")
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	case err != nil:
 		p.log.Error("login not carried out", zap.Error(err))
 		http.Error(w, "the hub cannot log anybody in now", http.StatusServiceUnavailable)

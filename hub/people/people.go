@@ -76,6 +76,8 @@ var (
 	ErrLogin = errors.New("the account and the password do not belong together")
 	// ErrSession: the token is unknown, has ended, or its account is disabled.
 	ErrSession = errors.New("the session is unknown or has ended: log in again")
+	// ErrBusy: as many logins as may wait are waiting.
+	ErrBusy = errors.New("too many log in at once: try again")
 	// ErrName: a text cannot name an account.
 	ErrName = fmt.Errorf("an account's name has 1 to %d of a-z, 0-9, and . _ @ - within", maxName)
 	// ErrPassword: a text cannot be a password.
@@ -91,6 +93,9 @@ const (
 	SessionLife = 12 * time.Hour
 	// MaxTokenLife is how long a program's token may hold.
 	MaxTokenLife = 366 * 24 * time.Hour
+	// maxWaiting is how many logins may wait for their password to be hashed, from
+	// all addresses: a second or two of hashing.
+	maxWaiting = 32
 )
 
 // Options of People. The zero value of each but Store has a default.
@@ -107,12 +112,13 @@ type People struct {
 	log      *zap.Logger
 	throttle *throttle
 	hashing  chan struct{} // bounds how much memory passwords take
+	waiting  chan struct{} // and how many wait for it
 	nobody   func() string // a hash to compare with where there is no account
 }
 
 // New gives people.
 func New(o Options) *People {
-	p := &People{store: o.Store, now: o.Now, log: o.Log, hashing: make(chan struct{}, 2)}
+	p := &People{store: o.Store, now: o.Now, log: o.Log, hashing: make(chan struct{}, 2), waiting: make(chan struct{}, maxWaiting)}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -221,14 +227,26 @@ func (p *People) change(ctx context.Context, e Entry, do func(*store.Account)) e
 func (p *People) Accounts(ctx context.Context) ([]store.Account, error) { return p.store.Accounts(ctx) }
 
 // Login opens a session for whoever knows an account's password. It fails with
-// ErrLogin, or with a Throttled after too many failures of the account or from the
-// address.
+// ErrLogin, with a Throttled after too many failures of the account or from the
+// address, or with ErrBusy.
 func (p *People) Login(ctx context.Context, name, password string, from netip.Addr) (token string, until time.Time, err error) {
 	if !Name(name) || len(password) > maxPassword {
 		return "", time.Time{}, ErrLogin
 	}
-	if wait := p.throttle.wait(name, from); wait > 0 {
+	if wait := p.throttle.take(name, from); wait > 0 {
 		return "", time.Time{}, &Throttled{After: wait}
+	}
+	compared := false
+	defer func() {
+		if !compared {
+			p.throttle.giveBack(name, from)
+		}
+	}()
+	select {
+	case p.waiting <- struct{}{}:
+		defer func() { <-p.waiting }()
+	default:
+		return "", time.Time{}, ErrBusy
 	}
 	a, err := p.store.Account(ctx, name)
 	known := err == nil && !a.Disabled
@@ -245,14 +263,30 @@ func (p *People) Login(ctx context.Context, name, password string, from netip.Ad
 		return "", time.Time{}, ctx.Err()
 	}
 	same := samePassword(hash, password)
+	compared = true
 	<-p.hashing
 	if !same || !known {
-		p.throttle.failed(name, from)
 		p.log.Warn("login failed", zap.String("account", name), zap.Stringer("from", from))
 		return "", time.Time{}, ErrLogin
 	}
-	p.throttle.succeeded(name)
-	return p.open(ctx, Entry{Account: name, Action: "login", Detail: from.String()}, name, SessionLife)
+	p.throttle.succeeded(name, from)
+	token, until, err = p.open(ctx, Entry{Account: name, Action: "login", Detail: from.String()}, name, SessionLife)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	// Who changed the password meanwhile, or disabled the account, ended the sessions
+	// that there were by then: this one is not among them.
+	now, err := p.store.Account(ctx, name)
+	if err == nil && !now.Disabled && now.Password == a.Password {
+		return token, until, nil
+	}
+	if err == nil || errors.Is(err, store.ErrNotFound) {
+		err = ErrLogin
+	}
+	if bad := p.store.DropSession(context.WithoutCancel(ctx), sessionHash(token)); bad != nil {
+		p.log.Error("the session of an old password was not ended", zap.String("account", name), zap.Error(bad))
+	}
+	return "", time.Time{}, err
 }
 
 // Token opens a session for a program, which needs no login.
@@ -297,9 +331,14 @@ func sessionHash(token string) [32]byte {
 	return sha256.Sum256([]byte("simtrap session\x00" + token))
 }
 
+// sessionToken says whether a text can be a token.
+func sessionToken(s string) bool {
+	return len(s) == len(sessionKind)+2*sessionSecret && strings.HasPrefix(s, sessionKind)
+}
+
 // Who says whose a session's token is. It fails with ErrSession.
 func (p *People) Who(ctx context.Context, token string) (Person, error) {
-	if len(token) != len(sessionKind)+2*sessionSecret || !strings.HasPrefix(token, sessionKind) {
+	if !sessionToken(token) {
 		return Person{}, ErrSession
 	}
 	s, err := p.store.Session(ctx, sessionHash(token), p.now())
@@ -319,7 +358,18 @@ func (p *People) Who(ctx context.Context, token string) (Person, error) {
 	return Person{a.Name, Role(a.Role)}, nil
 }
 
-// Logout ends a session.
+// Logout ends a session, if there is such a one.
 func (p *People) Logout(ctx context.Context, token string) error {
-	return p.store.DropSession(ctx, sessionHash(token))
+	if !sessionToken(token) {
+		return nil
+	}
+	// Anybody may ask: without a session nothing is written.
+	hash := sessionHash(token)
+	if _, err := p.store.Session(ctx, hash, p.now()); err != nil {
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	}
+	return p.store.DropSession(ctx, hash)
 }

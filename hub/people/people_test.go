@@ -22,7 +22,9 @@ type memory struct {
 	accounts map[string]store.Account
 	sessions map[[32]byte]store.Session
 	audit    []store.AuditEntry
-	failing  error // of AppendAudit
+	failing  error  // of AppendAudit
+	before   func() // AddSession
+	drops    int    // of single sessions
 }
 
 func (m *memory) AddAccount(_ context.Context, a store.Account) error {
@@ -60,6 +62,9 @@ func (m *memory) Account(_ context.Context, name string) (store.Account, error) 
 func (m *memory) Accounts(context.Context) ([]store.Account, error) { return nil, nil }
 
 func (m *memory) AddSession(_ context.Context, s store.Session) error {
+	if m.before != nil {
+		m.before()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sessions[s.Hash] = s
@@ -79,6 +84,7 @@ func (m *memory) Session(_ context.Context, hash [32]byte, now time.Time) (store
 func (m *memory) DropSession(_ context.Context, hash [32]byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.drops++
 	delete(m.sessions, hash)
 	return nil
 }
@@ -243,7 +249,7 @@ func TestThrottle(t *testing.T) {
 	p, _, at := crowd(t)
 	// The hash is what takes the time; here it is the counting.
 	for range accountFailures {
-		p.throttle.failed("ann", here)
+		p.throttle.take("ann", here)
 	}
 	var wait *Throttled
 	if _, _, err := p.Login(t.Context(), "ann", password, netip.MustParseAddr("198.51.100.1")); !errors.As(err, &wait) || wait.After <= 0 {
@@ -255,7 +261,7 @@ func TestThrottle(t *testing.T) {
 	}
 	// Of one address, and of one network of IPv6, many names are one.
 	for i := range addressFailures {
-		p.throttle.failed(fmt.Sprint("name", i), netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", i)))
+		p.throttle.take(fmt.Sprint("name", i), netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", i)))
 	}
 	if _, _, err := p.Login(t.Context(), "ann", password, netip.MustParseAddr("2001:db8::ffff")); !errors.As(err, &wait) {
 		t.Errorf("from a network of many failures: %v", err)
@@ -264,18 +270,103 @@ func TestThrottle(t *testing.T) {
 		t.Errorf("from another network: %v", err)
 	}
 	// An own success gives no tries at others.
-	p.throttle.succeeded("ann")
-	if wait := p.throttle.wait("bob", netip.MustParseAddr("2001:db8::1")); wait == 0 {
+	p.throttle.succeeded("ann", netip.MustParseAddr("2001:db8:1::1"))
+	if wait := p.throttle.take("bob", netip.MustParseAddr("2001:db8::1")); wait == 0 {
 		t.Error("one's own success forgave the address")
 	}
 	for i := range 3 * maxTries {
-		p.throttle.failed(fmt.Sprint("flood", i), netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
+		p.throttle.take(fmt.Sprint("flood", i), netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
 	}
 	if a, b := len(p.throttle.accounts.by), len(p.throttle.addresses.by); a != maxTries || b != maxTries || p.throttle.accounts.order.Len() != maxTries {
 		t.Errorf("%d accounts and %d addresses are remembered", a, b)
 	}
 	if p.throttle.evicted() < 4*maxTries {
 		t.Errorf("%d evictions counted", p.throttle.evicted())
+	}
+}
+
+// Many tries at once are no more than many one after the other.
+func TestThrottleAtOnce(t *testing.T) {
+	p, _, _ := crowd(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	compared, told := 0, 0
+	for range 3 * accountFailures {
+		wg.Go(func() {
+			_, _, err := p.Login(t.Context(), "ann", "not the password", here)
+			var wait *Throttled
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case errors.Is(err, ErrLogin):
+				compared++
+			case errors.As(err, &wait):
+				told++
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if compared != accountFailures || told != 2*accountFailures {
+		t.Errorf("%d passwords were compared, %d told to wait; want %d and %d", compared, told, accountFailures, 2*accountFailures)
+	}
+}
+
+// Who cannot be served now has not failed.
+func TestLoginBusy(t *testing.T) {
+	p, _, _ := crowd(t)
+	for range maxWaiting {
+		p.waiting <- struct{}{}
+	}
+	for range 2 * accountFailures {
+		if _, _, err := p.Login(t.Context(), "ann", password, here); !errors.Is(err, ErrBusy) {
+			t.Fatal(err)
+		}
+	}
+	for range maxWaiting {
+		<-p.waiting
+	}
+	if _, _, err := p.Login(t.Context(), "ann", password, here); err != nil {
+		t.Error(err)
+	}
+	if len(p.waiting) != 0 {
+		t.Errorf("%d wait still", len(p.waiting))
+	}
+}
+
+// A login that is under way when the password is changed, or the account disabled,
+// opens nothing.
+func TestLoginOvertaken(t *testing.T) {
+	for name, change := range map[string]func(*People) error{
+		"password": func(p *People) error { return p.SetPassword(context.Background(), "root", "ann", password+" staple") },
+		"disable":  func(p *People) error { return p.Disable(context.Background(), "root", "ann", true) },
+	} {
+		p, m, _ := crowd(t)
+		m.before = func() {
+			if err := change(p); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, _, err := p.Login(t.Context(), "ann", password, here); !errors.Is(err, ErrLogin) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(m.sessions) != 0 {
+			t.Errorf("%s: a session of the old password is open", name)
+		}
+	}
+}
+
+// Who has no session makes the store write nothing.
+func TestLogoutOfNobody(t *testing.T) {
+	p, m, _ := crowd(t)
+	for _, token := range []string{"", "x", strings.Repeat("x", 5000), sessionKind + strings.Repeat("0", 2*sessionSecret)} {
+		if err := p.Logout(t.Context(), token); err != nil {
+			t.Error(err)
+		}
+	}
+	if m.drops != 0 {
+		t.Errorf("%d sessions that are none were ended", m.drops)
 	}
 }
 
@@ -411,6 +502,12 @@ func TestAuditBounds(t *testing.T) {
 	if _, err := p.Verify(t.Context()); err != nil {
 		t.Error(err)
 	}
+	if _, err := p.Record(t.Context(), Entry{Account: "ann", Action: "clear", Detail: strings.Repeat("<", maxDetail)}); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(m.audit[len(m.audit)-1].Body); n > 64<<10 {
+		t.Errorf("an entry of %d bytes: the store refuses it", n)
+	}
 	if _, err := p.Record(t.Context(), Entry{Action: "clear"}); err == nil {
 		t.Error("nobody did it")
 	}
@@ -444,7 +541,7 @@ func TestHTTP(t *testing.T) {
 	if w := ask(who, "GET", "", "Authorization", "Bearer "+got.Token); w.Body.String() != "ann analyst" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w := ask(who, "GET", ""); w.Body.String() != "nobody" {
+	if w := ask(who, "GET", ""); w.Code != http.StatusUnauthorized || w.Body.String() == "nobody" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	if w := ask(who, "GET", "", "Authorization", "Bearer nonsense"); w.Code != http.StatusUnauthorized {
@@ -472,8 +569,8 @@ func TestHTTP(t *testing.T) {
 	if w := ask(who, "GET", "", "Authorization", "Bearer "+got.Token); w.Code != http.StatusUnauthorized {
 		t.Errorf("after the logout: %d %s", w.Code, w.Body)
 	}
-	for range addressFailures {
-		p.throttle.failed("x", netip.MustParseAddr("192.0.2.1"))
+	for i := range addressFailures {
+		p.throttle.take(fmt.Sprint("x", i), netip.MustParseAddr("192.0.2.1"))
 	}
 	if w := ask(login, "POST", `{"account":"ann","password":"`+password+`"}`, kind, jsonType); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 		t.Errorf("throttled: %d %s", w.Code, w.Body)

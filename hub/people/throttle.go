@@ -25,7 +25,8 @@ func (t *Throttled) Error() string {
 	return fmt.Sprintf("too many failed logins: try again in %v", t.After.Round(time.Second))
 }
 
-// throttle counts failed logins by account and by address.
+// throttle counts failed logins by account and by address. One that is under way
+// counts as failed: else who asks often enough at once is never counted in time.
 type throttle struct {
 	now       func() time.Time
 	mu        sync.Mutex
@@ -53,27 +54,34 @@ func place(a netip.Addr) netip.Addr {
 	return a
 }
 
-func (t *throttle) wait(name string, from netip.Addr) time.Duration {
+// take counts a try, or gives how long to wait before one.
+func (t *throttle) take(name string, from netip.Addr) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	return max(t.accounts.wait(name, now), t.addresses.wait(place(from), now))
+	if wait := max(t.accounts.wait(name, now), t.addresses.wait(place(from), now)); wait > 0 {
+		return wait
+	}
+	t.accounts.add(name, now)
+	t.addresses.add(place(from), now)
+	return 0
 }
 
-func (t *throttle) failed(name string, from netip.Addr) {
+// giveBack undoes a take after which no password was compared.
+func (t *throttle) giveBack(name string, from netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
-	t.accounts.failed(name, now)
-	t.addresses.failed(place(from), now)
+	t.accounts.giveBack(name)
+	t.addresses.giveBack(place(from))
 }
 
-// succeeded forgets the account's failures, and not the address's: whoever has one
-// account must not get tries at others by it.
-func (t *throttle) succeeded(name string) {
+// succeeded forgets the account's failures, and of the address's this try alone:
+// whoever has one account must not get tries at others by it.
+func (t *throttle) succeeded(name string, from netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.accounts.forget(name)
+	t.addresses.giveBack(place(from))
 }
 
 // evicted is how many were forgotten since there were too many.
@@ -113,7 +121,7 @@ func (t *tries[K]) wait(k K, now time.Time) time.Duration {
 	return max(0, x.since.Add(failureWindow).Sub(now))
 }
 
-func (t *tries[K]) failed(k K, now time.Time) {
+func (t *tries[K]) add(k K, now time.Time) {
 	e, ok := t.by[k]
 	if !ok {
 		if len(t.by) >= maxTries {
@@ -131,6 +139,13 @@ func (t *tries[K]) failed(k K, now time.Time) {
 		x.since, x.count = now, 0
 	}
 	x.count++
+}
+
+func (t *tries[K]) giveBack(k K) {
+	if e, ok := t.by[k]; ok {
+		x := e.Value.(*try[K])
+		x.count = max(0, x.count-1)
+	}
 }
 
 func (t *tries[K]) forget(k K) {

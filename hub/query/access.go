@@ -53,11 +53,11 @@ func (s *Service) look(ctx context.Context, method, authority string, request pr
 	case !who.Clear:
 		return view{}, connect.NewError(connect.CodePermissionDenied, errors.New("this account may not see addresses of lines in clear; ask for them without an authority"))
 	}
-	text, err := protojson.Marshal(request)
+	text, err := written(request)
 	if err != nil {
-		return view{}, invalid("request: %w", err)
+		return view{}, err
 	}
-	if err := s.audit.Used(ctx, Use{Account: who.Account, Action: "clear", Authority: authority, Method: method, Request: string(text)}); err != nil {
+	if err := s.audit.Used(ctx, Use{Account: who.Account, Action: "clear", Authority: authority, Method: method, Request: text}); err != nil {
 		if ctx.Err() != nil {
 			return view{}, ctx.Err()
 		}
@@ -65,6 +65,19 @@ func (s *Service) look(ctx context.Context, method, authority string, request pr
 		return view{}, connect.NewError(connect.CodeUnavailable, errors.New("the use of the authority could not be written down, so nothing is shown"))
 	}
 	return view{person: who, authority: authority}, nil
+}
+
+// written gives a request as the audit log holds it. One that would be cut there is
+// refused: what stands behind the cut would be seen, and not told.
+func written(request proto.Message) (string, error) {
+	text, err := protojson.Marshal(request)
+	if err != nil {
+		return "", invalid("request: %w", err)
+	}
+	if len(text) > maxWritten {
+		return "", invalid("request: %d bytes in JSON, at most %d can be written down whole: ask in parts", len(text), maxWritten)
+	}
+	return string(text), nil
 }
 
 // Networks that are shown of an address without an authority.
@@ -103,16 +116,20 @@ func masked(name string) string {
 	}
 }
 
-// addressOf gives the address of a line without realm and prefix length, empty for
-// a name that has none.
-func addressOf(name string) string {
+// networkOf gives the addresses of a line; ok is false for a name that has none. Of
+// IPv6 they are those of the line's /64 at least: its homes move in that.
+func networkOf(name string) (p netip.Prefix, ok bool) {
 	for {
-		if p, err := parseNetwork(name); err == nil {
-			return p.Addr().String()
+		p, err := parseNetwork(name)
+		if err == nil {
+			if p.Addr().Is6() && p.Bits() > 64 {
+				p = netip.PrefixFrom(p.Addr(), 64)
+			}
+			return p.Masked(), true
 		}
 		_, rest, more := strings.Cut(name, "/")
 		if !more {
-			return ""
+			return netip.Prefix{}, false
 		}
 		name = rest
 	}

@@ -12,7 +12,6 @@ import (
 
 	"connectrpc.com/connect"
 	"go.uber.org/zap"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"simtrap/hub/store"
@@ -36,11 +35,11 @@ func (s *Service) works(ctx context.Context, method string, request proto.Messag
 	if !who.Clear {
 		return who, connect.NewError(connect.CodePermissionDenied, errors.New("this account may not work on cases"))
 	}
-	text, err := protojson.Marshal(request)
+	text, err := written(request)
 	if err != nil {
-		return who, invalid("request: %w", err)
+		return who, err
 	}
-	if err := s.audit.Used(ctx, Use{Account: who.Account, Action: "change", Method: method, Request: string(text)}); err != nil {
+	if err := s.audit.Used(ctx, Use{Account: who.Account, Action: "change", Method: method, Request: text}); err != nil {
 		if ctx.Err() != nil {
 			return who, ctx.Err()
 		}

@@ -178,6 +178,7 @@ func (s *Service) storedLine(text string) (store.ID, error) {
 const (
 	maxRequest   = 256 << 10 // bytes, for whoever mounts the service
 	maxAuthority = 200       // characters
+	maxWritten   = 30 << 10  // bytes of a request that the audit log is to hold whole
 	maxValues    = 100       // of one field of a filter
 	maxValue     = 200       // bytes of one of them
 	defaultPage  = 100       // rows

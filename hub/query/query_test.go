@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -346,6 +347,58 @@ func TestMasked(t *testing.T) {
 	if cards.Msg.GetCards()[0].GetLineIds()[0] != id {
 		t.Error("cards name other lines than lists do")
 	}
+}
+
+// TestHidden: an address of the line is found however it is spelled, and no other is
+// touched.
+func TestHidden(t *testing.T) {
+	s := querytest.Filled(0)
+	q := service(t, s, &querytest.Audit{}, nil)
+	for _, test := range []struct{ line, text, want string }{
+		{"203.0.113.7", "at 203.0.113.7:5060, 203.0.113.7.", "at 203.0.113.0/24:5060, 203.0.113.0/24."},
+		{"203.0.113.7", "203.0.113.70 and 1203.0.113.7", "203.0.113.70 and 1203.0.113.0/24"},
+		{"203.0.113.7", "103.0.113.7", "103.0.113.7"},
+		{"3.0.113.7", "103.0.113.7", "103.0.113.7"},
+		{"203.0.113.7", "v1.203.0.113.7, a203.0.113.7, 203.0.113.7.dsl", "v1.203.0.113.0/24, a203.0.113.0/24, 203.0.113.0/24.dsl"},
+		{"203.0.113.7", "[::ffff:203.0.113.7] ::FFFF:cb00:7107", "[203.0.113.0/24] 203.0.113.0/24"},
+		{"realm-a/10.1.2.3", "10.1.2.3", "realm-a/10.1.2.0/24"},
+		{"2001:db8:1:2::/64", "[2001:DB8:1:2:21b:3fff:fe00:1]:5060", "[2001:db8:1::/48]:5060"},
+		{"2001:db8:1:2::1", "2001:0db8:0001:0002:0000:0000:0000:0001", "2001:db8:1::/48"},
+		{"2001:db8:1:2::1", "2001:db8:1:2::9", "2001:db8:1::/48"},
+		{"2001:db8:1:2::1", "2001:db8:1:3::1", "2001:db8:1:3::1"},
+		{"203.0.113.7", "10:20:30, 1.2.3, é…", "10:20:30, 1.2.3, é…"},
+	} {
+		f := s.FindingRows[0].Report.Finding
+		f.Line, f.Signals[0].Detail = test.line, test.text
+		got, err := q.GetFinding(as("kim"), connect.NewRequest(&querypb.GetFindingRequest{Id: s.FindingRows[0].ID.String()}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if shown := got.Msg.GetFinding().GetFinding().GetSignals()[0].GetDetail(); shown != test.want {
+			t.Errorf("%q of %s is shown as %q, want %q", test.text, test.line, shown, test.want)
+		}
+	}
+}
+
+// TestWrittenWhole: nobody sees in clear what the audit log would cut off.
+func TestWrittenWhole(t *testing.T) {
+	audit := &querytest.Audit{}
+	q := service(t, querytest.Filled(0), audit, nil)
+	f := &querypb.Filter{}
+	for i := range 100 {
+		f.Sensors = append(f.Sensors, fmt.Sprintf("%0200d", i))
+		f.Lines = append(f.Lines, fmt.Sprintf("%0180d/10.1.2.%d", 0, i))
+	}
+	ask := func() error {
+		_, err := q.ListFindings(as("lee"), connect.NewRequest(&querypb.ListFindingsRequest{Filter: f, Authority: "case 1"}))
+		return err
+	}
+	wantCode(t, "large", ask(), connect.CodeInvalidArgument)
+	if n := len(audit.Uses()); n != 0 {
+		t.Errorf("%d uses of what was refused", n)
+	}
+	f.Sensors = nil
+	wantCode(t, "in parts", ask(), 0)
 }
 
 // TestAuthority: whole addresses are for those who may, under a reference, and only

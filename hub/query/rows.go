@@ -2,8 +2,10 @@ package query
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -64,13 +66,67 @@ func hide(f *reportpb.Finding, line string) {
 	}
 }
 
-// hider writes the network where a text has the address of a line.
+// hider writes the network where a text has an address of a line, however it is
+// spelled. Other addresses stay.
 func hider(line string) func(string) string {
-	addr, network := strings.TrimSuffix(addressOf(line), "::"), masked(line)
-	if addr == "" {
-		return func(s string) string { return s }
+	own, ok := networkOf(line)
+	network := masked(line)
+	return func(s string) string {
+		if !ok || !mayHoldAddress(s) {
+			return s
+		}
+		var b strings.Builder
+		for s != "" {
+			end := strings.IndexFunc(s, notInAddress)
+			if end < 0 {
+				end = len(s)
+			}
+			hideRun(&b, s[:end], own, network)
+			_, size := utf8.DecodeRuneInString(s[end:])
+			b.WriteString(s[end : end+size])
+			s = s[end+size:]
+		}
+		return b.String()
 	}
-	return func(s string) string { return strings.ReplaceAll(s, addr, network) }
+}
+
+func notInAddress(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF.:", r) }
+
+// hideRun writes a text of characters that addresses have.
+func hideRun(b *strings.Builder, run string, own netip.Prefix, network string) {
+	if !mayHoldAddress(run) {
+		b.WriteString(run)
+		return
+	}
+	for run != "" {
+		n, a := longest(run)
+		switch {
+		case n == 0:
+			n = 1 // an address may follow a letter
+			b.WriteString(run[:n])
+		case own.Contains(a):
+			b.WriteString(network)
+		default:
+			// Another's. One that begins with its second number may be the line's.
+			if g := strings.IndexAny(run, ".:"); g >= 0 {
+				n = g + 1
+			}
+			b.WriteString(run[:n])
+		}
+		run = run[n:]
+	}
+}
+
+// longest gives the longest address that a text begins with, and its length; 0 for
+// none.
+func longest(s string) (n int, a netip.Addr) {
+	const most = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
+	for n = min(len(s), most); n > 1; n-- {
+		if a, err := netip.ParseAddr(s[:n]); err == nil {
+			return n, a.Unmap()
+		}
+	}
+	return 0, a
 }
 
 // maxHidden is of how many lines of a box addresses are looked for in what its

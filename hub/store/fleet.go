@@ -126,21 +126,24 @@ func (s *Store) Admitted(ctx context.Context, serial string, now time.Time) (str
 }
 
 // Revoke ends all admissions of a sensor at once, and its open tokens.
-// ErrNotFound: there is no such sensor.
+// ErrNotFound: there is no such sensor, nor a token for one.
 func (s *Store) Revoke(ctx context.Context, sensor, by, reason string, now time.Time) error {
 	return s.within(ctx, func(t *tx) error {
+		// First the tokens: whoever takes one at this moment waits, and finds it spent, or
+		// was faster and is revoked below.
+		tokens, err := t.exec(ctx, "UPDATE token SET taken = ? WHERE sensor = ? AND taken IS NULL", now.UnixNano(), sensor)
+		if err != nil {
+			return err
+		}
 		n, err := t.exec(ctx, "UPDATE sensor SET revoked = ?, revoked_by = ?, revoked_why = ? WHERE name = ?",
 			now.UnixNano(), clean(by, maxText), clean(reason, 4*maxText), sensor)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		if n == 0 && tokens == 0 {
 			return ErrNotFound
 		}
-		if _, err := t.exec(ctx, "UPDATE certificate SET revoked = ? WHERE sensor = ? AND revoked IS NULL", now.UnixNano(), sensor); err != nil {
-			return err
-		}
-		_, err = t.exec(ctx, "UPDATE token SET taken = ? WHERE sensor = ? AND taken IS NULL", now.UnixNano(), sensor)
+		_, err = t.exec(ctx, "UPDATE certificate SET revoked = ? WHERE sensor = ? AND revoked IS NULL", now.UnixNano(), sensor)
 		return err
 	})
 }

@@ -94,6 +94,17 @@ func TestAdmission(t *testing.T) {
 		if err := s.Revoke(ctx, "west", "root", "", noon); !errors.Is(err, ErrNotFound) {
 			t.Errorf("revoked a stranger: %v", err)
 		}
+		// A token that nobody has taken yet can be taken back.
+		lost := Token{Hash: sha256.Sum256([]byte("lost")), Sensor: "east", By: "root", Made: noon, Expires: noon.Add(time.Hour)}
+		if err := s.AddToken(ctx, lost); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Revoke(ctx, "east", "root", "token lost", noon); err != nil {
+			t.Errorf("revoked a token: %v", err)
+		}
+		if _, err := s.TakeToken(ctx, lost.Hash, noon, issue("lost")); !errors.Is(err, ErrSpent) {
+			t.Errorf("a token that was taken back: %v", err)
+		}
 		admitted("renewed", "", noon)
 		if _, err := s.Ingest(ctx, Delivery{Sensor: "north"}); !errors.Is(err, ErrRevoked) {
 			t.Errorf("a report after revocation: %v", err)

@@ -297,8 +297,9 @@ func ParseToken(s string) (Token, error) {
 // token was not told.
 var ErrAuthority = errors.New("what answers is not the hub that the token is of: its certificate comes from another authority; nothing was told")
 
-// verify looks whether the chain of a hub holds the token's authority.
-func (t Token) verify(s tls.ConnectionState) error {
+// verify looks whether the chain of a hub holds the token's authority, and its
+// certificate is for host. The connection's own ServerName is empty for an address.
+func (t Token) verify(s tls.ConnectionState, host string) error {
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
 	found := false
 	for _, c := range s.PeerCertificates {
@@ -313,7 +314,7 @@ func (t Token) verify(s tls.ConnectionState) error {
 	if !found {
 		return ErrAuthority
 	}
-	_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: s.ServerName, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: host, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	if err != nil {
 		return fmt.Errorf("the hub's certificate: %w; nothing was told", err)
 	}
@@ -357,7 +358,7 @@ func Enroll(ctx context.Context, dir, hub string, token Token, version string) (
 		MinVersion: tls.VersionTLS13, ServerName: host,
 		// What it would verify is not known yet; VerifyConnection asks for more.
 		InsecureSkipVerify: true,
-		VerifyConnection:   token.verify,
+		VerifyConnection:   func(s tls.ConnectionState) error { return token.verify(s, host) },
 	})
 	defer transport.CloseIdleConnections()
 	client := fleetpbconnect.NewFleetServiceClient(&http.Client{Transport: transport}, "https://"+hub, connect.WithGRPC(), connect.WithReadMaxBytes(maxAnswer))
