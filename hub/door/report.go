@@ -44,7 +44,7 @@ func (d reports) Send(ctx context.Context, r *connect.Request[reportpb.SendReque
 	started := time.Now()
 	receipt, err := d.store.Ingest(ctx, store.Delivery{
 		Sensor: from.sensor, Epoch: m.GetEpoch(), First: m.GetFirstSequence(), Last: m.GetLastSequence(),
-		Records: batch.GetRecords(), ReceivedAt: from.at, ClockDifference: difference(m.GetSentAt(), from.at),
+		Records: batch.GetRecords(), Owned: true, ReceivedAt: from.at, ClockDifference: difference(m.GetSentAt(), from.at),
 	})
 	switch {
 	case errors.Is(err, store.ErrInvalid):

@@ -73,7 +73,7 @@ func (s *fakeStore) put(sensor string, id byte, r *reportpb.FindingRevision) sto
 	} else {
 		before = t.Report.GetFinding().GetVerdict()
 	}
-	t.Report, t.Keys = r, store.Keys(sensor, r.GetFinding())
+	t.Report, t.Keys = r, store.Keys(r.GetFinding())
 	if max(before, r.GetFinding().GetVerdict()) >= reportpb.Verdict_VERDICT_WATCH {
 		s.touch(x)
 	}

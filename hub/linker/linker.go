@@ -38,7 +38,8 @@ type Options struct {
 	Store Store
 	// Owner is unique among all workers that ever run on the store.
 	Owner string
-	// Batch is how many tenancies are claimed at once; 0 for 512.
+	// Batch is how many tenancies are claimed at once; 0 for 128. Of a large one the
+	// result holds SQLite's one writer while reports wait for it.
 	Batch int
 	// Lease is for how long they are, unless renewed; 0 for a minute.
 	Lease time.Duration
@@ -76,7 +77,7 @@ type Worker struct {
 // New makes a worker.
 func New(o Options) *Worker {
 	if o.Batch <= 0 {
-		o.Batch = 512
+		o.Batch = 128
 	}
 	if o.Lease <= 0 {
 		o.Lease = time.Minute

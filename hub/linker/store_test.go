@@ -260,10 +260,32 @@ func TestRingGrowsAndFalls(t *testing.T) {
 			f.Controllers = []*reportpb.Controller{{Addr: "198.51.100.1", Role: "registrar"}}
 			return found(n, f)
 		}
+		told := func(sensor string) (nats float64, review uint64) {
+			t.Helper()
+			vs, err := h.Verdicts(t.Context(), sensor, hubEpoch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range vs {
+				if v.Line == "" && v.Addr == "198.51.100.1" {
+					return v.Nats, v.Review
+				}
+			}
+			return 0, 0
+		}
+		// Before the first hour was told nobody knows how many honest lines there are.
+		for i := range 24 {
+			h.report([]string{"north", "south"}[i%2], line(1, i, reportpb.Verdict_VERDICT_REVIEW))
+		}
+		h.link(1)
+		if nats, _ := told("north"); nats != 0 {
+			t.Errorf("the north sensor is told %v nats before the use of the softswitch is known", nats)
+		}
+		h.report("north", busiest("198.51.100.1", "registrar", 24))
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for n := range uint64(2) {
+			for n := uint64(1); n < 3; n++ {
 				for i := range 24 {
 					h.report([]string{"north", "south"}[i%2], line(n+1, (i*7)%24, reportpb.Verdict_VERDICT_REVIEW))
 				}
@@ -278,16 +300,8 @@ func TestRingGrowsAndFalls(t *testing.T) {
 		if len(boxes) != 24 || len(rings) != 1 || rings[0].Lines != 24 {
 			t.Fatalf("%d boxes, rings %+v, want one of 24", len(boxes), rings)
 		}
-		vs, err := h.Verdicts(t.Context(), "north", hubEpoch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		told := false
-		for _, v := range vs {
-			told = told || v.Line == "" && v.Addr == "198.51.100.1" && v.Nats == 3 && v.Review >= 22
-		}
-		if !told {
-			t.Errorf("the north sensor is told %+v, want 3 nats about the softswitch", vs)
+		if nats, review := told("north"); nats != 3 || review < 22 {
+			t.Errorf("the north sensor is told %v nats for %d lines about the softswitch, want 3", nats, review)
 		}
 		for i := range 22 {
 			h.report([]string{"north", "south"}[i%2], line(9, (i*7)%24, reportpb.Verdict_VERDICT_NONE))
@@ -296,6 +310,16 @@ func TestRingGrowsAndFalls(t *testing.T) {
 		boxes, rings = h.groups()
 		if len(boxes) != 2 || len(rings) != 0 {
 			t.Fatalf("%d boxes, rings %+v after evidence went, want two boxes and no ring", len(boxes), rings)
+		}
+		// What was told is taken back with the last line that it rested on.
+		for i := range 24 {
+			h.report([]string{"north", "south"}[i%2], line(10, i, reportpb.Verdict_VERDICT_NONE))
+		}
+		h.link(3)
+		for _, sensor := range []string{"north", "south"} {
+			if vs, err := h.Verdicts(t.Context(), sensor, hubEpoch); err != nil || len(vs) != 0 {
+				t.Errorf("%s is still told %+v, %v", sensor, vs, err)
+			}
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package linker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -16,14 +17,15 @@ const (
 	// standsFor is how long a verdict on a controller counts, and expiresBy what
 	// its end is rounded to, so that telling the same again changes nothing.
 	standsFor = 14 * 24 * time.Hour
-	expiresBy = 24 * time.Hour
+	expiresBy = 72 * time.Hour
 	// mostReview lines of one controller are looked at. More add nothing to 3 nats.
 	mostReview = 256
 )
 
-// tell sets what sensors are told of the controllers of touched tenancies, of
-// those that have suspect lines. It may be said twice, and is said before links
-// are saved, so that a worker that is stopped between the two is made up for.
+// tell sets what sensors are told of the controllers of touched tenancies: of those
+// that have no suspect line any more that there is nothing to tell. It may be said
+// twice, and is said before links are saved, so that a worker that is stopped between
+// the two is made up for.
 func (w *Worker) tell(ctx context.Context, f *facts, touched set) error {
 	var addrs []string
 	for _, id := range touched.list() {
@@ -32,7 +34,7 @@ func (w *Worker) tell(ctx context.Context, f *facts, touched set) error {
 			continue
 		}
 		for k := range n.keys {
-			if k.Kind == link.ControllerKey && len(f.uses[k.Value].Review) > 0 {
+			if k.Kind == link.ControllerKey {
 				addrs = append(addrs, k.Value)
 			}
 		}
@@ -57,9 +59,14 @@ func (w *Worker) tell(ctx context.Context, f *facts, touched set) error {
 }
 
 // verdicts on one controller: for each sensor that has suspect lines of it one
-// for any line, and one for each line that it has a part in.
+// for any line, and one for each line that it has a part in. Of one of which no hour
+// was told yet there is none: suspect lines alone are reported, and how many others
+// it has is not known.
 func (w *Worker) verdicts(ctx context.Context, f *facts, addr string) ([]store.ControllerVerdict, error) {
 	u := f.uses[addr]
+	if len(u.Review) == 0 || f.lines[addr] == 0 {
+		return nil, nil
+	}
 	ids := u.Review[:min(len(u.Review), mostReview)]
 	if err := f.load(ctx, ids); err != nil {
 		return nil, err
@@ -126,7 +133,8 @@ func (w *Worker) verdicts(ctx context.Context, f *facts, addr string) ([]store.C
 		if c := strings.Compare(a.Sensor, b.Sensor); c != 0 {
 			return c
 		}
-		return strings.Compare(a.Line, b.Line)
+		// Of two tenancies of one line the one that says less counts.
+		return cmp.Or(strings.Compare(a.Line, b.Line), cmp.Compare(a.Nats, b.Nats))
 	})
 	return slices.CompactFunc(vs, func(a, b store.ControllerVerdict) bool { return a.Sensor == b.Sensor && a.Line == b.Line }), nil
 }

@@ -4,7 +4,10 @@ import (
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"simtrap/report/reportpb"
 )
 
 // maxBody bounds a stored message, unpacked.
@@ -52,21 +55,91 @@ func (p *packer) pack(m proto.Message) ([]byte, error) {
 }
 
 func (p *packer) unpack(b []byte, m proto.Message) error {
+	plain, err := p.plain(b)
+	if err != nil {
+		return err
+	}
+	return proto.Unmarshal(plain, m)
+}
+
+// plain gives a stored message uncompressed.
+func (p *packer) plain(b []byte) ([]byte, error) {
 	if len(b) == 0 {
-		return proto.Unmarshal(nil, m)
+		return nil, nil
 	}
 	switch b[0] {
 	case packedPlain:
-		return proto.Unmarshal(b[1:], m)
+		return b[1:], nil
 	case packedZstd:
 		plain, err := p.dec.DecodeAll(b[1:], nil)
 		if err != nil {
-			return fmt.Errorf("stored message: %w", err)
+			return nil, fmt.Errorf("stored message: %w", err)
 		}
-		return proto.Unmarshal(plain, m)
+		return plain, nil
 	default:
-		return fmt.Errorf("stored message is of form %d: written by a newer program", b[0])
+		return nil, fmt.Errorf("stored message is of form %d: written by a newer program", b[0])
 	}
+}
+
+// unpackFacts unpacks a finding's revision without its ledger, which is the most of
+// it and which linking does not look at.
+func (p *packer) unpackFacts(b []byte, m *reportpb.FindingRevision) error {
+	plain, err := p.plain(b)
+	if err != nil {
+		return err
+	}
+	var rest, finding []byte
+	if err := fields(plain, func(n protowire.Number, field, value []byte) {
+		if n == findingField {
+			finding = value
+			return
+		}
+		rest = append(rest, field...)
+	}); err != nil {
+		return fmt.Errorf("stored message: %w", err)
+	}
+	if err := proto.Unmarshal(rest, m); err != nil || finding == nil {
+		return err
+	}
+	rest = rest[:0]
+	if err := fields(finding, func(n protowire.Number, field, _ []byte) {
+		if n != signalsField && n != unseenField {
+			rest = append(rest, field...)
+		}
+	}); err != nil {
+		return fmt.Errorf("stored message: %w", err)
+	}
+	m.Finding = &reportpb.Finding{}
+	return proto.Unmarshal(rest, m.Finding)
+}
+
+// The numbers of fields as the schema has them.
+const (
+	findingField = protowire.Number(5)  // of reportpb.FindingRevision
+	signalsField = protowire.Number(12) // of reportpb.Finding
+	unseenField  = protowire.Number(13)
+)
+
+// fields gives the fields of a message: number, all bytes, and those of the value
+// where it is bytes.
+func fields(b []byte, each func(n protowire.Number, field, value []byte)) error {
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		k := protowire.ConsumeFieldValue(num, typ, b[n:])
+		if k < 0 {
+			return protowire.ParseError(k)
+		}
+		var value []byte
+		if typ == protowire.BytesType {
+			value, _ = protowire.ConsumeBytes(b[n:])
+		}
+		each(num, b[:n+k], value)
+		b = b[n+k:]
+	}
+	return nil
 }
 
 func (p *packer) close() {

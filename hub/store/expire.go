@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"simtrap/report/reportpb"
@@ -62,8 +63,12 @@ type DeletionBody struct {
 	Previous  string         `json:"previous"` // SHA-256 of the record before, hex; empty for the first
 }
 
-// expireBatch is how many findings go in one transaction.
-const expireBatch = 1000
+// What goes in one transaction: reports wait for it on SQLite.
+const (
+	expireBatch = 200    // findings
+	expireCalls = 20_000 // calls of them, unless one has more
+	expireRows  = 1000   // of what else is deleted
+)
 
 // Expire deletes what is older than retention lets it be, in small transactions
 // beside other work, and leaves a signed record of deleted findings in the same
@@ -71,10 +76,7 @@ const expireBatch = 1000
 func (s *Store) Expire(ctx context.Context, now time.Time, r Retention, sign Signer) (int, error) {
 	day := 24 * time.Hour
 	outcomes := now.Add(-cmp.Or(r.Outcome, 730*day))
-	if err := s.within(ctx, func(t *tx) error {
-		_, err := t.exec(ctx, "DELETE FROM outcome WHERE made < ?", outcomes.UnixNano())
-		return err
-	}); err != nil {
+	if err := s.expireRows(ctx, "outcome", "finding", "made < ?", outcomes.UnixNano()); err != nil {
 		return 0, fmt.Errorf("expire outcomes: %w", err)
 	}
 	total := 0
@@ -90,13 +92,11 @@ func (s *Store) Expire(ctx context.Context, now time.Time, r Retention, sign Sig
 			}
 		}
 	}
-	review := now.Add(-cmp.Or(r.Review, 30*day)).UnixNano()
 	for _, q := range []struct {
 		what, table, key, where string
 		before                  int64
 	}{
 		{"sketches", "controller_hour", "addr, role, hour, sensor, part", "hour < ?", now.Add(-cmp.Or(r.Sketch, 7*day)).UnixNano()},
-		{"calls", "call", "finding, id", "received < ? AND NOT EXISTS (SELECT 1 FROM finding f WHERE f.id = call.finding)", review},
 		{"controllers", "controller", "addr, role", "last_seen < ?", now.Add(-cmp.Or(r.Case, 730*day)).UnixNano()},
 		{"cards", "card", "id", "last_seen < ?", now.Add(-cmp.Or(r.Case, 730*day)).UnixNano()},
 		{"sessions", "session", "hash", "expires < ?", now.UnixNano()},
@@ -104,21 +104,100 @@ func (s *Store) Expire(ctx context.Context, now time.Time, r Retention, sign Sig
 		{"certificates", "certificate", "serial", "ends < ?", now.Add(-90 * day).UnixNano()},
 		{"verdicts", "controller_verdict", "sensor, line, addr", "expires < ?", now.UnixNano()},
 	} {
-		for {
-			var n int64
-			err := s.within(ctx, func(t *tx) (err error) {
-				n, err = t.exec(ctx, "DELETE FROM "+q.table+" WHERE ("+q.key+") IN (SELECT "+q.key+" FROM "+q.table+" WHERE "+q.where+" LIMIT 2000)", q.before)
-				return err
-			})
-			if err != nil {
-				return total, fmt.Errorf("expire %s: %w", q.what, err)
-			}
-			if n < 2000 {
-				break
-			}
+		if err := s.expireRows(ctx, q.table, q.key, q.where, q.before); err != nil {
+			return total, fmt.Errorf("expire %s: %w", q.what, err)
 		}
 	}
+	if err := s.expireCalls(ctx, now.Add(-cmp.Or(r.Review, 30*day)).UnixNano()); err != nil {
+		return total, fmt.Errorf("expire calls: %w", err)
+	}
 	return total, nil
+}
+
+// expireRows deletes the rows of a table that where tells, which has one argument.
+// Not all of it is helped by an index, so what there is to delete is read first, by
+// somebody who keeps nobody waiting.
+func (s *Store) expireRows(ctx context.Context, table, key, where string, before int64) error {
+	for {
+		rows, err := s.rowsOf(ctx, len(strings.Split(key, ",")), "SELECT "+key+" FROM "+table+" WHERE "+where+" LIMIT ?", before, expireRows)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		if err := s.deleteRows(ctx, table, key, where, rows, before); err != nil {
+			return err
+		}
+		if len(rows) < expireRows {
+			return nil
+		}
+	}
+}
+
+// rowsOf reads rows of so many columns.
+func (s *Store) rowsOf(ctx context.Context, columns int, q string, args ...any) (rows [][]any, err error) {
+	err = each(ctx, s.db, func(r *sql.Rows) error {
+		row := make([]any, columns)
+		into := make([]any, columns)
+		for i := range row {
+			into[i] = &row[i]
+		}
+		rows = append(rows, row)
+		return r.Scan(into...)
+	}, q, args...)
+	return rows, err
+}
+
+// deleteRows deletes those of rows that where is still true of.
+func (s *Store) deleteRows(ctx context.Context, table, key, where string, rows [][]any, args ...any) error {
+	q := "DELETE FROM " + table + " WHERE " + strings.ReplaceAll(key, ",", " = ? AND") + " = ? AND " + where
+	return s.within(ctx, func(t *tx) error {
+		for _, row := range rows {
+			if _, err := t.exec(ctx, q, append(slices.Clone(row), args...)...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// expireCalls deletes calls that came before a time and whose finding never came, or
+// is gone. Of those whose finding is there each is looked at once: they go with it.
+func (s *Store) expireCalls(ctx context.Context, before int64) error {
+	const gone = "NOT EXISTS (SELECT 1 FROM finding f WHERE f.id = call.finding)"
+	for {
+		at := s.orphans.Load()
+		if at == nil {
+			at = &callPlace{finding: []byte{}, id: []byte{}}
+		}
+		var dead [][]any
+		n, next := 0, *at
+		if err := each(ctx, s.db, func(r *sql.Rows) error {
+			var orphan int
+			n++
+			next = callPlace{}
+			if err := r.Scan(&next.received, &next.finding, &next.id, &orphan); err != nil {
+				return err
+			}
+			if orphan != 0 {
+				dead = append(dead, []any{next.finding, next.id})
+			}
+			return nil
+		}, "SELECT received, finding, id, CASE WHEN "+gone+" THEN 1 ELSE 0 END FROM call WHERE (received, finding, id) > (?, ?, ?) AND received < ? ORDER BY received, finding, id LIMIT ?",
+			at.received, at.finding, at.id, before, 5*expireRows); err != nil || n == 0 {
+			return err
+		}
+		for part := range slices.Chunk(dead, expireRows) {
+			if err := s.deleteRows(ctx, "call", "finding, id", gone, part); err != nil {
+				return err
+			}
+		}
+		s.orphans.Store(&next)
+	}
+}
+
+// callPlace is where a call stands by when it came.
+type callPlace struct {
+	received    int64
+	finding, id []byte
 }
 
 // held is true of a finding that people work on or have judged.
@@ -148,6 +227,17 @@ func (s *Store) expireFindings(ctx context.Context, now, before time.Time, verdi
 		if more = len(ids) == expireBatch; len(ids) == 0 {
 			return nil
 		}
+		calls := 0
+		for i, id := range ids {
+			var n int
+			if err := one(ctx, t, []any{&n}, "SELECT count(*) FROM (SELECT 1 FROM call WHERE finding = ? LIMIT ?) AS x", id, maxCalls); err != nil {
+				return err
+			}
+			if calls += n; i > 0 && calls > expireCalls {
+				ids, sensors, more = ids[:i], sensors[:i], true
+				break
+			}
+		}
 		slices.Sort(sensors)
 		// As ingest does: after this nobody else writes these findings.
 		if err := in(ctx, t, func(*sql.Rows) error { return nil }, "SELECT name FROM sensor WHERE name IN ? ORDER BY name"+t.forUpdate(), slices.Compact(sensors)); err != nil {
@@ -176,7 +266,7 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 		if err := s.pack.unpack(packed, &old); err != nil {
 			return err
 		}
-		for _, k := range Keys(sensor, old.GetFinding()) {
+		for _, k := range Keys(old.GetFinding()) {
 			keys = append(keys, int64(k.Kind), bytes.Clone(k.Sum[:]), id)
 		}
 		left, lines, gone = append(left, id), append(lines, line), append(gone, id)
@@ -207,8 +297,11 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 	for _, d := range []struct {
 		b    *bulk
 		into *int
-	}{{s.sql.noRevisions, &body.Revisions}, {s.sql.noCalls, &body.Calls}, {s.sql.noEdgesA, &body.Edges}, {s.sql.noEdgesB, &body.Edges},
-		{s.sql.noMembers, new(int)}, {s.sql.unqueue, new(int)}, {s.sql.noFindings, new(int)}} {
+	}{
+		// Who saves edges holds the members: behind them comes no edge any more.
+		{s.sql.noMembers, new(int)}, {s.sql.noRevisions, &body.Revisions}, {s.sql.noCalls, &body.Calls}, {s.sql.noEdgesA, &body.Edges},
+		{s.sql.noEdgesB, &body.Edges}, {s.sql.unqueue, new(int)}, {s.sql.noFindings, new(int)},
+	} {
 		n, err := t.run(ctx, d.b, slices.Clone(gone))
 		if err := count(d.into, n, err); err != nil {
 			return 0, err

@@ -23,6 +23,7 @@ type Delivery struct {
 	Epoch           uint64 // of the outbox
 	First, Last     uint64 // sequences; some between may be missing
 	Records         []*reportpb.Record
+	Owned           bool // Records are the store's, to change as it likes
 	ReceivedAt      time.Time
 	ClockDifference *time.Duration // sensor's wall clock less the hub's; nil if not measured
 }
@@ -114,6 +115,7 @@ func (s *Store) hand(ctx context.Context, p *prepared) error {
 // prepared is a delivery as rows, before anything is known of what is stored.
 type prepared struct {
 	sensor   string
+	owned    bool
 	received int64
 	clock    *time.Duration
 	findings []*newFinding
@@ -178,7 +180,7 @@ func (s *Store) prepare(d Delivery) (*prepared, error) {
 	if d.ReceivedAt.IsZero() {
 		d.ReceivedAt = s.now()
 	}
-	p := &prepared{sensor: d.Sensor, received: d.ReceivedAt.UnixNano(), clock: d.ClockDifference, done: make(chan error, 1)}
+	p := &prepared{sensor: d.Sensor, owned: d.Owned, received: d.ReceivedAt.UnixNano(), clock: d.ClockDifference, done: make(chan error, 1)}
 	p.receipt.Acked = d.Last
 	for _, r := range d.Records {
 		ok, err := true, error(nil)
@@ -238,8 +240,10 @@ func (s *Store) prepareFinding(p *prepared, given *reportpb.FindingRevision) (bo
 	if len(given.GetId()) != 16 || f == nil || f.GetLine() == "" || len(f.GetLine()) > maxName || given.GetRevision() > math.MaxInt64 {
 		return false, nil
 	}
-	given = proto.CloneOf(given)
-	f = given.GetFinding()
+	if !p.owned {
+		given = proto.CloneOf(given)
+		f = given.GetFinding()
+	}
 	f.Line = clean(f.Line, maxName)
 	s.names.finding(f)
 	n := &newFinding{
@@ -260,7 +264,7 @@ func (s *Store) prepareFinding(p *prepared, given *reportpb.FindingRevision) (bo
 	told := derive("told", fmt.Sprint(n.verdict, n.flags, n.near, n.vendor, n.model))
 	copy(n.told[:], told[:])
 	var cut int
-	n.keys, cut = keysOf(p.sensor, f)
+	n.keys, cut = keysOf(f)
 	s.count.cut.Add(uint64(cut))
 	n.keyed = keysDigest(n.keys)
 	for i, c := range f.GetCards() {
@@ -291,7 +295,10 @@ func (s *Store) prepareCall(p *prepared, given *reportpb.Call) (bool, error) {
 	if len(given.GetFindingId()) != 16 || len(given.GetId()) != 16 || !given.GetStart().IsValid() || len(given.GetLine()) > maxName {
 		return false, nil
 	}
-	c := proto.CloneOf(given)
+	c := given
+	if !p.owned {
+		c = proto.CloneOf(given)
+	}
 	s.names.call(c)
 	n := &newCall{finding: FindingID(p.sensor, c.GetFindingId()), start: min(nanos(c.GetStart(), p.received), p.received+future)}
 	copy(n.id[:], c.GetId())

@@ -237,7 +237,7 @@ func compare(rt *rapid.T, ctx context.Context, s *Store, sensor string, records 
 			rt.Fatalf("line of finding %d: %+v, %v", n, l, err)
 		}
 		*[]*uint64{nil, &census.None, &census.Watch, &census.Review, &census.Case}[v]++
-		for _, k := range Keys(sensor, f.Report.GetFinding()) {
+		for _, k := range Keys(f.Report.GetFinding()) {
 			keys[k]++
 			var have int64
 			if err := one(ctx, s.db, []any{&have}, "SELECT verdict FROM bearer WHERE kind = ? AND digest = ? AND finding = ?", int64(k.Kind), k.Sum[:], id[:]); err != nil || have != int64(v) {
@@ -245,7 +245,7 @@ func compare(rt *rapid.T, ctx context.Context, s *Store, sensor string, records 
 			}
 		}
 		var bearers int
-		if err := one(ctx, s.db, []any{&bearers}, "SELECT count(*) FROM bearer WHERE finding = ?", id[:]); err != nil || bearers != len(Keys(sensor, f.Report.GetFinding())) {
+		if err := one(ctx, s.db, []any{&bearers}, "SELECT count(*) FROM bearer WHERE finding = ?", id[:]); err != nil || bearers != len(Keys(f.Report.GetFinding())) {
 			rt.Fatalf("finding %d has %d keys, %v", n, bearers, err)
 		}
 	}

@@ -18,13 +18,13 @@ const (
 
 // Keys gives the keys of a stored finding, each once, in order of kind and sum,
 // at most 512.
-func Keys(sensor string, f *reportpb.Finding) []Key {
-	ks, _ := keysOf(sensor, f)
+func Keys(f *reportpb.Finding) []Key {
+	ks, _ := keysOf(f)
 	return ks
 }
 
 // keysOf tells as well how many were left out.
-func keysOf(sensor string, f *reportpb.Finding) (ks []Key, cut int) {
+func keysOf(f *reportpb.Finding) (ks []Key, cut int) {
 	add := func(kind KeyKind, texts ...string) { ks = append(ks, KeyOf(kind, texts...)) }
 	for i, c := range f.GetCards() {
 		if i == maxKeyCards {
@@ -48,13 +48,6 @@ func keysOf(sensor string, f *reportpb.Finding) (ks []Key, cut int) {
 		}
 		slices.SortFunc(as, compareKeys)
 		as = slices.Compact(as)
-		if len(as) > 1 {
-			var all bytes.Buffer
-			for _, a := range as {
-				all.Write(a.Sum[:])
-			}
-			add(KeyAccountSet, all.String())
-		}
 		ks = append(ks, as[:min(len(as), maxKeyAccounts)]...)
 	}
 	if c := links.GetContact(); c != "" {
@@ -62,9 +55,6 @@ func keysOf(sensor string, f *reportpb.Finding) (ks []Key, cut int) {
 	}
 	if c := links.GetCname(); c != "" {
 		add(KeyCNAME, c)
-	}
-	if f.GetSubscriber() != "" {
-		add(KeySubscriber, sensor, f.GetSubscriber())
 	}
 	for i, c := range f.GetControllers() {
 		if i == maxKeyControllers {
@@ -75,11 +65,7 @@ func keysOf(sensor string, f *reportpb.Finding) (ks []Key, cut int) {
 		if err != nil {
 			continue
 		}
-		addr := a.WithZone("").Unmap().String()
-		add(KeyController, addr)
-		if links.GetStack() != "" {
-			add(KeyControllerStack, addr, links.GetStack())
-		}
+		add(KeyController, a.WithZone("").Unmap().String())
 	}
 	slices.SortFunc(ks, compareKeys)
 	return slices.Compact(ks), cut

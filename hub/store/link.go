@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"simtrap/report/reportpb"
@@ -24,14 +25,11 @@ type KeyKind int16
 
 // Kinds of keys. A key never holds a text, only its hash under the hub's key.
 const (
-	KeyCard            KeyKind = 1 // an IMSI or an ICCID
-	KeyAccount         KeyKind = 2 // one account; of a finding the 16 of lowest hash
-	KeyContact         KeyKind = 3 // host and port behind the NAT
-	KeyCNAME           KeyKind = 4 // RTCP CNAME
-	KeyControllerStack KeyKind = 5 // controller's address and the line's header shape
-	KeyController      KeyKind = 6 // controller's address, whatever its role
-	KeySubscriber      KeyKind = 7 // who a sessions feed says had the line, at one sensor
-	KeyAccountSet      KeyKind = 8 // all accounts of a finding, two or more
+	KeyCard       KeyKind = 1 // an IMSI or an ICCID
+	KeyAccount    KeyKind = 2 // one account; of a finding the 16 of lowest hash
+	KeyContact    KeyKind = 3 // host and port behind the NAT
+	KeyCNAME      KeyKind = 4 // RTCP CNAME
+	KeyController KeyKind = 6 // controller's address, whatever its role
 )
 
 // Key is what tenancies may have in common.
@@ -40,8 +38,8 @@ type Key struct {
 	Sum  [16]byte
 }
 
-// KeyOf gives the key of texts as a stored finding has them: one account, contact
-// or CNAME; "imsi:" or "iccid:" before a card's; controller address and stack.
+// KeyOf gives the key of texts as a stored finding has them: one account, contact,
+// CNAME or controller's address; "imsi:" or "iccid:" before a card's.
 func KeyOf(kind KeyKind, texts ...string) Key {
 	return Key{Kind: kind, Sum: derive(append([]string{"key"}, texts...)...)}
 }
@@ -196,14 +194,13 @@ func (s *Store) tenancies(ctx context.Context, ids [][]byte) ([]Tenancy, error) 
 		if err := r.Scan(&id, &line, &x.Sensor, &since, &received, &body, &box, &ring, &version); err != nil {
 			return err
 		}
-		if err := s.pack.unpack(body, x.Report); err != nil {
+		if err := s.pack.unpackFacts(body, x.Report); err != nil {
 			return err
 		}
 		f := x.Report.GetFinding()
-		f.Signals, f.Unseen = nil, nil
 		x.ID, x.Line, x.Box, x.Ring = ID(id), ID(line), optional(box), optional(ring)
 		x.Since, x.Received, x.Version = moment(since), moment(received), uint64(version.Int64)
-		x.Keys = Keys(x.Sensor, f)
+		x.Keys = Keys(f)
 		ts = append(ts, x)
 		return nil
 	}, `SELECT f.id, f.line, f.sensor, f.since, f.received, f.body, m.box, b.ring, m.version FROM finding f
@@ -243,38 +240,113 @@ const watchVerdict = int64(reportpb.Verdict_VERDICT_WATCH)
 // Bearers tells who bears each of keys, in their order, counting to total and
 // giving at most watch ids of each.
 func (s *Store) Bearers(ctx context.Context, keys []Key, total, watch int) ([]Bearers, error) {
-	bs := make([]Bearers, 0, len(keys))
-	for _, k := range keys {
-		b := Bearers{Key: k}
-		if err := one(ctx, s.db, []any{&b.Total}, "SELECT count(*) FROM (SELECT 1 FROM bearer WHERE kind = ? AND digest = ? LIMIT ?) AS x",
-			int64(k.Kind), k.Sum[:], total+1); err != nil {
+	return s.bearers(ctx, keys, total, watchVerdict, watch)
+}
+
+// keysAtOnce is how many keys one statement asks for: on SQLite a statement costs as
+// much as some dozen rows do.
+const keysAtOnce = 64
+
+// bearers tells who bears keys, and gives those of a verdict, at watch or above, and
+// higher ones.
+func (s *Store) bearers(ctx context.Context, keys []Key, total int, verdict int64, most int) ([]Bearers, error) {
+	bs := make([]Bearers, len(keys))
+	for i, k := range keys {
+		bs[i].Key = k
+	}
+	for part := range slices.Chunk(bs, keysAtOnce) {
+		if err := s.bearersOf(ctx, part, total, verdict, most); err != nil {
 			return nil, err
 		}
-		b.More, b.Total = b.Total > total, min(b.Total, total)
-		var err error
-		if b.Watch, b.WatchMore, err = s.bearersFrom(ctx, k, watchVerdict, watch); err != nil {
-			return nil, err
-		}
-		bs = append(bs, b)
 	}
 	return bs, nil
 }
 
-// bearersFrom gives the tenancies of a verdict and above that bear a key.
-func (s *Store) bearersFrom(ctx context.Context, k Key, verdict int64, limit int) (ids []ID, more bool, err error) {
-	err = each(ctx, s.db, func(r *sql.Rows) error {
-		var id []byte
-		if err := r.Scan(&id); err != nil {
+func (s *Store) bearersOf(ctx context.Context, bs []Bearers, total int, verdict int64, most int) error {
+	const of = "FROM bearer b WHERE b.kind = k.kind AND b.digest = k.digest"
+	suspect := fmt.Sprintf("%s AND b.verdict >= 2 AND b.verdict >= %d", of, verdict)
+	from, args := s.db.keyTable(bs, nil)
+	var some []int // those that suspects bear, and not too many
+	if err := each(ctx, s.db, func(r *sql.Rows) error {
+		var i, all, suspects int
+		if err := r.Scan(&i, &all, &suspects); err != nil {
 			return err
 		}
-		ids = append(ids, ID(id))
+		b := &bs[i]
+		b.More, b.Total = all > total, min(all, total)
+		if b.WatchMore = suspects > most; suspects > 0 {
+			some = append(some, i)
+		}
 		return nil
-	}, "SELECT finding FROM bearer WHERE kind = ? AND digest = ? AND verdict >= 2 AND verdict >= ? LIMIT ?", int64(k.Kind), k.Sum[:], verdict, limit+1)
-	if more = len(ids) > limit; more {
-		ids = ids[:limit]
+	}, fmt.Sprintf("SELECT k.n, (SELECT count(*) FROM (SELECT 1 %s LIMIT %d) AS x), (SELECT count(*) FROM (SELECT 1 %s LIMIT %d) AS y) FROM %s",
+		of, total+1, suspect, most+1, from), args...); err != nil {
+		return err
 	}
-	slices.SortFunc(ids, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
-	return ids, more, err
+	add := func(r *sql.Rows) error {
+		var i int
+		var id []byte
+		if err := r.Scan(&i, &id); err != nil {
+			return err
+		}
+		bs[i].Watch = append(bs[i].Watch, ID(id))
+		return nil
+	}
+	// SQLite has no LATERAL: what is bounded by being few is joined, and of the rest
+	// each asked for by itself.
+	var few []int
+	for _, i := range some {
+		if bs[i].WatchMore {
+			from, args := s.db.keyTable(bs, []int{i})
+			if err := each(ctx, s.db, add, fmt.Sprintf("SELECT k.n, b.finding FROM %s CROSS JOIN bearer b WHERE%s LIMIT %d", from, strings.TrimPrefix(suspect, "FROM bearer b WHERE"), most), args...); err != nil {
+				return err
+			}
+			continue
+		}
+		few = append(few, i)
+	}
+	if len(few) > 0 {
+		from, args := s.db.keyTable(bs, few)
+		// Of what has come meanwhile there may be one more than was counted.
+		if err := each(ctx, s.db, add, fmt.Sprintf("SELECT k.n, b.finding FROM %s CROSS JOIN bearer b WHERE%s", from, strings.TrimPrefix(suspect, "FROM bearer b WHERE")), args...); err != nil {
+			return err
+		}
+	}
+	for _, i := range some {
+		b := &bs[i]
+		slices.SortFunc(b.Watch, func(x, y ID) int { return bytes.Compare(x[:], y[:]) })
+		if len(b.Watch) > most {
+			b.Watch, b.WatchMore = b.Watch[:most], true
+		}
+	}
+	return nil
+}
+
+// keyTable gives the keys of bs, or of those of some alone, as a table k of their
+// places, kinds and digests, and the arguments that go with it.
+func (d *database) keyTable(bs []Bearers, some []int) (from string, args []any) {
+	if some == nil {
+		for i := range bs {
+			some = append(some, i)
+		}
+	}
+	if d.dialect == postgres {
+		places, kinds, digests := make([]int64, len(some)), make([]int16, len(some)), make([][]byte, len(some))
+		for n, i := range some {
+			places[n], kinds[n], digests[n] = int64(i), int16(bs[i].Key.Kind), bs[i].Key.Sum[:]
+		}
+		return "unnest(?::bigint[], ?::smallint[], ?::bytea[]) AS k (n, kind, digest)", []any{places, kinds, digests}
+	}
+	var b strings.Builder
+	b.WriteString("(SELECT column1 AS n, column2 AS kind, column3 AS digest FROM (VALUES ")
+	for n, i := range some {
+		if n > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "(%d, %d, ?)", i, bs[i].Key.Kind)
+		args = append(args, bs[i].Key.Sum[:])
+	}
+	b.WriteString(")) AS k")
+	return b.String(), args
 }
 
 // Census counts tenancies by verdict, over all sensors.
@@ -924,23 +996,21 @@ type ControllerUse struct {
 
 // ControllerUse tells it for each of addrs, in their order, counting to limit.
 func (s *Store) ControllerUse(ctx context.Context, addrs []string, limit int) ([]ControllerUse, error) {
-	us := make([]ControllerUse, 0, len(addrs))
+	keys := make([]Key, 0, len(addrs))
 	for _, addr := range addrs {
-		u := ControllerUse{Addr: addr}
 		a, err := netip.ParseAddr(addr)
 		if err != nil {
 			return nil, fmt.Errorf("%w: controller %q", ErrInvalid, clean(addr, 64))
 		}
-		k := KeyOf(KeyController, a.WithZone("").Unmap().String())
-		if err := one(ctx, s.db, []any{&u.Lines}, "SELECT count(*) FROM (SELECT 1 FROM bearer WHERE kind = ? AND digest = ? LIMIT ?) AS x",
-			int64(k.Kind), k.Sum[:], limit+1); err != nil {
-			return nil, err
-		}
-		u.More, u.Lines = u.Lines > limit, min(u.Lines, limit)
-		if u.Review, _, err = s.bearersFrom(ctx, k, int64(reportpb.Verdict_VERDICT_REVIEW), limit); err != nil {
-			return nil, err
-		}
-		us = append(us, u)
+		keys = append(keys, KeyOf(KeyController, a.WithZone("").Unmap().String()))
+	}
+	bs, err := s.bearers(ctx, keys, limit, int64(reportpb.Verdict_VERDICT_REVIEW), limit)
+	if err != nil {
+		return nil, err
+	}
+	us := make([]ControllerUse, 0, len(addrs))
+	for i, b := range bs {
+		us = append(us, ControllerUse{Addr: addrs[i], Lines: b.Total, More: b.More, Review: b.Watch})
 	}
 	return us, nil
 }
@@ -959,7 +1029,7 @@ type ControllerVerdict struct {
 
 // SaveVerdicts sets what is said about the controllers addrs: all that stood
 // before about them goes. The policy version of sensors that are told something
-// new rises.
+// new rises; counts that differ by an eighth and less are not new.
 func (s *Store) SaveVerdicts(ctx context.Context, addrs []string, vs []ControllerVerdict) error {
 	type key struct{ sensor, line, addr string }
 	var raw [][]byte
@@ -986,11 +1056,11 @@ func (s *Store) SaveVerdicts(ctx context.Context, addrs []string, vs []Controlle
 		v.Addr = a.WithZone("").Unmap().String()
 		next[key{v.Sensor, v.Line, v.Addr}] = v
 	}
-	return s.within(ctx, func(t *tx) error {
-		told := map[string]bool{}
-		var gone []any
+	// change tells what is to be written: gone, new or changed rows, and the sensors
+	// that are told something new.
+	change := func(a asker, lock string) (gone, rows []any, told []string, err error) {
 		same := map[key]bool{}
-		if err := in(ctx, t, func(r *sql.Rows) error {
+		if err := in(ctx, a, func(r *sql.Rows) error {
 			var addr, ring []byte
 			var o ControllerVerdict
 			var expires int64
@@ -1003,29 +1073,40 @@ func (s *Store) SaveVerdicts(ctx context.Context, addrs []string, vs []Controlle
 			switch {
 			case !there:
 				gone = append(gone, o.Sensor, o.Line, addr)
-				told[o.Sensor] = true
-			case n.Lines == o.Lines && n.Review == o.Review && n.Nats == o.Nats && n.Ring == o.Ring && n.Expires.Equal(o.Expires):
+				told = append(told, o.Sensor)
+			case about8th(n.Lines, o.Lines) && about8th(n.Review, o.Review) && n.Nats == o.Nats && n.Ring == o.Ring && n.Expires.Equal(o.Expires):
 				same[k] = true
 			}
 			return nil
-		}, "SELECT sensor, line, addr, lines, review, nats, ring, expires FROM controller_verdict WHERE addr IN ? ORDER BY sensor, line, addr"+t.forUpdate(), raw); err != nil {
-			return err
+		}, "SELECT sensor, line, addr, lines, review, nats, ring, expires FROM controller_verdict WHERE addr IN ? ORDER BY sensor, line, addr"+lock, raw); err != nil {
+			return nil, nil, nil, err
 		}
 		var keys []key
 		for k := range next {
 			if !same[k] {
 				keys = append(keys, k)
-				told[k.sensor] = true
+				told = append(told, k.sensor)
 			}
 		}
 		slices.SortFunc(keys, func(a, b key) int {
 			return slices.Compare([]string{a.sensor, a.line, a.addr}, []string{b.sensor, b.line, b.addr})
 		})
-		var rows, sensors []any
 		for _, k := range keys {
 			v := next[k]
 			a, _ := netip.ParseAddr(v.Addr)
 			rows = append(rows, v.Sensor, clean(v.Line, maxName), addrBytes(a), small(v.Lines), small(v.Review), &v.Nats, orNull(v.Ring), v.Expires.UnixNano())
+		}
+		slices.Sort(told)
+		return gone, rows, slices.Compact(told), nil
+	}
+	// Most often nothing is new, and then nobody who writes has to wait.
+	if _, _, told, err := change(s.db, ""); err != nil || len(told) == 0 {
+		return err
+	}
+	return s.within(ctx, func(t *tx) error {
+		gone, rows, told, err := change(t, t.forUpdate())
+		if err != nil {
+			return err
 		}
 		if _, err := t.run(ctx, s.sql.noVerdicts, gone); err != nil {
 			return err
@@ -1033,20 +1114,22 @@ func (s *Store) SaveVerdicts(ctx context.Context, addrs []string, vs []Controlle
 		if _, err := t.run(ctx, s.sql.verdicts, rows); err != nil {
 			return err
 		}
-		var names []string
-		for n := range told {
-			names = append(names, n)
-		}
-		slices.Sort(names)
-		for _, n := range names {
+		var sensors []any
+		for _, n := range told {
 			sensors = append(sensors, n)
 		}
-		_, err := t.run(ctx, s.sql.told, sensors)
+		_, err = t.run(ctx, s.sql.told, sensors)
 		return err
 	})
 }
 
-// Verdicts gives what a sensor is told now, at most 10,000, the most nats first.
+// about8th says whether two counts are the same for whom they are told: every line
+// that comes to a busy controller would have all its sensors ask anew.
+func about8th(a, b uint64) bool { return max(a, b)-min(a, b) <= min(a, b)/8 }
+
+// Verdicts gives what a sensor is told now, at most 10,000. What is said of one line
+// alone comes first: it takes out what the line itself adds to what is said of all,
+// and must not be cut off where that stands. Then the most nats.
 func (s *Store) Verdicts(ctx context.Context, sensor string, now time.Time) ([]ControllerVerdict, error) {
 	var vs []ControllerVerdict
 	err := each(ctx, s.db, func(r *sql.Rows) error {
@@ -1060,6 +1143,6 @@ func (s *Store) Verdicts(ctx context.Context, sensor string, now time.Time) ([]C
 		vs = append(vs, v)
 		return nil
 	}, `SELECT line, addr, lines, review, nats, ring, expires FROM controller_verdict WHERE sensor = ? AND expires > ?
-		ORDER BY nats DESC, addr, line LIMIT 10000`, sensor, now.UnixNano())
+		ORDER BY CASE WHEN line = '' THEN 1 ELSE 0 END, nats DESC, addr, line LIMIT 10000`, sensor, now.UnixNano())
 	return vs, err
 }

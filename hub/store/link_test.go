@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -78,17 +79,39 @@ func TestBearers(t *testing.T) {
 			t.Fatalf("%d tenancies, %v", len(ts), err)
 		}
 		contact := KeyOf(KeyContact, s.names.again("~aaaaaaaaaaaaaaaa"))
-		stack := KeyOf(KeyControllerStack, "198.51.100.9", someStack)
-		bs, err := s.Bearers(ctx, []Key{contact, stack}, 2, 10)
+		far := KeyOf(KeyController, "198.51.100.9")
+		bs, err := s.Bearers(ctx, []Key{contact, far}, 2, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := []Bearers{
 			{Key: contact, Total: 2, More: true, Watch: sorted(ids[0], ids[2])},
-			{Key: stack, Total: 2, More: true, Watch: sorted(ids[0], ids[1])},
+			{Key: far, Total: 2, More: true, Watch: sorted(ids[0], ids[1])},
 		}
 		if diff := cmp.Diff(want, bs); diff != "" {
 			t.Errorf("bearers (-want +got):\n%s", diff)
+		}
+		// More keys than one statement takes, and more who bear them than are given.
+		many := make([]Key, 3*keysAtOnce)
+		for i := range many {
+			many[i] = KeyOf(KeyCNAME, fmt.Sprint("nobody's ", i))
+		}
+		many[keysAtOnce+1], many[3*keysAtOnce-1] = contact, far
+		bs, err = s.Bearers(ctx, many, 10, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range bs {
+			switch {
+			case b.Key != many[i]:
+				t.Fatalf("key %d is %v, want %v", i, b.Key, many[i])
+			case b.Key == contact || b.Key == far:
+				if b.Total != 3 || b.More || !b.WatchMore || len(b.Watch) != 1 {
+					t.Errorf("one of two who bear %v: %+v", b.Key, b)
+				}
+			case b.Total != 0 || b.More || b.WatchMore || len(b.Watch) != 0:
+				t.Errorf("nobody bears %v: %+v", b.Key, b)
+			}
 		}
 		us, err := s.ControllerUse(ctx, []string{"198.51.100.9"}, 10)
 		if diff := cmp.Diff([]ControllerUse{{Addr: "198.51.100.9", Lines: 3, Review: []ID{ids[1]}}}, us); diff != "" || err != nil {
@@ -97,13 +120,13 @@ func TestBearers(t *testing.T) {
 
 		// The line lapses, and has another contact.
 		deliver(t, s, "north", 10, revisionOf(1, 11, none, "203.0.113.7", withContact("~cccccccccccccccc")))
-		bs, err = s.Bearers(ctx, []Key{contact, stack}, 10, 10)
+		bs, err = s.Bearers(ctx, []Key{contact, far}, 10, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want = []Bearers{
 			{Key: contact, Total: 2, Watch: sorted(ids[2])},
-			{Key: stack, Total: 2, Watch: sorted(ids[1])},
+			{Key: far, Total: 2, Watch: sorted(ids[1])},
 		}
 		if diff := cmp.Diff(want, bs); diff != "" {
 			t.Errorf("bearers after the change (-want +got):\n%s", diff)
@@ -244,6 +267,12 @@ func TestVerdicts(t *testing.T) {
 		if got, err := s.Verdicts(ctx, "north", noon.Add(time.Hour)); len(got) != 0 || err != nil {
 			t.Errorf("expired: %v, %v", got, err)
 		}
+		// A line more of a busy controller is no news.
+		more := v
+		more.Lines++
+		if err := s.SaveVerdicts(ctx, []string{"198.51.100.9"}, []ControllerVerdict{more}); err != nil || stand("north") != before+1 {
+			t.Errorf("policy of north is %d, %v", stand("north"), err)
+		}
 		if err := s.SaveVerdicts(ctx, []string{"198.51.100.9"}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -251,4 +280,29 @@ func TestVerdicts(t *testing.T) {
 			t.Errorf("withdrawn: %v, %v", got, err)
 		}
 	})
+}
+
+// A line must not be told what it adds itself: rows that say so of one line are not
+// cut off while what is said of all stands.
+func TestVerdictsOfLinesComeFirst(t *testing.T) {
+	s := openStore(t, Options{Folder: t.TempDir()})
+	admit(t, s, "north")
+	v := ControllerVerdict{Sensor: "north", Addr: "198.51.100.9", Lines: 20_000, Review: 10_001, Nats: 3, Expires: noon.Add(time.Hour)}
+	vs := []ControllerVerdict{v}
+	for i := range 10_001 {
+		v.Line, v.Nats = fmt.Sprint("line ", i), 0
+		vs = append(vs, v)
+	}
+	if err := s.SaveVerdicts(t.Context(), []string{v.Addr}, vs); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Verdicts(t.Context(), "north", noon)
+	if err != nil || len(got) != 10_000 {
+		t.Fatalf("%d verdicts, %v", len(got), err)
+	}
+	for _, v := range got {
+		if v.Line == "" {
+			t.Fatalf("%+v is told, and not all that takes it back", v)
+		}
+	}
 }

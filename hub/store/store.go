@@ -120,6 +120,7 @@ type Store struct {
 	count   counters
 	waiting atomic.Int64
 	limit   int64
+	orphans atomic.Pointer[callPlace] // calls up to there were looked for theirs
 
 	mu      sync.RWMutex // held for reading while something is handed to a writer
 	closed  bool

@@ -433,8 +433,7 @@ func (g *ingest) forget(ids [][]byte, now func(ID) []Key) error {
 	var gone []any
 	err := in(g.ctx, g.t, func(r *sql.Rows) error {
 		var id, body []byte
-		var sensor string
-		if err := r.Scan(&id, &sensor, &body); err != nil {
+		if err := r.Scan(&id, &body); err != nil {
 			return err
 		}
 		var old reportpb.FindingRevision
@@ -442,13 +441,13 @@ func (g *ingest) forget(ids [][]byte, now func(ID) []Key) error {
 			return err
 		}
 		keep := now(ID(id))
-		for _, k := range Keys(sensor, old.GetFinding()) {
+		for _, k := range Keys(old.GetFinding()) {
 			if _, found := slices.BinarySearchFunc(keep, k, compareKeys); !found {
 				gone = append(gone, int64(k.Kind), bytes.Clone(k.Sum[:]), id)
 			}
 		}
 		return nil
-	}, "SELECT id, sensor, body FROM finding WHERE id IN ?", ids)
+	}, "SELECT id, body FROM finding WHERE id IN ?", ids)
 	if err != nil {
 		return err
 	}
