@@ -600,7 +600,10 @@ func (s *Source) Close() error {
 	}
 	var err error
 	if s.link != nil {
-		err = s.link.Close()
+		if err = s.link.Close(); err != nil {
+			// What stays attached keeps no frame from the machine.
+			err = errors.Join(err, s.objects.Drop.Set(uint8(0)))
+		}
 		s.link = nil
 	}
 	quiesce()

@@ -434,34 +434,8 @@ func TestTogether(t *testing.T) {
 // an address, and nothing to be passed on before.
 func neverCutOff(t testing.TB, s *Source, out *sender) {
 	t.Helper()
-	vb, err := net.InterfaceByName("vb")
-	if err != nil {
-		t.Fatal(err)
-	}
-	arrives := func() bool {
-		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7777})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		f := udpFrame("192.0.2.2", "192.0.2.1", 7777, 7777, []byte("hello"))
-		copy(f, vb.HardwareAddr)
-		sum := uint32(0)
-		f[24], f[25] = 0, 0
-		for i := 14; i < 34; i += 2 {
-			sum += uint32(binary.BigEndian.Uint16(f[i:]))
-		}
-		binary.BigEndian.PutUint16(f[24:], ^uint16(sum&0xffff+sum>>16))
-		out.send(f)
-		if err := c.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
-			t.Fatal(err)
-		}
-		var b [64]byte
-		_, err = c.Read(b[:])
-		return err == nil
-	}
 	ip(t, "addr add 192.0.2.1/24 dev vb")
-	if arrives() {
+	if arrives(t, out) {
 		t.Error("a bare port passed a frame on") // it has not been looked at again
 	}
 	if err := s.look(); err != nil {
@@ -470,9 +444,65 @@ func neverCutOff(t testing.TB, s *Source, out *sender) {
 	if dropping, why := s.Dropping(); dropping || !strings.Contains(why, "192.0.2.1") {
 		t.Errorf("dropping %v: %s", dropping, why)
 	}
-	if !arrives() {
+	if !arrives(t, out) {
 		t.Error("a port with an address keeps frames from the machine")
 	}
+}
+
+// arrives says whether what is sent to an address of vb's comes to the machine.
+func arrives(t testing.TB, out *sender) bool {
+	t.Helper()
+	vb, err := net.InterfaceByName("vb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7777})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	f := udpFrame("192.0.2.2", "192.0.2.1", 7777, 7777, []byte("hello"))
+	copy(f, vb.HardwareAddr)
+	sum := uint32(0)
+	f[24], f[25] = 0, 0
+	for i := 14; i < 34; i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(f[i:]))
+	}
+	binary.BigEndian.PutUint16(f[24:], ^uint16(sum&0xffff+sum>>16))
+	out.send(f)
+	if err := c.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	var b [64]byte
+	_, err = c.Read(b[:])
+	return err == nil
+}
+
+// stuck is a filter that cannot be taken out, as without the right to.
+type stuck struct{ io.Closer }
+
+func (stuck) Close() error { return unix.EPERM }
+
+// TestLeftBehind wants a filter that cannot be taken out to let frames pass.
+func TestLeftBehind(t *testing.T) {
+	t.Parallel()
+	inNamespace(t, func(t testing.TB) {
+		s, err := Open("vb", Config{Mode: ClsAct})
+		if err != nil {
+			t.Skip(err)
+		}
+		if dropping, why := s.Dropping(); !dropping {
+			t.Errorf("a bare port: %s", why)
+		}
+		s.link = stuck{s.link}
+		if err := s.Close(); !errors.Is(err, unix.EPERM) {
+			t.Errorf("closed: %v", err)
+		}
+		ip(t, "addr add 192.0.2.1/24 dev vb")
+		if !arrives(t, newSender(t, "va")) {
+			t.Error("it keeps frames from the machine")
+		}
+	})
 }
 
 func TestUsedFor(t *testing.T) {

@@ -107,27 +107,28 @@ func (l *Live) Attach(sources ...capture.Source) {
 
 // Run goes on until the context is cancelled, or all sources have come to an
 // end. A source that fails ends; the others go on, and the error tells of it.
-// Either way the result so far is given along.
+// Either way the result so far is given along: what sources gave until the context
+// was cancelled, and may give after it before they say so, is judged.
 func (l *Live) Run(ctx context.Context) (*Result, error) {
 	defer close(l.over)
-	inner, cancel := context.WithCancel(ctx)
 	var readers sync.WaitGroup
 	for _, s := range l.tap.list {
 		s.heard = time.Now()
-		readers.Go(func() { s.serve(inner) })
+		readers.Go(func() { s.serve(ctx) })
 	}
 	if t := l.run.told; t != nil {
 		go t.run()
 	}
 	l.run.paused, l.run.settled = l.pause, l.settled
-	err := l.run.read(ctx, l.next)
-	cancel()
+	err := l.run.read(context.WithoutCancel(ctx), l.next)
+	if err == nil {
+		err = ctx.Err()
+	}
 	// What is open is not ended for the checkpoint: after it, it goes on.
 	if kerr := l.run.keeper.close(); kerr != nil {
 		err = errors.Join(err, kerr)
 	}
 	readers.Wait()
-	l.tap.release()
 	for _, s := range l.tap.list {
 		if s.err != nil {
 			err = errors.Join(err, fmt.Errorf("source %d: %w", s.number, s.err))
@@ -153,25 +154,23 @@ func (l *Live) settled() {
 }
 
 // next gives the next epoch: frames that no frame of another source is before.
-// Without any it comes back all the same, so that time goes on.
-func (l *Live) next(ctx context.Context) (*epoch, error) {
+// Without any it comes back all the same, so that time goes on. Sources end when they
+// are told to: what they gave before is to be had until all have.
+func (l *Live) next(context.Context) (*epoch, error) {
 	e := &epoch{}
 	pulse := time.NewTimer(livePulse)
 	defer pulse.Stop()
 	for {
-		left := l.tap.fill(e, l.run)
-		err := ctx.Err()
-		if err == nil && !left {
-			err = io.EOF
+		if !l.tap.fill(e, l.run) {
+			return e, io.EOF
 		}
-		if len(e.spans) > 0 || err != nil {
-			return e, err
+		if len(e.spans) > 0 {
+			return e, nil
 		}
 		select {
 		case <-l.tap.wake:
 		case <-pulse.C:
 			return e, nil
-		case <-ctx.Done():
 		}
 	}
 }
@@ -249,15 +248,8 @@ func (s *tapSource) serve(ctx context.Context) {
 		default:
 			s.taps.waits.Add(1)
 			s.setFull(true)
-			select {
-			case s.queue <- g:
-				s.setFull(false)
-			case <-ctx.Done():
-				if b != nil {
-					b.Release()
-				}
-				return
-			}
+			s.queue <- g // it is emptied until the source has ended
+			s.setFull(false)
 		}
 		select {
 		case s.taps.wake <- struct{}{}:
@@ -274,21 +266,6 @@ func (s *tapSource) setFull(full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.full, s.heard = full, time.Now()
-}
-
-// release lets go of what was not judged.
-func (t *taps) release() {
-	for _, s := range t.list {
-		if s.head != nil {
-			s.head.Release()
-			s.head = nil
-		}
-		for len(s.queue) > 0 {
-			if g := <-s.queue; g.batch != nil {
-				g.batch.Release()
-			}
-		}
-	}
 }
 
 // take makes sure that s has a head, if anything of it waits.

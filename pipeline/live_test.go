@@ -502,3 +502,29 @@ func TestLiveHung(t *testing.T) {
 		}
 	})
 }
+
+// TestLiveCancelled: what a port gave before the end of the run was asked for is judged,
+// wherever it waits then, and what it gives on its way out too.
+func TestLiveCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const at = int64(1_700_000_000e9)
+		var list []frameOf
+		for i := range 1000 {
+			list = append(list, frameOf{at + int64(i)*1e6, make([]byte, 60)})
+		}
+		one := &port{number: 1, list: list, size: 1, idle: true}
+		l, err := NewLive(Config{Workers: 1}, one, silent{}) // nothing goes before the second has spoken
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), hungAfter/2)
+		defer cancel()
+		r, err := l.Run(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		if one.given <= maxBehind || r.Stats.Frames != uint64(one.given) || one.back != one.given {
+			t.Errorf("%d frames given, %d judged, %d back", one.given, r.Stats.Frames, one.back)
+		}
+	})
+}

@@ -153,7 +153,7 @@ func (d *Daemon) run(ctx context.Context) (err error) {
 	d.mu.Unlock()
 	defer func() {
 		for _, s := range sources {
-			err = errors.Join(err, d.rights.With(s.Close))
+			err = errors.Join(err, d.rights.Closing(s.Close))
 		}
 	}()
 	if err := d.secure(c, sources); err != nil {
@@ -267,7 +267,7 @@ func (d *Daemon) secure(c *config.Config, sources []io.Closer) error {
 	if !c.Confine {
 		return nil
 	}
-	how, err := confine(c, d.o.File)
+	how, err := confine(c, d.o.File, d.hub != nil)
 	if err != nil {
 		return fmt.Errorf("landlock: %w; set confine: false", err)
 	}
@@ -388,7 +388,7 @@ func (d *Daemon) checkpoint() {
 		return
 	}
 	start := time.Now()
-	err := keeper.Checkpoint(d.config.StateFolder())
+	err := keeper.Checkpoint(d.begun.StateFolder())
 	if d.hub != nil {
 		err = errors.Join(err, d.hub.checkpoint())
 	}
