@@ -305,6 +305,15 @@ func (a *appliance) files() (cert, key, ca string) {
 	return write("cert.pem", "CERTIFICATE", a.chain...), write("key.pem", "PRIVATE KEY", der), write("ca.pem", "CERTIFICATE", a.h.trust.Roots()...)
 }
 
+// cutOff wants a failed handshake. In TLS 1.3 the client may be writing already
+// when it is told, and which write meets that decides what it calls it.
+func cutOff(t *testing.T, what string, err error) {
+	t.Helper()
+	if c := connect.CodeOf(err); err == nil || c != connect.CodeUnavailable && c != connect.CodeCanceled {
+		t.Errorf("%s: %v, want a connection that fails", what, err)
+	}
+}
+
 func code(t *testing.T, what string, err error, want connect.Code) {
 	t.Helper()
 	if got := connect.CodeOf(err); err == nil || got != want {
