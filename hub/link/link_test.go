@@ -48,6 +48,22 @@ func TestOneBoxOverFiveLinesAndTwoCities(t *testing.T) {
 	}
 }
 
+// TestOneInstaller: what an installer gives to many customers makes no two of them
+// one box, whatever of it they have in common.
+func TestOneInstaller(t *testing.T) {
+	var w world
+	for range 4 {
+		w.add(Line{
+			Verdict: Watch, Stack: "a1", CNAME: "~c", Contact: "~lan",
+			Controllers: []Endpoint{{"198.51.100.1", "registrar"}}, Standings: boxStandings(),
+		})
+	}
+	_, g := w.judge()
+	if b := linked(g.Boxes); len(b) != 0 {
+		t.Errorf("boxes %+v, want none", b)
+	}
+}
+
 // ring adds n boxes at homes of their own that one softswitch drives.
 func ring(w *world, who string, n int, extra ...Endpoint) {
 	for i := range n {

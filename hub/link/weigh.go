@@ -25,7 +25,7 @@ const (
 	accountHand    = 11.5
 	contactNats    = 3.9 // private addresses are few: one pair of homes in fifty has the same
 	cnameNats      = 4.6 // what one maker's software signs with, one pair in a hundred
-	controllerNats = 5.0
+	controllerNats = 4.5 // with the two above less than SameBox: one installer gives all three to many
 	handNats       = 11.0
 	rarityNats     = 6.9 // one controller and one shape: a thousand to one
 	clockNats      = 3.0 // a lot of oscillators agrees more closely than chance
