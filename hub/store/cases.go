@@ -202,13 +202,7 @@ func (s *Store) Cases(ctx context.Context, f Filter, p Page) (List[Case], error)
 		sets = append(sets, ids)
 	}
 	if len(sets) > 0 {
-		ids := sets[0]
-		for _, other := range sets[1:] {
-			ids = slices.DeleteFunc(ids, func(id []byte) bool {
-				_, found := slices.BinarySearchFunc(other, id, bytes.Compare)
-				return !found
-			})
-		}
+		ids := inAll(sets)
 		if fetch, err = named(ctx, s, caseColumns, "casefile", ids, scanCase, at); err != nil {
 			return l, err
 		}

@@ -264,13 +264,7 @@ func (s *Store) Rings(ctx context.Context, f Filter, p Page) (List[Ring], error)
 	}
 	fetch := listed(ctx, s, ringColumns, "ring", "since", scanRing)
 	if len(sets) > 0 {
-		ids := sets[0]
-		for _, other := range sets[1:] {
-			ids = slices.DeleteFunc(ids, func(id []byte) bool {
-				_, found := slices.BinarySearchFunc(other, id, bytes.Compare)
-				return !found
-			})
-		}
+		ids := inAll(sets)
 		if fetch, err = named(ctx, s, ringColumns, "ring", ids, scanRing, ringPlace); err != nil {
 			return l, err
 		}
@@ -419,4 +413,16 @@ func (s *Store) Card(ctx context.Context, id ID) (Card, error) {
 		return Card{}, err
 	}
 	return cs[0], s.whereCard(ctx, &cs[0])
+}
+
+// inAll gives what all of the ordered sets hold; the first is spent.
+func inAll(sets [][][]byte) [][]byte {
+	ids := sets[0]
+	for _, other := range sets[1:] {
+		ids = slices.DeleteFunc(ids, func(id []byte) bool {
+			_, found := slices.BinarySearchFunc(other, id, bytes.Compare)
+			return !found
+		})
+	}
+	return ids
 }
