@@ -72,7 +72,7 @@ population: build ## count false accusations among honest lines: tmp/population.
 	$(BIN)/simtrap-lab population --json $(TMP)/population.json --html $(TMP)/population.html $(EVAL)
 
 corpus: ## replay the corpus of public captures, where there is one (SIMTRAP_CORPUS)
-	go test -count=1 -v -run '^TestCorpus' $(PACKAGES)
+	go test -count=1 -v -run '^TestCorpus' $(sort $(dir $(shell grep -rl --include=*_test.go --exclude-dir=tmp '^func TestCorpus' ./*/)))
 
 promise: build ## try what the score promises, on lines drawn from its tables and near them
 	@mkdir -p $(TMP)

@@ -47,7 +47,6 @@ type joiner struct {
 	order               []record
 	intervals           []rtp.Interval // that wait for their time, in order
 	fresh               []rtp.Interval
-	spare               []rtp.Interval // room for the next merge
 	metered             households
 	stats               joinStats
 
@@ -180,16 +179,21 @@ func (j *joiner) merge() {
 		return
 	}
 	slices.SortFunc(j.fresh, func(a, b rtp.Interval) int { return a.Compare(&b) })
-	old, fresh, out := j.intervals, j.fresh, j.spare[:0]
-	for len(old) > 0 && len(fresh) > 0 {
-		if old[0].Compare(&fresh[0]) <= 0 {
-			out, old = append(out, old[0]), old[1:]
+	// From the end, in place: a second array of them would be the largest that a
+	// live tap has. Of equal ones the old is first.
+	old := len(j.intervals)
+	j.intervals = slices.Grow(j.intervals, len(j.fresh))[:old+len(j.fresh)]
+	for fresh := len(j.fresh); fresh > 0; {
+		last := &j.intervals[old+fresh-1]
+		if old > 0 && j.intervals[old-1].Compare(&j.fresh[fresh-1]) > 0 {
+			old--
+			*last = j.intervals[old]
 		} else {
-			out, fresh = append(out, fresh[0]), fresh[1:]
+			fresh--
+			*last = j.fresh[fresh]
 		}
 	}
-	out = append(append(out, old...), fresh...)
-	j.intervals, j.spare, j.fresh = out, j.intervals, j.fresh[:0]
+	j.fresh = j.fresh[:0]
 }
 
 // play hands on the intervals from done on whose time has come: every shard
