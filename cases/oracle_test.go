@@ -112,7 +112,11 @@ func needTshark(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes long under the race detector; the full tests run it")
 	}
-	if _, err := exec.LookPath("tshark"); err != nil {
+	_, err := exec.LookPath("tshark")
+	if err == nil {
+		_, err = exec.LookPath("sharkd") // of Debian's wireshark-common, which tshark needs
+	}
+	if err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatal("tshark is not installed, and CI is to compare with it")
 		}
@@ -120,50 +124,29 @@ func needTshark(t *testing.T) {
 	}
 }
 
-// tsharkTally reads a capture with tshark.
-func tsharkTally(t *testing.T, path string) *tally {
+// tally reads a capture with Wireshark.
+func (s *sharks) tally(t *testing.T, path string) *tally {
 	t.Helper()
 	out := &tally{map[string]int{}, map[string]flowStats{}}
-	// Starting it costs most, so it is asked for both at once: the streams come last,
-	// of all packets, whatever the filter of the others.
-	text := tshark(t, path, "-Y", "sip && !icmp && !icmpv6", "-T", "fields", "-E", "occurrence=a", "-e", "sip.Method", "-e", "sip.Status-Code", "-z", "rtp,streams")
-	messages, streams, told := strings.Cut("\n"+text, "\n=====")
-	if !told {
-		t.Fatalf("tshark tells of no streams: %.200q", text)
-	}
-	// Several messages of one segment stand in one line, by commas.
-	for line := range strings.Lines(messages) {
-		for f := range strings.FieldsFuncSeq(strings.TrimRight(line, "\n"), func(r rune) bool { return r == '\t' || r == ',' }) {
+	rows, streams := s.read(t, path, "sip && !icmp && !icmpv6", "sip.Method", "sip.Status-Code")
+	for _, r := range rows {
+		// Several messages of one segment stand in one row, by commas.
+		for f := range strings.FieldsFuncSeq(strings.Join(r, ","), func(r rune) bool { return r == ',' }) {
 			out.messages[strings.ToUpper(f)]++
 		}
 	}
-	for line := range strings.Lines(streams) {
-		f := strings.Fields(line)
-		if len(f) < 15 || !strings.HasPrefix(f[6], "0x") {
-			continue
+	for _, w := range streams {
+		src, ok1 := ident.ParseAddr([]byte(w.Src))
+		dst, ok2 := ident.ParseAddr([]byte(w.Dst))
+		if !ok1 || !ok2 {
+			t.Fatalf("addresses of a stream: %q, %q", w.Src, w.Dst)
 		}
-		// The columns are counted from the end: payload names may have blanks.
-		n := len(f)
-		if f[n-1] == "X" {
-			n--
-		}
-		src, ok1 := ident.ParseAddr([]byte(f[2]))
-		dst, ok2 := ident.ParseAddr([]byte(f[4]))
-		sport, err3 := strconv.ParseUint(f[3], 10, 16)
-		dport, err4 := strconv.ParseUint(f[5], 10, 16)
-		ssrc, err5 := strconv.ParseUint(f[6][2:], 16, 32)
-		packets, err6 := strconv.Atoi(f[n-9])
-		lost, err7 := strconv.Atoi(f[n-8])
-		jitter, err8 := strconv.ParseFloat(f[n-1], 64)
-		if err := errors.Join(err3, err4, err5, err6, err7, err8); err != nil || !ok1 || !ok2 {
-			t.Fatalf("tshark prints %q: %v", line, err)
-		}
-		key := streamKey(src, uint16(sport), dst, uint16(dport), uint32(ssrc))
+		key := streamKey(src, w.SrcPort, dst, w.DstPort, w.SSRC)
 		o := out.streams[key]
-		o.packets += packets
-		o.lost += lost
-		o.jitter = max(o.jitter, jitter)
-		o.payload = strings.Join(f[7:n-9], " ")
+		o.packets += w.Packets
+		o.lost += w.Expected - w.Total
+		o.jitter = max(o.jitter, w.MaxJitter)
+		o.payload = w.Payload
 		out.streams[key] = o
 	}
 	return out
@@ -223,13 +206,14 @@ func abs(n int) int { return max(n, -n) }
 // tshark.
 func TestTsharkLab(t *testing.T) {
 	needTshark(t)
+	sharks := newSharks(t)
 	for _, s := range lab.Shown() {
 		if s.Name == "demo" || s.Name == "ejoin" {
 			continue // the others side by side; SIP in Base64, which tshark does not read
 		}
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			compareLab(t, lab.Options{Scenario: s.Name, Seed: 3, Duration: 2 * time.Minute})
+			compareLab(t, sharks, lab.Options{Scenario: s.Name, Seed: 3, Duration: 2 * time.Minute})
 		})
 	}
 	for _, e := range lab.Encaps() {
@@ -243,12 +227,12 @@ func TestTsharkLab(t *testing.T) {
 		}
 		t.Run(e, func(t *testing.T) {
 			t.Parallel()
-			compareLab(t, lab.Options{Scenario: "goip-line", Seed: 3, Duration: 90 * time.Second, Encap: e})
+			compareLab(t, sharks, lab.Options{Scenario: "goip-line", Seed: 3, Duration: 90 * time.Second, Encap: e})
 		})
 	}
 }
 
-func compareLab(t *testing.T, opt lab.Options) {
+func compareLab(t *testing.T, sharks *sharks, opt lab.Options) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "lab.pcap")
 	f, err := os.Create(path)
@@ -262,7 +246,7 @@ func compareLab(t *testing.T, opt lab.Options) {
 		t.Fatal(err)
 	}
 	got := observed(t, path)
-	for _, d := range differences(got, tsharkTally(t, path)) {
+	for _, d := range differences(got, sharks.tally(t, path)) {
 		t.Error(d)
 	}
 	t.Logf("%d kinds of messages, %d streams", len(got.messages), len(got.streams))
@@ -297,6 +281,7 @@ func TestTsharkCorpus(t *testing.T) {
 	if err != nil {
 		t.Skip("no corpus of captures: set SIMTRAP_CORPUS to its folder")
 	}
+	sharks := newSharks(t)
 	compared := 0
 	for line := range strings.Lines(string(manifest)) {
 		c := strings.Split(line, "\t")
@@ -314,7 +299,7 @@ func TestTsharkCorpus(t *testing.T) {
 		t.Run(c[0], func(t *testing.T) {
 			t.Parallel()
 			got := observed(t, path)
-			for _, d := range differences(got, tsharkTally(t, path)) {
+			for _, d := range differences(got, sharks.tally(t, path)) {
 				if isExplained(c[0], d) {
 					t.Log("explained: " + d)
 				} else {
