@@ -42,9 +42,15 @@ const volatile u32 first = 96;
 // what it read in the map readings.
 const volatile u8 test = 0;
 
-// bench replaces flow, sequence number and timestamp of RTP by those of
-// 2^(bench - 1) flows in an order that looks random, for make bench-live.
+// dull_mask sends one segment of TCP in so many to the longer look that else would have
+// ended at the first, whose only question about toggles this is: where sample is set,
+// those that may be in it; in tests all of them. It has all bits set else.
+const volatile u64 dull_mask = ~0ULL;
+
+// bench replaces flow, sequence number and timestamp of RTP by those of one flow or of
+// 100,000 in an order that looks random, for make bench-live.
 const volatile u32 bench = 0;
+enum { ONE_FLOW = 1, MANY_FLOWS = 2 };
 
 // clock_offset is what wall time is ahead of CLOCK_MONOTONIC, ns; user space
 // sets it anew all the time.

@@ -25,9 +25,11 @@ typedef signed long long s64;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define be16(x) __builtin_bswap16(x)
 #define be32(x) __builtin_bswap32(x)
+#define le16(x) (x)
 #else
 #define be16(x) (x)
 #define be32(x) (x)
+#define le16(x) __builtin_bswap16(x)
 #endif
 
 enum {
