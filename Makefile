@@ -12,7 +12,7 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live test-kernels clean
+.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub test-flood test-kernels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,10 +20,15 @@ help: ## list the targets
 build: ## build the programs, static, into bin/
 	go build -o $(BIN)/ ./cmd/...
 
-demo: build ## make a sample capture, replay it and print the verdicts
+# Builds what it runs and no more: the hub's databases take longest to compile.
+demo: ## make a sample capture, replay it and print the verdicts
 	@mkdir -p $(TMP)
+	go build -o $(BIN)/ ./cmd/simtrap ./cmd/simtrap-lab
 	$(BIN)/simtrap-lab make demo -o $(TMP)/demo.pcap --truth $(TMP)/demo.truth.json
 	$(BIN)/simtrap replay $(TMP)/demo.pcap
+
+demo-hub: build ## run a hub and two appliances that replay captures, print the ring
+	scripts/demo-hub.sh
 
 # SKIP leaves out the tests that it matches.
 SKIPPED = $(if $(SKIP),-skip '$(SKIP)')
@@ -34,7 +39,7 @@ test: ## go vet and every test (or those of PACKAGES)
 
 # What starts no goroutine, nor uses anything that does (internal/archtest holds
 # that), has no races of its own: the packages that run it in several are tried.
-QUIET = control evidence h323 heuristics heuristics/catalogue ident internal/archtest lab packet places rtp sessions sip state
+QUIET = control evidence h323 heuristics heuristics/catalogue hub/link ident internal/archtest lab packet places rtp sessions sip state
 
 race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -short $(SKIPPED) $(filter-out $(addprefix simtrap/,$(QUIET)),$(shell go list $(PACKAGES)))
@@ -95,9 +100,18 @@ vuln: ## known vulnerabilities in what is used
 	elif grep -qE '^govulncheck: fetching vulnerabilities: ' $(TMP)/vuln.log; then echo "govulncheck skipped: no database"; \
 	else cat $(TMP)/vuln.log; exit 1; fi
 
-bench-live: ## measure the kernel programs by test run, as ratios, and AF_PACKET over a veth (root)
+bench-live: ## measure the kernel programs by test run, all of simtrap and AF_PACKET over a veth (root)
 	go test ./bpf -run '^$$' -bench '^BenchmarkCosts$$' -benchtime 1x -v
+	go test ./bpf -run '^$$' -bench '^BenchmarkTap$$' -benchtime 1x -v
 	go test ./capture/afpacket -run '^$$' -bench '^BenchmarkLive$$' -benchtime 3x -count $(or $(RUNS),5)
+
+test-flood: ## ten million forged senders beside one real box, which takes two minutes (root)
+	SIMTRAP_FLOOD=$(or $(SENDERS),10000000) go test ./sensor/live -count=1 -run '^TestFlood$$' -v
+
+# LOAD gives more, such as LOAD='SIMTRAP_LOAD_RATE=0 SIMTRAP_LOAD_STORE=postgres://...'.
+bench-hub: ## load a hub with 2,000 sensors and 1,500 findings a second for a minute
+	SIMTRAP_LOAD_SENSORS=2000 SIMTRAP_LOAD_RATE=1500 SIMTRAP_LOAD_BATCH=100 SIMTRAP_LOAD_SENDERS=32 SIMTRAP_LOAD_FOR=1m $(LOAD) \
+		go test ./cmd/simtrap-hub -count=1 -run '^TestLoad' -v
 
 # ONLY chooses among the kernels: 6.12-amd64 6.1-arm64 6.1-amd64 5.10-amd64.
 test-kernels: ## load, attach and judge a call on other kernels, in qemu (Debian)

@@ -61,6 +61,7 @@ func TestBudgets(t *testing.T) {
 
 // TestEvictions floods small tables and wants what they displaced to be told.
 func TestEvictions(t *testing.T) {
+	t.Parallel()
 	inNamespace(t, func(t testing.TB) {
 		s, err := Open("vb", Config{Flows: 1024, Starts: 4096})
 		if err != nil {

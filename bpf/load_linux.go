@@ -49,6 +49,9 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 	if c.homes() {
 		spec.Maps["homes"].MaxEntries = uint32(1 + len(c.Homes))
 	}
+	if c.test {
+		spec.Maps["readings"].Flags |= unix.BPF_F_MMAPABLE
+	}
 	rings := spec.Maps["interval_ring"]
 	if ring {
 		rings.MaxEntries = uint32(powerOfTwo(max(c.intervalRing(false), os.Getpagesize())))

@@ -60,9 +60,10 @@ type Source struct {
 	newest           int64
 	record           perf.Record
 	anchored, looked int64
-	offset           atomic.Int64 // of packet time to CLOCK_MONOTONIC
+	offset           atomic.Int64  // of packet time to CLOCK_MONOTONIC
+	taken, given     atomic.Uint64 // frames: out of the ring, by Next
 
-	work               sync.Mutex // held while Next uses what Close gives back, but for the ring
+	work               sync.Mutex // held while Next uses what Close gives back
 	mu                 sync.Mutex
 	ring               *ringbuf.Reader
 	events             *perf.Reader
@@ -208,20 +209,14 @@ func (s *Source) look() error {
 }
 
 // Next gives the next frames that went up, after at most about 100 ms; none is an
-// empty batch. After Close it is io.EOF. A port that is gone is unix.ENODEV.
+// empty batch. After Close it gives those that were in the ring, then io.EOF. A port
+// that is gone is unix.ENODEV.
 func (s *Source) Next(ctx context.Context) (*capture.Batch, error) {
 	if len(s.ready) == 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		err := s.keep()
-		if err == nil {
-			err = s.drain()
-		}
-		if errors.Is(err, io.EOF) {
-			s.order(math.MaxInt64) // what waited for company
-		}
-		if err != nil && len(s.ready) == 0 {
+		if err := s.more(); err != nil && len(s.ready) == 0 {
 			return nil, err
 		}
 	}
@@ -233,7 +228,22 @@ func (s *Source) Next(ctx context.Context) (*capture.Batch, error) {
 	b := s.ready[0]
 	s.ready[0] = nil
 	s.ready = s.ready[1:]
+	s.given.Add(uint64(len(b.Frames)))
 	return b, nil
+}
+
+// more makes batches of what has come.
+func (s *Source) more() error {
+	s.work.Lock()
+	defer s.work.Unlock()
+	err := s.keep()
+	if err == nil {
+		err = s.drain()
+	}
+	if errors.Is(err, io.EOF) {
+		s.order(math.MaxInt64) // what waited for company, and what Close took
+	}
+	return err
 }
 
 // now is the packet clock.
@@ -241,8 +251,6 @@ func (s *Source) now() int64 { return monotonic() + s.offset.Load() }
 
 // keep does what time asks for: it anchors the clock and looks at the port.
 func (s *Source) keep() error {
-	s.work.Lock()
-	defer s.work.Unlock()
 	s.mu.Lock()
 	closed := s.closed
 	s.mu.Unlock()
@@ -276,21 +284,30 @@ func (s *Source) keep() error {
 // drain waits for frames and takes all there are; those that are old enough make
 // batches.
 func (s *Source) drain() error {
-	var until int64
-	s.frames.SetDeadline(time.Now().Add(idle))
+	until, err := s.takeAll(time.Now().Add(idle))
+	if err != nil {
+		return err
+	}
+	s.order(until)
+	return nil
+}
+
+// takeAll waits for frames until the deadline, takes all there are, and says up to
+// which time none is missing.
+func (s *Source) takeAll(deadline time.Time) (until int64, err error) {
+	had := len(s.pending)
+	defer func() { s.taken.Add(uint64(len(s.pending) - had)) }()
+	s.frames.SetDeadline(deadline)
 	for first := true; ; first = false {
 		err := s.frames.ReadInto(&s.record)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, perf.ErrFlushed) {
 			if first {
 				until = s.now() - flight
 			}
-			break
-		}
-		if errors.Is(err, perf.ErrClosed) {
-			return io.EOF
+			return until, nil
 		}
 		if err != nil {
-			return fmt.Errorf("%s: read frames: %w", s.name, err)
+			return until, fmt.Errorf("%s: read frames: %w", s.name, err)
 		}
 		if first {
 			// What is in the rings from here on may be incomplete.
@@ -299,8 +316,6 @@ func (s *Source) drain() error {
 		}
 		s.take(s.record.RawSample)
 	}
-	s.order(until)
-	return nil
 }
 
 const frameSize = 24 // of struct frame in kernel/sample.h
@@ -418,15 +433,17 @@ func (s *Source) advance(dst []rtp.Interval, now int64) []rtp.Interval {
 	}
 	dst, over, err := s.sweep.step(dst, now, n, false)
 	if err == nil && over {
-		s.account()
+		s.passes++
+		s.account(s.passes%8 == 0)
 	}
 	return dst
 }
 
 // account counts what the kernel's tables displaced: what was put in until a
 // pass began, less what was taken out and what is there. What is put in while the
-// pass goes on it may or may not see.
-func (s *Source) account() {
+// pass goes on it may or may not see. The first packets, which no pass reads, it
+// counts with all.
+func (s *Source) account(all bool) {
 	n := s.before
 	now, err := sumCounters(s.objects.Counts)
 	if err != nil {
@@ -438,7 +455,7 @@ func (s *Source) account() {
 	if n[records] > gone {
 		s.evicted = max(s.evicted, n[records]-gone)
 	}
-	if s.passes++; s.passes%8 != 0 {
+	if !all {
 		return
 	}
 	s.remark()
@@ -512,6 +529,10 @@ func (s *Source) Losses() []capture.Loss {
 			s.counts = n
 		}
 	}
+	var framesLeft, intervalsLeft uint64
+	if s.closed {
+		framesLeft, intervalsLeft = s.taken.Load()-s.given.Load(), uint64(len(s.rest))
+	}
 	names := counterNames()
 	var out []capture.Loss
 	for _, i := range lossCounters() {
@@ -523,6 +544,8 @@ func (s *Source) Losses() []capture.Loss {
 		capture.Loss{Stage: "kernel", Reason: "packets_late", Count: s.sweep.late()},
 		capture.Loss{Stage: "kernel", Reason: "frames_reordered", Count: s.reordered},
 		capture.Loss{Stage: "kernel", Reason: "clock_stepped", Count: s.stepped},
+		capture.Loss{Stage: "kernel", Reason: "frames_left", Count: framesLeft},
+		capture.Loss{Stage: "kernel", Reason: "intervals_left", Count: intervalsLeft},
 	)
 }
 
@@ -562,8 +585,12 @@ func (s *Source) Follow(f rtp.Flow) error {
 	return nil
 }
 
-// Close detaches the programs. Intervals then gives those that were open.
+// Close detaches the programs and takes what they left in the rings: Next then gives
+// the frames, and Intervals the intervals, those that were open too. What nobody asks
+// for is told by Losses.
 func (s *Source) Close() error {
+	// Next waits no longer. Where it is closed already there is nobody to wake.
+	_ = s.frames.Flush()
 	s.work.Lock()
 	defer s.work.Unlock()
 	s.mu.Lock()
@@ -573,8 +600,19 @@ func (s *Source) Close() error {
 	}
 	var err error
 	if s.link != nil {
-		err = s.link.Close()
+		if err = s.link.Close(); err != nil {
+			// What stays attached keeps no frame from the machine.
+			err = errors.Join(err, s.objects.Drop.Set(uint8(0)))
+		}
 		s.link = nil
+	}
+	quiesce()
+	// Nothing is put in any more: this comes to an end. The first time may be cut
+	// short by the waking above.
+	for range 2 {
+		if _, e := s.takeAll(time.Unix(1, 0)); e != nil {
+			err = errors.Join(err, e)
+		}
 	}
 	s.rest = s.collect(s.rest)
 	if n, e := sumCounters(s.objects.Counts); e == nil {
@@ -588,12 +626,24 @@ func (s *Source) Close() error {
 			break
 		}
 		if over {
-			s.account()
+			s.account(true)
 		}
 	}
 	s.closed = true
 	s.release()
 	return err
+}
+
+// quiesce returns when no run of a program is under way that began before it, so
+// that one which was detached puts nothing into the rings any more: the global memory
+// barrier waits for all processors to have left what RCU protects. Where it is not to
+// be had (nohz_full, a filter of system calls) the time is waited that frames may be
+// under way, many times.
+func quiesce() {
+	const global = 1 // MEMBARRIER_CMD_GLOBAL of membarrier(2)
+	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0); errno != 0 {
+		time.Sleep(20 * time.Duration(flight))
+	}
 }
 
 func (s *Source) release() {

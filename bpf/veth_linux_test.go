@@ -43,7 +43,7 @@ func inNamespace(t *testing.T, f func(t testing.TB)) {
 }
 
 // inBareNamespace is inNamespace with nothing set up.
-func inBareNamespace(t *testing.T, f func(t testing.TB)) {
+func inBareNamespace(t testing.TB, f func(t testing.TB)) {
 	t.Helper()
 	needBPF(t)
 	done := make(chan string, 1)
@@ -116,7 +116,8 @@ func tagged(frame []byte, tag uint16) []byte {
 	return append(out, frame[12:]...)
 }
 
-// TestAttach sends a call, tagged and plain signalling into a veth, in every mode.
+// TestAttach sends a call, tagged and plain signalling into a veth, in every mode,
+// and at last what is meant for the machine itself.
 func TestAttach(t *testing.T) {
 	for _, perfIntervals := range []bool{false, true} {
 		for _, m := range append(chain(), Auto) {
@@ -225,6 +226,7 @@ func attached(t testing.TB, cfg Config) {
 	if n["up_sip"] != 2 || n["accounted"] != uint64(calls*(packets-1)+1) {
 		t.Errorf("counts %v", n)
 	}
+	neverCutOff(t, s, out)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -317,6 +319,7 @@ func loopback(t testing.TB, m Mode) {
 
 // TestCloseTellsTheRest wants the record that is open when a source is closed.
 func TestCloseTellsTheRest(t *testing.T) {
+	t.Parallel()
 	inNamespace(t, func(t testing.TB) {
 		s, err := Open("vb", Config{})
 		if err != nil {
@@ -346,6 +349,7 @@ func TestCloseTellsTheRest(t *testing.T) {
 // TestTogether reads frames and intervals on goroutines of their own, in a flood,
 // and closes in the midst of it.
 func TestTogether(t *testing.T) {
+	t.Parallel()
 	inNamespace(t, func(t testing.TB) {
 		s, err := Open("vb", Config{Port: 1, Flows: 4096, FrameRing: 64 << 10})
 		if err != nil {
@@ -396,7 +400,7 @@ func TestTogether(t *testing.T) {
 		})
 		out := newSender(t, "va")
 		sent := int64(0)
-		for end, i := time.Now().Add(3500*time.Millisecond), 0; time.Now().Before(end); i++ {
+		for end, i := time.Now().Add(2500*time.Millisecond), 0; time.Now().Before(end); i++ {
 			for c := range 20 {
 				out.send(udpFrame("10.1.2.3", "198.51.100.7", uint16(10000+c), 20000, rtpPayload(8, uint16(i), uint32(i)*160, uint32(c), 160)))
 				sent++
@@ -426,60 +430,79 @@ func TestTogether(t *testing.T) {
 	})
 }
 
-// TestNeverCutOff wants what is sent to the machine itself to arrive once the port
-// has an address, and nothing to be passed on before.
-func TestNeverCutOff(t *testing.T) {
-	for _, m := range chain() {
-		t.Run(m.String(), func(t *testing.T) {
-			t.Parallel()
-			inNamespace(t, func(t testing.TB) {
-				s, err := Open("vb", Config{Mode: m})
-				if err != nil {
-					t.Skip(err)
-				}
-				defer s.Close()
-				arrives := func() bool {
-					c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7777})
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer c.Close()
-					vb, err := net.InterfaceByName("vb")
-					if err != nil {
-						t.Fatal(err)
-					}
-					f := udpFrame("192.0.2.2", "192.0.2.1", 7777, 7777, []byte("hello"))
-					copy(f, vb.HardwareAddr)
-					sum := uint32(0)
-					f[24], f[25] = 0, 0
-					for i := 14; i < 34; i += 2 {
-						sum += uint32(binary.BigEndian.Uint16(f[i:]))
-					}
-					binary.BigEndian.PutUint16(f[24:], ^uint16(sum&0xffff+sum>>16))
-					newSender(t, "va").send(f)
-					if err := c.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
-						t.Fatal(err)
-					}
-					var b [64]byte
-					_, err = c.Read(b[:])
-					return err == nil
-				}
-				ip(t, "addr add 192.0.2.1/24 dev vb")
-				if arrives() {
-					t.Error("a bare port passed a frame on") // it has not been looked at again
-				}
-				if err := s.look(); err != nil {
-					t.Fatal(err)
-				}
-				if dropping, why := s.Dropping(); dropping || !strings.Contains(why, "192.0.2.1") {
-					t.Errorf("dropping %v: %s", dropping, why)
-				}
-				if !arrives() {
-					t.Error("a port with an address keeps frames from the machine")
-				}
-			})
-		})
+// neverCutOff wants what is sent to the machine itself to arrive once the port has
+// an address, and nothing to be passed on before.
+func neverCutOff(t testing.TB, s *Source, out *sender) {
+	t.Helper()
+	ip(t, "addr add 192.0.2.1/24 dev vb")
+	if arrives(t, out) {
+		t.Error("a bare port passed a frame on") // it has not been looked at again
 	}
+	if err := s.look(); err != nil {
+		t.Fatal(err)
+	}
+	if dropping, why := s.Dropping(); dropping || !strings.Contains(why, "192.0.2.1") {
+		t.Errorf("dropping %v: %s", dropping, why)
+	}
+	if !arrives(t, out) {
+		t.Error("a port with an address keeps frames from the machine")
+	}
+}
+
+// arrives says whether what is sent to an address of vb's comes to the machine.
+func arrives(t testing.TB, out *sender) bool {
+	t.Helper()
+	vb, err := net.InterfaceByName("vb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7777})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	f := udpFrame("192.0.2.2", "192.0.2.1", 7777, 7777, []byte("hello"))
+	copy(f, vb.HardwareAddr)
+	sum := uint32(0)
+	f[24], f[25] = 0, 0
+	for i := 14; i < 34; i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(f[i:]))
+	}
+	binary.BigEndian.PutUint16(f[24:], ^uint16(sum&0xffff+sum>>16))
+	out.send(f)
+	if err := c.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	var b [64]byte
+	_, err = c.Read(b[:])
+	return err == nil
+}
+
+// stuck is a filter that cannot be taken out, as without the right to.
+type stuck struct{ io.Closer }
+
+func (stuck) Close() error { return unix.EPERM }
+
+// TestLeftBehind wants a filter that cannot be taken out to let frames pass.
+func TestLeftBehind(t *testing.T) {
+	t.Parallel()
+	inNamespace(t, func(t testing.TB) {
+		s, err := Open("vb", Config{Mode: ClsAct})
+		if err != nil {
+			t.Skip(err)
+		}
+		if dropping, why := s.Dropping(); !dropping {
+			t.Errorf("a bare port: %s", why)
+		}
+		s.link = stuck{s.link}
+		if err := s.Close(); !errors.Is(err, unix.EPERM) {
+			t.Errorf("closed: %v", err)
+		}
+		ip(t, "addr add 192.0.2.1/24 dev vb")
+		if !arrives(t, newSender(t, "va")) {
+			t.Error("it keeps frames from the machine")
+		}
+	})
 }
 
 func TestUsedFor(t *testing.T) {
@@ -518,24 +541,9 @@ func TestUsedFor(t *testing.T) {
 	})
 }
 
-// TestPortGone wants to hear that the port vanished.
-func TestPortGone(t *testing.T) {
-	inNamespace(t, func(t testing.TB) {
-		s, err := Open("vb", Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		ip(t, "link del va")
-		s.looked = 0
-		if _, err := s.Next(context.Background()); !errors.Is(err, unix.ENODEV) {
-			t.Errorf("%v", err)
-		}
-	})
-}
-
 // TestExplicitChoice wants a typed error with the remedy.
 func TestExplicitChoice(t *testing.T) {
+	t.Parallel()
 	inNamespace(t, func(t testing.TB) {
 		first, err := Open("vb", Config{Mode: XDPNative})
 		if err != nil {
@@ -595,8 +603,10 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestProbe wants what it says to be so, and nothing to stay attached.
+// TestProbe wants what it says to be so, nothing to stay attached, and what is at
+// work to be left alone.
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	inNamespace(t, func(t testing.TB) {
 		modes, ring, err := Probe("vb")
 		if err != nil {
@@ -605,28 +615,22 @@ func TestProbe(t *testing.T) {
 		if ring != haveRing() || len(modes) != len(chain()) {
 			t.Errorf("%v, ring %v", modes, ring)
 		}
+		out := newSender(t, "va")
 		for _, m := range modes {
 			s, err := Open("vb", Config{Mode: m.Mode})
-			if err == nil {
-				err = s.Close()
-			}
 			if (m.Err == nil) != (err == nil) {
 				t.Errorf("%v: probed %v, opened %v", m.Mode, m.Err, err)
 			}
-		}
-		// Probing leaves alone what is at work.
-		for _, m := range chain() {
-			s, err := Open("vb", Config{Mode: m})
 			if err != nil {
 				continue
 			}
 			if _, _, err := Probe("vb"); err != nil {
 				t.Fatal(err)
 			}
-			newSender(t, "va").send(udpFrame("10.1.2.3", "198.51.100.7", 5060, 5060, []byte(invite)))
+			out.send(udpFrame("10.1.2.3", "198.51.100.7", 5060, 5060, []byte(invite)))
 			time.Sleep(50 * time.Millisecond)
 			if n := s.Counts()["up_sip"]; n != 1 {
-				t.Errorf("%v: after a probe %d frames came up, want 1", m, n)
+				t.Errorf("%v: after a probe %d frames came up, want 1", m.Mode, n)
 			}
 			if err := s.Close(); err != nil {
 				t.Error(err)
@@ -638,8 +642,10 @@ func TestProbe(t *testing.T) {
 	})
 }
 
-// TestFollow wants every segment of a connection that user space names.
+// TestFollow wants every segment of a connection that user space names, and to hear
+// at the end that the port vanished.
 func TestFollow(t *testing.T) {
+	t.Parallel()
 	inNamespace(t, func(t testing.TB) {
 		s, err := Open("vb", Config{})
 		if err != nil {
@@ -685,6 +691,11 @@ func TestFollow(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		if n := s.Counts()["up_first"] - before; n != 4 { // two small, two large
 			t.Errorf("%d went up as first", n)
+		}
+		ip(t, "link del va")
+		s.looked = 0
+		if _, err := s.Next(context.Background()); !errors.Is(err, unix.ENODEV) {
+			t.Errorf("a port that is gone: %v", err)
 		}
 	})
 }

@@ -134,6 +134,7 @@ type Tracker struct {
 	h         Handler
 	now       int64
 	count     Counters
+	calling   []byte // as the message at hand says it
 	calls     table[call]
 	endpoints table[endpoint]
 	names     map[string]string
@@ -259,13 +260,18 @@ func (t *Tracker) begin(key uint64, p *packet.Packet, m *Message, opens bool) *e
 	return e
 }
 
+// CallingUser is the caller of the call that a Handler is being told has started.
+// It is not kept.
+func (t *Tracker) CallingUser() ident.Number { return ident.NewNumber(t.calling) }
+
 // asked takes what SETUP says of a call.
 func (t *Tracker) asked(c *call, m *Message) {
-	c.Setup, c.id = t.now, m.CallID
+	c.Setup, c.id, t.calling = t.now, m.CallID, nil
 	c.CalleeKey, c.CalleeClass = t.user(m.Called.bytes())
 	c.CalledUser = ident.NewNumber(m.Called.bytes())
 	if !m.Withheld {
 		c.CallerKey, c.CallerClass = t.user(m.Calling.bytes())
+		t.calling = m.Calling.bytes()
 	}
 }
 

@@ -25,6 +25,7 @@ type told struct {
 	cards       int
 	controllers uint64 // sum of hashes
 	listed      bool   // in changes.standing
+	hub         Verdict
 }
 
 // changes is what Changed goes by.
@@ -130,7 +131,7 @@ func (l *Lines) retell(left int, tell func(*Finding) bool) {
 			return
 		}
 		p := c.standing[c.at]
-		if p.gone || p.told.verdict < Watch {
+		if p.gone || max(p.told.verdict, p.told.hub) < Watch {
 			p.told.listed = false
 			n := len(c.standing) - 1
 			c.standing[c.at] = c.standing[n]
@@ -158,7 +159,7 @@ func (l *Lines) Rest(tell func(*Finding)) {
 	}
 	l.closed = nil
 	for p := l.kept.root.next; p != &l.kept.root; p = p.next {
-		if p.standing() < Watch && p.told.verdict < Watch || p.last <= p.told.last && !p.material(l.now) || l.farEnd(p) {
+		if max(p.standing(), p.hubVerdict(l.now), p.told.verdict, p.told.hub) < Watch || p.last <= p.told.last && !p.material(l.now) || l.farEnd(p) {
 			continue
 		}
 		l.tell(p, func(f *Finding) bool { tell(f); return true })
@@ -186,10 +187,11 @@ func (p *profile) unread() bool { return p.dirty || len(p.legs) > 0 }
 // material says whether the line's finding is another than was told.
 func (p *profile) material(now int64) bool {
 	v, o := p.standing(), &p.told
-	if v < Watch && o.verdict < Watch {
+	hub := p.hubVerdict(now)
+	if max(v, hub) < Watch && max(o.verdict, o.hub) < Watch {
 		return false
 	}
-	if v != o.verdict || math.Abs(p.score.S-o.score) >= changeNats {
+	if v != o.verdict || hub != o.hub || math.Abs(p.score.S-o.score) >= changeNats {
 		return true
 	}
 	cards, controllers := p.telling()
@@ -219,13 +221,14 @@ func (p *profile) telling() (cards int, controllers uint64) {
 
 func (l *Lines) tell(p *profile, tell func(*Finding) bool) bool {
 	f := l.finding(p, true)
+	l.telling(p, &f)
 	if !tell(&f) {
 		return false
 	}
 	listed := p.told.listed
-	p.told = told{at: l.now, last: p.last, verdict: f.Verdict, score: p.score.S, listed: listed}
+	p.told = told{at: f.Told, last: p.last, verdict: f.Verdict, score: p.score.S, listed: listed, hub: f.Hub.Verdict}
 	p.told.cards, p.told.controllers = p.telling()
-	if !listed && f.Verdict >= Watch {
+	if !listed && max(f.Verdict, f.Hub.Verdict) >= Watch {
 		if c := &l.changes; len(c.standing) < maxRetold {
 			p.told.listed = true
 			c.standing = append(c.standing, p)

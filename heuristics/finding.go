@@ -43,6 +43,38 @@ type Finding struct {
 	Subscriber    ident.Subscriber // who had the line then, zero unless a feed of sessions names one
 	Reached       []Reach          // when it rose to each verdict that stands, weakest first
 	Evidence      *Evidence        // the counts behind the score, nil unless Config.Evidence
+
+	// EpochStart is since when evidence counts: a tenancy's beginning where a feed
+	// tells of one, or the whole epochs since; else the first evidence. ns since
+	// the Unix epoch.
+	EpochStart int64
+	// Told is when it was told while a run went on, ns since the Unix epoch; of one
+	// line it rises with every telling. Before is the verdict told then.
+	Told      int64
+	Before    Verdict
+	Standings []Standing // nil unless Config.Standings
+	Hub       Hub
+}
+
+// Standing is how a line stands against one modelled class.
+type Standing struct {
+	Class    string
+	Margin   float64 // nats
+	Families []FamilyNats
+}
+
+// FamilyNats is what the margin against one class loses without a family.
+type FamilyNats struct {
+	Family string
+	Nats   float64
+}
+
+// Hub is what other lines of its controllers add to a line, as the centre says
+// (docs/verdict.md section 8). Nothing else of the finding holds any of it.
+type Hub struct {
+	Nats    float64 // 0 to 3
+	Verdict Verdict // with them: watch or review where that is above the line's own, else None
+	Ring    string  // that the controller belongs to, if any
 }
 
 // Reach is the moment at which a line rose to a verdict, as far as looking every

@@ -247,7 +247,7 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 		Line: p.line, Verdict: p.standing(), Proof: p.proof,
 		Score: p.score.S, Margin: p.score.M, Nearest: p.score.Nearest,
 		PeakScore: p.peakScore, PeakMargin: p.peakMargin, AgainstHome: p.score.Against(l.model, "home"),
-		First: p.first, Last: p.last, Subscriber: p.subscriber(),
+		First: p.first, Last: p.last, Subscriber: p.subscriber(), EpochStart: l.epochStart(p), Hub: p.hub(l.now),
 		Device: Device{Vendor: p.vendor, Model: p.model, Channels: p.peakUp},
 		Calls: Calls{
 			Inbound: p.attemptsIn, Outbound: p.attemptsOut, Answered: p.answered, Verified: p.verified,

@@ -19,6 +19,19 @@ type Config struct {
 	Places   Places       // tells where controllers are; nil when no list was given
 	Evidence bool         // findings come with the counts behind their scores
 	Tenancy  Tenancies    // since when lines are in the hands they are in; may be nil
+	// Standings says that findings told while a run goes on tell how the line
+	// stands against every class.
+	Standings bool
+	// Calls is told of calls that are over of lines at watch or above, and may not
+	// keep what it is given; may be nil.
+	Calls func(*CallRecord)
+	// Caller gives who calls, while Call is told that a call has started. May be nil
+	// where Calls is.
+	Caller func() ident.Number
+	// Far is told whenever a far end served a line: by role, with the header shape
+	// of the line's own messages, 0 for none. call is set once for each call
+	// through it. May be nil.
+	Far func(line ident.Line, far ident.Addr, role string, shape uint64, call bool, t int64)
 }
 
 // Lines is the table of all lines and what is known of them. It is fed by one
@@ -42,8 +55,9 @@ type Lines struct {
 	counters    Counters
 	tenants     tenants
 	changes     changes
-	resuming    bool  // a checkpoint was read and nothing has come since
-	resumed     int64 // when something did
+	calling     map[uint64]ident.Number // who calls, by callKey
+	resuming    bool                    // a checkpoint was read and nothing has come since
+	resumed     int64                   // when something did
 }
 
 // Counters of Lines.
@@ -71,7 +85,7 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 		c.Epoch = 28 * 24 * 60 * minute
 	}
 	l := &Lines{model: m, signals: signals(), byID: make(map[string]int), served: make(map[string]bool), config: c, table: make(map[ident.Line]*profile),
-		tap: &tap{places: c.Places, tenancy: c.Tenancy}, tenants: tenants{limit: maxTenants}}
+		tap: &tap{places: c.Places, tenancy: c.Tenancy, far: c.Far}, tenants: tenants{limit: maxTenants}}
 	if c.Tenancy == nil {
 		l.tap.tenancy = l
 	}
@@ -95,6 +109,9 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 	l.kept.init()
 	return l, nil
 }
+
+// SetHomes says anew which addresses are subscribers'.
+func (l *Lines) SetHomes(h *ident.Homes) { l.config.Homes = h }
 
 // Counters gives what was opened and lost so far.
 func (l *Lines) Counters() Counters { return l.counters }
@@ -161,7 +178,9 @@ func (l *Lines) close(p *profile) {
 		l.counters.FindingsLost++
 		return
 	}
-	l.closed = append(l.closed, l.finding(p, true))
+	f := l.finding(p, true)
+	l.telling(p, &f)
+	l.closed = append(l.closed, f)
 }
 
 func (l *Lines) list(p *profile) *list {
@@ -290,6 +309,9 @@ func (l *Lines) Call(line ident.Line, inbound bool, c *sip.Call, ev sip.CallEven
 			p.open = make(map[uint64]*openCall)
 		}
 		p.open[key] = o
+		if ev == sip.CallStarted {
+			l.begun(p, key)
+		}
 		if inbound {
 			p.attemptsIn++
 		} else {
@@ -361,6 +383,10 @@ func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 // ended settles a call that is over, or given up.
 func (l *Lines) ended(p *profile, o *openCall, c *sip.Call) {
 	delete(p.open, callKey(c.ID, o.inbound))
+	if o.counted && l.config.Calls != nil && p.standing() >= Watch {
+		l.config.Calls(l.callRecord(p, o, c))
+	}
+	delete(l.calling, callKey(c.ID, o.inbound))
 	if !o.counted {
 		if o.inbound {
 			p.unsupported++

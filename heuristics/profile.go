@@ -96,6 +96,8 @@ type tap struct {
 	web     int64     // when ordinary traffic of anybody was first seen
 	places  Places    // may be nil
 	tenancy Tenancies // may be nil
+	hub     map[ident.Addr][]ControllerVerdict
+	far     func(line ident.Line, far ident.Addr, role string, shape uint64, call bool, t int64) // may be nil
 }
 
 // openCall is a call of the line that is not over.
@@ -185,6 +187,9 @@ func (r role) String() string {
 func (p *profile) saw(a ident.Addr, r role) {
 	if a.IsZero() {
 		return
+	}
+	if p.tap.far != nil {
+		p.tap.far(p.line, a, r.String(), p.shape, r == roleTrunkPeer, p.last)
 	}
 	x := p.peers[a]
 	if x == nil {

@@ -31,7 +31,10 @@ type Options struct {
 	View  string // "" or "both", up, down, media, sip, midcall
 	// Vendor changes what boxes call themselves in SIP and SDP: "" leaves it,
 	// "none" strips it, "phone" puts a popular desk phone's name there.
-	Vendor  string
+	Vendor string
+	// Ring, when named, makes captures that go together: those of one name are of the
+	// same hours, and a softswitch that drives boxes is the same host in all of them.
+	Ring    string
 	Format  string // "" or "pcap", nano (pcap, nanoseconds), pcapng
 	Snaplen int    // bytes kept of a frame; 0 keeps all
 }

@@ -559,3 +559,22 @@ func TestWriteError(t *testing.T) {
 		}
 	}
 }
+
+// Captures of one ring have the controller and the hours in common, and nothing
+// that would show one box in two places.
+func TestRing(t *testing.T) {
+	make := func(seed uint64, ring string) *Truth {
+		return makeAndRead(t, Options{Scenario: "trunk-32", Seed: seed, Duration: time.Minute, Ring: ring}).truth
+	}
+	a, b, c, none := make(1, "river"), make(2, "river"), make(2, "hill"), make(2, "")
+	one := func(x *Truth) string { return x.Lines[0].Controllers[0].Addr }
+	if one(a) != one(b) || !a.Start.Equal(b.Start) {
+		t.Errorf("controllers %s and %s, from %v and %v", one(a), one(b), a.Start, b.Start)
+	}
+	if a.Lines[0].Address == b.Lines[0].Address {
+		t.Errorf("both on line %s", a.Lines[0].Address)
+	}
+	if one(b) == one(c) || one(b) == one(none) || b.Start.Equal(c.Start) {
+		t.Error("another ring, or none, is the same")
+	}
+}

@@ -167,6 +167,9 @@ func drawPPM(r *rand.Rand) float64 {
 // host adds a host beyond the tap, in the country or abroad.
 func (s *sim) host(name string, abroad bool) *node {
 	r := s.rng("far " + name)
+	if name == "softswitch" && s.ring != "" {
+		r = s.shared("far " + name)
+	}
 	n := &node{
 		name: name, abroad: abroad, ttl: uint8(46 + r.IntN(14)), df: r.IntN(2) == 0,
 		ipid: uint16(r.Uint32()), ppm: drawPPM(r) / 4,

@@ -22,7 +22,8 @@ type sim struct {
 	wide bool
 	// crowded says that there are thousands of lines, which need addresses.
 	crowded bool
-	cut     int64 // nothing before is captured
+	cut     int64  // nothing before is captured
+	ring    string // empty, or what the capture has in common with others
 	out     *sink
 
 	noise *rand.Rand // delays and losses
@@ -39,13 +40,17 @@ type sim struct {
 // newSim starts at nine or later on a working day, Beijing time.
 func newSim(opt Options, shape encap, v view, out *sink) *sim {
 	s := &sim{
-		seed: opt.Seed, shape: shape, view: v, vendor: opt.Vendor, out: out,
+		seed: opt.Seed, shape: shape, view: v, vendor: opt.Vendor, ring: opt.Ring, out: out,
 		addrs: map[string]bool{}, names: map[string]int{}, flows: map[flowKey]*flow{},
 		crystals: map[float64]bool{},
 	}
 	r := s.rng("sim")
-	day := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC).AddDate(0, 0, 7*r.IntN(20)+r.IntN(5))
-	s.start = day.UnixNano() + r.Int64N(int64(6*time.Hour))
+	when := r
+	if s.ring != "" {
+		when = s.shared("sim")
+	}
+	day := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC).AddDate(0, 0, 7*when.IntN(20)+when.IntN(5))
+	s.start = day.UnixNano() + when.Int64N(int64(6*time.Hour))
 	s.now = s.start
 	s.end = s.start + int64(opt.Duration)
 	if v == viewMidcall {
@@ -67,6 +72,15 @@ func (s *sim) rng(name string) *rand.Rand {
 	n := s.names[name]
 	s.names[name]++
 	return rand.New(rand.NewPCG(s.seed+uint64(n)*0x9e3779b97f4a7c15, h.Sum64()))
+}
+
+// shared gives a source that all captures of one ring have.
+func (s *sim) shared(name string) *rand.Rand {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	seed := fnv.New64a()
+	seed.Write([]byte(s.ring))
+	return rand.New(rand.NewPCG(seed.Sum64(), h.Sum64()))
 }
 
 // at runs fn at time t, or now when t has passed.

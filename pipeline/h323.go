@@ -107,7 +107,9 @@ func (j *joiner) H323Call(c *h323.Call, ev h323.CallEvent) {
 	case ev == h323.CallEnded:
 		j.pairs.ended(s, j.now)
 	}
+	j.caller = j.h323.CallingUser
 	j.Call(s, callEvents[ev])
+	j.caller = j.tracker.CallingUser
 }
 
 var sides = [...]sip.Side{h323.SideNone: sip.SideNone, h323.SideCaller: sip.SideCaller, h323.SideCallee: sip.SideCallee}

@@ -268,7 +268,9 @@ const maxMetered = 1 << 16
 // add takes what the shards measured in one epoch.
 func (q *households) add(all *[shards]*output) {
 	for _, s := range all {
-		*q = append(*q, s.metered...)
+		if s != nil {
+			*q = append(*q, s.metered...)
+		}
 	}
 	if !slices.IsSortedFunc(*q, func(a, b metered) int { return cmp.Compare(a.until, b.until) }) {
 		slices.SortStableFunc(*q, func(a, b metered) int {

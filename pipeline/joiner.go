@@ -28,8 +28,9 @@ type joiner struct {
 	media    *bindings
 	h323     *h323.Tracker
 	pairs    *pairs
-	asSIP    sip.Call // room for translating H.323's
-	observe  Observer // may be nil
+	caller   func() ident.Number // of the call that is being told of
+	asSIP    sip.Call            // room for translating H.323's
+	observe  Observer            // may be nil
 
 	now      int64 // of the record at work
 	flows    map[rtp.Flow]*flow
@@ -72,6 +73,7 @@ func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
 		j.plan, _ = ident.ParsePlan("") // the default plan cannot fail
 	}
 	j.tracker = sip.NewTracker(sip.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j)
+	j.caller = j.tracker.CallingUser
 	j.h323, j.pairs = h323.NewTracker(h323.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j), newPairs()
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
 	j.streams.Fax = j.media.fax
@@ -90,6 +92,9 @@ func (j *joiner) line(a ident.Addr, r ident.Realm) (ident.Line, bool) {
 func (j *joiner) take(all *[shards]*output, now int64) {
 	j.order = j.order[:0]
 	for i, s := range all {
+		if s == nil {
+			continue
+		}
 		for k := range s.records {
 			s.records[k].shard = uint8(i)
 		}

@@ -21,7 +21,8 @@ import (
 type Accountant interface {
 	// Intervals appends to dst the intervals closed since the last call and says
 	// up to which time (ns since the epoch, packet clock) none is missing: every
-	// interval whose Close is not after it has been given. It is called by the
+	// interval whose Close is not after it has been given; math.MaxInt64 when none
+	// will come any more, though Next may still give frames. It is called by the
 	// goroutine that calls Next, after it.
 	Intervals(dst []rtp.Interval) (out []rtp.Interval, until int64)
 }
@@ -61,6 +62,8 @@ type Live struct {
 	tap      *taps
 	restored Restored
 	snapshot atomic.Pointer[Snapshot]
+	orders   chan func() // to be done between epochs
+	over     chan struct{}
 	tally    tally
 }
 
@@ -73,14 +76,15 @@ func NewLive(cfg Config, sources ...capture.Source) (*Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Live{run: r, tap: &taps{wake: make(chan struct{}, 1), log: r.cfg.Log}, restored: restored}
+	l := &Live{run: r, tap: &taps{wake: make(chan struct{}, 1), log: r.cfg.Log}, restored: restored,
+		orders: make(chan func()), over: make(chan struct{})}
 	l.Attach(sources...)
 	if cfg.Checkpoint != "" {
 		l.run.keeper = newKeeper(&r.cfg, l.tap, r.join.lines)
 	}
 	r.taps, l.tap.seq = l.tap, restored.seq
-	for _, s := range r.shards {
-		s.live = true
+	for _, w := range r.workers {
+		w.live = true
 	}
 	if cfg.Sink != nil {
 		r.told = newTelling(cfg.Sink)
@@ -103,26 +107,28 @@ func (l *Live) Attach(sources ...capture.Source) {
 
 // Run goes on until the context is cancelled, or all sources have come to an
 // end. A source that fails ends; the others go on, and the error tells of it.
-// Either way the result so far is given along.
+// Either way the result so far is given along: what sources gave until the context
+// was cancelled, and may give after it before they say so, is judged.
 func (l *Live) Run(ctx context.Context) (*Result, error) {
-	inner, cancel := context.WithCancel(ctx)
+	defer close(l.over)
 	var readers sync.WaitGroup
 	for _, s := range l.tap.list {
 		s.heard = time.Now()
-		readers.Go(func() { s.serve(inner) })
+		readers.Go(func() { s.serve(ctx) })
 	}
 	if t := l.run.told; t != nil {
 		go t.run()
 	}
-	l.run.paused, l.run.settled = l.count, l.settled
-	err := l.run.read(ctx, l.next)
-	cancel()
+	l.run.paused, l.run.settled = l.pause, l.settled
+	err := l.run.read(context.WithoutCancel(ctx), l.next)
+	if err == nil {
+		err = ctx.Err()
+	}
 	// What is open is not ended for the checkpoint: after it, it goes on.
 	if kerr := l.run.keeper.close(); kerr != nil {
 		err = errors.Join(err, kerr)
 	}
 	readers.Wait()
-	l.tap.release()
 	for _, s := range l.tap.list {
 		if s.err != nil {
 			err = errors.Join(err, fmt.Errorf("source %d: %w", s.number, s.err))
@@ -148,25 +154,23 @@ func (l *Live) settled() {
 }
 
 // next gives the next epoch: frames that no frame of another source is before.
-// Without any it comes back all the same, so that time goes on.
-func (l *Live) next(ctx context.Context) (*epoch, error) {
+// Without any it comes back all the same, so that time goes on. Sources end when they
+// are told to: what they gave before is to be had until all have.
+func (l *Live) next(context.Context) (*epoch, error) {
 	e := &epoch{}
 	pulse := time.NewTimer(livePulse)
 	defer pulse.Stop()
 	for {
-		left := l.tap.fill(e, l.run)
-		err := ctx.Err()
-		if err == nil && !left {
-			err = io.EOF
+		if !l.tap.fill(e, l.run) {
+			return e, io.EOF
 		}
-		if len(e.spans) > 0 || err != nil {
-			return e, err
+		if len(e.spans) > 0 {
+			return e, nil
 		}
 		select {
 		case <-l.tap.wake:
 		case <-pulse.C:
 			return e, nil
-		case <-ctx.Done():
 		}
 	}
 }
@@ -183,6 +187,7 @@ type taps struct {
 
 	// Of these, waits is counted by the readers.
 	late, backwards, overdue uint64
+	hung                     uint64
 	waits                    atomic.Uint64
 }
 
@@ -199,14 +204,17 @@ type tapSource struct {
 	at     int            // its next frame
 	newest int64          // time of the newest frame in head, or before it
 	until  int64          // no interval up to then is missing
+	whole  bool           // nor will one come any more, though frames may
 	behind bool           // its intervals are not waited for
+	hung   bool           // it has nothing, does not say so, and is not waited for
 	over   bool
 	err    error
 
 	// Told by the reader.
 	mu    sync.Mutex
 	read  int64     // time of the newest frame read
-	heard time.Time // when it last had frames
+	heard time.Time // when it last had frames, or room was made for them
+	full  bool      // what it had waits for room: it is we that it waits for
 	live  bool      // it says when it has nothing
 }
 
@@ -239,14 +247,9 @@ func (s *tapSource) serve(ctx context.Context) {
 		case s.queue <- g:
 		default:
 			s.taps.waits.Add(1)
-			select {
-			case s.queue <- g:
-			case <-ctx.Done():
-				if b != nil {
-					b.Release()
-				}
-				return
-			}
+			s.setFull(true)
+			s.queue <- g // it is emptied until the source has ended
+			s.setFull(false)
 		}
 		select {
 		case s.taps.wake <- struct{}{}:
@@ -258,19 +261,11 @@ func (s *tapSource) serve(ctx context.Context) {
 	}
 }
 
-// release lets go of what was not judged.
-func (t *taps) release() {
-	for _, s := range t.list {
-		if s.head != nil {
-			s.head.Release()
-			s.head = nil
-		}
-		for len(s.queue) > 0 {
-			if g := <-s.queue; g.batch != nil {
-				g.batch.Release()
-			}
-		}
-	}
+// setFull says whether the source waits for room. That time is none of its silence.
+func (s *tapSource) setFull(full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full, s.heard = full, time.Now()
 }
 
 // take makes sure that s has a head, if anything of it waits.
@@ -287,7 +282,11 @@ func (s *tapSource) take(e *epoch) {
 		} else {
 			e.unmetered = append(e.unmetered, g.intervals...)
 		}
-		s.until = max(s.until, g.until)
+		if g.until == math.MaxInt64 {
+			s.whole = true // it is no time, that others were to come up to
+		} else {
+			s.until = max(s.until, g.until)
+		}
 		switch {
 		case g.err != nil:
 			s.over = true
@@ -320,7 +319,12 @@ func (s *tapSource) idle(wall time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	quiet := wall.Sub(s.heard)
-	return s.live && quiet >= idleAfter || quiet >= hungAfter
+	hung := !s.full && !s.live && quiet >= hungAfter
+	if hung && !s.hung {
+		s.taps.hung++
+	}
+	s.hung = hung
+	return hung || !s.full && s.live && quiet >= idleAfter
 }
 
 // clock is what time it is by packets: a live source that has nothing is as far
@@ -353,7 +357,7 @@ func (s *tapSource) bound(clock int64, crowded bool, wall time.Time) int64 {
 			b = max(b, clock-orderWindow)
 		}
 	}
-	if s.acc == nil {
+	if s.acc == nil || s.whole {
 		return b
 	}
 	behind := s.until < clock-intervalLag-intervalPatience
@@ -435,5 +439,6 @@ func (t *taps) losses(add func(stage, reason string, n uint64)) {
 	add("live", "frames before others that had been judged, taken to have come with them", t.late)
 	add("live", "frames of a port before an earlier one's time, taken to have come with it", t.backwards)
 	add("live", "times that a port was not read: too much of it waited", t.waits.Load())
+	add("live", "times that a port which said nothing for 10 s was not waited for", t.hung)
 	add("live", "times that intervals of a port were not waited for", t.overdue)
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -400,4 +402,129 @@ func TestLivePortFails(t *testing.T) {
 	if one.given != one.back || two.given != two.back {
 		t.Errorf("batches given %d %d, back %d %d", one.given, two.given, one.back, two.back)
 	}
+}
+
+// closing is a source that was closed in a flood: none of its intervals will come
+// any more, and of its frames many.
+type closing struct {
+	batches int
+	at      int64
+}
+
+func (c *closing) Next(context.Context) (*capture.Batch, error) {
+	if c.batches == 0 {
+		return nil, io.EOF
+	}
+	c.batches--
+	b := capture.NewBatch(make([]byte, 60), nil)
+	b.Frames = append(b.Frames, capture.Frame{Time: c.at, Len: 60, Wire: 60, Link: capture.LinkEthernet})
+	c.at += 1e6
+	return b, nil
+}
+
+func (c *closing) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) { return dst, math.MaxInt64 }
+
+func (c *closing) Close() error { return nil }
+
+// TestLiveClosing wants a run to take what a closed source still gives, to end with
+// it, and not to take the end of its intervals for a time that others are behind.
+func TestLiveClosing(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	const at = int64(1_700_000_000e9)
+	l, err := NewLive(Config{Workers: 1}, &closing{batches: 10, at: at}, &closing{batches: 20, at: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.Run(ctx)
+	if err != nil {
+		t.Fatalf("did not end by itself: %v", err)
+	}
+	if r.Stats.Frames != 30 || r.Stats.Last != at+19e6 {
+		t.Errorf("%d frames, the last at %d; want 30, %d", r.Stats.Frames, r.Stats.Last, at+int64(19e6))
+	}
+	for _, l := range r.Losses {
+		if l.Reason == "frames before others that had been judged, taken to have come with them" {
+			t.Errorf("%d %s", l.Count, l.Reason)
+		}
+	}
+}
+
+// slow is a port whose every batch takes a while to come.
+type slow struct {
+	port
+	each time.Duration
+}
+
+func (s *slow) Next(ctx context.Context) (*capture.Batch, error) {
+	time.Sleep(s.each)
+	return s.port.Next(ctx)
+}
+
+// TestLiveWaitsForRoom: a port that waits because too much of it waits already is not
+// taken for one that hangs, however slow the other is.
+func TestLiveWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const at, n = int64(1_700_000_000e9), 1000
+		var fast, late []frameOf
+		for i := range n {
+			fast = append(fast, frameOf{at + int64(i)*1e6, make([]byte, 60)})
+		}
+		for i := range 8 { // two of each time: the other waits for 12 s
+			late = append(late, frameOf{at + int64(i/2)*250e6, make([]byte, 60)})
+		}
+		r := live(t, Config{Workers: 1},
+			&slow{port: port{number: 1, list: late, size: 1}, each: 6 * time.Second},
+			&port{number: 2, list: fast, size: 1})
+		if r.Stats.Frames != n+8 {
+			t.Errorf("%d frames of %d", r.Stats.Frames, n+8)
+		}
+		for _, l := range r.Losses {
+			if l.Stage == "live" && l.Reason != "times that a port was not read: too much of it waited" {
+				t.Errorf("%d %s", l.Count, l.Reason)
+			}
+		}
+	})
+}
+
+// TestLiveHung: one that hangs is not waited for, and that is told.
+func TestLiveHung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const at = int64(1_700_000_000e9)
+		list := []frameOf{{at, make([]byte, 60)}}
+		r := live(t, Config{Workers: 1}, &slow{port: port{number: 1, list: list, size: 1}, each: 25 * time.Second}, &port{number: 2, list: list, size: 1})
+		told := false
+		for _, l := range r.Losses {
+			told = told || l.Stage == "live" && l.Reason == "times that a port which said nothing for 10 s was not waited for" && l.Count > 0
+		}
+		if r.Stats.Frames != 2 || !told {
+			t.Errorf("%d frames, losses %v", r.Stats.Frames, r.Losses)
+		}
+	})
+}
+
+// TestLiveCancelled: what a port gave before the end of the run was asked for is judged,
+// wherever it waits then, and what it gives on its way out too.
+func TestLiveCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const at = int64(1_700_000_000e9)
+		var list []frameOf
+		for i := range 1000 {
+			list = append(list, frameOf{at + int64(i)*1e6, make([]byte, 60)})
+		}
+		one := &port{number: 1, list: list, size: 1, idle: true}
+		l, err := NewLive(Config{Workers: 1}, one, silent{}) // nothing goes before the second has spoken
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), hungAfter/2)
+		defer cancel()
+		r, err := l.Run(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		if one.given <= maxBehind || r.Stats.Frames != uint64(one.given) || one.back != one.given {
+			t.Errorf("%d frames given, %d judged, %d back", one.given, r.Stats.Frames, one.back)
+		}
+	})
 }

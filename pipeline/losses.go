@@ -31,6 +31,9 @@ func (r *run) losses() []Loss {
 	var set control.Stats
 	var hidden sip.HiddenCounters
 	for _, s := range r.shards {
+		if s == nil {
+			continue
+		}
 		decode.Merge(&s.streams.Counters)
 		shard.doubled += s.lost.doubled
 		shard.echoed += s.lost.echoed

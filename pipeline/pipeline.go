@@ -45,11 +45,27 @@ type Config struct {
 	Observe  Observer    // may be nil
 	// Sink is told of findings while a live run goes on; may be nil.
 	Sink Sink
+	// Catalogue is the one to judge by; nil for the built-in one.
+	Catalogue *catalogue.Catalogue
+	// Upstream is told what a centre wants to know beside findings, and makes
+	// findings tell how lines stand against every class; may be nil.
+	Upstream Upstream
 	// Checkpoint is the file in which a live run keeps what lines have counted, so
 	// that it goes on with it when it starts again; empty for none. It is written
 	// when Live.Checkpoint asks for it, and at the end. The hashes in it are of its
 	// Seed, which takes the place of this one's.
 	Checkpoint string
+}
+
+// Upstream is told by the goroutine of a run, which waits for it: it must be quick,
+// and may keep nothing of what it is given.
+type Upstream interface {
+	// Call is over, of a line at watch or above.
+	Call(*heuristics.CallRecord)
+	// Far is a far end that served a line at a packet time, by role; shape is the
+	// header shape of the line's own messages, 0 for none. call is set once for
+	// each call through it.
+	Far(line ident.Line, far ident.Addr, role string, shape uint64, call bool, t int64)
 }
 
 // shards is fixed, so that tables are cut the same way whatever the number of
@@ -73,7 +89,7 @@ func Run(ctx context.Context, src capture.Source, cfg Config) (*Result, error) {
 
 type run struct {
 	cfg     Config
-	shards  [shards]*shard
+	shards  [shards]*shard // nil until there is something for one: a short capture needs few
 	workers []*worker
 	arenas  *arenas
 	join    *joiner
@@ -91,7 +107,7 @@ type epoch struct {
 	spans   []span
 	batches []*capture.Batch // to be released when it has been joined
 	now     int64            // time of its newest frame, or a later one that no frame to come is before
-	outputs [shards]*output
+	outputs [shards]*output  // nil where there is no shard yet
 	done    sync.WaitGroup
 
 	intervals []rtp.Interval // closed in the kernel
@@ -114,15 +130,24 @@ func newRun(cfg Config) (*run, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	cat, err := catalogue.Load()
-	if err != nil {
-		return nil, err
+	cat := cfg.Catalogue
+	if cat == nil {
+		var err error
+		if cat, err = catalogue.Load(); err != nil {
+			return nil, err
+		}
 	}
 	model, err := heuristics.NewModel(cat)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := heuristics.NewLines(model, heuristics.Config{Homes: cfg.Homes, Places: cfg.Places, Evidence: cfg.Evidence})
+	judged := heuristics.Config{Homes: cfg.Homes, Places: cfg.Places, Evidence: cfg.Evidence}
+	if up := cfg.Upstream; up != nil {
+		judged.Standings, judged.Calls, judged.Far = true, up.Call, up.Far
+	}
+	r := &run{cfg: cfg, arenas: &arenas{}}
+	judged.Caller = func() ident.Number { return r.join.caller() }
+	lines, err := heuristics.NewLines(model, judged)
 	if err != nil {
 		return nil, err
 	}
@@ -130,13 +155,8 @@ func newRun(cfg Config) (*run, error) {
 	if !cfg.Homes.Known() {
 		cfg.Log.Info("no home prefixes: which end of a conversation is the subscriber's is taken from signalling")
 	}
-	r := &run{cfg: cfg, arenas: &arenas{}}
-	for i := range r.shards {
-		r.shards[i] = newShard(cfg.Seed, r.arenas)
-		r.shards[i].meter.homes = cfg.Homes
-	}
 	for i := range min(cfg.Workers, shards) {
-		r.workers = append(r.workers, newWorker(i, min(cfg.Workers, shards), &r.cfg, &r.shards))
+		r.workers = append(r.workers, newWorker(i, min(cfg.Workers, shards), r))
 	}
 	r.join = newJoiner(&r.cfg, lines)
 	return r, nil
@@ -227,7 +247,9 @@ func (r *run) start(e *epoch) {
 // collect takes from the shards what they emitted in an epoch.
 func (r *run) collect(e *epoch) {
 	for i, s := range &r.shards {
-		e.outputs[i] = s.swap()
+		if s != nil {
+			e.outputs[i] = s.swap()
+		}
 	}
 }
 
@@ -237,6 +259,9 @@ func (r *run) settle(e *epoch) {
 	r.join.account(e.unmetered, false)
 	r.join.take(&e.outputs, e.now)
 	for i, o := range &e.outputs {
+		if o == nil { // nor may the shard be looked at: a worker may be making it
+			continue
+		}
 		o.reset(r.arenas)
 		r.shards[i].spare = o
 	}
@@ -248,10 +273,12 @@ func (r *run) settle(e *epoch) {
 
 func (r *run) finish() *Result {
 	e := &epoch{now: r.now}
-	for i, s := range &r.shards {
-		s.flush()
-		e.outputs[i] = s.swap()
+	for _, s := range &r.shards {
+		if s != nil {
+			s.flush()
+		}
 	}
+	r.collect(e)
 	r.join.finish(&e.outputs, e.now)
 	return r.result()
 }

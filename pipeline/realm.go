@@ -121,6 +121,33 @@ func (r *Realms) byName(name string) (ident.Realm, bool) {
 	return 0, false
 }
 
+// Line gives the line that a name means, as findings name lines: an address or a
+// prefix, behind its realm's name and a slash where there are realms.
+func (r Realms) Line(name string) (ident.Line, bool) {
+	if p, err := ident.ParsePrefix(name); err == nil {
+		return lineOf(p, 0), true
+	}
+	realm, rest, _ := strings.Cut(name, "/")
+	p, err := ident.ParsePrefix(rest)
+	if err != nil {
+		return ident.Line{}, false
+	}
+	for i, n := range r.names {
+		if n == realm {
+			return lineOf(p, ident.Realm(i+1)), true
+		}
+	}
+	return ident.Line{}, false
+}
+
+func lineOf(p netip.Prefix, r ident.Realm) ident.Line {
+	l := ident.Line{Addr: ident.AddrFromNetip(p.Addr()), Realm: r}
+	if p.Bits() < p.Addr().BitLen() {
+		l.Bits = uint8(p.Bits())
+	}
+	return l
+}
+
 // of gives the realm of a packet.
 func (r *Realms) of(p *packet.Packet) ident.Realm {
 	for i := range r.rules {

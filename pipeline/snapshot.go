@@ -63,6 +63,9 @@ func (l *Live) count() {
 	c.tap.Packets, c.tap.Repeats = r.join.accounted/copiesSample, r.join.repeated/copiesSample
 	look := wall.Sub(c.twoWay) >= twoWayEvery
 	for _, s := range r.shards {
+		if s == nil {
+			continue
+		}
 		c.tap.Packets += s.copies.packets
 		c.tap.Repeats += s.copies.repeats
 		if s.lately.known && look {

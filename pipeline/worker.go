@@ -11,18 +11,32 @@ import (
 // together for itself, so that all see the same datagrams.
 type worker struct {
 	index, of int
+	live      bool // of a live run
 	seed      uint64
 	realms    *Realms
 	homes     *ident.Homes
 	decoder   packet.Decoder
 	defrag    *packet.Defrag
 	shards    *[shards]*shard
+	arenas    *arenas
 	packet    packet.Packet
 }
 
-func newWorker(index, of int, cfg *Config, all *[shards]*shard) *worker {
-	return &worker{index: index, of: of, seed: cfg.Seed, realms: &cfg.Realms, homes: cfg.Homes, shards: all,
-		defrag: packet.NewDefrag(packet.DefragConfig{Seed: cfg.Seed})}
+func newWorker(index, of int, r *run) *worker {
+	return &worker{index: index, of: of, seed: r.cfg.Seed, realms: &r.cfg.Realms, homes: r.cfg.Homes, shards: &r.shards, arenas: r.arenas,
+		defrag: packet.NewDefrag(packet.DefragConfig{Seed: r.cfg.Seed})}
+}
+
+// shard gives shard i, one of the worker's own, and makes it when it is the first
+// time that there is something for it.
+func (w *worker) shard(i int) *shard {
+	s := w.shards[i]
+	if s == nil {
+		s = newShard(w.seed, w.arenas)
+		s.meter.homes, s.live = w.homes, w.live
+		w.shards[i] = s
+	}
+	return s
 }
 
 // work takes an epoch through the worker's shards.
@@ -53,12 +67,15 @@ func (w *worker) work(e *epoch) {
 				// It lies in the reassembler's buffer, which is used again.
 				p.Payload = append([]byte(nil), p.Payload...)
 			}
-			w.shards[s].accounted, w.shards[s].sample = run.media, run.sample
-			w.shards[s].packet(p)
+			to := w.shard(s)
+			to.accounted, to.sample = run.media, run.sample
+			to.packet(p)
 		}
 	}
 	for i := w.index; i < shards; i += w.of {
-		w.shards[i].sweep(e.now)
+		if s := w.shards[i]; s != nil {
+			s.sweep(e.now)
+		}
 	}
 }
 

@@ -30,10 +30,24 @@ func WriteJSON(w io.Writer, findings []heuristics.Finding, o Options) error {
 // the contract is there, in its order: what is unknown is an empty string, an
 // empty array or 0. Nats, ppm and the like have three decimals at most; one
 // that is not a finite number is null. Two fields follow the contract's when
-// they were asked for: "one_in" {n, probability}, and as the very last
-// "authority".
+// they were asked for: "one_in" {n, probability}, and as the last
+// "authority". Behind them stands "hub" {nats, verdict, ring} where the centre adds
+// to a line.
 func AppendJSON(dst []byte, f *heuristics.Finding, o Options) []byte {
-	return AppendMessage(dst, Message(f, o))
+	dst = AppendMessage(dst, Message(f, o))
+	if f.Hub.Nats <= 0 {
+		return dst
+	}
+	// It is no part of the message: none of it returns to the hub.
+	e := encoder{b: dst[:len(dst)-1]}
+	e.key("hub")
+	e.open('{')
+	e.number("nats", decimals(f.Hub.Nats, 1e3), 1e3)
+	e.text("verdict", f.Hub.Verdict.String())
+	e.text("ring", wellFormed(f.Hub.Ring))
+	e.shut('}')
+	e.shut('}')
+	return e.b
 }
 
 func address(a ident.Addr) string {
@@ -122,6 +136,10 @@ func (e *encoder) time(k string, t *timestamppb.Timestamp) {
 	e.b = t.AsTime().AppendFormat(e.b, time.RFC3339Nano)
 	e.b = append(e.b, '"')
 }
+
+// AppendString quotes s as JSON that is harmless in a terminal and in a page as
+// well: how every text of a finding is written.
+func AppendString(dst []byte, s string) []byte { return appendString(dst, s) }
 
 // appendString quotes s so that it is harmless in a terminal and in a page as
 // well: besides what RFC 8259 section 7 asks for, everything that has no shape

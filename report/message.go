@@ -232,6 +232,7 @@ func ParseJSON(data []byte) (*reportpb.Finding, error) {
 		return nil, fmt.Errorf("finding: no verdict: %q", word)
 	}
 	object["verdict"] = strconv.AppendInt(nil, int64(v), 10)
+	delete(object, "hub") // the centre's own, which no message holds
 	data, err := json.Marshal(object)
 	if err != nil {
 		return nil, fmt.Errorf("finding: %w", err)
@@ -296,6 +297,10 @@ func decimals(v, scale float64) *float64 {
 	}
 	return &v
 }
+
+// Nats gives a number as messages hold it: with three decimals, nil for what is no
+// finite number.
+func Nats(v float64) *float64 { return decimals(v, 1e3) }
 
 // wellFormed makes s what a message may hold: bytes that are no UTF-8 become U+FFFD,
 // one for each, as in JSON.

@@ -190,7 +190,7 @@ func TestMessageTellsEverything(t *testing.T) {
 
 	told := strings.Fields("Line Verdict Proof Score Margin Nearest Declared Device Controllers Cards Calls Signals Unseen Links First Last Subscriber")
 	// What goes beside a finding, in FindingRevision, or not at all.
-	beside := strings.Fields("PeakScore PeakMargin AgainstHome Reached Evidence")
+	beside := strings.Fields("PeakScore PeakMargin AgainstHome Reached Evidence EpochStart Told Before Standings Hub")
 	var want []string
 	for i := range reflect.TypeFor[heuristics.Finding]().NumField() {
 		want = append(want, reflect.TypeFor[heuristics.Finding]().Field(i).Name)

@@ -465,16 +465,18 @@ func FuzzText(f *testing.F) {
 // Every field of a finding must be written somewhere: a new one that the
 // encoder does not know fails here. The highest nats stand in the table only, and
 // the margin against a household on the page; when verdicts were reached and the
-// counts behind a score are for calibration and evaluation.
+// counts behind a score are for calibration and evaluation. Epochs, standings and when
+// a line was told are for the centre.
 func TestEveryFieldIsWritten(t *testing.T) {
 	var base heuristics.Finding
 	plain := string(AppendJSON(nil, &base, options("")))
 	for i := range reflect.TypeFor[heuristics.Finding]().NumField() {
 		f, full := base, box()
 		full.Declared, full.Subscriber = true, ident.NewSubscriber([]byte("who"))
+		full.Hub = heuristics.Hub{Nats: 2, Verdict: heuristics.Watch}
 		reflect.ValueOf(&f).Elem().Field(i).Set(reflect.ValueOf(&full).Elem().Field(i))
 		name := reflect.TypeFor[heuristics.Finding]().Field(i).Name
-		elsewhere := slices.Contains([]string{"PeakScore", "PeakMargin", "AgainstHome", "Reached", "Evidence"}, name)
+		elsewhere := slices.Contains([]string{"PeakScore", "PeakMargin", "AgainstHome", "Reached", "Evidence", "EpochStart", "Told", "Before", "Standings"}, name)
 		if same := string(AppendJSON(nil, &f, options(""))) == plain; same != elsewhere {
 			t.Errorf("field %s: in JSON %v, want %v", name, !same, !elsewhere)
 		}

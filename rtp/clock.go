@@ -24,9 +24,9 @@ type clock struct {
 	base   Sample  // the segment's first
 	last   point
 	rawTS  uint32 // timestamp of last
-	fold   int    // samples that make one point, a power of two
-	folded int    // samples in the newest point
-	taken  int    // samples of the segment
+	fold   int32  // samples that make one point, a power of two
+	folded int32  // samples in the newest point
+	taken  int32  // samples of the segment, one in two seconds
 	best   reading
 }
 

@@ -1,6 +1,9 @@
 package rtp
 
-import "cmp"
+import (
+	"cmp"
+	"math"
+)
 
 // Silence is how long after the end of its last interval a stream is over, ns.
 const Silence int64 = 10e9
@@ -49,16 +52,16 @@ type entry struct {
 	key         streamKey
 	tap         uint16 // tap port whose records count
 	confirmed   bool
-	touched     int64 // end of the last interval
+	lastPT      uint8  // of sound, in the interval before
+	guess       uint32 // the clock rate that the samples tell, when Rate is 0 or wrong
+	touched     int64  // end of the last interval
 	older, next *entry
 	lost        uint64 // sequence numbers passed over, late ones included
 	skips       uint64 // steps that passed numbers over
 	sides       [4]side
 	desc        *Description
-	lastPT      uint8 // of sound, in the interval before
 	ptVotes     int64
-	tagged      int64  // intervals whose sizes show a tag, less those whose sizes show none
-	guess       uint32 // the clock rate that the samples tell, when Rate is 0 or wrong
+	tagged      int64 // intervals whose sizes show a tag, less those whose sizes show none
 
 	// Of the eight-packet rule, until confirmed.
 	inStep, astray, timed, untimed uint64
@@ -68,15 +71,15 @@ type entry struct {
 	run      uint32
 	number   uint32
 	from, to int64
-	count    uint16
 
 	clock clock
+	count uint16
 }
 
 // side counts packets that are not of the source's main type, by type.
 type side struct {
+	packets, keys uint32 // as much as that, where there were more
 	pt            uint8
-	packets, keys uint64
 }
 
 // Description is what signalling tells of the payload types of a stream.
@@ -420,8 +423,8 @@ func (s *entry) beside(pt uint8, packets, keys uint64) {
 	for i := range s.sides {
 		if d := &s.sides[i]; d.packets == 0 || d.pt == pt {
 			d.pt = pt
-			d.packets += packets
-			d.keys += keys
+			d.packets = uint32(min(uint64(d.packets)+packets, math.MaxUint32))
+			d.keys = uint32(min(uint64(d.keys)+keys, math.MaxUint32))
 			return
 		}
 	}
@@ -434,10 +437,10 @@ func (s *entry) total() {
 	for _, d := range s.sides {
 		switch s.codec(d.pt) {
 		case CodecEvent:
-			s.Events += d.packets
-			s.Keys += d.keys
+			s.Events += uint64(d.packets)
+			s.Keys += uint64(d.keys)
 		case CodecNoise:
-			s.Noise += d.packets
+			s.Noise += uint64(d.packets)
 		}
 	}
 	s.Secure = s.desc != nil && s.desc.Secure || s.tagged > 0

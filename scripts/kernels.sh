@@ -30,7 +30,7 @@ modules=(veth cls_bpf sch_ingress) # the rest is built in
 plan() { # plan NAME
 	local ways=xdp-native,xdp-generic,clsact,af_packet
 	[[ $1 != 6.12-* ]] || ways=xdp-native,tcx,af_packet
-	printf 'test\t/\t/bin/call.test\t-paced\t-ways=%s\tTestWays\tTestCall\n' $ways
+	printf 'test\t/\t/bin/call.test\t-paced\t-ways=%s\t-simtrapd=/bin/simtrapd\tTestWays\tTestCall\tTestDaemon\n' $ways
 	case $1 in
 	5.* | 6.1-*) printf 'skips\tTestWays/tcx\tLinux 6.6 has it\n' ;;
 	esac
@@ -110,6 +110,7 @@ build() { # build ARCH
 	mkdir -p "$out"
 	GOOS=linux GOARCH=$1 CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out/init" ./scripts/kernels/init
 	GOOS=linux GOARCH=$1 CGO_ENABLED=0 go test -c -trimpath -ldflags '-s -w' -o "$out/call.test" ./scripts/kernels/call
+	GOOS=linux GOARCH=$1 CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out/simtrapd" ./cmd/simtrapd
 }
 
 # pack makes the initramfs, not compressed: unpacking it would take longer.

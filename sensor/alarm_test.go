@@ -3,6 +3,7 @@ package sensor
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -39,6 +40,9 @@ type act struct {
 }
 
 func (a *act) Next(ctx context.Context) (*capture.Batch, error) {
+	if a.closed {
+		return nil, io.EOF
+	}
 	if a.gone.Load() {
 		return nil, unix.ENODEV
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -14,8 +15,12 @@ import (
 	"go.uber.org/zap"
 
 	"simtrap/heuristics"
+	"simtrap/heuristics/catalogue"
 	"simtrap/ident"
+	"simtrap/pipeline"
 	"simtrap/report"
+	"simtrap/report/fleet"
+	"simtrap/report/fleetpb"
 	"simtrap/sensor/config"
 )
 
@@ -47,17 +52,24 @@ type Daemon struct {
 	rights *Rights
 	out    *Output
 	engine Engine
+	hub    *hub           // nil where nothing is reported to one
+	begun  *config.Config // with what the policy said at the start
 	pages  *pages
 	http   *server
 	local  *server
 
 	mu       sync.Mutex
-	config   *config.Config
+	config   *config.Config // the file's
+	steer    *config.Config // with what the policy says
+	policy   *fleetpb.Policy
+	ports    []Port
 	state    string
 	meters   []*meter
 	keep     CheckpointStatus
 	reload   ReloadStatus
 	confined string
+	// policyRestart names what of the policy needs a restart.
+	policyRestart []string
 }
 
 // The states of a Daemon.
@@ -89,16 +101,33 @@ func (d *Daemon) run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(c.StateFolder(), 0o750); err != nil {
 		return fmt.Errorf("state folder: %w; set state", err)
 	}
+	options := report.Options{Names: d.o.Names, Class: d.o.Class}
+	var kept fleet.Kept
+	if d.hub, err = openHub(c, &kept, options, d.log.Logger); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.hub.close()) }()
+	if c, err = steered(c, kept.Policy); err != nil {
+		d.log.Error("the hub's policy makes no sense here: the file's configuration stands", zap.Error(err))
+	}
+	d.begun, d.steer, d.policy = c, c, kept.Policy
 	realms, err := c.RealmRules()
 	if err != nil {
 		return err
 	}
-	options := report.Options{Names: d.o.Names, Realm: realms.Name, Class: d.o.Class}
+	options.Realm = realms.Name
 	if d.out, err = openOutput(c, options, d.o.Stdout, d.log.Logger); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.out.Close()) }()
-	if d.engine, err = d.o.Engine(EngineConfig{Config: c, Sink: d.out, Log: d.log.Logger}); err != nil {
+	engine := EngineConfig{Config: c, Sink: d.out, Log: d.log.Logger}
+	if d.hub != nil {
+		if err := d.join(kept, options, realms); err != nil {
+			return err
+		}
+		engine.Sink, engine.Catalogue, engine.Upstream = &teller{d}, kept.Catalogue, d.hub
+	}
+	if d.engine, err = d.o.Engine(engine); err != nil {
 		return err
 	}
 	if err := d.restore(); err != nil {
@@ -120,17 +149,59 @@ func (d *Daemon) run(ctx context.Context) (err error) {
 		meters = append(meters, metered(&ports[i], c.Never))
 	}
 	d.mu.Lock()
-	d.meters = meters
+	d.meters, d.ports = meters, ports
 	d.mu.Unlock()
 	defer func() {
 		for _, s := range sources {
-			err = errors.Join(err, d.rights.With(s.Close))
+			err = errors.Join(err, d.rights.Closing(s.Close))
 		}
 	}()
 	if err := d.secure(c, sources); err != nil {
 		return err
 	}
 	return d.watch(ctx, ports)
+}
+
+// join takes up what the hub said last.
+func (d *Daemon) join(kept fleet.Kept, o report.Options, realms pipeline.Realms) (err error) {
+	h := d.hub
+	h.options, h.realms = o, realms
+	h.tables.Store(kept.Version)
+	if kept.Catalogue == nil {
+		c, err := catalogue.Load()
+		if err != nil {
+			return err
+		}
+		h.tables.Store(uint64(c.Version))
+	}
+	if err := h.declared.set(kept.Policy.GetDeclaredGateways()); err != nil {
+		d.log.Error("not all of the register is kept", zap.Error(err))
+	}
+	h.follower, err = fleet.NewFollower(h.member, kept, fleet.Options{Log: d.log.Logger, Apply: func(ctx context.Context, p *fleetpb.Policy, c *catalogue.Catalogue, version uint64) error {
+		ctx, cancel := context.WithTimeout(ctx, policyPatience)
+		defer cancel()
+		return d.applyPolicy(ctx, p, c, version)
+	}})
+	return err
+}
+
+// teller tells a finding to the output and to the hub.
+type teller struct{ d *Daemon }
+
+// Finding implements Sink.
+func (t *teller) Finding(f *heuristics.Finding) error {
+	d := t.d
+	d.mu.Lock()
+	c := d.steer
+	d.mu.Unlock()
+	f = shared(f, c)
+	if d.hub.declared.holds(d.hub.options.LineName(f.Line), max(f.Told, f.Last)) {
+		x := *f
+		x.Declared = true
+		f = &x
+	}
+	d.hub.Finding(f)
+	return d.out.Finding(f)
 }
 
 // restore takes up what the last run left.
@@ -196,7 +267,7 @@ func (d *Daemon) secure(c *config.Config, sources []io.Closer) error {
 	if !c.Confine {
 		return nil
 	}
-	how, err := confine(c, d.o.File)
+	how, err := confine(c, d.o.File, d.hub != nil)
 	if err != nil {
 		return fmt.Errorf("landlock: %w; set confine: false", err)
 	}
@@ -211,6 +282,9 @@ func (d *Daemon) watch(ctx context.Context, ports []Port) error {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- d.engine.Run(ctx, ports) }()
+	if d.hub != nil {
+		defer d.hub.run(context.WithoutCancel(ctx), d.Status, d.again)()
+	}
 	d.set(stateRunning)
 	d.notify("READY=1", d.summary())
 	d.log.Info("running", zap.Int("ports", len(ports)), zap.String("config", d.o.File))
@@ -271,6 +345,24 @@ func (d *Daemon) watch(ctx context.Context, ports []Port) error {
 	}
 }
 
+// again tells a new run what the hub said of controllers before.
+func (d *Daemon) again(ctx context.Context) {
+	e, ok := d.engine.(Steered)
+	if !ok {
+		return
+	}
+	d.mu.Lock()
+	p := d.policy
+	d.mu.Unlock()
+	list, err := verdictsOf(p, d.hub.realms)
+	if len(list) > 0 {
+		err = errors.Join(err, e.Hub(ctx, list))
+	}
+	if err != nil && ctx.Err() == nil {
+		d.log.Error("verdicts of the hub on controllers are not in use", zap.Error(err))
+	}
+}
+
 // summary is the line that systemctl status shows.
 func (d *Daemon) summary() string {
 	s := d.engine.Stats()
@@ -296,7 +388,10 @@ func (d *Daemon) checkpoint() {
 		return
 	}
 	start := time.Now()
-	err := keeper.Checkpoint(d.config.StateFolder())
+	err := keeper.Checkpoint(d.begun.StateFolder())
+	if d.hub != nil {
+		err = errors.Join(err, d.hub.checkpoint())
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.keep.Seconds = time.Since(start).Seconds()
@@ -344,6 +439,9 @@ func (d *Daemon) reloadFile() {
 	}
 	d.mu.Lock()
 	d.config = c
+	if s, err := steered(c, d.policy); err == nil {
+		d.steer = s
+	}
 	d.reload.Done++
 	d.reload.Restart = restart
 	d.mu.Unlock()
@@ -363,7 +461,14 @@ func (d *Daemon) take(c *config.Config) error {
 	if err := d.http.listen("tcp", c.Metrics.Listen); err != nil {
 		return fmt.Errorf("metrics.listen: %w", err)
 	}
-	if err := d.out.reopen(c); err != nil {
+	d.mu.Lock()
+	policy := d.policy
+	d.mu.Unlock()
+	effective, err := steered(c, policy)
+	if err != nil {
+		d.log.Error("the hub's policy makes no sense here: the file's configuration stands", zap.Error(err))
+	}
+	if err := d.out.reopen(effective); err != nil {
 		return errors.Join(err, d.http.listen("tcp", old.Metrics.Listen))
 	}
 	d.log.Set(&c.Log)
@@ -441,6 +546,13 @@ func (d *Daemon) Status() Status {
 	s.Losses = append(s.Losses, lossesOf("", e.Losses)...)
 	if a, ok := d.engine.(Alarmer); ok {
 		s.Alarms = append(s.Alarms, a.Alarms()...)
+	}
+	s.reached = e.Last
+	s.Reload.Restart = slices.Concat(s.Reload.Restart, d.policyRestart)
+	if d.hub != nil {
+		s.Hub = d.hub.status()
+		s.Losses = append(s.Losses, lossesOf("", d.hub.losses())...)
+		s.Alarms = append(s.Alarms, d.hub.alarms.of("")...)
 	}
 	return s
 }

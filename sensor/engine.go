@@ -13,6 +13,8 @@ import (
 
 	"simtrap/capture"
 	"simtrap/heuristics"
+	"simtrap/heuristics/catalogue"
+	"simtrap/ident"
 	"simtrap/pipeline"
 	"simtrap/places"
 )
@@ -21,7 +23,7 @@ import (
 // closes what was opened for it.
 func PipelineConfig(e EngineConfig) (cfg pipeline.Config, closing func(), err error) {
 	c := e.Config
-	cfg = pipeline.Config{Workers: c.Workers, Log: e.Log, Ledgers: heuristics.Watch}
+	cfg = pipeline.Config{Workers: c.Workers, Log: e.Log, Ledgers: heuristics.Watch, Catalogue: e.Catalogue, Upstream: e.Upstream}
 	if cfg.Homes, err = c.Homes(); err != nil {
 		return cfg, nil, err
 	}
@@ -181,6 +183,30 @@ func (l *live) watch(run *pipeline.Live, stop <-chan struct{}) {
 			l.alarms.look(time.Now(), &s)
 		}
 	}
+}
+
+// steer does something to the run, once there is one.
+func (l *live) steer(f func(*pipeline.Live) error) error {
+	run := l.run.Load()
+	if run == nil {
+		return errors.New("nothing runs")
+	}
+	return f(run)
+}
+
+// SetHomes implements Steered.
+func (l *live) SetHomes(ctx context.Context, h *ident.Homes) error {
+	return l.steer(func(run *pipeline.Live) error { return run.SetHomes(ctx, h) })
+}
+
+// Retable implements Steered.
+func (l *live) Retable(ctx context.Context, c *catalogue.Catalogue) error {
+	return l.steer(func(run *pipeline.Live) error { return run.Retable(ctx, c) })
+}
+
+// Hub implements Steered.
+func (l *live) Hub(ctx context.Context, list []heuristics.ControllerVerdict) error {
+	return l.steer(func(run *pipeline.Live) error { return run.Hub(ctx, list) })
 }
 
 // Stats implements Engine.

@@ -80,6 +80,9 @@ type fileSource struct {
 
 // Next gives the frames that are due, or none after a while.
 func (s *fileSource) Next(ctx context.Context) (*capture.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	for s.cur == nil || s.at == len(s.cur.Frames) {
 		s.drop()
 		if s.end == nil {

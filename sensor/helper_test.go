@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 		child(folder)
 		return
 	}
+	if folder := os.Getenv(hubChild); folder != "" {
+		reportingChild(folder)
+		return
+	}
 	flag.Parse()
 	// Tests with ports of their own wait for packets most of the time.
 	_ = flag.Set("test.parallel", "8")

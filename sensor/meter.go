@@ -20,11 +20,13 @@ import (
 type meter struct {
 	capture.Source
 	port  *Port
-	never []config.Prefix
+	never atomic.Pointer[[]config.Prefix]
 
 	decoder packet.Decoder
 	packet  packet.Packet
 	seq     uint64
+	// renumber says that frames were left out.
+	renumber bool
 
 	frames, bytes, dropped atomic.Uint64
 	unaccounted            atomic.Uint64 // intervals dropped
@@ -48,7 +50,7 @@ type accountingMeter struct {
 func (m accountingMeter) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) {
 	n := len(dst)
 	dst, until := m.accountant.Intervals(dst)
-	if len(m.never) == 0 {
+	if len(m.nevers()) == 0 {
 		return dst, until
 	}
 	kept := dst[:n]
@@ -72,7 +74,8 @@ func (m accountingMeter) Sampled() uint32 {
 
 // metered puts a meter before the source of a port.
 func metered(p *Port, never []config.Prefix) *meter {
-	m := &meter{Source: p.Source, port: p, never: never}
+	m := &meter{Source: p.Source, port: p}
+	m.never.Store(&never)
 	m.heard.Store(time.Now().UnixNano())
 	if a, ok := p.Source.(accountant); ok {
 		p.Source = accountingMeter{m, a}
@@ -99,13 +102,20 @@ func (m *meter) Next(ctx context.Context) (*capture.Batch, error) {
 	if n > 0 {
 		m.last.Store(b.Frames[n-1].Time)
 	}
-	if len(m.never) > 0 {
+	if len(m.nevers()) > 0 {
 		m.leave(b)
-		b.Seq = m.seq
-		m.seq += uint64(len(b.Frames))
+		m.renumber = true
 	}
+	// Numbers have no holes, and do not go back when nothing is left out any more.
+	if m.renumber {
+		b.Seq = m.seq
+	}
+	m.seq = b.Seq + uint64(len(b.Frames))
 	return b, nil
 }
+
+// nevers are the addresses whose packets are dropped.
+func (m *meter) nevers() []config.Prefix { return *m.never.Load() }
 
 // leave takes frames of addresses under never out of a batch.
 func (m *meter) leave(b *capture.Batch) {
@@ -138,7 +148,7 @@ func (m *meter) named(p *packet.Packet) bool {
 }
 
 func (m *meter) hit(a netip.Addr) bool {
-	for _, p := range m.never {
+	for _, p := range m.nevers() {
 		if netip.Prefix(p).Contains(a) {
 			return true
 		}

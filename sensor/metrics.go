@@ -27,6 +27,13 @@ func Metrics() []Metric {
 			}
 		}
 	}
+	hub := func(f func(*HubStatus) float64) func(*Status, func(float64, ...string)) {
+		return func(s *Status, add func(float64, ...string)) {
+			if s.Hub != nil {
+				add(f(s.Hub))
+			}
+		}
+	}
 	port := []string{"port"}
 	return []Metric{
 		{"simtrap_info", "Always 1; which program runs, and in which state.", []string{"version", "state"}, false,
@@ -97,6 +104,59 @@ func Metrics() []Metric {
 			}},
 		{"simtrap_restart_needed_keys", "Keys of the configuration that have changed and need a restart.", nil, false,
 			one(func(s *Status) float64 { return float64(len(s.Reload.Restart)) })},
+		{"simtrap_hub_up", "1 while reports go to the hub, 0 while they do not; absent where nothing is reported to one, as all of simtrap_hub are.", nil, false,
+			hub(func(h *HubStatus) float64 {
+				if h.State == "closed" {
+					return 1
+				}
+				return 0
+			})},
+		{"simtrap_hub_outbox_records", "Reports that wait for the hub, at most: some may be superseded.", nil, false, hub(func(h *HubStatus) float64 { return float64(h.Waiting) })},
+		{"simtrap_hub_outbox_bytes", "What they take on the disk.", nil, false, hub(func(h *HubStatus) float64 { return float64(h.Bytes) })},
+		{"simtrap_hub_outbox_limit_bytes", "What they may take.", nil, false, hub(func(h *HubStatus) float64 { return float64(h.Limit) })},
+		{"simtrap_hub_acknowledged_total", "Reports that the hub has acknowledged.", nil, true, hub(func(h *HubStatus) float64 { return float64(h.Acked) })},
+		{"simtrap_hub_superseded_total", "Reports that a newer revision took the place of before they were sent.", nil, true, hub(func(h *HubStatus) float64 { return float64(h.Superseded) })},
+		{"simtrap_hub_dropped_total", "Reports that were lost, by reason (docs/outbox.md).", []string{"reason"}, true,
+			func(s *Status, add func(float64, ...string)) {
+				if s.Hub != nil {
+					for _, d := range s.Hub.Dropped {
+						add(float64(d.Count), d.Reason)
+					}
+				}
+			}},
+		{"simtrap_hub_attempts_total", "Batches that were sent, by outcome: all, failed or busy.", []string{"outcome"}, true,
+			func(s *Status, add func(float64, ...string)) {
+				if h := s.Hub; h != nil {
+					add(float64(h.Attempts), "all")
+					add(float64(h.Failed), "failed")
+					add(float64(h.Busy), "busy")
+				}
+			}},
+		{"simtrap_hub_sent_bytes_total", "Bytes of batches that were sent, compressed.", nil, true, hub(func(h *HubStatus) float64 { return float64(h.SentBytes) })},
+		{"simtrap_hub_last_ack_timestamp_seconds", "When the hub last acknowledged; absent before the first time.", nil, false,
+			func(s *Status, add func(float64, ...string)) {
+				if s.Hub != nil && s.Hub.LastAck != nil {
+					add(float64(s.Hub.LastAck.UnixNano()) / 1e9)
+				}
+			}},
+		{"simtrap_hub_clock_ahead_seconds", "By how much the hub's clock is ahead of this machine's; absent before it was measured.", nil, false,
+			func(s *Status, add func(float64, ...string)) {
+				if s.Hub != nil && s.Hub.Clock != nil {
+					add(s.Hub.Clock.Ahead)
+				}
+			}},
+		{"simtrap_hub_policy_version", "Version of the hub's policy; 0 for none.", nil, false, hub(func(h *HubStatus) float64 { return float64(h.Policy) })},
+		{"simtrap_hub_catalogue_version", "Version of the tables in use.", nil, false, hub(func(h *HubStatus) float64 { return float64(h.Catalogue) })},
+		{"simtrap_hub_packs_refused_total", "Catalogues of the hub that were refused.", nil, true, hub(func(h *HubStatus) float64 { return float64(h.PackRefused) })},
+		{"simtrap_hub_certificate_end_timestamp_seconds", "When this appliance's certificate ends.", nil, false, hub(func(h *HubStatus) float64 { return float64(h.CertificateUntil.UnixNano()) / 1e9 })},
+		{"simtrap_hub_renewals_total", "Renewals of the certificate, by result: done or failed.", []string{"result"}, true,
+			func(s *Status, add func(float64, ...string)) {
+				if h := s.Hub; h != nil {
+					add(float64(h.Renewals), "done")
+					add(float64(h.RenewFailed), "failed")
+				}
+			}},
+		{"simtrap_hub_controllers", "Far ends seen in the present hour, by role.", nil, false, hub(func(h *HubStatus) float64 { return float64(h.Controllers) })},
 		{"simtrap_memory_limit_bytes", "Memory that the program aims to stay below; 0 for no limit.", nil, false,
 			one(func(s *Status) float64 { return float64(s.MemoryLimit) })},
 		{"simtrap_log_suppressed_total", "Log lines left out because the same message came too often.", nil, true,

@@ -37,7 +37,7 @@ func openOutput(c *config.Config, o report.Options, stdout io.Writer, log *zap.L
 // reopen opens the file anew, or another one; on an error the old one stays.
 func (o *Output) reopen(c *config.Config) error {
 	var f *os.File
-	if c.Output != "-" {
+	if c.Output != "-" && c.Output != config.None {
 		var err error
 		if f, err = os.OpenFile(c.Path(c.Output), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o640); err != nil {
 			return fmt.Errorf("output: %w", err)
@@ -57,6 +57,25 @@ func (o *Output) reopen(c *config.Config) error {
 	return nil
 }
 
+// set takes what else the configuration says; the file stays open.
+func (o *Output) set(c *config.Config) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.config = c
+}
+
+// shared gives f as it is told of a line whose address several subscribers share:
+// who of those behind it did it does not show, so it is never above watch.
+func shared(f *heuristics.Finding, c *config.Config) *heuristics.Finding {
+	if f.Verdict <= heuristics.Watch && f.Hub.Verdict <= heuristics.Watch || !c.InShared(f.Line.Addr.Netip()) {
+		return f
+	}
+	x := *f
+	x.Verdict, x.Hub.Verdict = min(f.Verdict, heuristics.Watch), min(f.Hub.Verdict, heuristics.Watch)
+	x.Proof = f.Proof && f.Verdict <= heuristics.Watch
+	return &x
+}
+
 // endLine ends a line that a sudden death left unfinished, so that the next
 // finding does not become a part of it.
 func endLine(f *os.File) error {
@@ -74,16 +93,14 @@ func endLine(f *os.File) error {
 	return err
 }
 
-// Finding writes one finding. Lines of shared addresses are not told above
-// watch: who of those behind them did it does not show.
+// Finding writes one finding.
 func (o *Output) Finding(f *heuristics.Finding) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if f.Verdict > heuristics.Watch && o.config.InShared(f.Line.Addr.Netip()) {
-		shared := *f
-		shared.Verdict, shared.Proof = heuristics.Watch, false
-		f = &shared
+	if o.config.Output == config.None {
+		return nil
 	}
+	f = shared(f, o.config)
 	o.buf = append(report.AppendJSON(o.buf[:0], f, o.options), '\n')
 	w := o.stdout
 	if o.file != nil {

@@ -87,6 +87,8 @@ func (r *Rights) Drop(keep bool, working func() error) (kept []string, err error
 	return names(needed), nil
 }
 
+var errGivenUp = errors.New("the right to attach was given up (reattach: false): restart simtrapd")
+
 // With lets f do what attaching takes.
 func (r *Rights) With(f func() error) error {
 	if r == nil {
@@ -99,13 +101,27 @@ func (r *Rights) With(f func() error) error {
 	}
 	before := r.effective
 	if r.permitted&attaching == 0 {
-		return errors.New("the right to attach was given up (reattach: false): restart simtrapd")
+		return errGivenUp
 	}
 	if err := r.set(r.permitted, r.permitted&attaching); err != nil {
 		return err
 	}
 	err := f()
 	return errors.Join(err, r.set(r.permitted, before))
+}
+
+// Closing lets f detach what was attached: where the right to is not to be had any
+// more, without it, which most of it does not take.
+func (r *Rights) Closing(f func() error) error {
+	done := false
+	err := r.With(func() error { done = true; return f() })
+	switch {
+	case done:
+		return err
+	case errors.Is(err, errGivenUp):
+		return f()
+	}
+	return errors.Join(err, f())
 }
 
 // Effective names what the process may do now.

@@ -11,6 +11,8 @@ import (
 
 	"simtrap/capture"
 	"simtrap/heuristics"
+	"simtrap/heuristics/catalogue"
+	"simtrap/ident"
 	"simtrap/pipeline"
 	"simtrap/sensor/config"
 )
@@ -52,6 +54,10 @@ type EngineConfig struct {
 	Config *config.Config
 	Sink   Sink
 	Log    *zap.Logger
+	// Catalogue is the one to judge by, nil for the built-in one; Upstream is what
+	// a hub is told by, nil for none.
+	Catalogue *catalogue.Catalogue
+	Upstream  pipeline.Upstream
 }
 
 // Stats is what an Engine has seen and found so far.
@@ -92,6 +98,14 @@ type Alarmer interface{ Alarms() []Alarm }
 
 // Reloader is an Engine that takes over what a reload may change.
 type Reloader interface{ Reload(*config.Config) }
+
+// Steered is an Engine that takes over, while it runs, what a hub's policy says.
+// Retable fails with heuristics.ErrShape where a catalogue takes a restart.
+type Steered interface {
+	SetHomes(context.Context, *ident.Homes) error
+	Retable(context.Context, *catalogue.Catalogue) error
+	Hub(context.Context, []heuristics.ControllerVerdict) error
+}
 
 // Lossy is a Source that counts what it lost or left out, by reason. It may be
 // called at any time by any goroutine.

@@ -28,6 +28,8 @@ type Status struct {
 	Alarms []Alarm `json:"alarms"`
 	Losses []Loss  `json:"losses"`
 
+	Hub *HubStatus `json:"hub"` // null where nothing is reported to one
+
 	Checkpoint CheckpointStatus `json:"checkpoint"`
 	Reload     ReloadStatus     `json:"reload"`
 
@@ -35,6 +37,8 @@ type Status struct {
 	Suppressed   uint64   `json:"log_suppressed"`
 	Capabilities []string `json:"capabilities"` // that are in effect
 	Confined     string   `json:"confined"`
+
+	reached int64 // packet time, ns since the Unix epoch
 }
 
 // PortStatus is one port.
@@ -82,4 +86,51 @@ func lossesOf(port string, list []capture.Loss) []Loss {
 		}
 	}
 	return out
+}
+
+// HubStatus is the way to the hub.
+type HubStatus struct {
+	Address string     `json:"address"`
+	Sensor  string     `json:"sensor"` // the name that this appliance was admitted under
+	State   string     `json:"state"`  // closed: reports go; open: they do not, until next; half-open: one is tried
+	LastAck *time.Time `json:"last_ack"`
+	Next    *time.Time `json:"next"` // when it is tried again, null while nothing waits for that
+	Error   string     `json:"error"`
+
+	Waiting    uint64    `json:"waiting"` // records, at most: some are superseded
+	Bytes      int64     `json:"bytes"`   // of the outbox
+	Limit      int64     `json:"limit"`   // of these
+	Acked      uint64    `json:"acked"`   // records, since the start
+	Superseded uint64    `json:"superseded"`
+	Dropped    []Dropped `json:"dropped"`
+	Attempts   uint64    `json:"attempts"`
+	Failed     uint64    `json:"failed"` // attempts
+	Busy       uint64    `json:"busy"`   // attempts that the hub put off
+	Refused    uint64    `json:"refused"`
+	SentBytes  uint64    `json:"sent_bytes"`
+
+	Clock *ClockStatus `json:"clock"` // null before the first acknowledgement
+
+	Policy           uint64    `json:"policy"`
+	Catalogue        uint64    `json:"catalogue"`
+	Following        bool      `json:"following"`
+	PolicyError      string    `json:"policy_error"`
+	PackRefused      uint64    `json:"packs_refused"`
+	PackError        string    `json:"pack_error"`
+	CertificateUntil time.Time `json:"certificate_until"`
+	Renewals         uint64    `json:"renewals"`
+	RenewFailed      uint64    `json:"renewals_failed"`
+	Controllers      int       `json:"controllers"` // of the present hour
+}
+
+// Dropped is how many reports were lost for one reason (docs/outbox.md).
+type Dropped struct {
+	Reason string `json:"reason"`
+	Count  uint64 `json:"count"`
+}
+
+// ClockStatus is how the hub's clock stands against this machine's.
+type ClockStatus struct {
+	Ahead       float64 `json:"ahead"`       // seconds
+	Uncertainty float64 `json:"uncertainty"` // half a round trip, seconds
 }

@@ -2,7 +2,6 @@ package sensor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -15,8 +14,13 @@ import (
 	"simtrap/rtp"
 )
 
-// reopenEvery is how often a port that has vanished is looked for.
-const reopenEvery = time.Second
+const (
+	// reopenEvery is how often a port that has vanished is looked for.
+	reopenEvery = time.Second
+	// lastReading is how long a port that is told to end is read for what came
+	// before: with a busy one, more comes all the while.
+	lastReading = time.Second
+)
 
 // opened is a port as it is open now.
 type opened struct {
@@ -42,9 +46,10 @@ type tap struct {
 	open   func() (opened, error)
 	watch  *monitor
 
-	seq     uint64    // of Next alone
-	tried   time.Time // of Next alone
-	failure string    // of Next alone: why it is not open again, as it was last said
+	reading sync.Mutex // held while a source is asked for frames: one asks at a time
+	seq     uint64     // of Next alone
+	tried   time.Time  // of Next alone
+	failure string     // of Next alone: why it is not open again, as it was last said
 
 	mu     sync.Mutex
 	now    opened // source is nil while the port is gone
@@ -53,37 +58,84 @@ type tap struct {
 	gone   uint64 // times that it vanished
 	before uint64 // frames seen by what is closed
 	past   []capture.Loss
-	rest   []rtp.Interval // of what is closed
+	rest   []rtp.Interval   // of what is closed
+	left   []*capture.Batch // the same
 }
 
-// Next gives the next batch of the port, empty ones while it is gone.
+// Next gives the next batch of the port, empty ones while it is gone. When ctx is done
+// it closes the port, gives what came until then, and then says so.
 func (t *tap) Next(ctx context.Context) (*capture.Batch, error) {
 	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
 		t.mu.Lock()
 		src, age, closed := t.now.source, t.age, t.closed
-		t.mu.Unlock()
-		if closed {
-			return nil, io.EOF
+		var b *capture.Batch
+		if len(t.left) > 0 {
+			b, t.left = t.left[0], t.left[1:]
 		}
-		if src == nil {
+		t.mu.Unlock()
+		if b != nil {
+			return t.numbered(b), nil
+		}
+		switch err := ctx.Err(); {
+		case err != nil && src != nil:
+			t.end(src)
+			continue
+		case err != nil:
+			return nil, err
+		case closed:
+			return nil, io.EOF
+		case src == nil:
 			if !t.again() {
 				return t.nothing(ctx)
 			}
 			continue
 		}
-		b, err := src.Next(ctx)
-		if err == nil {
-			b.Source, b.Seq = uint32(t.number), t.seq
-			t.seq += uint64(len(b.Frames))
-			return b, nil
+		b, err := t.ask(ctx, src)
+		switch {
+		case err == nil:
+			return t.numbered(b), nil
+		case ctx.Err() == nil:
+			t.lost(age, err)
 		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+	}
+}
+
+func (t *tap) numbered(b *capture.Batch) *capture.Batch {
+	b.Source, b.Seq = uint32(t.number), t.seq
+	t.seq += uint64(len(b.Frames))
+	return b
+}
+
+func (t *tap) ask(ctx context.Context, src capture.Source) (*capture.Batch, error) {
+	t.reading.Lock()
+	defer t.reading.Unlock()
+	return src.Next(ctx)
+}
+
+// end closes the port, since nothing that comes from now on is wanted.
+func (t *tap) end(src capture.Source) {
+	now := time.Now()
+	ctx, cancel := context.WithDeadline(context.Background(), now.Add(lastReading))
+	defer cancel()
+	for {
+		b, err := t.ask(ctx, src)
+		if err != nil {
+			break
 		}
-		t.lost(age, err)
+		n := len(b.Frames)
+		if n == 0 {
+			b.Release()
+			break
+		}
+		t.mu.Lock()
+		t.left = append(t.left, b)
+		t.mu.Unlock()
+		if b.Frames[n-1].Time >= now.UnixNano() {
+			break
+		}
+	}
+	if err := t.rights.Closing(t.Close); err != nil {
+		t.log.Warn("port not closed well", zap.String("port", t.name), zap.Error(err))
 	}
 }
 
@@ -114,25 +166,32 @@ func (t *tap) lost(age int, err error) {
 	t.mu.Unlock()
 	t.log.Warn("port lost: it is opened again when it is back", zap.String("port", t.name), zap.Error(err))
 	t.failure = ""
-	closing := t.rights.With(old.source.Close)
-	// Without the right to, what can be closed is closed all the same; a second
-	// time it does nothing.
-	if err := old.source.Close(); err != nil || closing != nil {
-		t.log.Debug("port closed", zap.String("port", t.name), zap.Error(errors.Join(closing, err)))
+	if err := t.rights.Closing(old.source.Close); err != nil {
+		t.log.Debug("port closed", zap.String("port", t.name), zap.Error(err))
 	}
 	t.keep(&old)
 }
 
-// keep adds up what a closed source has told.
+// keep takes what a closed source still has, and adds up what it has told: then, since
+// it tells what nobody took.
 func (t *tap) keep(old *opened) {
-	losses, seen := old.source.Losses(), old.seen()
+	var left []*capture.Batch
+	for {
+		b, err := t.ask(context.Background(), old.source)
+		if err != nil { // as a source that is closed says at last
+			break
+		}
+		left = append(left, b)
+	}
 	var rest []rtp.Interval
 	if a, ok := old.source.(accountant); ok {
 		rest, _ = a.Intervals(nil)
 	}
+	losses, seen := old.source.Losses(), old.seen()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.past, t.before, t.rest = addLosses(t.past, losses), t.before+seen, append(t.rest, rest...)
+	t.past, t.before = addLosses(t.past, losses), t.before+seen
+	t.left, t.rest = append(t.left, left...), append(t.rest, rest...)
 }
 
 // again opens the port once more, and says whether it did.
@@ -175,6 +234,17 @@ func (t *tap) Losses() []capture.Loss {
 	out := addLosses(nil, t.past)
 	if t.now.source != nil {
 		out = addLosses(out, t.now.source.Losses())
+	}
+	if t.closed {
+		frames := uint64(0)
+		for _, b := range t.left {
+			frames += uint64(len(b.Frames))
+		}
+		for reason, n := range map[string]uint64{"frames_left": frames, "intervals_left": uint64(len(t.rest))} {
+			if n > 0 {
+				out = addLosses(out, []capture.Loss{{Stage: "kernel", Reason: reason, Count: n}})
+			}
+		}
 	}
 	if t.gone > 0 {
 		out = addLosses(out, []capture.Loss{{Stage: "port", Reason: "times that the port was lost and had to be opened again", Count: t.gone}})

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -445,5 +446,190 @@ func TestRealmsInFrames(t *testing.T) {
 	}
 	if modeOf(config.CaptureXDP).String() != "xdp-native" || word(modeOf(config.CaptureTCX)) != "tcx" {
 		t.Error("modes")
+	}
+}
+
+// ending is a source in whose ring something is left when it is closed.
+type ending struct {
+	fails     error
+	frames    int
+	intervals int
+	closed    bool
+}
+
+func (e *ending) Next(ctx context.Context) (*capture.Batch, error) {
+	switch {
+	case e.closed && e.frames == 0:
+		return nil, io.EOF
+	case e.closed:
+		e.frames--
+		return batch([]int64{1e9}, []byte{1}), nil
+	case e.fails != nil:
+		return nil, e.fails
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	return batch(nil), nil
+}
+
+func (e *ending) Close() error { e.closed = true; return nil }
+
+func (e *ending) Intervals(dst []rtp.Interval) ([]rtp.Interval, int64) {
+	if e.closed {
+		dst, e.intervals = append(dst, make([]rtp.Interval, e.intervals)...), 0
+	}
+	return dst, 7
+}
+
+func (e *ending) Losses() []capture.Loss {
+	if !e.closed {
+		return nil
+	}
+	return []capture.Loss{{Stage: "kernel", Reason: "frames_left", Count: uint64(e.frames)}, {Stage: "kernel", Reason: "intervals_left", Count: uint64(e.intervals)}}
+}
+
+// TestTapEnds wants what is left in a ring to be given, when the port fails and when the
+// daemon is told to end, and what nobody takes to be counted, and that alone.
+func TestTapEnds(t *testing.T) {
+	open := func(e *ending) kernelTap {
+		x := &tap{name: "eth1", number: 1, log: zap.NewNop(), watch: newMonitor(zap.NewNop(), nil, nil), tried: time.Now().Add(time.Hour)}
+		x.now = opened{source: e, seen: func() uint64 { return 9 }}
+		x.watch.enter()
+		return kernelTap{tap: x}
+	}
+	left := func(x kernelTap) (n uint64) {
+		for _, l := range x.Losses() {
+			if strings.HasSuffix(l.Reason, "_left") {
+				n += l.Count
+			}
+		}
+		return n
+	}
+	for name, e := range map[string]*ending{
+		"lost": {fails: unix.ENODEV, frames: 3, intervals: 2},
+		"told": {frames: 3, intervals: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := open(e)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if e.fails == nil {
+				cancel()
+			}
+			frames, intervals := 0, 0
+			for range 4 {
+				b, err := x.Next(ctx)
+				if err == nil {
+					if frames > 0 && len(b.Frames) > 0 && b.Seq != uint64(frames) {
+						t.Errorf("frame %d is numbered %d", frames, b.Seq)
+					}
+					frames += len(b.Frames)
+					b.Release()
+				}
+				ivs, _ := x.Intervals(nil)
+				intervals += len(ivs)
+				if err != nil && (e.fails != nil || frames < 3 || !errors.Is(err, context.Canceled)) {
+					t.Errorf("after %d frames: %v", frames, err)
+				}
+			}
+			if !e.closed || frames != 3 || intervals != 2 || left(x) != 0 {
+				t.Errorf("closed %v, %d frames, %d intervals, %d counted as left", e.closed, frames, intervals, left(x))
+			}
+			if err := x.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	x := open(&ending{frames: 3, intervals: 2})
+	if err := x.Close(); err != nil || left(x) != 5 {
+		t.Errorf("%v, %d left", err, left(x))
+	}
+}
+
+// TestTapWithoutRights closes a port when the right to attach was given up for good.
+func TestTapWithoutRights(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"xdp", "clsact", "af_packet"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			if !inNamespace(t) {
+				return
+			}
+			rights, err := NewRights()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ports, err := Taps{}.Open(t.Context(), Attach{Config: parsed(t, "/", "ports: [{name: vb}]\ncapture: "+mode+"\n"), Log: zap.NewNop(), Rights: rights})
+			if err != nil {
+				t.Skip(err)
+			}
+			p := ports[0]
+			if _, err := rights.Drop(false, p.Source.(Working).Working); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			b, err := p.Source.Next(ctx)
+			for ; err == nil; b, err = p.Source.Next(ctx) {
+				b.Release()
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			// A filter is taken out by who may; without it passes frames on.
+			if err := rights.Closing(p.Source.Close); err != nil && mode != "clsact" {
+				t.Error(err)
+			}
+			if _, err := p.Source.Next(t.Context()); err != io.EOF {
+				t.Errorf("not closed: %v", err)
+			}
+		})
+	}
+}
+
+// TestTapEndsWhole wants all of what was sent before the end from a port that nobody has
+// read yet, the intervals of flows that go on too.
+func TestTapEndsWhole(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"auto", "af_packet"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			if !inNamespace(t) {
+				return
+			}
+			p, _ := openTaps(t, "capture: "+mode+"\n")
+			all, _ := labFrames(t, 4, "")
+			sendAll(t, "va", all, nil)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			frames, packets := 0, uint64(0)
+			a, kernel := p.Source.(accountant)
+			for {
+				b, err := p.Source.Next(ctx)
+				if kernel {
+					ivs, _ := a.Intervals(nil)
+					for i := range ivs {
+						packets += uint64(ivs[i].Packets)
+					}
+				}
+				if err != nil {
+					break
+				}
+				frames += len(b.Frames)
+				b.Release()
+			}
+			t.Logf("%s: %d sent, %d frames up, %d packets in intervals", p.Mode, len(all), frames, packets)
+			switch {
+			case !kernel && frames < len(all): // the kernel says something of its own
+				t.Errorf("%d frames of %d", frames, len(all))
+			case kernel && (frames == 0 || packets < uint64(len(all))/2):
+				t.Errorf("of %d frames %d up and %d accounted", len(all), frames, packets)
+			}
+			for _, l := range p.Source.(Lossy).Losses() {
+				if l.Count > 0 {
+					t.Errorf("lost: %+v", l)
+				}
+			}
+		})
 	}
 }

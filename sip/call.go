@@ -65,7 +65,7 @@ type Call struct {
 	// CalleeOperator is who was given the block that a mobile callee's number
 	// lies in, as ident.Plan.Describe names it; empty when nobody knows.
 	CalleeOperator string
-	CalledUser     ident.Number // for what is written under authority
+	CalledUser     ident.Number // for what is written under authority, or as a pseudonym
 
 	// Offer and answer as last seen: the media the caller and the callee
 	// expect to receive.

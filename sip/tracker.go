@@ -59,6 +59,7 @@ type Tracker struct {
 	h        Handler
 	now      int64
 	count    Counters
+	calling  []byte // as the message at hand says it
 	calls    *table[call]
 	regs     *table[registration]
 	requests *table[request]

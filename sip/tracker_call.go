@@ -154,6 +154,10 @@ func (t *Tracker) startCall(p *packet.Packet, m *Message) int32 {
 	return i
 }
 
+// CallingUser is the caller of the call that a Handler is being told has started.
+// It is not kept: most calls are of no further interest.
+func (t *Tracker) CallingUser() ident.Number { return ident.NewNumber(t.calling) }
+
 // numbers sets who calls whom.
 func (t *Tracker) numbers(c *call, m *Message) {
 	var called []byte
@@ -167,6 +171,7 @@ func (t *Tracker) numbers(c *call, m *Message) {
 		caller = m.From.User
 	}
 	c.CallerKey, c.CallerClass = t.user(caller)
+	t.calling = caller[:min(len(caller), maxText)]
 }
 
 // called tells whom m is for, which went to callee or came from there: the user

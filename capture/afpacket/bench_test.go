@@ -18,16 +18,26 @@ import (
 // BenchmarkLive sends from two threads into a cable as fast as they can, and
 // reads at the other end. Sender and receiver share the processors. An
 // iteration is one second of sending; the rate is of frames given by Next, and
-// what was sent and neither given nor counted as dropped is an error.
+// what was sent and neither given nor counted as dropped is an error. With a pace,
+// in frames a second of both threads, it says whether that goes without loss.
 func BenchmarkLive(b *testing.B) {
-	for _, c := range []struct{ rings, size int }{{1, 172}, {2, 172}, {1, 1000}} {
-		b.Run(fmt.Sprintf("rings=%d/bytes=%d", c.rings, c.size+42), func(b *testing.B) {
-			inNamespace(b, func(t testing.TB) { live(t, b, c.rings, c.size) })
+	for _, c := range []struct{ rings, size, pace int }{{1, 172, 0}, {2, 172, 0}, {1, 1000, 0}, {1, 172, livePace}, {2, 172, livePace}} {
+		name := fmt.Sprintf("rings=%d/bytes=%d", c.rings, c.size+42)
+		if c.pace > 0 {
+			name += fmt.Sprintf("/pace=%d", c.pace)
+		}
+		b.Run(name, func(b *testing.B) {
+			inNamespace(b, func(t testing.TB) { live(t, b, c.rings, c.size, c.pace) })
 		})
 	}
 }
 
-func live(t testing.TB, b *testing.B, rings, size int) {
+const (
+	liveGoal = 500_000 // frames a second without loss
+	livePace = 550_000
+)
+
+func live(t testing.TB, b *testing.B, rings, size, pace int) {
 	all := mustOpen(t, Options{Rings: rings}, "vb")
 	senders := []*sender{newSender(t, "va"), newSender(t, "va")}
 	var frames [][]byte
@@ -65,7 +75,10 @@ func live(t testing.TB, b *testing.B, rings, size int) {
 		sending.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			for at := i * 512; time.Now().Before(end); at = (at + 256) % len(frames) {
+			for at, n := i*512, 0; time.Now().Before(end); at, n = (at+256)%len(frames), n+256 {
+				if pace > 0 {
+					time.Sleep(time.Until(begun.Add(time.Duration(n) * time.Second * 2 / time.Duration(pace))))
+				}
 				n, err := s.batch(frames[at : at+256])
 				if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
 					t.Error(err)
@@ -99,4 +112,11 @@ func live(t testing.TB, b *testing.B, rings, size int) {
 	b.ReportMetric(float64(given.Load())/took.Seconds(), "given/s")
 	b.ReportMetric(100*float64(dropped())/float64(max(sent.Load(), 1)), "%dropped")
 	b.ReportMetric(0, "ns/op")
+	if rate := float64(given.Load()) / took.Seconds(); pace > 0 {
+		verdict := "reached"
+		if rate < liveGoal || dropped() > 0 {
+			verdict = "MISSED"
+		}
+		b.Logf("%.0f frames/s given, %d of %d dropped; goal %d without loss: %s", rate, dropped(), sent.Load(), liveGoal, verdict)
+	}
 }

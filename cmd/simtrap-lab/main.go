@@ -109,6 +109,7 @@ Encapsulations, joined by + from the outermost (pppoe+ipv6):
 	f.StringVar(&opt.Encap, "encap", "ethernet", "encapsulations, see above")
 	f.StringVar(&opt.View, "view", "both", "what is captured: both, up, down, media, sip, midcall")
 	f.StringVar(&opt.Vendor, "vendor", "", "what boxes call themselves: none, phone (default: what they are)")
+	f.StringVar(&opt.Ring, "ring", "", "name that captures share whose boxes one softswitch drives, at the same hours")
 	f.StringVar(&opt.Format, "format", "pcap", "pcap, nano or pcapng")
 	f.IntVar(&opt.Snaplen, "snaplen", 0, "bytes kept of each frame, 0 for all")
 	if err := c.MarkFlagRequired("output"); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,10 @@ import (
 	"simtrap/sensor"
 	"simtrap/sensor/config"
 )
+
+// collectAt is by how many per cent the heap may grow between two collections,
+// unless GOGC says otherwise.
+const collectAt = 25
 
 func newRun(t command.Terminal) *cobra.Command {
 	file := defaultConfig
@@ -68,6 +73,11 @@ func watch(cmd *cobra.Command, t command.Terminal, file string) error {
 	plan, err := c.NumberingPlan()
 	if err != nil {
 		return err
+	}
+	// Tables that stay are most of what the daemon holds: memory to be kept free
+	// for as much again would be lost for nothing.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
 	}
 	opener, engine, err := backend(c)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"simtrap/cmd/internal/scripttest"
 	"simtrap/lab"
+	"simtrap/report/fleet/fleettest"
 )
 
 func TestMain(m *testing.M) {
@@ -24,6 +25,7 @@ func TestScript(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"lab":      labCommand,
+			"hub":      hubCommand(),
 			"status":   scripttest.Status,
 			"await":    awaitCommand,
 			"hangup":   hangupCommand,
@@ -31,6 +33,28 @@ func TestScript(t *testing.T) {
 			"envsubst": envsubstCommand,
 		},
 	})
+}
+
+// hubCommand is a hub in memory: hub start puts its address and a token into HUB and
+// TOKEN; hub findings fails when it has none.
+func hubCommand() func(*testscript.TestScript, bool, []string) {
+	var hub *fleettest.Hub
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		switch args[0] {
+		case "start":
+			var err error
+			hub, err = fleettest.New()
+			ts.Check(err)
+			ts.Check(hub.Start())
+			ts.Defer(hub.Stop)
+			ts.Setenv("HUB", hub.Addr())
+			ts.Setenv("TOKEN", hub.Token("north"))
+		case "findings":
+			if len(hub.Findings()) == 0 {
+				ts.Fatalf("the hub has no findings")
+			}
+		}
+	}
 }
 
 // labCommand makes a capture of a scenario: lab FILE SCENARIO DURATION.

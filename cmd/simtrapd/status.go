@@ -110,6 +110,9 @@ func writeStatus(w io.Writer, s *sensor.Status) error {
 	if s.Failed > 0 {
 		row("", "%d findings could not be written", s.Failed)
 	}
+	if h := s.Hub; h != nil {
+		hubRows(row, h)
+	}
 	switch k := s.Checkpoint; {
 	case !k.Kept:
 		row("evidence", "does not outlive a restart with this way of judging")
@@ -153,4 +156,41 @@ func writeStatus(w io.Writer, s *sensor.Status) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// hubRows tells how the way to the hub is.
+func hubRows(row func(name, format string, args ...any), h *sensor.HubStatus) {
+	how := "reports go"
+	switch {
+	case h.LastAck == nil && h.Error == "":
+		how = "nothing sent yet"
+	case h.State != "closed":
+		how = "reports do not arrive"
+	}
+	row("hub", "%s as %s: %s", h.Address, h.Sensor, how)
+	if h.Error != "" {
+		row("", "%s", h.Error)
+	}
+	last := "none yet"
+	if h.LastAck != nil {
+		last = "the last at " + h.LastAck.Format(time.RFC3339)
+	}
+	row("", "%d reports wait in %.1f of %d MiB, %d acknowledged, %s", h.Waiting, float64(h.Bytes)/(1<<20), h.Limit>>20, h.Acked, last)
+	for _, d := range h.Dropped {
+		row("", "%d reports lost: %s", d.Count, d.Reason)
+	}
+	if c := h.Clock; c != nil {
+		row("", "its clock is %.3f s ahead, to %.3f s", c.Ahead, c.Uncertainty)
+	}
+	policy := "not followed"
+	if h.Following {
+		policy = "followed"
+	}
+	row("policy", "version %d, %s; tables of version %d; certificate until %s", h.Policy, policy, h.Catalogue, h.CertificateUntil.Format(time.RFC3339))
+	if h.PolicyError != "" {
+		row("", "%s", h.PolicyError)
+	}
+	if h.PackRefused > 0 {
+		row("", "%d catalogues refused: %s", h.PackRefused, h.PackError)
+	}
 }

@@ -190,6 +190,10 @@ func (o *Outbox) load(found bool) error {
 	cut := found && !before.clean && before.policy != SyncEvery && (before.boot != boot || boot == 0)
 	o.pos.clean = false
 	o.pos.lease = o.next + leaseBlock
+	if !cut {
+		// A process killed before the end of this is no power cut to the next.
+		o.pos.boot, o.pos.policy = boot, o.opt.Sync
+	}
 	if err := o.savePosition(); err != nil {
 		return err
 	}

@@ -285,6 +285,36 @@ func TestSequencesAreNeverUsedAgain(t *testing.T) {
 	}
 }
 
+// TestKilledInOpen ends the process at every point of making a folder and of
+// opening it again: where nothing was set aside, nothing is missing.
+func TestKilledInOpen(t *testing.T) {
+	for at := 1; ; at++ {
+		fs := newMemFS()
+		opt := Options{FS: fs, Sync: SyncInterval, Reserve: -1}
+		fs.downAt = at
+		first, err := Open("outbox", opt)
+		if err == nil {
+			if at < 4 {
+				t.Fatalf("opened within %d operations", at)
+			}
+			fs.kill()
+			_ = first.Close()
+			break
+		}
+		for again := 1; ; again++ {
+			fs.kill()
+			fs.downAt = fs.op + again
+			if o, err := Open("outbox", opt); err == nil {
+				if lost := o.Stats().Lost; len(lost) > 0 {
+					t.Errorf("killed at operation %d: %v", at, lost)
+				}
+				_ = o.Close()
+				break
+			}
+		}
+	}
+}
+
 func TestLocked(t *testing.T) {
 	dir := t.TempDir()
 	opened(t, dir, Options{Reserve: -1})

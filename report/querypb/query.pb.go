@@ -228,6 +228,9 @@ const (
 	ExportKind_EXPORT_KIND_SENSORS ExportKind = 7
 	// Cases.
 	ExportKind_EXPORT_KIND_CASES ExportKind = 8
+	// Feedback for calibration: what has an outcome, in order of id, as JSON Lines
+	// alone and without a filter.
+	ExportKind_EXPORT_KIND_FEEDBACK ExportKind = 9
 )
 
 // Enum value maps for ExportKind.
@@ -242,6 +245,7 @@ var (
 		6: "EXPORT_KIND_CARDS",
 		7: "EXPORT_KIND_SENSORS",
 		8: "EXPORT_KIND_CASES",
+		9: "EXPORT_KIND_FEEDBACK",
 	}
 	ExportKind_value = map[string]int32{
 		"EXPORT_KIND_UNSPECIFIED": 0,
@@ -253,6 +257,7 @@ var (
 		"EXPORT_KIND_CARDS":       6,
 		"EXPORT_KIND_SENSORS":     7,
 		"EXPORT_KIND_CASES":       8,
+		"EXPORT_KIND_FEEDBACK":    9,
 	}
 )
 
@@ -461,7 +466,7 @@ type Filter struct {
 	MinVerdict reportpb.Verdict `protobuf:"varint,2,opt,name=min_verdict,json=minVerdict,proto3,enum=simtrap.report.v1.Verdict" json:"min_verdict,omitempty"`
 	// Sensors by name.
 	Sensors []string `protobuf:"bytes,3,rep,name=sensors,proto3" json:"sensors,omitempty"`
-	// Lines by address, prefix or name with a realm.
+	// Lines by address, prefix, name with a realm, or id of the hub.
 	Lines []string `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
 	// BoxIds of the hub.
 	BoxIds []string `protobuf:"bytes,5,rep,name=box_ids,json=boxIds,proto3" json:"box_ids,omitempty"`
@@ -615,7 +620,8 @@ type Finding struct {
 	Sensor string `protobuf:"bytes,2,opt,name=sensor,proto3" json:"sensor,omitempty"`
 	// Revision of the report.
 	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Finding as reported, identities keyed anew.
+	// Finding as reported, identities keyed anew, of the line's address the network
+	// alone without an authority, which the finding names otherwise.
 	Finding *reportpb.Finding `protobuf:"bytes,4,opt,name=finding,proto3" json:"finding,omitempty"`
 	// BoxId that it was linked to.
 	BoxId string `protobuf:"bytes,5,opt,name=box_id,json=boxId,proto3" json:"box_id,omitempty"`
@@ -722,7 +728,7 @@ type Line struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Sensor by name.
 	Sensor string `protobuf:"bytes,2,opt,name=sensor,proto3" json:"sensor,omitempty"`
-	// Line as in a finding.
+	// Line as in a finding, of its address the network alone without an authority.
 	Line string `protobuf:"bytes,3,opt,name=line,proto3" json:"line,omitempty"`
 	// Verdict is the highest that stands.
 	Verdict reportpb.Verdict `protobuf:"varint,4,opt,name=verdict,proto3,enum=simtrap.report.v1.Verdict" json:"verdict,omitempty"`
@@ -1616,6 +1622,179 @@ func (x *Case) GetOutcome() Outcome {
 	return Outcome_OUTCOME_UNSPECIFIED
 }
 
+// Feedback is what turned out about one finding, as calibration reads it. It has
+// no address, no identity and no text of a stranger's.
+type Feedback struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the finding.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Outcome of it.
+	Outcome Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=simtrap.query.v1.Outcome" json:"outcome,omitempty"`
+	// At is when people said so.
+	At *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	// Catalogue is the version of the tables behind the score.
+	Catalogue uint64 `protobuf:"varint,4,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
+	// Verdict of the finding.
+	Verdict reportpb.Verdict `protobuf:"varint,5,opt,name=verdict,proto3,enum=simtrap.report.v1.Verdict" json:"verdict,omitempty"`
+	// Proof is set when a case rests on proof.
+	Proof bool `protobuf:"varint,6,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Score as in a finding.
+	Score *float64 `protobuf:"fixed64,7,opt,name=score,proto3,oneof" json:"score,omitempty"`
+	// Margin as in a finding.
+	Margin *float64 `protobuf:"fixed64,8,opt,name=margin,proto3,oneof" json:"margin,omitempty"`
+	// Nearest as in a finding.
+	Nearest string `protobuf:"bytes,9,opt,name=nearest,proto3" json:"nearest,omitempty"`
+	// PeakScore as in FindingRevision.
+	PeakScore *float64 `protobuf:"fixed64,10,opt,name=peak_score,json=peakScore,proto3,oneof" json:"peak_score,omitempty"`
+	// PeakMargin as in FindingRevision.
+	PeakMargin *float64 `protobuf:"fixed64,11,opt,name=peak_margin,json=peakMargin,proto3,oneof" json:"peak_margin,omitempty"`
+	// Standings against every modelled class.
+	Standings []*reportpb.Standing `protobuf:"bytes,12,rep,name=standings,proto3" json:"standings,omitempty"`
+	// Signals of the ledger, without details.
+	Signals []*reportpb.Signal `protobuf:"bytes,13,rep,name=signals,proto3" json:"signals,omitempty"`
+	// FirstSeen as in a finding.
+	FirstSeen *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=first_seen,json=firstSeen,proto3" json:"first_seen,omitempty"`
+	// LastSeen as in a finding.
+	LastSeen      *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feedback) Reset() {
+	*x = Feedback{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feedback) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feedback) ProtoMessage() {}
+
+func (x *Feedback) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feedback.ProtoReflect.Descriptor instead.
+func (*Feedback) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Feedback) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Feedback) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *Feedback) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Feedback) GetCatalogue() uint64 {
+	if x != nil {
+		return x.Catalogue
+	}
+	return 0
+}
+
+func (x *Feedback) GetVerdict() reportpb.Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return reportpb.Verdict(0)
+}
+
+func (x *Feedback) GetProof() bool {
+	if x != nil {
+		return x.Proof
+	}
+	return false
+}
+
+func (x *Feedback) GetScore() float64 {
+	if x != nil && x.Score != nil {
+		return *x.Score
+	}
+	return 0
+}
+
+func (x *Feedback) GetMargin() float64 {
+	if x != nil && x.Margin != nil {
+		return *x.Margin
+	}
+	return 0
+}
+
+func (x *Feedback) GetNearest() string {
+	if x != nil {
+		return x.Nearest
+	}
+	return ""
+}
+
+func (x *Feedback) GetPeakScore() float64 {
+	if x != nil && x.PeakScore != nil {
+		return *x.PeakScore
+	}
+	return 0
+}
+
+func (x *Feedback) GetPeakMargin() float64 {
+	if x != nil && x.PeakMargin != nil {
+		return *x.PeakMargin
+	}
+	return 0
+}
+
+func (x *Feedback) GetStandings() []*reportpb.Standing {
+	if x != nil {
+		return x.Standings
+	}
+	return nil
+}
+
+func (x *Feedback) GetSignals() []*reportpb.Signal {
+	if x != nil {
+		return x.Signals
+	}
+	return nil
+}
+
+func (x *Feedback) GetFirstSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstSeen
+	}
+	return nil
+}
+
+func (x *Feedback) GetLastSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSeen
+	}
+	return nil
+}
+
 // ExportRequest asks for all rows that meet a filter.
 type ExportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1624,14 +1803,16 @@ type ExportRequest struct {
 	// Filter that every row meets.
 	Filter *Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Format of the file.
-	Format        ExportFormat `protobuf:"varint,3,opt,name=format,proto3,enum=simtrap.query.v1.ExportFormat" json:"format,omitempty"`
+	Format ExportFormat `protobuf:"varint,3,opt,name=format,proto3,enum=simtrap.query.v1.ExportFormat" json:"format,omitempty"`
+	// Authority for clear addresses; empty for none.
+	Authority     string `protobuf:"bytes,4,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1824,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1837,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExportRequest) GetKind() ExportKind {
@@ -1680,6 +1861,13 @@ func (x *ExportRequest) GetFormat() ExportFormat {
 	return ExportFormat_EXPORT_FORMAT_UNSPECIFIED
 }
 
+func (x *ExportRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
 // ExportResponse is one piece of the file.
 type ExportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1692,7 +1880,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1704,7 +1892,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,7 +1905,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExportResponse) GetData() []byte {
@@ -1733,14 +1921,16 @@ type ListFindingsRequest struct {
 	// Filter that every row meets.
 	Filter *Filter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Page of the answer.
-	Page          *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	Page *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	// Authority for clear addresses; empty for none.
+	Authority     string `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListFindingsRequest) Reset() {
 	*x = ListFindingsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1942,7 @@ func (x *ListFindingsRequest) String() string {
 func (*ListFindingsRequest) ProtoMessage() {}
 
 func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1955,7 @@ func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListFindingsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListFindingsRequest) GetFilter() *Filter {
@@ -1782,6 +1972,13 @@ func (x *ListFindingsRequest) GetPage() *Page {
 	return nil
 }
 
+func (x *ListFindingsRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
 // ListFindingsResponse is one page.
 type ListFindingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1795,7 +1992,7 @@ type ListFindingsResponse struct {
 
 func (x *ListFindingsResponse) Reset() {
 	*x = ListFindingsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1807,7 +2004,7 @@ func (x *ListFindingsResponse) String() string {
 func (*ListFindingsResponse) ProtoMessage() {}
 
 func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1820,7 +2017,7 @@ func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsResponse.ProtoReflect.Descriptor instead.
 func (*ListFindingsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListFindingsResponse) GetFindings() []*Finding {
@@ -1841,14 +2038,16 @@ func (x *ListFindingsResponse) GetNextPageToken() string {
 type GetFindingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id as lists give it.
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Authority for clear addresses; empty for none.
+	Authority     string `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetFindingRequest) Reset() {
 	*x = GetFindingRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +2059,7 @@ func (x *GetFindingRequest) String() string {
 func (*GetFindingRequest) ProtoMessage() {}
 
 func (x *GetFindingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,12 +2072,19 @@ func (x *GetFindingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFindingRequest.ProtoReflect.Descriptor instead.
 func (*GetFindingRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetFindingRequest) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+func (x *GetFindingRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
 	}
 	return ""
 }
@@ -1894,7 +2100,7 @@ type GetFindingResponse struct {
 
 func (x *GetFindingResponse) Reset() {
 	*x = GetFindingResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +2112,7 @@ func (x *GetFindingResponse) String() string {
 func (*GetFindingResponse) ProtoMessage() {}
 
 func (x *GetFindingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +2125,7 @@ func (x *GetFindingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFindingResponse.ProtoReflect.Descriptor instead.
 func (*GetFindingResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetFindingResponse) GetFinding() *Finding {
@@ -1935,14 +2141,16 @@ type ListLinesRequest struct {
 	// Filter that every row meets.
 	Filter *Filter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Page of the answer.
-	Page          *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	Page *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	// Authority for clear addresses; empty for none.
+	Authority     string `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListLinesRequest) Reset() {
 	*x = ListLinesRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +2162,7 @@ func (x *ListLinesRequest) String() string {
 func (*ListLinesRequest) ProtoMessage() {}
 
 func (x *ListLinesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +2175,7 @@ func (x *ListLinesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinesRequest.ProtoReflect.Descriptor instead.
 func (*ListLinesRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListLinesRequest) GetFilter() *Filter {
@@ -1984,6 +2192,13 @@ func (x *ListLinesRequest) GetPage() *Page {
 	return nil
 }
 
+func (x *ListLinesRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
 // ListLinesResponse is one page.
 type ListLinesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1997,7 +2212,7 @@ type ListLinesResponse struct {
 
 func (x *ListLinesResponse) Reset() {
 	*x = ListLinesResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2224,7 @@ func (x *ListLinesResponse) String() string {
 func (*ListLinesResponse) ProtoMessage() {}
 
 func (x *ListLinesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2237,7 @@ func (x *ListLinesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinesResponse.ProtoReflect.Descriptor instead.
 func (*ListLinesResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListLinesResponse) GetLines() []*Line {
@@ -2043,14 +2258,16 @@ func (x *ListLinesResponse) GetNextPageToken() string {
 type GetLineRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id as lists give it.
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Authority for clear addresses; empty for none.
+	Authority     string `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetLineRequest) Reset() {
 	*x = GetLineRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +2279,7 @@ func (x *GetLineRequest) String() string {
 func (*GetLineRequest) ProtoMessage() {}
 
 func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,12 +2292,19 @@ func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLineRequest.ProtoReflect.Descriptor instead.
 func (*GetLineRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetLineRequest) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+func (x *GetLineRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
 	}
 	return ""
 }
@@ -2096,7 +2320,7 @@ type GetLineResponse struct {
 
 func (x *GetLineResponse) Reset() {
 	*x = GetLineResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2332,7 @@ func (x *GetLineResponse) String() string {
 func (*GetLineResponse) ProtoMessage() {}
 
 func (x *GetLineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2345,7 @@ func (x *GetLineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLineResponse.ProtoReflect.Descriptor instead.
 func (*GetLineResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetLineResponse) GetLine() *Line {
@@ -2137,14 +2361,16 @@ type ListBoxesRequest struct {
 	// Filter that every row meets.
 	Filter *Filter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Page of the answer.
-	Page          *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	Page *Page `protobuf:"bytes,2,opt,name=page,proto3" json:"page,omitempty"`
+	// Authority for a filter by whole addresses; empty for none.
+	Authority     string `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListBoxesRequest) Reset() {
 	*x = ListBoxesRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2382,7 @@ func (x *ListBoxesRequest) String() string {
 func (*ListBoxesRequest) ProtoMessage() {}
 
 func (x *ListBoxesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2395,7 @@ func (x *ListBoxesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBoxesRequest.ProtoReflect.Descriptor instead.
 func (*ListBoxesRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListBoxesRequest) GetFilter() *Filter {
@@ -2186,6 +2412,13 @@ func (x *ListBoxesRequest) GetPage() *Page {
 	return nil
 }
 
+func (x *ListBoxesRequest) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
 // ListBoxesResponse is one page.
 type ListBoxesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2199,7 +2432,7 @@ type ListBoxesResponse struct {
 
 func (x *ListBoxesResponse) Reset() {
 	*x = ListBoxesResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2211,7 +2444,7 @@ func (x *ListBoxesResponse) String() string {
 func (*ListBoxesResponse) ProtoMessage() {}
 
 func (x *ListBoxesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2224,7 +2457,7 @@ func (x *ListBoxesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBoxesResponse.ProtoReflect.Descriptor instead.
 func (*ListBoxesResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListBoxesResponse) GetBoxes() []*Box {
@@ -2252,7 +2485,7 @@ type GetBoxRequest struct {
 
 func (x *GetBoxRequest) Reset() {
 	*x = GetBoxRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2264,7 +2497,7 @@ func (x *GetBoxRequest) String() string {
 func (*GetBoxRequest) ProtoMessage() {}
 
 func (x *GetBoxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2277,7 +2510,7 @@ func (x *GetBoxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBoxRequest.ProtoReflect.Descriptor instead.
 func (*GetBoxRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetBoxRequest) GetId() string {
@@ -2298,7 +2531,7 @@ type GetBoxResponse struct {
 
 func (x *GetBoxResponse) Reset() {
 	*x = GetBoxResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2543,7 @@ func (x *GetBoxResponse) String() string {
 func (*GetBoxResponse) ProtoMessage() {}
 
 func (x *GetBoxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2556,7 @@ func (x *GetBoxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBoxResponse.ProtoReflect.Descriptor instead.
 func (*GetBoxResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetBoxResponse) GetBox() *Box {
@@ -2346,7 +2579,7 @@ type ListRingsRequest struct {
 
 func (x *ListRingsRequest) Reset() {
 	*x = ListRingsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2591,7 @@ func (x *ListRingsRequest) String() string {
 func (*ListRingsRequest) ProtoMessage() {}
 
 func (x *ListRingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2604,7 @@ func (x *ListRingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRingsRequest.ProtoReflect.Descriptor instead.
 func (*ListRingsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListRingsRequest) GetFilter() *Filter {
@@ -2401,7 +2634,7 @@ type ListRingsResponse struct {
 
 func (x *ListRingsResponse) Reset() {
 	*x = ListRingsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2646,7 @@ func (x *ListRingsResponse) String() string {
 func (*ListRingsResponse) ProtoMessage() {}
 
 func (x *ListRingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2659,7 @@ func (x *ListRingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRingsResponse.ProtoReflect.Descriptor instead.
 func (*ListRingsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListRingsResponse) GetRings() []*Ring {
@@ -2454,7 +2687,7 @@ type GetRingRequest struct {
 
 func (x *GetRingRequest) Reset() {
 	*x = GetRingRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +2699,7 @@ func (x *GetRingRequest) String() string {
 func (*GetRingRequest) ProtoMessage() {}
 
 func (x *GetRingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +2712,7 @@ func (x *GetRingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRingRequest.ProtoReflect.Descriptor instead.
 func (*GetRingRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetRingRequest) GetId() string {
@@ -2500,7 +2733,7 @@ type GetRingResponse struct {
 
 func (x *GetRingResponse) Reset() {
 	*x = GetRingResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2745,7 @@ func (x *GetRingResponse) String() string {
 func (*GetRingResponse) ProtoMessage() {}
 
 func (x *GetRingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2758,7 @@ func (x *GetRingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRingResponse.ProtoReflect.Descriptor instead.
 func (*GetRingResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetRingResponse) GetRing() *Ring {
@@ -2548,7 +2781,7 @@ type ListControllersRequest struct {
 
 func (x *ListControllersRequest) Reset() {
 	*x = ListControllersRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2793,7 @@ func (x *ListControllersRequest) String() string {
 func (*ListControllersRequest) ProtoMessage() {}
 
 func (x *ListControllersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2806,7 @@ func (x *ListControllersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListControllersRequest.ProtoReflect.Descriptor instead.
 func (*ListControllersRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListControllersRequest) GetFilter() *Filter {
@@ -2603,7 +2836,7 @@ type ListControllersResponse struct {
 
 func (x *ListControllersResponse) Reset() {
 	*x = ListControllersResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2615,7 +2848,7 @@ func (x *ListControllersResponse) String() string {
 func (*ListControllersResponse) ProtoMessage() {}
 
 func (x *ListControllersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2628,7 +2861,7 @@ func (x *ListControllersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListControllersResponse.ProtoReflect.Descriptor instead.
 func (*ListControllersResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListControllersResponse) GetControllers() []*Controller {
@@ -2656,7 +2889,7 @@ type GetControllerRequest struct {
 
 func (x *GetControllerRequest) Reset() {
 	*x = GetControllerRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2668,7 +2901,7 @@ func (x *GetControllerRequest) String() string {
 func (*GetControllerRequest) ProtoMessage() {}
 
 func (x *GetControllerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2681,7 +2914,7 @@ func (x *GetControllerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetControllerRequest.ProtoReflect.Descriptor instead.
 func (*GetControllerRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetControllerRequest) GetId() string {
@@ -2702,7 +2935,7 @@ type GetControllerResponse struct {
 
 func (x *GetControllerResponse) Reset() {
 	*x = GetControllerResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2947,7 @@ func (x *GetControllerResponse) String() string {
 func (*GetControllerResponse) ProtoMessage() {}
 
 func (x *GetControllerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2960,7 @@ func (x *GetControllerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetControllerResponse.ProtoReflect.Descriptor instead.
 func (*GetControllerResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetControllerResponse) GetController() *Controller {
@@ -2750,7 +2983,7 @@ type ListCardsRequest struct {
 
 func (x *ListCardsRequest) Reset() {
 	*x = ListCardsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2762,7 +2995,7 @@ func (x *ListCardsRequest) String() string {
 func (*ListCardsRequest) ProtoMessage() {}
 
 func (x *ListCardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +3008,7 @@ func (x *ListCardsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCardsRequest.ProtoReflect.Descriptor instead.
 func (*ListCardsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListCardsRequest) GetFilter() *Filter {
@@ -2805,7 +3038,7 @@ type ListCardsResponse struct {
 
 func (x *ListCardsResponse) Reset() {
 	*x = ListCardsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2817,7 +3050,7 @@ func (x *ListCardsResponse) String() string {
 func (*ListCardsResponse) ProtoMessage() {}
 
 func (x *ListCardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2830,7 +3063,7 @@ func (x *ListCardsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCardsResponse.ProtoReflect.Descriptor instead.
 func (*ListCardsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListCardsResponse) GetCards() []*Card {
@@ -2858,7 +3091,7 @@ type GetCardRequest struct {
 
 func (x *GetCardRequest) Reset() {
 	*x = GetCardRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2870,7 +3103,7 @@ func (x *GetCardRequest) String() string {
 func (*GetCardRequest) ProtoMessage() {}
 
 func (x *GetCardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2883,7 +3116,7 @@ func (x *GetCardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCardRequest.ProtoReflect.Descriptor instead.
 func (*GetCardRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetCardRequest) GetId() string {
@@ -2904,7 +3137,7 @@ type GetCardResponse struct {
 
 func (x *GetCardResponse) Reset() {
 	*x = GetCardResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +3149,7 @@ func (x *GetCardResponse) String() string {
 func (*GetCardResponse) ProtoMessage() {}
 
 func (x *GetCardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3162,7 @@ func (x *GetCardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCardResponse.ProtoReflect.Descriptor instead.
 func (*GetCardResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetCardResponse) GetCard() *Card {
@@ -2952,7 +3185,7 @@ type ListSensorsRequest struct {
 
 func (x *ListSensorsRequest) Reset() {
 	*x = ListSensorsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2964,7 +3197,7 @@ func (x *ListSensorsRequest) String() string {
 func (*ListSensorsRequest) ProtoMessage() {}
 
 func (x *ListSensorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2977,7 +3210,7 @@ func (x *ListSensorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSensorsRequest.ProtoReflect.Descriptor instead.
 func (*ListSensorsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListSensorsRequest) GetFilter() *Filter {
@@ -3007,7 +3240,7 @@ type ListSensorsResponse struct {
 
 func (x *ListSensorsResponse) Reset() {
 	*x = ListSensorsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3252,7 @@ func (x *ListSensorsResponse) String() string {
 func (*ListSensorsResponse) ProtoMessage() {}
 
 func (x *ListSensorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3265,7 @@ func (x *ListSensorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSensorsResponse.ProtoReflect.Descriptor instead.
 func (*ListSensorsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{39}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListSensorsResponse) GetSensors() []*Sensor {
@@ -3060,7 +3293,7 @@ type GetSensorRequest struct {
 
 func (x *GetSensorRequest) Reset() {
 	*x = GetSensorRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3072,7 +3305,7 @@ func (x *GetSensorRequest) String() string {
 func (*GetSensorRequest) ProtoMessage() {}
 
 func (x *GetSensorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3085,7 +3318,7 @@ func (x *GetSensorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorRequest.ProtoReflect.Descriptor instead.
 func (*GetSensorRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetSensorRequest) GetId() string {
@@ -3106,7 +3339,7 @@ type GetSensorResponse struct {
 
 func (x *GetSensorResponse) Reset() {
 	*x = GetSensorResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3118,7 +3351,7 @@ func (x *GetSensorResponse) String() string {
 func (*GetSensorResponse) ProtoMessage() {}
 
 func (x *GetSensorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3131,7 +3364,7 @@ func (x *GetSensorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorResponse.ProtoReflect.Descriptor instead.
 func (*GetSensorResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{41}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetSensorResponse) GetSensor() *Sensor {
@@ -3154,7 +3387,7 @@ type ListCasesRequest struct {
 
 func (x *ListCasesRequest) Reset() {
 	*x = ListCasesRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3399,7 @@ func (x *ListCasesRequest) String() string {
 func (*ListCasesRequest) ProtoMessage() {}
 
 func (x *ListCasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3412,7 @@ func (x *ListCasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCasesRequest.ProtoReflect.Descriptor instead.
 func (*ListCasesRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{42}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListCasesRequest) GetFilter() *Filter {
@@ -3209,7 +3442,7 @@ type ListCasesResponse struct {
 
 func (x *ListCasesResponse) Reset() {
 	*x = ListCasesResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3221,7 +3454,7 @@ func (x *ListCasesResponse) String() string {
 func (*ListCasesResponse) ProtoMessage() {}
 
 func (x *ListCasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3234,7 +3467,7 @@ func (x *ListCasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCasesResponse.ProtoReflect.Descriptor instead.
 func (*ListCasesResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{43}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListCasesResponse) GetCases() []*Case {
@@ -3262,7 +3495,7 @@ type GetCaseRequest struct {
 
 func (x *GetCaseRequest) Reset() {
 	*x = GetCaseRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3274,7 +3507,7 @@ func (x *GetCaseRequest) String() string {
 func (*GetCaseRequest) ProtoMessage() {}
 
 func (x *GetCaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3287,7 +3520,7 @@ func (x *GetCaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCaseRequest.ProtoReflect.Descriptor instead.
 func (*GetCaseRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{44}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetCaseRequest) GetId() string {
@@ -3308,7 +3541,7 @@ type GetCaseResponse struct {
 
 func (x *GetCaseResponse) Reset() {
 	*x = GetCaseResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3553,7 @@ func (x *GetCaseResponse) String() string {
 func (*GetCaseResponse) ProtoMessage() {}
 
 func (x *GetCaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3566,7 @@ func (x *GetCaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCaseResponse.ProtoReflect.Descriptor instead.
 func (*GetCaseResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{45}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetCaseResponse) GetCase() *Case {
@@ -3343,11 +3576,395 @@ func (x *GetCaseResponse) GetCase() *Case {
 	return nil
 }
 
+// OpenCaseRequest begins a case.
+type OpenCaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Title, at most 200 characters.
+	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	// Owner is the account that will work on it, empty for who asks.
+	Owner string `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	// RingIds that belong to it, at most 100.
+	RingIds []string `protobuf:"bytes,3,rep,name=ring_ids,json=ringIds,proto3" json:"ring_ids,omitempty"`
+	// BoxIds that belong to it, at most 100.
+	BoxIds        []string `protobuf:"bytes,4,rep,name=box_ids,json=boxIds,proto3" json:"box_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenCaseRequest) Reset() {
+	*x = OpenCaseRequest{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenCaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenCaseRequest) ProtoMessage() {}
+
+func (x *OpenCaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenCaseRequest.ProtoReflect.Descriptor instead.
+func (*OpenCaseRequest) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *OpenCaseRequest) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *OpenCaseRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *OpenCaseRequest) GetRingIds() []string {
+	if x != nil {
+		return x.RingIds
+	}
+	return nil
+}
+
+func (x *OpenCaseRequest) GetBoxIds() []string {
+	if x != nil {
+		return x.BoxIds
+	}
+	return nil
+}
+
+// OpenCaseResponse gives it.
+type OpenCaseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Case with its id.
+	Case          *Case `protobuf:"bytes,1,opt,name=case,proto3" json:"case,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenCaseResponse) Reset() {
+	*x = OpenCaseResponse{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenCaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenCaseResponse) ProtoMessage() {}
+
+func (x *OpenCaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenCaseResponse.ProtoReflect.Descriptor instead.
+func (*OpenCaseResponse) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *OpenCaseResponse) GetCase() *Case {
+	if x != nil {
+		return x.Case
+	}
+	return nil
+}
+
+// ChangeCaseRequest changes a case.
+type ChangeCaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id as lists give it.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Title, at most 200 characters.
+	Title *string `protobuf:"bytes,2,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	// State. Closed sets the time of it, any other takes it back.
+	State *CaseState `protobuf:"varint,3,opt,name=state,proto3,enum=simtrap.query.v1.CaseState,oneof" json:"state,omitempty"`
+	// Owner is the account that works on it.
+	Owner *string `protobuf:"bytes,4,opt,name=owner,proto3,oneof" json:"owner,omitempty"`
+	// Outcome of it.
+	Outcome *Outcome `protobuf:"varint,5,opt,name=outcome,proto3,enum=simtrap.query.v1.Outcome,oneof" json:"outcome,omitempty"`
+	// RingIds that belong to it as well, at most 100.
+	RingIds []string `protobuf:"bytes,6,rep,name=ring_ids,json=ringIds,proto3" json:"ring_ids,omitempty"`
+	// BoxIds that belong to it as well, at most 100.
+	BoxIds []string `protobuf:"bytes,7,rep,name=box_ids,json=boxIds,proto3" json:"box_ids,omitempty"`
+	// Comment to be kept with it, at most 4,000 characters.
+	Comment       string `protobuf:"bytes,8,opt,name=comment,proto3" json:"comment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeCaseRequest) Reset() {
+	*x = ChangeCaseRequest{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeCaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeCaseRequest) ProtoMessage() {}
+
+func (x *ChangeCaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeCaseRequest.ProtoReflect.Descriptor instead.
+func (*ChangeCaseRequest) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ChangeCaseRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ChangeCaseRequest) GetTitle() string {
+	if x != nil && x.Title != nil {
+		return *x.Title
+	}
+	return ""
+}
+
+func (x *ChangeCaseRequest) GetState() CaseState {
+	if x != nil && x.State != nil {
+		return *x.State
+	}
+	return CaseState_CASE_STATE_UNSPECIFIED
+}
+
+func (x *ChangeCaseRequest) GetOwner() string {
+	if x != nil && x.Owner != nil {
+		return *x.Owner
+	}
+	return ""
+}
+
+func (x *ChangeCaseRequest) GetOutcome() Outcome {
+	if x != nil && x.Outcome != nil {
+		return *x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *ChangeCaseRequest) GetRingIds() []string {
+	if x != nil {
+		return x.RingIds
+	}
+	return nil
+}
+
+func (x *ChangeCaseRequest) GetBoxIds() []string {
+	if x != nil {
+		return x.BoxIds
+	}
+	return nil
+}
+
+func (x *ChangeCaseRequest) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+// ChangeCaseResponse gives it as it is now.
+type ChangeCaseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Case of that id.
+	Case          *Case `protobuf:"bytes,1,opt,name=case,proto3" json:"case,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeCaseResponse) Reset() {
+	*x = ChangeCaseResponse{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeCaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeCaseResponse) ProtoMessage() {}
+
+func (x *ChangeCaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeCaseResponse.ProtoReflect.Descriptor instead.
+func (*ChangeCaseResponse) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ChangeCaseResponse) GetCase() *Case {
+	if x != nil {
+		return x.Case
+	}
+	return nil
+}
+
+// SetOutcomeRequest says what turned out.
+type SetOutcomeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// FindingId as lists give it.
+	FindingId string `protobuf:"bytes,1,opt,name=finding_id,json=findingId,proto3" json:"finding_id,omitempty"`
+	// Outcome; not known takes it back.
+	Outcome Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=simtrap.query.v1.Outcome" json:"outcome,omitempty"`
+	// CaseId in which it turned out, empty for none.
+	CaseId string `protobuf:"bytes,3,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
+	// Note on how, at most 4,000 characters.
+	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetOutcomeRequest) Reset() {
+	*x = SetOutcomeRequest{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetOutcomeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetOutcomeRequest) ProtoMessage() {}
+
+func (x *SetOutcomeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetOutcomeRequest.ProtoReflect.Descriptor instead.
+func (*SetOutcomeRequest) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *SetOutcomeRequest) GetFindingId() string {
+	if x != nil {
+		return x.FindingId
+	}
+	return ""
+}
+
+func (x *SetOutcomeRequest) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *SetOutcomeRequest) GetCaseId() string {
+	if x != nil {
+		return x.CaseId
+	}
+	return ""
+}
+
+func (x *SetOutcomeRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// SetOutcomeResponse says that it is stored.
+type SetOutcomeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetOutcomeResponse) Reset() {
+	*x = SetOutcomeResponse{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetOutcomeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetOutcomeResponse) ProtoMessage() {}
+
+func (x *SetOutcomeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetOutcomeResponse.ProtoReflect.Descriptor instead.
+func (*SetOutcomeResponse) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{52}
+}
+
 var File_simtrap_query_v1_query_proto protoreflect.FileDescriptor
 
 const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x1csimtrap/query/v1/query.proto\x12\x10simtrap.query.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsimtrap/report/v1/finding.proto\"0\n" +
+	"\x1csimtrap/query/v1/query.proto\x12\x10simtrap.query.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsimtrap/report/v1/finding.proto\x1a\x1esimtrap/report/v1/report.proto\"0\n" +
 	"\x04Page\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\rR\x04size\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\"m\n" +
@@ -3469,36 +4086,66 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\abox_ids\x18\x06 \x03(\tR\x06boxIds\x122\n" +
 	"\x06opened\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06opened\x122\n" +
 	"\x06closed\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06closed\x123\n" +
-	"\aoutcome\x18\t \x01(\x0e2\x19.simtrap.query.v1.OutcomeR\aoutcome\"\xab\x01\n" +
+	"\aoutcome\x18\t \x01(\x0e2\x19.simtrap.query.v1.OutcomeR\aoutcome\"\x99\x05\n" +
+	"\bFeedback\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x19.simtrap.query.v1.OutcomeR\aoutcome\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1c\n" +
+	"\tcatalogue\x18\x04 \x01(\x04R\tcatalogue\x124\n" +
+	"\averdict\x18\x05 \x01(\x0e2\x1a.simtrap.report.v1.VerdictR\averdict\x12\x14\n" +
+	"\x05proof\x18\x06 \x01(\bR\x05proof\x12\x19\n" +
+	"\x05score\x18\a \x01(\x01H\x00R\x05score\x88\x01\x01\x12\x1b\n" +
+	"\x06margin\x18\b \x01(\x01H\x01R\x06margin\x88\x01\x01\x12\x18\n" +
+	"\anearest\x18\t \x01(\tR\anearest\x12\"\n" +
+	"\n" +
+	"peak_score\x18\n" +
+	" \x01(\x01H\x02R\tpeakScore\x88\x01\x01\x12$\n" +
+	"\vpeak_margin\x18\v \x01(\x01H\x03R\n" +
+	"peakMargin\x88\x01\x01\x129\n" +
+	"\tstandings\x18\f \x03(\v2\x1b.simtrap.report.v1.StandingR\tstandings\x123\n" +
+	"\asignals\x18\r \x03(\v2\x19.simtrap.report.v1.SignalR\asignals\x129\n" +
+	"\n" +
+	"first_seen\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tfirstSeen\x127\n" +
+	"\tlast_seen\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\blastSeenB\b\n" +
+	"\x06_scoreB\t\n" +
+	"\a_marginB\r\n" +
+	"\v_peak_scoreB\x0e\n" +
+	"\f_peak_margin\"\xc9\x01\n" +
 	"\rExportRequest\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.simtrap.query.v1.ExportKindR\x04kind\x120\n" +
 	"\x06filter\x18\x02 \x01(\v2\x18.simtrap.query.v1.FilterR\x06filter\x126\n" +
-	"\x06format\x18\x03 \x01(\x0e2\x1e.simtrap.query.v1.ExportFormatR\x06format\"$\n" +
+	"\x06format\x18\x03 \x01(\x0e2\x1e.simtrap.query.v1.ExportFormatR\x06format\x12\x1c\n" +
+	"\tauthority\x18\x04 \x01(\tR\tauthority\"$\n" +
 	"\x0eExportResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"s\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\x91\x01\n" +
 	"\x13ListFindingsRequest\x120\n" +
 	"\x06filter\x18\x01 \x01(\v2\x18.simtrap.query.v1.FilterR\x06filter\x12*\n" +
-	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\"u\n" +
+	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\x12\x1c\n" +
+	"\tauthority\x18\x03 \x01(\tR\tauthority\"u\n" +
 	"\x14ListFindingsResponse\x125\n" +
 	"\bfindings\x18\x01 \x03(\v2\x19.simtrap.query.v1.FindingR\bfindings\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"#\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"A\n" +
 	"\x11GetFindingRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"I\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tauthority\x18\x02 \x01(\tR\tauthority\"I\n" +
 	"\x12GetFindingResponse\x123\n" +
-	"\afinding\x18\x01 \x01(\v2\x19.simtrap.query.v1.FindingR\afinding\"p\n" +
+	"\afinding\x18\x01 \x01(\v2\x19.simtrap.query.v1.FindingR\afinding\"\x8e\x01\n" +
 	"\x10ListLinesRequest\x120\n" +
 	"\x06filter\x18\x01 \x01(\v2\x18.simtrap.query.v1.FilterR\x06filter\x12*\n" +
-	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\"i\n" +
+	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\x12\x1c\n" +
+	"\tauthority\x18\x03 \x01(\tR\tauthority\"i\n" +
 	"\x11ListLinesResponse\x12,\n" +
 	"\x05lines\x18\x01 \x03(\v2\x16.simtrap.query.v1.LineR\x05lines\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\" \n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\">\n" +
 	"\x0eGetLineRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"=\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tauthority\x18\x02 \x01(\tR\tauthority\"=\n" +
 	"\x0fGetLineResponse\x12*\n" +
-	"\x04line\x18\x01 \x01(\v2\x16.simtrap.query.v1.LineR\x04line\"p\n" +
+	"\x04line\x18\x01 \x01(\v2\x16.simtrap.query.v1.LineR\x04line\"\x8e\x01\n" +
 	"\x10ListBoxesRequest\x120\n" +
 	"\x06filter\x18\x01 \x01(\v2\x18.simtrap.query.v1.FilterR\x06filter\x12*\n" +
-	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\"h\n" +
+	"\x04page\x18\x02 \x01(\v2\x16.simtrap.query.v1.PageR\x04page\x12\x1c\n" +
+	"\tauthority\x18\x03 \x01(\tR\tauthority\"h\n" +
 	"\x11ListBoxesResponse\x12+\n" +
 	"\x05boxes\x18\x01 \x03(\v2\x15.simtrap.query.v1.BoxR\x05boxes\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x1f\n" +
@@ -3557,7 +4204,37 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\x0eGetCaseRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"=\n" +
 	"\x0fGetCaseResponse\x12*\n" +
-	"\x04case\x18\x01 \x01(\v2\x16.simtrap.query.v1.CaseR\x04case*\xcb\x01\n" +
+	"\x04case\x18\x01 \x01(\v2\x16.simtrap.query.v1.CaseR\x04case\"q\n" +
+	"\x0fOpenCaseRequest\x12\x14\n" +
+	"\x05title\x18\x01 \x01(\tR\x05title\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x19\n" +
+	"\bring_ids\x18\x03 \x03(\tR\aringIds\x12\x17\n" +
+	"\abox_ids\x18\x04 \x03(\tR\x06boxIds\">\n" +
+	"\x10OpenCaseResponse\x12*\n" +
+	"\x04case\x18\x01 \x01(\v2\x16.simtrap.query.v1.CaseR\x04case\"\xc3\x02\n" +
+	"\x11ChangeCaseRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
+	"\x05title\x18\x02 \x01(\tH\x00R\x05title\x88\x01\x01\x126\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1b.simtrap.query.v1.CaseStateH\x01R\x05state\x88\x01\x01\x12\x19\n" +
+	"\x05owner\x18\x04 \x01(\tH\x02R\x05owner\x88\x01\x01\x128\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x19.simtrap.query.v1.OutcomeH\x03R\aoutcome\x88\x01\x01\x12\x19\n" +
+	"\bring_ids\x18\x06 \x03(\tR\aringIds\x12\x17\n" +
+	"\abox_ids\x18\a \x03(\tR\x06boxIds\x12\x18\n" +
+	"\acomment\x18\b \x01(\tR\acommentB\b\n" +
+	"\x06_titleB\b\n" +
+	"\x06_stateB\b\n" +
+	"\x06_ownerB\n" +
+	"\n" +
+	"\b_outcome\"@\n" +
+	"\x12ChangeCaseResponse\x12*\n" +
+	"\x04case\x18\x01 \x01(\v2\x16.simtrap.query.v1.CaseR\x04case\"\x94\x01\n" +
+	"\x11SetOutcomeRequest\x12\x1d\n" +
+	"\n" +
+	"finding_id\x18\x01 \x01(\tR\tfindingId\x123\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x19.simtrap.query.v1.OutcomeR\aoutcome\x12\x17\n" +
+	"\acase_id\x18\x03 \x01(\tR\x06caseId\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\"\x14\n" +
+	"\x12SetOutcomeResponse*\xcb\x01\n" +
 	"\bLinkKind\x12\x19\n" +
 	"\x15LINK_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fLINK_KIND_CARDS\x10\x01\x12\x16\n" +
@@ -3575,7 +4252,7 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_CONFIRMED\x10\x01\x12\x14\n" +
-	"\x10OUTCOME_INNOCENT\x10\x02*\xec\x01\n" +
+	"\x10OUTCOME_INNOCENT\x10\x02*\x86\x02\n" +
 	"\n" +
 	"ExportKind\x12\x1b\n" +
 	"\x17EXPORT_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
@@ -3586,12 +4263,13 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\x17EXPORT_KIND_CONTROLLERS\x10\x05\x12\x15\n" +
 	"\x11EXPORT_KIND_CARDS\x10\x06\x12\x17\n" +
 	"\x13EXPORT_KIND_SENSORS\x10\a\x12\x15\n" +
-	"\x11EXPORT_KIND_CASES\x10\b*z\n" +
+	"\x11EXPORT_KIND_CASES\x10\b\x12\x18\n" +
+	"\x14EXPORT_KIND_FEEDBACK\x10\t*z\n" +
 	"\fExportFormat\x12\x1d\n" +
 	"\x19EXPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18EXPORT_FORMAT_JSON_LINES\x10\x01\x12\x15\n" +
 	"\x11EXPORT_FORMAT_CSV\x10\x02\x12\x16\n" +
-	"\x12EXPORT_FORMAT_STIX\x10\x032\xcc\v\n" +
+	"\x12EXPORT_FORMAT_STIX\x10\x032\xd1\r\n" +
 	"\fQueryService\x12]\n" +
 	"\fListFindings\x12%.simtrap.query.v1.ListFindingsRequest\x1a&.simtrap.query.v1.ListFindingsResponse\x12W\n" +
 	"\n" +
@@ -3610,7 +4288,12 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\tGetSensor\x12\".simtrap.query.v1.GetSensorRequest\x1a#.simtrap.query.v1.GetSensorResponse\x12T\n" +
 	"\tListCases\x12\".simtrap.query.v1.ListCasesRequest\x1a#.simtrap.query.v1.ListCasesResponse\x12N\n" +
 	"\aGetCase\x12 .simtrap.query.v1.GetCaseRequest\x1a!.simtrap.query.v1.GetCaseResponse\x12M\n" +
-	"\x06Export\x12\x1f.simtrap.query.v1.ExportRequest\x1a .simtrap.query.v1.ExportResponse0\x01B\x18Z\x16simtrap/report/querypbb\x06proto3"
+	"\x06Export\x12\x1f.simtrap.query.v1.ExportRequest\x1a .simtrap.query.v1.ExportResponse0\x01\x12Q\n" +
+	"\bOpenCase\x12!.simtrap.query.v1.OpenCaseRequest\x1a\".simtrap.query.v1.OpenCaseResponse\x12W\n" +
+	"\n" +
+	"ChangeCase\x12#.simtrap.query.v1.ChangeCaseRequest\x1a$.simtrap.query.v1.ChangeCaseResponse\x12W\n" +
+	"\n" +
+	"SetOutcome\x12#.simtrap.query.v1.SetOutcomeRequest\x1a$.simtrap.query.v1.SetOutcomeResponseB\x18Z\x16simtrap/report/querypbb\x06proto3"
 
 var (
 	file_simtrap_query_v1_query_proto_rawDescOnce sync.Once
@@ -3625,7 +4308,7 @@ func file_simtrap_query_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_simtrap_query_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_simtrap_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_simtrap_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_simtrap_query_v1_query_proto_goTypes = []any{
 	(LinkKind)(0),                   // 0: simtrap.query.v1.LinkKind
 	(CaseState)(0),                  // 1: simtrap.query.v1.CaseState
@@ -3644,154 +4327,181 @@ var file_simtrap_query_v1_query_proto_goTypes = []any{
 	(*Card)(nil),                    // 14: simtrap.query.v1.Card
 	(*Sensor)(nil),                  // 15: simtrap.query.v1.Sensor
 	(*Case)(nil),                    // 16: simtrap.query.v1.Case
-	(*ExportRequest)(nil),           // 17: simtrap.query.v1.ExportRequest
-	(*ExportResponse)(nil),          // 18: simtrap.query.v1.ExportResponse
-	(*ListFindingsRequest)(nil),     // 19: simtrap.query.v1.ListFindingsRequest
-	(*ListFindingsResponse)(nil),    // 20: simtrap.query.v1.ListFindingsResponse
-	(*GetFindingRequest)(nil),       // 21: simtrap.query.v1.GetFindingRequest
-	(*GetFindingResponse)(nil),      // 22: simtrap.query.v1.GetFindingResponse
-	(*ListLinesRequest)(nil),        // 23: simtrap.query.v1.ListLinesRequest
-	(*ListLinesResponse)(nil),       // 24: simtrap.query.v1.ListLinesResponse
-	(*GetLineRequest)(nil),          // 25: simtrap.query.v1.GetLineRequest
-	(*GetLineResponse)(nil),         // 26: simtrap.query.v1.GetLineResponse
-	(*ListBoxesRequest)(nil),        // 27: simtrap.query.v1.ListBoxesRequest
-	(*ListBoxesResponse)(nil),       // 28: simtrap.query.v1.ListBoxesResponse
-	(*GetBoxRequest)(nil),           // 29: simtrap.query.v1.GetBoxRequest
-	(*GetBoxResponse)(nil),          // 30: simtrap.query.v1.GetBoxResponse
-	(*ListRingsRequest)(nil),        // 31: simtrap.query.v1.ListRingsRequest
-	(*ListRingsResponse)(nil),       // 32: simtrap.query.v1.ListRingsResponse
-	(*GetRingRequest)(nil),          // 33: simtrap.query.v1.GetRingRequest
-	(*GetRingResponse)(nil),         // 34: simtrap.query.v1.GetRingResponse
-	(*ListControllersRequest)(nil),  // 35: simtrap.query.v1.ListControllersRequest
-	(*ListControllersResponse)(nil), // 36: simtrap.query.v1.ListControllersResponse
-	(*GetControllerRequest)(nil),    // 37: simtrap.query.v1.GetControllerRequest
-	(*GetControllerResponse)(nil),   // 38: simtrap.query.v1.GetControllerResponse
-	(*ListCardsRequest)(nil),        // 39: simtrap.query.v1.ListCardsRequest
-	(*ListCardsResponse)(nil),       // 40: simtrap.query.v1.ListCardsResponse
-	(*GetCardRequest)(nil),          // 41: simtrap.query.v1.GetCardRequest
-	(*GetCardResponse)(nil),         // 42: simtrap.query.v1.GetCardResponse
-	(*ListSensorsRequest)(nil),      // 43: simtrap.query.v1.ListSensorsRequest
-	(*ListSensorsResponse)(nil),     // 44: simtrap.query.v1.ListSensorsResponse
-	(*GetSensorRequest)(nil),        // 45: simtrap.query.v1.GetSensorRequest
-	(*GetSensorResponse)(nil),       // 46: simtrap.query.v1.GetSensorResponse
-	(*ListCasesRequest)(nil),        // 47: simtrap.query.v1.ListCasesRequest
-	(*ListCasesResponse)(nil),       // 48: simtrap.query.v1.ListCasesResponse
-	(*GetCaseRequest)(nil),          // 49: simtrap.query.v1.GetCaseRequest
-	(*GetCaseResponse)(nil),         // 50: simtrap.query.v1.GetCaseResponse
-	(*timestamppb.Timestamp)(nil),   // 51: google.protobuf.Timestamp
-	(reportpb.Verdict)(0),           // 52: simtrap.report.v1.Verdict
-	(*reportpb.Finding)(nil),        // 53: simtrap.report.v1.Finding
-	(*reportpb.Device)(nil),         // 54: simtrap.report.v1.Device
-	(*reportpb.Card)(nil),           // 55: simtrap.report.v1.Card
+	(*Feedback)(nil),                // 17: simtrap.query.v1.Feedback
+	(*ExportRequest)(nil),           // 18: simtrap.query.v1.ExportRequest
+	(*ExportResponse)(nil),          // 19: simtrap.query.v1.ExportResponse
+	(*ListFindingsRequest)(nil),     // 20: simtrap.query.v1.ListFindingsRequest
+	(*ListFindingsResponse)(nil),    // 21: simtrap.query.v1.ListFindingsResponse
+	(*GetFindingRequest)(nil),       // 22: simtrap.query.v1.GetFindingRequest
+	(*GetFindingResponse)(nil),      // 23: simtrap.query.v1.GetFindingResponse
+	(*ListLinesRequest)(nil),        // 24: simtrap.query.v1.ListLinesRequest
+	(*ListLinesResponse)(nil),       // 25: simtrap.query.v1.ListLinesResponse
+	(*GetLineRequest)(nil),          // 26: simtrap.query.v1.GetLineRequest
+	(*GetLineResponse)(nil),         // 27: simtrap.query.v1.GetLineResponse
+	(*ListBoxesRequest)(nil),        // 28: simtrap.query.v1.ListBoxesRequest
+	(*ListBoxesResponse)(nil),       // 29: simtrap.query.v1.ListBoxesResponse
+	(*GetBoxRequest)(nil),           // 30: simtrap.query.v1.GetBoxRequest
+	(*GetBoxResponse)(nil),          // 31: simtrap.query.v1.GetBoxResponse
+	(*ListRingsRequest)(nil),        // 32: simtrap.query.v1.ListRingsRequest
+	(*ListRingsResponse)(nil),       // 33: simtrap.query.v1.ListRingsResponse
+	(*GetRingRequest)(nil),          // 34: simtrap.query.v1.GetRingRequest
+	(*GetRingResponse)(nil),         // 35: simtrap.query.v1.GetRingResponse
+	(*ListControllersRequest)(nil),  // 36: simtrap.query.v1.ListControllersRequest
+	(*ListControllersResponse)(nil), // 37: simtrap.query.v1.ListControllersResponse
+	(*GetControllerRequest)(nil),    // 38: simtrap.query.v1.GetControllerRequest
+	(*GetControllerResponse)(nil),   // 39: simtrap.query.v1.GetControllerResponse
+	(*ListCardsRequest)(nil),        // 40: simtrap.query.v1.ListCardsRequest
+	(*ListCardsResponse)(nil),       // 41: simtrap.query.v1.ListCardsResponse
+	(*GetCardRequest)(nil),          // 42: simtrap.query.v1.GetCardRequest
+	(*GetCardResponse)(nil),         // 43: simtrap.query.v1.GetCardResponse
+	(*ListSensorsRequest)(nil),      // 44: simtrap.query.v1.ListSensorsRequest
+	(*ListSensorsResponse)(nil),     // 45: simtrap.query.v1.ListSensorsResponse
+	(*GetSensorRequest)(nil),        // 46: simtrap.query.v1.GetSensorRequest
+	(*GetSensorResponse)(nil),       // 47: simtrap.query.v1.GetSensorResponse
+	(*ListCasesRequest)(nil),        // 48: simtrap.query.v1.ListCasesRequest
+	(*ListCasesResponse)(nil),       // 49: simtrap.query.v1.ListCasesResponse
+	(*GetCaseRequest)(nil),          // 50: simtrap.query.v1.GetCaseRequest
+	(*GetCaseResponse)(nil),         // 51: simtrap.query.v1.GetCaseResponse
+	(*OpenCaseRequest)(nil),         // 52: simtrap.query.v1.OpenCaseRequest
+	(*OpenCaseResponse)(nil),        // 53: simtrap.query.v1.OpenCaseResponse
+	(*ChangeCaseRequest)(nil),       // 54: simtrap.query.v1.ChangeCaseRequest
+	(*ChangeCaseResponse)(nil),      // 55: simtrap.query.v1.ChangeCaseResponse
+	(*SetOutcomeRequest)(nil),       // 56: simtrap.query.v1.SetOutcomeRequest
+	(*SetOutcomeResponse)(nil),      // 57: simtrap.query.v1.SetOutcomeResponse
+	(*timestamppb.Timestamp)(nil),   // 58: google.protobuf.Timestamp
+	(reportpb.Verdict)(0),           // 59: simtrap.report.v1.Verdict
+	(*reportpb.Finding)(nil),        // 60: simtrap.report.v1.Finding
+	(*reportpb.Device)(nil),         // 61: simtrap.report.v1.Device
+	(*reportpb.Card)(nil),           // 62: simtrap.report.v1.Card
+	(*reportpb.Standing)(nil),       // 63: simtrap.report.v1.Standing
+	(*reportpb.Signal)(nil),         // 64: simtrap.report.v1.Signal
 }
 var file_simtrap_query_v1_query_proto_depIdxs = []int32{
-	51, // 0: simtrap.query.v1.TimeRange.from:type_name -> google.protobuf.Timestamp
-	51, // 1: simtrap.query.v1.TimeRange.until:type_name -> google.protobuf.Timestamp
-	6,  // 2: simtrap.query.v1.Filter.seen:type_name -> simtrap.query.v1.TimeRange
-	52, // 3: simtrap.query.v1.Filter.min_verdict:type_name -> simtrap.report.v1.Verdict
-	1,  // 4: simtrap.query.v1.Filter.case_states:type_name -> simtrap.query.v1.CaseState
-	53, // 5: simtrap.query.v1.Finding.finding:type_name -> simtrap.report.v1.Finding
-	51, // 6: simtrap.query.v1.Finding.received:type_name -> google.protobuf.Timestamp
-	2,  // 7: simtrap.query.v1.Finding.outcome:type_name -> simtrap.query.v1.Outcome
-	52, // 8: simtrap.query.v1.Line.verdict:type_name -> simtrap.report.v1.Verdict
-	51, // 9: simtrap.query.v1.Line.first_seen:type_name -> google.protobuf.Timestamp
-	51, // 10: simtrap.query.v1.Line.last_seen:type_name -> google.protobuf.Timestamp
-	54, // 11: simtrap.query.v1.Box.device:type_name -> simtrap.report.v1.Device
-	11, // 12: simtrap.query.v1.Box.links:type_name -> simtrap.query.v1.Link
-	51, // 13: simtrap.query.v1.Box.first_seen:type_name -> google.protobuf.Timestamp
-	51, // 14: simtrap.query.v1.Box.last_seen:type_name -> google.protobuf.Timestamp
-	52, // 15: simtrap.query.v1.Box.verdict:type_name -> simtrap.report.v1.Verdict
-	0,  // 16: simtrap.query.v1.Link.kind:type_name -> simtrap.query.v1.LinkKind
-	51, // 17: simtrap.query.v1.Link.since:type_name -> google.protobuf.Timestamp
-	52, // 18: simtrap.query.v1.Ring.verdict:type_name -> simtrap.report.v1.Verdict
-	51, // 19: simtrap.query.v1.Ring.first_seen:type_name -> google.protobuf.Timestamp
-	51, // 20: simtrap.query.v1.Ring.last_seen:type_name -> google.protobuf.Timestamp
-	51, // 21: simtrap.query.v1.Controller.first_seen:type_name -> google.protobuf.Timestamp
-	51, // 22: simtrap.query.v1.Controller.last_seen:type_name -> google.protobuf.Timestamp
-	55, // 23: simtrap.query.v1.Card.card:type_name -> simtrap.report.v1.Card
-	51, // 24: simtrap.query.v1.Card.first_seen:type_name -> google.protobuf.Timestamp
-	51, // 25: simtrap.query.v1.Card.last_seen:type_name -> google.protobuf.Timestamp
-	51, // 26: simtrap.query.v1.Sensor.last_report:type_name -> google.protobuf.Timestamp
-	51, // 27: simtrap.query.v1.Sensor.packet_time:type_name -> google.protobuf.Timestamp
-	51, // 28: simtrap.query.v1.Sensor.certificate_ends:type_name -> google.protobuf.Timestamp
-	1,  // 29: simtrap.query.v1.Case.state:type_name -> simtrap.query.v1.CaseState
-	51, // 30: simtrap.query.v1.Case.opened:type_name -> google.protobuf.Timestamp
-	51, // 31: simtrap.query.v1.Case.closed:type_name -> google.protobuf.Timestamp
-	2,  // 32: simtrap.query.v1.Case.outcome:type_name -> simtrap.query.v1.Outcome
-	3,  // 33: simtrap.query.v1.ExportRequest.kind:type_name -> simtrap.query.v1.ExportKind
-	7,  // 34: simtrap.query.v1.ExportRequest.filter:type_name -> simtrap.query.v1.Filter
-	4,  // 35: simtrap.query.v1.ExportRequest.format:type_name -> simtrap.query.v1.ExportFormat
-	7,  // 36: simtrap.query.v1.ListFindingsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 37: simtrap.query.v1.ListFindingsRequest.page:type_name -> simtrap.query.v1.Page
-	8,  // 38: simtrap.query.v1.ListFindingsResponse.findings:type_name -> simtrap.query.v1.Finding
-	8,  // 39: simtrap.query.v1.GetFindingResponse.finding:type_name -> simtrap.query.v1.Finding
-	7,  // 40: simtrap.query.v1.ListLinesRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 41: simtrap.query.v1.ListLinesRequest.page:type_name -> simtrap.query.v1.Page
-	9,  // 42: simtrap.query.v1.ListLinesResponse.lines:type_name -> simtrap.query.v1.Line
-	9,  // 43: simtrap.query.v1.GetLineResponse.line:type_name -> simtrap.query.v1.Line
-	7,  // 44: simtrap.query.v1.ListBoxesRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 45: simtrap.query.v1.ListBoxesRequest.page:type_name -> simtrap.query.v1.Page
-	10, // 46: simtrap.query.v1.ListBoxesResponse.boxes:type_name -> simtrap.query.v1.Box
-	10, // 47: simtrap.query.v1.GetBoxResponse.box:type_name -> simtrap.query.v1.Box
-	7,  // 48: simtrap.query.v1.ListRingsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 49: simtrap.query.v1.ListRingsRequest.page:type_name -> simtrap.query.v1.Page
-	12, // 50: simtrap.query.v1.ListRingsResponse.rings:type_name -> simtrap.query.v1.Ring
-	12, // 51: simtrap.query.v1.GetRingResponse.ring:type_name -> simtrap.query.v1.Ring
-	7,  // 52: simtrap.query.v1.ListControllersRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 53: simtrap.query.v1.ListControllersRequest.page:type_name -> simtrap.query.v1.Page
-	13, // 54: simtrap.query.v1.ListControllersResponse.controllers:type_name -> simtrap.query.v1.Controller
-	13, // 55: simtrap.query.v1.GetControllerResponse.controller:type_name -> simtrap.query.v1.Controller
-	7,  // 56: simtrap.query.v1.ListCardsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 57: simtrap.query.v1.ListCardsRequest.page:type_name -> simtrap.query.v1.Page
-	14, // 58: simtrap.query.v1.ListCardsResponse.cards:type_name -> simtrap.query.v1.Card
-	14, // 59: simtrap.query.v1.GetCardResponse.card:type_name -> simtrap.query.v1.Card
-	7,  // 60: simtrap.query.v1.ListSensorsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 61: simtrap.query.v1.ListSensorsRequest.page:type_name -> simtrap.query.v1.Page
-	15, // 62: simtrap.query.v1.ListSensorsResponse.sensors:type_name -> simtrap.query.v1.Sensor
-	15, // 63: simtrap.query.v1.GetSensorResponse.sensor:type_name -> simtrap.query.v1.Sensor
-	7,  // 64: simtrap.query.v1.ListCasesRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,  // 65: simtrap.query.v1.ListCasesRequest.page:type_name -> simtrap.query.v1.Page
-	16, // 66: simtrap.query.v1.ListCasesResponse.cases:type_name -> simtrap.query.v1.Case
-	16, // 67: simtrap.query.v1.GetCaseResponse.case:type_name -> simtrap.query.v1.Case
-	19, // 68: simtrap.query.v1.QueryService.ListFindings:input_type -> simtrap.query.v1.ListFindingsRequest
-	21, // 69: simtrap.query.v1.QueryService.GetFinding:input_type -> simtrap.query.v1.GetFindingRequest
-	23, // 70: simtrap.query.v1.QueryService.ListLines:input_type -> simtrap.query.v1.ListLinesRequest
-	25, // 71: simtrap.query.v1.QueryService.GetLine:input_type -> simtrap.query.v1.GetLineRequest
-	27, // 72: simtrap.query.v1.QueryService.ListBoxes:input_type -> simtrap.query.v1.ListBoxesRequest
-	29, // 73: simtrap.query.v1.QueryService.GetBox:input_type -> simtrap.query.v1.GetBoxRequest
-	31, // 74: simtrap.query.v1.QueryService.ListRings:input_type -> simtrap.query.v1.ListRingsRequest
-	33, // 75: simtrap.query.v1.QueryService.GetRing:input_type -> simtrap.query.v1.GetRingRequest
-	35, // 76: simtrap.query.v1.QueryService.ListControllers:input_type -> simtrap.query.v1.ListControllersRequest
-	37, // 77: simtrap.query.v1.QueryService.GetController:input_type -> simtrap.query.v1.GetControllerRequest
-	39, // 78: simtrap.query.v1.QueryService.ListCards:input_type -> simtrap.query.v1.ListCardsRequest
-	41, // 79: simtrap.query.v1.QueryService.GetCard:input_type -> simtrap.query.v1.GetCardRequest
-	43, // 80: simtrap.query.v1.QueryService.ListSensors:input_type -> simtrap.query.v1.ListSensorsRequest
-	45, // 81: simtrap.query.v1.QueryService.GetSensor:input_type -> simtrap.query.v1.GetSensorRequest
-	47, // 82: simtrap.query.v1.QueryService.ListCases:input_type -> simtrap.query.v1.ListCasesRequest
-	49, // 83: simtrap.query.v1.QueryService.GetCase:input_type -> simtrap.query.v1.GetCaseRequest
-	17, // 84: simtrap.query.v1.QueryService.Export:input_type -> simtrap.query.v1.ExportRequest
-	20, // 85: simtrap.query.v1.QueryService.ListFindings:output_type -> simtrap.query.v1.ListFindingsResponse
-	22, // 86: simtrap.query.v1.QueryService.GetFinding:output_type -> simtrap.query.v1.GetFindingResponse
-	24, // 87: simtrap.query.v1.QueryService.ListLines:output_type -> simtrap.query.v1.ListLinesResponse
-	26, // 88: simtrap.query.v1.QueryService.GetLine:output_type -> simtrap.query.v1.GetLineResponse
-	28, // 89: simtrap.query.v1.QueryService.ListBoxes:output_type -> simtrap.query.v1.ListBoxesResponse
-	30, // 90: simtrap.query.v1.QueryService.GetBox:output_type -> simtrap.query.v1.GetBoxResponse
-	32, // 91: simtrap.query.v1.QueryService.ListRings:output_type -> simtrap.query.v1.ListRingsResponse
-	34, // 92: simtrap.query.v1.QueryService.GetRing:output_type -> simtrap.query.v1.GetRingResponse
-	36, // 93: simtrap.query.v1.QueryService.ListControllers:output_type -> simtrap.query.v1.ListControllersResponse
-	38, // 94: simtrap.query.v1.QueryService.GetController:output_type -> simtrap.query.v1.GetControllerResponse
-	40, // 95: simtrap.query.v1.QueryService.ListCards:output_type -> simtrap.query.v1.ListCardsResponse
-	42, // 96: simtrap.query.v1.QueryService.GetCard:output_type -> simtrap.query.v1.GetCardResponse
-	44, // 97: simtrap.query.v1.QueryService.ListSensors:output_type -> simtrap.query.v1.ListSensorsResponse
-	46, // 98: simtrap.query.v1.QueryService.GetSensor:output_type -> simtrap.query.v1.GetSensorResponse
-	48, // 99: simtrap.query.v1.QueryService.ListCases:output_type -> simtrap.query.v1.ListCasesResponse
-	50, // 100: simtrap.query.v1.QueryService.GetCase:output_type -> simtrap.query.v1.GetCaseResponse
-	18, // 101: simtrap.query.v1.QueryService.Export:output_type -> simtrap.query.v1.ExportResponse
-	85, // [85:102] is the sub-list for method output_type
-	68, // [68:85] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	58,  // 0: simtrap.query.v1.TimeRange.from:type_name -> google.protobuf.Timestamp
+	58,  // 1: simtrap.query.v1.TimeRange.until:type_name -> google.protobuf.Timestamp
+	6,   // 2: simtrap.query.v1.Filter.seen:type_name -> simtrap.query.v1.TimeRange
+	59,  // 3: simtrap.query.v1.Filter.min_verdict:type_name -> simtrap.report.v1.Verdict
+	1,   // 4: simtrap.query.v1.Filter.case_states:type_name -> simtrap.query.v1.CaseState
+	60,  // 5: simtrap.query.v1.Finding.finding:type_name -> simtrap.report.v1.Finding
+	58,  // 6: simtrap.query.v1.Finding.received:type_name -> google.protobuf.Timestamp
+	2,   // 7: simtrap.query.v1.Finding.outcome:type_name -> simtrap.query.v1.Outcome
+	59,  // 8: simtrap.query.v1.Line.verdict:type_name -> simtrap.report.v1.Verdict
+	58,  // 9: simtrap.query.v1.Line.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 10: simtrap.query.v1.Line.last_seen:type_name -> google.protobuf.Timestamp
+	61,  // 11: simtrap.query.v1.Box.device:type_name -> simtrap.report.v1.Device
+	11,  // 12: simtrap.query.v1.Box.links:type_name -> simtrap.query.v1.Link
+	58,  // 13: simtrap.query.v1.Box.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 14: simtrap.query.v1.Box.last_seen:type_name -> google.protobuf.Timestamp
+	59,  // 15: simtrap.query.v1.Box.verdict:type_name -> simtrap.report.v1.Verdict
+	0,   // 16: simtrap.query.v1.Link.kind:type_name -> simtrap.query.v1.LinkKind
+	58,  // 17: simtrap.query.v1.Link.since:type_name -> google.protobuf.Timestamp
+	59,  // 18: simtrap.query.v1.Ring.verdict:type_name -> simtrap.report.v1.Verdict
+	58,  // 19: simtrap.query.v1.Ring.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 20: simtrap.query.v1.Ring.last_seen:type_name -> google.protobuf.Timestamp
+	58,  // 21: simtrap.query.v1.Controller.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 22: simtrap.query.v1.Controller.last_seen:type_name -> google.protobuf.Timestamp
+	62,  // 23: simtrap.query.v1.Card.card:type_name -> simtrap.report.v1.Card
+	58,  // 24: simtrap.query.v1.Card.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 25: simtrap.query.v1.Card.last_seen:type_name -> google.protobuf.Timestamp
+	58,  // 26: simtrap.query.v1.Sensor.last_report:type_name -> google.protobuf.Timestamp
+	58,  // 27: simtrap.query.v1.Sensor.packet_time:type_name -> google.protobuf.Timestamp
+	58,  // 28: simtrap.query.v1.Sensor.certificate_ends:type_name -> google.protobuf.Timestamp
+	1,   // 29: simtrap.query.v1.Case.state:type_name -> simtrap.query.v1.CaseState
+	58,  // 30: simtrap.query.v1.Case.opened:type_name -> google.protobuf.Timestamp
+	58,  // 31: simtrap.query.v1.Case.closed:type_name -> google.protobuf.Timestamp
+	2,   // 32: simtrap.query.v1.Case.outcome:type_name -> simtrap.query.v1.Outcome
+	2,   // 33: simtrap.query.v1.Feedback.outcome:type_name -> simtrap.query.v1.Outcome
+	58,  // 34: simtrap.query.v1.Feedback.at:type_name -> google.protobuf.Timestamp
+	59,  // 35: simtrap.query.v1.Feedback.verdict:type_name -> simtrap.report.v1.Verdict
+	63,  // 36: simtrap.query.v1.Feedback.standings:type_name -> simtrap.report.v1.Standing
+	64,  // 37: simtrap.query.v1.Feedback.signals:type_name -> simtrap.report.v1.Signal
+	58,  // 38: simtrap.query.v1.Feedback.first_seen:type_name -> google.protobuf.Timestamp
+	58,  // 39: simtrap.query.v1.Feedback.last_seen:type_name -> google.protobuf.Timestamp
+	3,   // 40: simtrap.query.v1.ExportRequest.kind:type_name -> simtrap.query.v1.ExportKind
+	7,   // 41: simtrap.query.v1.ExportRequest.filter:type_name -> simtrap.query.v1.Filter
+	4,   // 42: simtrap.query.v1.ExportRequest.format:type_name -> simtrap.query.v1.ExportFormat
+	7,   // 43: simtrap.query.v1.ListFindingsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 44: simtrap.query.v1.ListFindingsRequest.page:type_name -> simtrap.query.v1.Page
+	8,   // 45: simtrap.query.v1.ListFindingsResponse.findings:type_name -> simtrap.query.v1.Finding
+	8,   // 46: simtrap.query.v1.GetFindingResponse.finding:type_name -> simtrap.query.v1.Finding
+	7,   // 47: simtrap.query.v1.ListLinesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 48: simtrap.query.v1.ListLinesRequest.page:type_name -> simtrap.query.v1.Page
+	9,   // 49: simtrap.query.v1.ListLinesResponse.lines:type_name -> simtrap.query.v1.Line
+	9,   // 50: simtrap.query.v1.GetLineResponse.line:type_name -> simtrap.query.v1.Line
+	7,   // 51: simtrap.query.v1.ListBoxesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 52: simtrap.query.v1.ListBoxesRequest.page:type_name -> simtrap.query.v1.Page
+	10,  // 53: simtrap.query.v1.ListBoxesResponse.boxes:type_name -> simtrap.query.v1.Box
+	10,  // 54: simtrap.query.v1.GetBoxResponse.box:type_name -> simtrap.query.v1.Box
+	7,   // 55: simtrap.query.v1.ListRingsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 56: simtrap.query.v1.ListRingsRequest.page:type_name -> simtrap.query.v1.Page
+	12,  // 57: simtrap.query.v1.ListRingsResponse.rings:type_name -> simtrap.query.v1.Ring
+	12,  // 58: simtrap.query.v1.GetRingResponse.ring:type_name -> simtrap.query.v1.Ring
+	7,   // 59: simtrap.query.v1.ListControllersRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 60: simtrap.query.v1.ListControllersRequest.page:type_name -> simtrap.query.v1.Page
+	13,  // 61: simtrap.query.v1.ListControllersResponse.controllers:type_name -> simtrap.query.v1.Controller
+	13,  // 62: simtrap.query.v1.GetControllerResponse.controller:type_name -> simtrap.query.v1.Controller
+	7,   // 63: simtrap.query.v1.ListCardsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 64: simtrap.query.v1.ListCardsRequest.page:type_name -> simtrap.query.v1.Page
+	14,  // 65: simtrap.query.v1.ListCardsResponse.cards:type_name -> simtrap.query.v1.Card
+	14,  // 66: simtrap.query.v1.GetCardResponse.card:type_name -> simtrap.query.v1.Card
+	7,   // 67: simtrap.query.v1.ListSensorsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 68: simtrap.query.v1.ListSensorsRequest.page:type_name -> simtrap.query.v1.Page
+	15,  // 69: simtrap.query.v1.ListSensorsResponse.sensors:type_name -> simtrap.query.v1.Sensor
+	15,  // 70: simtrap.query.v1.GetSensorResponse.sensor:type_name -> simtrap.query.v1.Sensor
+	7,   // 71: simtrap.query.v1.ListCasesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 72: simtrap.query.v1.ListCasesRequest.page:type_name -> simtrap.query.v1.Page
+	16,  // 73: simtrap.query.v1.ListCasesResponse.cases:type_name -> simtrap.query.v1.Case
+	16,  // 74: simtrap.query.v1.GetCaseResponse.case:type_name -> simtrap.query.v1.Case
+	16,  // 75: simtrap.query.v1.OpenCaseResponse.case:type_name -> simtrap.query.v1.Case
+	1,   // 76: simtrap.query.v1.ChangeCaseRequest.state:type_name -> simtrap.query.v1.CaseState
+	2,   // 77: simtrap.query.v1.ChangeCaseRequest.outcome:type_name -> simtrap.query.v1.Outcome
+	16,  // 78: simtrap.query.v1.ChangeCaseResponse.case:type_name -> simtrap.query.v1.Case
+	2,   // 79: simtrap.query.v1.SetOutcomeRequest.outcome:type_name -> simtrap.query.v1.Outcome
+	20,  // 80: simtrap.query.v1.QueryService.ListFindings:input_type -> simtrap.query.v1.ListFindingsRequest
+	22,  // 81: simtrap.query.v1.QueryService.GetFinding:input_type -> simtrap.query.v1.GetFindingRequest
+	24,  // 82: simtrap.query.v1.QueryService.ListLines:input_type -> simtrap.query.v1.ListLinesRequest
+	26,  // 83: simtrap.query.v1.QueryService.GetLine:input_type -> simtrap.query.v1.GetLineRequest
+	28,  // 84: simtrap.query.v1.QueryService.ListBoxes:input_type -> simtrap.query.v1.ListBoxesRequest
+	30,  // 85: simtrap.query.v1.QueryService.GetBox:input_type -> simtrap.query.v1.GetBoxRequest
+	32,  // 86: simtrap.query.v1.QueryService.ListRings:input_type -> simtrap.query.v1.ListRingsRequest
+	34,  // 87: simtrap.query.v1.QueryService.GetRing:input_type -> simtrap.query.v1.GetRingRequest
+	36,  // 88: simtrap.query.v1.QueryService.ListControllers:input_type -> simtrap.query.v1.ListControllersRequest
+	38,  // 89: simtrap.query.v1.QueryService.GetController:input_type -> simtrap.query.v1.GetControllerRequest
+	40,  // 90: simtrap.query.v1.QueryService.ListCards:input_type -> simtrap.query.v1.ListCardsRequest
+	42,  // 91: simtrap.query.v1.QueryService.GetCard:input_type -> simtrap.query.v1.GetCardRequest
+	44,  // 92: simtrap.query.v1.QueryService.ListSensors:input_type -> simtrap.query.v1.ListSensorsRequest
+	46,  // 93: simtrap.query.v1.QueryService.GetSensor:input_type -> simtrap.query.v1.GetSensorRequest
+	48,  // 94: simtrap.query.v1.QueryService.ListCases:input_type -> simtrap.query.v1.ListCasesRequest
+	50,  // 95: simtrap.query.v1.QueryService.GetCase:input_type -> simtrap.query.v1.GetCaseRequest
+	18,  // 96: simtrap.query.v1.QueryService.Export:input_type -> simtrap.query.v1.ExportRequest
+	52,  // 97: simtrap.query.v1.QueryService.OpenCase:input_type -> simtrap.query.v1.OpenCaseRequest
+	54,  // 98: simtrap.query.v1.QueryService.ChangeCase:input_type -> simtrap.query.v1.ChangeCaseRequest
+	56,  // 99: simtrap.query.v1.QueryService.SetOutcome:input_type -> simtrap.query.v1.SetOutcomeRequest
+	21,  // 100: simtrap.query.v1.QueryService.ListFindings:output_type -> simtrap.query.v1.ListFindingsResponse
+	23,  // 101: simtrap.query.v1.QueryService.GetFinding:output_type -> simtrap.query.v1.GetFindingResponse
+	25,  // 102: simtrap.query.v1.QueryService.ListLines:output_type -> simtrap.query.v1.ListLinesResponse
+	27,  // 103: simtrap.query.v1.QueryService.GetLine:output_type -> simtrap.query.v1.GetLineResponse
+	29,  // 104: simtrap.query.v1.QueryService.ListBoxes:output_type -> simtrap.query.v1.ListBoxesResponse
+	31,  // 105: simtrap.query.v1.QueryService.GetBox:output_type -> simtrap.query.v1.GetBoxResponse
+	33,  // 106: simtrap.query.v1.QueryService.ListRings:output_type -> simtrap.query.v1.ListRingsResponse
+	35,  // 107: simtrap.query.v1.QueryService.GetRing:output_type -> simtrap.query.v1.GetRingResponse
+	37,  // 108: simtrap.query.v1.QueryService.ListControllers:output_type -> simtrap.query.v1.ListControllersResponse
+	39,  // 109: simtrap.query.v1.QueryService.GetController:output_type -> simtrap.query.v1.GetControllerResponse
+	41,  // 110: simtrap.query.v1.QueryService.ListCards:output_type -> simtrap.query.v1.ListCardsResponse
+	43,  // 111: simtrap.query.v1.QueryService.GetCard:output_type -> simtrap.query.v1.GetCardResponse
+	45,  // 112: simtrap.query.v1.QueryService.ListSensors:output_type -> simtrap.query.v1.ListSensorsResponse
+	47,  // 113: simtrap.query.v1.QueryService.GetSensor:output_type -> simtrap.query.v1.GetSensorResponse
+	49,  // 114: simtrap.query.v1.QueryService.ListCases:output_type -> simtrap.query.v1.ListCasesResponse
+	51,  // 115: simtrap.query.v1.QueryService.GetCase:output_type -> simtrap.query.v1.GetCaseResponse
+	19,  // 116: simtrap.query.v1.QueryService.Export:output_type -> simtrap.query.v1.ExportResponse
+	53,  // 117: simtrap.query.v1.QueryService.OpenCase:output_type -> simtrap.query.v1.OpenCaseResponse
+	55,  // 118: simtrap.query.v1.QueryService.ChangeCase:output_type -> simtrap.query.v1.ChangeCaseResponse
+	57,  // 119: simtrap.query.v1.QueryService.SetOutcome:output_type -> simtrap.query.v1.SetOutcomeResponse
+	100, // [100:120] is the sub-list for method output_type
+	80,  // [80:100] is the sub-list for method input_type
+	80,  // [80:80] is the sub-list for extension type_name
+	80,  // [80:80] is the sub-list for extension extendee
+	0,   // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_simtrap_query_v1_query_proto_init() }
@@ -3802,13 +4512,15 @@ func file_simtrap_query_v1_query_proto_init() {
 	file_simtrap_query_v1_query_proto_msgTypes[2].OneofWrappers = []any{}
 	file_simtrap_query_v1_query_proto_msgTypes[7].OneofWrappers = []any{}
 	file_simtrap_query_v1_query_proto_msgTypes[10].OneofWrappers = []any{}
+	file_simtrap_query_v1_query_proto_msgTypes[12].OneofWrappers = []any{}
+	file_simtrap_query_v1_query_proto_msgTypes[49].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_simtrap_query_v1_query_proto_rawDesc), len(file_simtrap_query_v1_query_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   46,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

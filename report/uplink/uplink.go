@@ -279,6 +279,9 @@ func (u *Uplink) step(ctx context.Context) (time.Duration, error) {
 	case ctx.Err() != nil:
 		return 0, err
 	case errors.As(err, &busy):
+		if acked >= b.First {
+			u.succeeded(acked) // it has what it could take, and asks for a pause
+		}
 		return u.busy(busy), nil
 	case errors.Is(err, ErrRefused) && acked < b.First:
 		return u.refuse(b, err)

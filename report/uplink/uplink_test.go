@@ -472,3 +472,19 @@ func TestOutbox(t *testing.T) {
 		}
 	}
 }
+
+// A centre that takes everything and asks for a pause each time is reached.
+func TestTakenAndBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &send{f: func(_ context.Context, n int, b Batch) (uint64, error) {
+			if n == 0 {
+				return 0, ErrRefused // from now on one by one, until it is found
+			}
+			return b.Last, &Busy{After: 10 * time.Second}
+		}}
+		_, stats := run(t, newQueue("a", "b", "c"), s, Options{Random: longest}, time.Hour)
+		if stats.Records != 3 || stats.WasBusy != 3 || stats.Success.IsZero() || stats.State != Closed {
+			t.Errorf("%+v", stats)
+		}
+	})
+}

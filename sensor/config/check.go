@@ -51,7 +51,7 @@ func (c *Config) check(r *reader) {
 	if n := len(c.Path(c.Socket)); c.Socket != None && n > maxSocket {
 		wrong("socket", fmt.Sprintf("want at most %d bytes", maxSocket), "socket: the path has %d bytes", n)
 	}
-	if c.Output != "-" && strings.HasSuffix(c.Output, string(filepath.Separator)) {
+	if c.Output != "-" && c.Output != None && strings.HasSuffix(c.Output, string(filepath.Separator)) {
 		wrong("output", "name a file in it", "output: %s is a folder", quote(c.Output))
 	}
 }

@@ -38,7 +38,8 @@ type Config struct {
 	State     string   `yaml:"state" default:"/var/lib/simtrapd" doc:"Folder of what outlives a restart."`
 	Interval  Duration `yaml:"checkpoint-interval" default:"1m" reload:"live" doc:"How often the evidence is written to the state folder." min:"1s" max:"1h"`
 	Key       string   `yaml:"key" default:"key" doc:"File of the pseudonym key, made if it is not there; in the state folder unless the path is absolute."`
-	Output    string   `yaml:"output" default:"-" reload:"live" doc:"File that findings are appended to as JSON Lines; - is standard output. A reload opens it anew, for whoever rotates it."`
+	Output    string   `yaml:"output" default:"-" reload:"live" doc:"File that findings are appended to as JSON Lines; - is standard output, none for none. A reload opens it anew, for whoever rotates it."`
+	Hub       Hub      `yaml:"hub" doc:"The centre that findings are reported to."`
 	Socket    string   `yaml:"socket" default:"/run/simtrapd/status.sock" doc:"Unix socket that simtrapd status asks; none for none."`
 	Reattach  bool     `yaml:"reattach" default:"true" doc:"Keep the right to attach again when a port vanishes and returns. It is used only for that moment; without it all capabilities are dropped for good."`
 	Confine   bool     `yaml:"confine" default:"true" doc:"Let the process reach only the files it needs (landlock), where the kernel can."`
@@ -64,6 +65,15 @@ type Realm struct {
 	Name   string `yaml:"name" doc:"Its name, as findings show it." want:"name"`
 	VLAN   string `yaml:"vlan" doc:"VLAN identifiers, outer or inner: N or N-M." want:"range"`
 	Tunnel Prefix `yaml:"tunnel" doc:"Packets from a tunnel one end of which lies here."`
+}
+
+// Hub is the centre, and what waits for it.
+type Hub struct {
+	Address string   `yaml:"address" default:"auto" doc:"Host and port of the hub at which simtrapd enroll admitted this appliance; auto reports where it was enrolled, if it was; none reports to nobody." want:"hub"`
+	Limit   Size     `yaml:"outbox-limit" default:"256MiB" doc:"How much of the state folder reports may take that wait for the hub; then the least important go first, and are counted." min:"16MiB" max:"1TiB"`
+	Reserve Size     `yaml:"outbox-reserve" default:"64MiB" doc:"How much of the file system reports leave free." min:"1MiB" max:"1TiB"`
+	Sync    Sync     `yaml:"outbox-sync" default:"interval" doc:"When reports are made to outlast a power cut: every one at once, within an interval of 200 ms, or never but when a file is full."`
+	Health  Duration `yaml:"health-interval" default:"5m" doc:"How often the hub is told how this appliance does." min:"1s" max:"24h"`
 }
 
 // Limits bounds what the daemon uses.
@@ -109,6 +119,7 @@ type (
 	Level     string
 	Format    string
 	End       string
+	Sync      string
 )
 
 // The values that the code asks for.
@@ -131,8 +142,14 @@ const (
 	EndStop           End       = "stop"
 	EndWait           End       = "wait"
 
+	SyncEvery    Sync = "every"
+	SyncInterval Sync = "interval"
+	SyncNever    Sync = "never"
+
 	// None as an address or a path asks for nothing there.
 	None = "none"
+	// Auto as the hub's address is the one that the appliance was enrolled at.
+	Auto = "auto"
 )
 
 func (Capture) words() []string {
@@ -142,6 +159,7 @@ func (OnPort) words() []string    { return []string{"auto", "pass", "drop"} }
 func (Direction) words() []string { return []string{"both", "up", "down"} }
 func (Level) words() []string     { return []string{"debug", "info", "warn", "error"} }
 func (Format) words() []string    { return []string{"text", "json"} }
+func (Sync) words() []string      { return []string{"every", "interval", "never"} }
 func (End) words() []string       { return []string{"stop", "wait"} }
 
 // Path makes what the file names absolute: it counts from the file's folder.

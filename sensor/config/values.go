@@ -113,6 +113,11 @@ func checkText(want, s string) error {
 		if err1 != nil || err2 != nil || from > to || to > 4095 {
 			return errors.New("want N or N-M, up to 4095")
 		}
+	case "hub":
+		if s == None || s == Auto {
+			return nil
+		}
+		return checkHub(s)
 	case "address":
 		if s == None {
 			return nil
@@ -121,6 +126,16 @@ func checkText(want, s string) error {
 		return err
 	default:
 		panic("config: a text wants " + want)
+	}
+	return nil
+}
+
+// checkHub looks at the address of a hub, which may be a name.
+func checkHub(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	n, bad := strconv.ParseUint(port, 10, 16)
+	if err != nil || bad != nil || n == 0 || host == "" || strings.ContainsAny(host, "/@ \t") {
+		return errors.New("want a host and a port such as hub.example.net:7443, auto or none")
 	}
 	return nil
 }

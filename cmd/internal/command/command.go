@@ -152,3 +152,13 @@ func OneArg(what string) cobra.PositionalArgs {
 		return nil
 	}
 }
+
+// TwoArgs wants two arguments, which what names.
+func TwoArgs(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 2 {
+			return Usage(cmd, fmt.Errorf("want %s, not %d arguments", what, len(args)))
+		}
+		return nil
+	}
+}

@@ -71,6 +71,12 @@ const (
 	QueryServiceGetCaseProcedure = "/simtrap.query.v1.QueryService/GetCase"
 	// QueryServiceExportProcedure is the fully-qualified name of the QueryService's Export RPC.
 	QueryServiceExportProcedure = "/simtrap.query.v1.QueryService/Export"
+	// QueryServiceOpenCaseProcedure is the fully-qualified name of the QueryService's OpenCase RPC.
+	QueryServiceOpenCaseProcedure = "/simtrap.query.v1.QueryService/OpenCase"
+	// QueryServiceChangeCaseProcedure is the fully-qualified name of the QueryService's ChangeCase RPC.
+	QueryServiceChangeCaseProcedure = "/simtrap.query.v1.QueryService/ChangeCase"
+	// QueryServiceSetOutcomeProcedure is the fully-qualified name of the QueryService's SetOutcome RPC.
+	QueryServiceSetOutcomeProcedure = "/simtrap.query.v1.QueryService/SetOutcome"
 )
 
 // QueryServiceClient is a client for the simtrap.query.v1.QueryService service.
@@ -109,6 +115,13 @@ type QueryServiceClient interface {
 	GetCase(context.Context, *connect.Request[querypb.GetCaseRequest]) (*connect.Response[querypb.GetCaseResponse], error)
 	// Export streams all rows that meet a filter, as one file in pieces.
 	Export(context.Context, *connect.Request[querypb.ExportRequest]) (*connect.ServerStreamForClient[querypb.ExportResponse], error)
+	// OpenCase begins one. This and the two below are for those who may see clear
+	// addresses, and are audited before they are done.
+	OpenCase(context.Context, *connect.Request[querypb.OpenCaseRequest]) (*connect.Response[querypb.OpenCaseResponse], error)
+	// ChangeCase changes what the request gives, and leaves the rest.
+	ChangeCase(context.Context, *connect.Request[querypb.ChangeCaseRequest]) (*connect.Response[querypb.ChangeCaseResponse], error)
+	// SetOutcome says what turned out about a finding.
+	SetOutcome(context.Context, *connect.Request[querypb.SetOutcomeRequest]) (*connect.Response[querypb.SetOutcomeResponse], error)
 }
 
 // NewQueryServiceClient constructs a client for the simtrap.query.v1.QueryService service. By
@@ -224,6 +237,24 @@ func NewQueryServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(queryServiceMethods.ByName("Export")),
 			connect.WithClientOptions(opts...),
 		),
+		openCase: connect.NewClient[querypb.OpenCaseRequest, querypb.OpenCaseResponse](
+			httpClient,
+			baseURL+QueryServiceOpenCaseProcedure,
+			connect.WithSchema(queryServiceMethods.ByName("OpenCase")),
+			connect.WithClientOptions(opts...),
+		),
+		changeCase: connect.NewClient[querypb.ChangeCaseRequest, querypb.ChangeCaseResponse](
+			httpClient,
+			baseURL+QueryServiceChangeCaseProcedure,
+			connect.WithSchema(queryServiceMethods.ByName("ChangeCase")),
+			connect.WithClientOptions(opts...),
+		),
+		setOutcome: connect.NewClient[querypb.SetOutcomeRequest, querypb.SetOutcomeResponse](
+			httpClient,
+			baseURL+QueryServiceSetOutcomeProcedure,
+			connect.WithSchema(queryServiceMethods.ByName("SetOutcome")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -246,6 +277,9 @@ type queryServiceClient struct {
 	listCases       *connect.Client[querypb.ListCasesRequest, querypb.ListCasesResponse]
 	getCase         *connect.Client[querypb.GetCaseRequest, querypb.GetCaseResponse]
 	export          *connect.Client[querypb.ExportRequest, querypb.ExportResponse]
+	openCase        *connect.Client[querypb.OpenCaseRequest, querypb.OpenCaseResponse]
+	changeCase      *connect.Client[querypb.ChangeCaseRequest, querypb.ChangeCaseResponse]
+	setOutcome      *connect.Client[querypb.SetOutcomeRequest, querypb.SetOutcomeResponse]
 }
 
 // ListFindings calls simtrap.query.v1.QueryService.ListFindings.
@@ -333,6 +367,21 @@ func (c *queryServiceClient) Export(ctx context.Context, req *connect.Request[qu
 	return c.export.CallServerStream(ctx, req)
 }
 
+// OpenCase calls simtrap.query.v1.QueryService.OpenCase.
+func (c *queryServiceClient) OpenCase(ctx context.Context, req *connect.Request[querypb.OpenCaseRequest]) (*connect.Response[querypb.OpenCaseResponse], error) {
+	return c.openCase.CallUnary(ctx, req)
+}
+
+// ChangeCase calls simtrap.query.v1.QueryService.ChangeCase.
+func (c *queryServiceClient) ChangeCase(ctx context.Context, req *connect.Request[querypb.ChangeCaseRequest]) (*connect.Response[querypb.ChangeCaseResponse], error) {
+	return c.changeCase.CallUnary(ctx, req)
+}
+
+// SetOutcome calls simtrap.query.v1.QueryService.SetOutcome.
+func (c *queryServiceClient) SetOutcome(ctx context.Context, req *connect.Request[querypb.SetOutcomeRequest]) (*connect.Response[querypb.SetOutcomeResponse], error) {
+	return c.setOutcome.CallUnary(ctx, req)
+}
+
 // QueryServiceHandler is an implementation of the simtrap.query.v1.QueryService service.
 type QueryServiceHandler interface {
 	// ListFindings gives a page.
@@ -369,6 +418,13 @@ type QueryServiceHandler interface {
 	GetCase(context.Context, *connect.Request[querypb.GetCaseRequest]) (*connect.Response[querypb.GetCaseResponse], error)
 	// Export streams all rows that meet a filter, as one file in pieces.
 	Export(context.Context, *connect.Request[querypb.ExportRequest], *connect.ServerStream[querypb.ExportResponse]) error
+	// OpenCase begins one. This and the two below are for those who may see clear
+	// addresses, and are audited before they are done.
+	OpenCase(context.Context, *connect.Request[querypb.OpenCaseRequest]) (*connect.Response[querypb.OpenCaseResponse], error)
+	// ChangeCase changes what the request gives, and leaves the rest.
+	ChangeCase(context.Context, *connect.Request[querypb.ChangeCaseRequest]) (*connect.Response[querypb.ChangeCaseResponse], error)
+	// SetOutcome says what turned out about a finding.
+	SetOutcome(context.Context, *connect.Request[querypb.SetOutcomeRequest]) (*connect.Response[querypb.SetOutcomeResponse], error)
 }
 
 // NewQueryServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -480,6 +536,24 @@ func NewQueryServiceHandler(svc QueryServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(queryServiceMethods.ByName("Export")),
 		connect.WithHandlerOptions(opts...),
 	)
+	queryServiceOpenCaseHandler := connect.NewUnaryHandler(
+		QueryServiceOpenCaseProcedure,
+		svc.OpenCase,
+		connect.WithSchema(queryServiceMethods.ByName("OpenCase")),
+		connect.WithHandlerOptions(opts...),
+	)
+	queryServiceChangeCaseHandler := connect.NewUnaryHandler(
+		QueryServiceChangeCaseProcedure,
+		svc.ChangeCase,
+		connect.WithSchema(queryServiceMethods.ByName("ChangeCase")),
+		connect.WithHandlerOptions(opts...),
+	)
+	queryServiceSetOutcomeHandler := connect.NewUnaryHandler(
+		QueryServiceSetOutcomeProcedure,
+		svc.SetOutcome,
+		connect.WithSchema(queryServiceMethods.ByName("SetOutcome")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/simtrap.query.v1.QueryService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case QueryServiceListFindingsProcedure:
@@ -516,6 +590,12 @@ func NewQueryServiceHandler(svc QueryServiceHandler, opts ...connect.HandlerOpti
 			queryServiceGetCaseHandler.ServeHTTP(w, r)
 		case QueryServiceExportProcedure:
 			queryServiceExportHandler.ServeHTTP(w, r)
+		case QueryServiceOpenCaseProcedure:
+			queryServiceOpenCaseHandler.ServeHTTP(w, r)
+		case QueryServiceChangeCaseProcedure:
+			queryServiceChangeCaseHandler.ServeHTTP(w, r)
+		case QueryServiceSetOutcomeProcedure:
+			queryServiceSetOutcomeHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -591,4 +671,16 @@ func (UnimplementedQueryServiceHandler) GetCase(context.Context, *connect.Reques
 
 func (UnimplementedQueryServiceHandler) Export(context.Context, *connect.Request[querypb.ExportRequest], *connect.ServerStream[querypb.ExportResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("simtrap.query.v1.QueryService.Export is not implemented"))
+}
+
+func (UnimplementedQueryServiceHandler) OpenCase(context.Context, *connect.Request[querypb.OpenCaseRequest]) (*connect.Response[querypb.OpenCaseResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("simtrap.query.v1.QueryService.OpenCase is not implemented"))
+}
+
+func (UnimplementedQueryServiceHandler) ChangeCase(context.Context, *connect.Request[querypb.ChangeCaseRequest]) (*connect.Response[querypb.ChangeCaseResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("simtrap.query.v1.QueryService.ChangeCase is not implemented"))
+}
+
+func (UnimplementedQueryServiceHandler) SetOutcome(context.Context, *connect.Request[querypb.SetOutcomeRequest]) (*connect.Response[querypb.SetOutcomeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("simtrap.query.v1.QueryService.SetOutcome is not implemented"))
 }

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"simtrap/cmd/internal/command"
+	"simtrap/hub/store"
+	"simtrap/hub/trust"
+)
+
+// backupFile is the copy of the tables in a backup.
+const backupFile = "hub.backup"
+
+func newBackup(p *place) *cobra.Command {
+	return &cobra.Command{
+		Use:   "backup FOLDER",
+		Short: "Copy keys and tables into a new folder, while the hub serves",
+		Long: `backup makes FOLDER with a copy of the hub's keys and, with SQLite, of its tables as they
+stand at one moment. Whoever has it can be the hub: keep it as you keep the hub's own.
+With PostgreSQL it copies the keys; pg_dump copies the tables.`,
+		Args: command.OneArg("folder"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			to := args[0]
+			if err := os.Mkdir(to, 0o700); err != nil {
+				return err
+			}
+			return p.with(cmd, func(ctx context.Context, h *hub) error {
+				if err := p.record(ctx, h, "backup", to, ""); err != nil {
+					return err
+				}
+				if err := trust.Copy(p.folder, to); err != nil {
+					return err
+				}
+				err := h.store.Backup(ctx, filepath.Join(to, backupFile))
+				if errors.Is(err, store.ErrUnsupported) {
+					p.t.Warn("keys alone were copied: copy the tables with pg_dump")
+					return nil
+				}
+				return err
+			})
+		},
+	}
+}
+
+func newRestore(p *place) *cobra.Command {
+	return &cobra.Command{
+		Use:   "restore FOLDER",
+		Short: "Make the hub from a backup, where there is none",
+		Long: `restore copies a backup into the hub's folder, which must hold no hub. Reports that were
+acknowledged after the backup are not in it, and sensors do not send them again. Nor are
+sensors that were admitted or revoked since, changed passwords, disabled accounts: revoke
+and disable again before you serve.`,
+		Args: command.OneArg("folder"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := trust.Copy(args[0], p.folder); err != nil {
+				return err
+			}
+			from := filepath.Join(args[0], backupFile)
+			if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
+				p.t.Warn("keys alone were restored: the backup has no tables")
+				return nil
+			}
+			if err := store.Restore(cmd.Context(), from, p.folder); err != nil {
+				return fmt.Errorf("%s: %w", from, err)
+			}
+			return p.with(cmd, func(ctx context.Context, h *hub) error {
+				return p.record(ctx, h, "restore", args[0], "")
+			})
+		},
+	}
+}

@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"go.uber.org/zap"
+)
+
+// Backup writes a copy of the whole store to a new file while it is used: what was
+// committed when it began. PostgreSQL has pg_dump for it: ErrUnsupported.
+func (s *Store) Backup(ctx context.Context, path string) error {
+	if s.db.dialect != sqlite {
+		return fmt.Errorf("%w: PostgreSQL is copied with pg_dump", ErrUnsupported)
+	}
+	// SQLite would make the file readable for others, and writes into an empty one.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	err = f.Close()
+	if err == nil {
+		err = s.vacuumInto(ctx, path)
+	}
+	if err == nil {
+		err = syncFile(path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("backup: %w", err), os.Remove(path))
+	}
+	return nil
+}
+
+func (s *Store) vacuumInto(ctx context.Context, path string) error {
+	conn, err := s.db.read.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// A reader is told not to write; a copy is a file of its own.
+	if _, err := conn.ExecContext(ctx, "PRAGMA query_only = 0"); err != nil {
+		return err
+	}
+	_, err = conn.ExecContext(ctx, "VACUUM INTO ?", path)
+	_, back := conn.ExecContext(context.WithoutCancel(ctx), "PRAGMA query_only = 1")
+	return errors.Join(err, back)
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Restore puts a copy that Backup made into a folder that has no store yet, after
+// looking whether it is whole and not of a newer version.
+func Restore(ctx context.Context, path, folder string) error {
+	target := filepath.Join(folder, fileName)
+	for _, name := range []string{target, target + "-wal", target + "-journal"} {
+		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("restore: %w: %s is there", ErrConflict, name)
+		}
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	// Nothing is called hub.db before it was found whole.
+	half := target + ".restoring"
+	if err := copyFile(path, half); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	err := whole(ctx, half)
+	if err == nil {
+		err = os.Rename(half, target)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("restore: %w", err), os.Remove(half))
+	}
+	return syncFile(target)
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	return errors.Join(out.Sync(), out.Close())
+}
+
+// whole looks whether a file is a store of a version that is known.
+func whole(ctx context.Context, path string) (err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", sqliteName(path, "query_only(1)"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var answer string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer); err != nil {
+		return fmt.Errorf("the copy is no store: %w", err)
+	}
+	if answer != "ok" {
+		return fmt.Errorf("the copy is damaged: %s", answer)
+	}
+	var version int64
+	if err := db.QueryRowContext(ctx, "SELECT max(version) FROM schema_version").Scan(&version); err != nil {
+		return fmt.Errorf("the copy is no store: %w", err)
+	}
+	d := &database{dialect: sqlite, write: db, read: db}
+	p, err := d.provider(zap.NewNop())
+	if err != nil {
+		return err
+	}
+	sources := p.ListSources()
+	if newest := sources[len(sources)-1].Version; version > newest {
+		return fmt.Errorf("the copy is of version %d, this program knows %d", version, newest)
+	}
+	return nil
+}

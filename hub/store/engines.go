@@ -1,0 +1,126 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// fileName of SQLite's database in the hub's folder.
+const fileName = "hub.db"
+
+// readers of SQLite that run side by side with the one that writes.
+const readers = 4
+
+func openSQLite(ctx context.Context, o Options) (*database, error) {
+	if err := os.MkdirAll(o.Folder, 0o700); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	path, err := filepath.Abs(filepath.Join(o.Folder, fileName))
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	// SQLite would make it readable for others; its other files take the mode of
+	// this one.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	d := &database{dialect: sqlite, turn: make(chan *tx, 1)}
+	// An acknowledgement says that the report survives the loss of power: FULL.
+	// Caches are in KiB.
+	d.write, err = sql.Open("sqlite", sqliteName(path, "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-65536)", "wal_autocheckpoint(8000)", "journal_size_limit(134217728)"))
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	d.write.SetMaxOpenConns(1)
+	d.read, err = sql.Open("sqlite", sqliteName(path, "cache_size(-16384)", "query_only(1)"))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %w", err), d.write.Close())
+	}
+	d.read.SetMaxOpenConns(readers)
+	d.read.SetMaxIdleConns(readers)
+	return d, nil
+}
+
+func sqliteName(path string, pragmas ...string) string {
+	v := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "temp_store(2)"}, pragmas...)}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: v.Encode()}).String()
+}
+
+func openPostgres(ctx context.Context, o Options) (*database, error) {
+	c, err := pgx.ParseConfig(o.URL)
+	if err != nil {
+		// The URL may hold a password: the driver's words do not repeat it.
+		return nil, fmt.Errorf("%w: the store's URL: %w", ErrInvalid, err)
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 10 * time.Second
+	}
+	// A hub whose network is gone must not hold what others wait for.
+	for name, value := range map[string]string{"application_name": "simtrap-hub", "idle_in_transaction_session_timeout": "60000", "lock_timeout": "30000"} {
+		if _, set := c.RuntimeParams[name]; !set {
+			c.RuntimeParams[name] = value
+		}
+	}
+	db := stdlib.OpenDB(*c)
+	db.SetMaxOpenConns(o.Writers + 8)
+	db.SetMaxIdleConns(o.Writers + 4)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxLifetime(time.Hour)
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %w", err), db.Close())
+	}
+	return &database{dialect: postgres, write: db, read: db}, nil
+}
+
+// start takes the connection that writes, once the tables are there.
+func (d *database) start(ctx context.Context) error {
+	if d.dialect == postgres {
+		return nil
+	}
+	conn, err := d.write.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	d.started = true
+	d.turn <- &tx{d: d, conn: conn, statements: map[string]*sql.Stmt{}}
+	return nil
+}
+
+func (d *database) close() error {
+	if d.dialect == postgres {
+		return d.write.Close()
+	}
+	var errs []error
+	errs = append(errs, d.read.Close())
+	if !d.started {
+		return errors.Join(append(errs, d.write.Close())...)
+	}
+	select {
+	case t := <-d.turn:
+		d.turn <- nil
+		if t != nil {
+			for _, s := range t.statements {
+				errs = append(errs, s.Close())
+			}
+			errs = append(errs, t.conn.Close())
+		}
+	case <-time.After(10 * time.Second):
+		errs = append(errs, errors.New("store: a transaction does not end"))
+	}
+	// The last connection to close writes the log back into the file.
+	return errors.Join(append(errs, d.write.Close())...)
+}

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"simtrap/hub/store/storetest"
+	"simtrap/report/reportpb"
+)
+
+// server is started by the first test that asks for it.
+var server struct {
+	once sync.Once
+	*storetest.Server
+	err error
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv("SIMTRAP_STORE_CHILD") != "" {
+		child()
+		return
+	}
+	code := m.Run()
+	if server.Server != nil {
+		if err := server.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func postgresURL(t testing.TB) string {
+	t.Helper()
+	server.once.Do(func() { server.Server, server.err = storetest.Start() })
+	if errors.Is(server.err, storetest.ErrMissing) {
+		t.Skip(server.err)
+	}
+	if server.err != nil {
+		t.Fatal(server.err)
+	}
+	u, err := server.URL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+var hubKey = []byte("a key of a hub, thirty-two bytes")
+
+// noon is when tests begin.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func openStore(t testing.TB, o Options) *Store {
+	t.Helper()
+	o.HubKey = hubKey
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// onBoth runs a test on both stores.
+func onBoth(t *testing.T, test func(t *testing.T, s *Store)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, openStore(t, Options{Folder: t.TempDir()})) })
+	t.Run("postgres", func(t *testing.T) { test(t, openStore(t, Options{URL: postgresURL(t)})) })
+}
+
+func admit(t testing.TB, s *Store, names ...string) {
+	t.Helper()
+	for _, n := range names {
+		hash := [32]byte(append([]byte(n), make([]byte, 32)...))
+		if err := s.AddToken(t.Context(), Token{Hash: hash, Sensor: n, By: "test", Made: noon, Expires: noon.Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.TakeToken(t.Context(), hash, noon, func(string) (Admission, error) {
+			return Admission{Serial: "serial of " + n, Given: noon, Ends: noon.Add(30 * 24 * time.Hour)}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func stamp(t time.Time) *timestamppb.Timestamp { return timestamppb.New(t) }
+
+func ptr[T any](v T) *T { return &v }
+
+// findingID makes the id that a sensor gives its finding number n.
+func findingID(n int) []byte { return []byte(fmt.Sprintf("finding %08d", n)) }
+
+// revisionOf makes a finding of a line as sensors send it.
+func revisionOf(n int, revision uint64, v reportpb.Verdict, line string, change ...func(*reportpb.Finding)) *reportpb.FindingRevision {
+	f := &reportpb.Finding{
+		Line: line, Verdict: v, Score: ptr(5.125), Margin: ptr(1.5), Nearest: "analogue adapter",
+		Device: &reportpb.Device{}, Calls: &reportpb.Calls{Inbound: 3}, Links: &reportpb.Links{},
+		FirstSeen: stamp(noon.Add(-time.Hour + time.Duration(n)*time.Second)), LastSeen: stamp(noon.Add(-time.Minute)),
+	}
+	for _, c := range change {
+		c(f)
+	}
+	return &reportpb.FindingRevision{Id: findingID(n), Revision: revision, EpochStart: f.FirstSeen, Finding: f}
+}
+
+func record(seq uint64, r *reportpb.FindingRevision) *reportpb.Record {
+	return &reportpb.Record{Sequence: seq, KeyEpoch: 1, Kind: &reportpb.Record_Finding{Finding: r}}
+}
+
+// deliver sends findings of one sensor as one delivery.
+func deliver(t testing.TB, s *Store, sensor string, first uint64, rs ...*reportpb.FindingRevision) Receipt {
+	t.Helper()
+	var records []*reportpb.Record
+	for i, r := range rs {
+		records = append(records, record(first+uint64(i), r))
+	}
+	return deliverRecords(t, s, sensor, records...)
+}
+
+func deliverRecords(t testing.TB, s *Store, sensor string, records ...*reportpb.Record) Receipt {
+	t.Helper()
+	r, err := s.Ingest(context.Background(), Delivery{
+		Sensor: sensor, Epoch: 7, First: records[0].Sequence, Last: records[len(records)-1].Sequence, Records: records, ReceivedAt: noon,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+const (
+	none   = reportpb.Verdict_VERDICT_NONE
+	watch  = reportpb.Verdict_VERDICT_WATCH
+	review = reportpb.Verdict_VERDICT_REVIEW
+	atCase = reportpb.Verdict_VERDICT_CASE
+)
