@@ -15,7 +15,7 @@ import (
 
 type kernelCounters struct {
 	_ structs.HostLayout
-	N [47]uint64
+	N [48]uint64
 }
 
 type kernelCpuBudget struct {
@@ -204,6 +204,9 @@ const (
 	kernelVarClasses        = "classes"
 	kernelVarClockOffset    = "clock_offset"
 	kernelVarDrop           = "drop"
+	kernelVarDropOver       = "drop_over"
+	kernelVarDropTick       = "drop_tick"
+	kernelVarDropUntil      = "drop_until"
 	kernelVarDullMask       = "dull_mask"
 	kernelVarFirst          = "first"
 	kernelVarFrameType      = "frame_type"
@@ -302,6 +305,9 @@ type kernelVariableSpecs struct {
 	Classes        *ebpf.VariableSpec `ebpf:"classes"`
 	ClockOffset    *ebpf.VariableSpec `ebpf:"clock_offset"`
 	Drop           *ebpf.VariableSpec `ebpf:"drop"`
+	DropOver       *ebpf.VariableSpec `ebpf:"drop_over"`
+	DropTick       *ebpf.VariableSpec `ebpf:"drop_tick"`
+	DropUntil      *ebpf.VariableSpec `ebpf:"drop_until"`
 	DullMask       *ebpf.VariableSpec `ebpf:"dull_mask"`
 	First          *ebpf.VariableSpec `ebpf:"first"`
 	FrameType      *ebpf.VariableSpec `ebpf:"frame_type"`
@@ -388,6 +394,9 @@ type kernelVariables struct {
 	Classes        *ebpf.Variable `ebpf:"classes"`
 	ClockOffset    *ebpf.Variable `ebpf:"clock_offset"`
 	Drop           *ebpf.Variable `ebpf:"drop"`
+	DropOver       *ebpf.Variable `ebpf:"drop_over"`
+	DropTick       *ebpf.Variable `ebpf:"drop_tick"`
+	DropUntil      *ebpf.Variable `ebpf:"drop_until"`
 	DullMask       *ebpf.Variable `ebpf:"dull_mask"`
 	First          *ebpf.Variable `ebpf:"first"`
 	FrameType      *ebpf.Variable `ebpf:"frame_type"`

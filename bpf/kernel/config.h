@@ -61,6 +61,13 @@ volatile u64 test_now = 0;
 // without address and route only, and looks again all the time.
 volatile u8 drop = 0;
 
+// drop_until is when the TC program ceases to drop, whatever drop says, ns of
+// CLOCK_MONOTONIC: user space puts it off all the time, as long as it lives. The program
+// keeps in the other two whether that is over, and at which tick it looked.
+volatile u64 drop_until = 0;
+volatile u64 drop_tick = 0;
+volatile u8 drop_over = 1;
+
 // opaque is zero, which the verifier cannot know: offsets that it is added to
 // are no constants any more, so that ways through the parser which meet again
 // look alike to the verifier, and what follows is looked at once.

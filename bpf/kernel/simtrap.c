@@ -31,18 +31,39 @@ struct {
 	__type(value, struct reading);
 } readings SEC(".maps");
 
-INLINE void tell(const struct packet *k, u32 verdict)
+INLINE int tell(struct view *v)
 {
+	struct packet k;
+	__builtin_memset(&k, 0, sizeof(k));
+	int what = read_frame(v, &k);
 	u32 zero = 0;
 	struct reading *r = map_lookup(&readings, &zero);
 	if (!r)
-		return;
-	r->key = k->key;
-	r->verdict = verdict;
-	r->at = k->at;
-	r->length = k->length;
-	r->proto = k->proto;
-	r->flags = k->flags;
+		return 0;
+	r->key = k.key;
+	r->verdict = what;
+	r->at = k.at;
+	r->length = k.length;
+	r->proto = k.proto;
+	r->flags = k.flags;
+	return 0;
+}
+
+// The frame is read anew for it, apart, so that the verifier looks at what follows in a
+// test as often as else.
+APART int tell_xdp(void *ctx)
+{
+	struct view v = {.ctx = ctx};
+	again(&v);
+	v.wire = v.end - v.data;
+	return tell(&v);
+}
+
+APART int tell_tc(void *ctx)
+{
+	struct view v = {.ctx = ctx, .wire = ((volatile struct __sk_buff *)ctx)->len, .tc = 1};
+	again(&v);
+	return tell(&v);
 }
 
 // thin says whether this frame, one of those that counter which counts, is in
@@ -364,12 +385,6 @@ APART int spoken_tc(void *ctx)
 	return spoken(v.data, v.end, ((volatile struct __sk_buff *)ctx)->len);
 }
 
-// told is dull for tests, which are told first what was read.
-APART int told(const void *data, const void *end, u32 wire)
-{
-	return dull(data, end, wire, 1);
-}
-
 INLINE void look(struct view *v)
 {
 	u32 zero = 0;
@@ -377,13 +392,7 @@ INLINE void look(struct view *v)
 	if (!c)
 		return;
 	struct packet k;
-	if (test)
-		__builtin_memset(&k, 0, sizeof(k));
 	int what = read_frame(v, &k);
-	if (test)
-		tell(&k, what);
-	if (test && (told(v->data, v->end, v->wire) || (v->tc ? spoken_tc(v->ctx) : spoken_xdp(v->ctx))))
-		return;
 	again(v);
 	if (what == NEXT_UDP) {
 		udp_datagram(v, c, &k);
@@ -412,15 +421,53 @@ INLINE void look(struct view *v)
 	}
 }
 
-APART int look_xdp(struct xdp_md *ctx)
+APART int look_xdp(void *ctx)
 {
-	struct view v = {
-	    .ctx = ctx,
-	    .data = (void *)(long)ctx->data,
-	    .end = (void *)(long)ctx->data_end,
-	};
+	struct view v = {.ctx = ctx};
+	again(&v);
 	v.wire = v.end - v.data;
 	look(&v);
+	return 0;
+}
+
+// HEADERS is how much of a frame TC is to see at once.
+enum { HEADERS = 256 };
+
+// pull makes it so. It is apart, or the verifier looks at what follows once for frames
+// that are shorter and once for those that are not.
+APART int pull(struct __sk_buff *skb)
+{
+	u32 want = skb->len < HEADERS ? skb->len : HEADERS;
+	if ((void *)(long)skb->data + want > (void *)(long)skb->data_end)
+		skb_pull_data(skb, want);
+	return 0;
+}
+
+APART int look_tc(void *ctx)
+{
+	struct view v = {.ctx = ctx, .wire = ((volatile struct __sk_buff *)ctx)->len, .tc = 1};
+	again(&v);
+	look(&v);
+	return 0;
+}
+
+// A test is told what was read before anything else is done, then all goes the way that
+// it goes else.
+APART int test_xdp(struct xdp_md *ctx)
+{
+	tell_xdp(ctx);
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	if (!dull(data, end, end - data, 1) && !spoken_xdp(ctx))
+		look_xdp(ctx);
+	return 0;
+}
+
+APART int test_tc(struct __sk_buff *skb)
+{
+	pull(skb);
+	tell_tc(skb);
+	if (!dull((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, 1) && !spoken_tc(skb))
+		look_tc(skb);
 	return 0;
 }
 
@@ -428,36 +475,47 @@ SEC("xdp")
 int simtrap_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	if (!dull(data, end, end - data, 0) && (test || !spoken_xdp(ctx)))
-		look_xdp(ctx);
+	if (!dull(data, end, end - data, 0)) {
+		if (test)
+			test_xdp(ctx);
+		else if (!spoken_xdp(ctx))
+			look_xdp(ctx);
+	}
 	return XDP_PASS - drop; // which is XDP_DROP where it is 1
 }
 
-// HEADERS is how much of a frame TC is to see at once.
-enum { HEADERS = 256 };
-
-APART int look_tc(struct __sk_buff *skb)
+// heard says whether user space is still there to want frames dropped: a filter of clsact
+// outlives a process that is killed, and would cut a port off that is used for something
+// else by then. The clock is read once in a tick of the kernel's. What XDP and TCX attach
+// ends with the process.
+APART int heard(void)
 {
-	u32 want = skb->len < HEADERS ? skb->len : HEADERS;
-	if ((void *)(long)skb->data + want > (void *)(long)skb->data_end)
-		skb_pull_data(skb, want);
-	struct view v = {
-	    .ctx = skb,
-	    .data = (void *)(long)skb->data,
-	    .end = (void *)(long)skb->data_end,
-	    .wire = skb->len,
-	    .tc = 1,
-	};
-	look(&v);
+	u64 tick = jiffies64();
+	if (unlikely(tick != drop_tick)) {
+		drop_tick = tick;
+		drop_over = (s64)(ktime_get_ns() - drop_until) >= 0;
+	}
+	if (likely(!drop_over))
+		return 1;
+	u32 zero = 0;
+	struct counters *c = map_lookup(&counts, &zero);
+	if (c)
+		count(c, unheard);
 	return 0;
 }
 
 SEC("tc")
 int simtrap_tc(struct __sk_buff *skb)
 {
-	if (!dull((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, 0) && (test || !spoken_tc(skb)))
-		look_tc(skb);
-	return drop ? TC_DROP : TC_NEXT;
+	if (!dull((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, 0)) {
+		if (test) {
+			test_tc(skb);
+		} else if (!spoken_tc(skb)) {
+			pull(skb);
+			look_tc(skb);
+		}
+	}
+	return drop && heard() ? TC_DROP : TC_NEXT;
 }
 
 char terms[] SEC("license") = "Dual BSD/GPL";
