@@ -134,8 +134,19 @@ APART int tcp_segment(struct seen *s, struct packet *k)
 	return 0;
 }
 
+// large_flow gives the record of a large datagram's flow if one is there that has no
+// RTP: SIP under a keystream may be in it. QUIC, which is most of what is large, is not
+// asked about, nor is the table for what tells itself what it is.
+APART struct flow *large_flow(const struct packet *k)
+{
+	if (k->length > MAX_HIDDEN || k->key.sport == be16(443) || k->key.dport == be16(443))
+		return 0;
+	struct flow *f = find(k);
+	return f && !f->s.set ? f : 0;
+}
+
 // plain handles a datagram that does not read as RTP, whatever its length. f is
-// the record of its flow if there is one.
+// the record of its flow if there is one; of a large one it is looked for here.
 APART int plain(struct seen *s, struct packet *k, struct flow *f)
 {
 	if (k->at > FARTHEST)
@@ -152,8 +163,12 @@ APART int plain(struct seen *s, struct packet *k, struct flow *f)
 		}
 		if ((class & UDP_START) && control_udp(p, s->end, length, word)) {
 			push(s, k, up_control, s->wire);
-			if (f && p[0] <= 0x17) // RAS ends with messages that tell nothing
-				f->s.sent = FOLLOW;
+			if (p[0] <= 0x17) { // RAS ends with messages that tell nothing
+				if (length > MAX_PAYLOAD)
+					f = large_flow(k);
+				if (f)
+					f->s.sent = FOLLOW;
+			}
 			return 0;
 		}
 		if ((class & (TOKEN | BREAK)) && length >= 11 &&
@@ -167,6 +182,8 @@ APART int plain(struct seen *s, struct packet *k, struct flow *f)
 			return 0;
 		}
 	}
+	if (length > MAX_PAYLOAD)
+		f = large_flow(k);
 	if ((f && f->s.sent == FOLLOW) || followed(&k->key)) {
 		push(s, k, up_follow, s->wire);
 		return 0;
@@ -247,16 +264,9 @@ INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet
 	}
 	if (unlikely(k->length > MAX_PAYLOAD)) {
 		count(c, udp_large);
-		// SIP under a keystream may be in here, of a flow that has small packets too
-		// and no RTP; QUIC, which is most of what is large, is not asked about.
-		struct flow *f = 0;
-		if (k->length <= MAX_HIDDEN && k->key.sport != be16(443) && k->key.dport != be16(443))
-			f = find(k);
-		if (f && f->s.set)
-			f = 0;
 		struct seen s;
 		seen_of(&s, v, c, 0);
-		plain(&s, k, f);
+		plain(&s, k, 0);
 		return;
 	}
 	u64 t = now();
@@ -321,10 +331,9 @@ INLINE int dull(const u8 *b, const void *end, u32 wire, int in_test)
 		return 0;
 	more >>= 2;
 	s32 length = (s32)(total - more);
-	if (length < 44) {
-		if (length < 40)
-			return 0;
-	} else {
+	if (unlikely(length < 40))
+		return 0;
+	if (likely(length >= 44)) {
 		const u8 *p = b + 54 + more;
 		if ((const void *)p + 1 > end || classes[*p] & TCP_START)
 			return 0;
@@ -333,7 +342,7 @@ INLINE int dull(const u8 *b, const void *end, u32 wire, int in_test)
 	}
 	u32 zero = 0;
 	struct counters *c = map_lookup(&counts, &zero);
-	if (!c || !(c->n[tcp_segments] & (in_test ? (u64)sample - 1 : dull_mask)))
+	if (unlikely(!c) || unlikely(!(c->n[tcp_segments] & (in_test ? (u64)sample - 1 : dull_mask))))
 		return 0;
 	count(c, tcp_segments);
 	return 1;
@@ -475,7 +484,7 @@ SEC("xdp")
 int simtrap_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	if (!dull(data, end, end - data, 0)) {
+	if (unlikely(!dull(data, end, end - data, 0))) {
 		if (test)
 			test_xdp(ctx);
 		else if (!spoken_xdp(ctx))
@@ -507,7 +516,7 @@ APART int heard(void)
 SEC("tc")
 int simtrap_tc(struct __sk_buff *skb)
 {
-	if (!dull((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, 0)) {
+	if (unlikely(!dull((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, 0))) {
 		if (test) {
 			test_tc(skb);
 		} else if (!spoken_tc(skb)) {
