@@ -54,16 +54,36 @@ func newFolder(t testing.TB) string {
 // watch starts simtrapd on ports, with more lines of configuration.
 func (s *space) watch(mode, ports, more string) *daemon {
 	s.t.Helper()
-	folder := newFolder(s.t)
-	text := fmt.Sprintf("ports: [%s]\ncapture: %s\nstate: state\nkey: %s/key\noutput: out/findings.jsonl\nsocket: run/s\nmetrics: {listen: none}\n%s", ports, mode, folder, more)
-	if err := os.WriteFile(filepath.Join(folder, "d.yaml"), []byte(text), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
+	folder := configured(s.t, mode, ports, more)
+	d := asked(folder)
+	d.process = s.start(folder, program("simtrapd"), "run", "-c", "d.yaml")
+	return d
+}
+
+// configured makes the folder of a daemon: its configuration, and where it writes.
+func configured(t testing.TB, mode, ports, more string) string {
+	t.Helper()
+	folder := newFolder(t)
+	configure(t, folder, mode, ports, more)
 	for _, name := range []string{"out", "run"} {
 		if err := os.Mkdir(filepath.Join(folder, name), 0o700); err != nil {
-			s.t.Fatal(err)
+			t.Fatal(err)
 		}
 	}
+	return folder
+}
+
+// configure writes the configuration.
+func configure(t testing.TB, folder, mode, ports, more string) {
+	t.Helper()
+	text := fmt.Sprintf("ports: [%s]\ncapture: %s\nstate: state\nkey: %s/key\noutput: out/findings.jsonl\nsocket: run/s\nmetrics: {listen: none}\n%s", ports, mode, folder, more)
+	if err := os.WriteFile(filepath.Join(folder, "d.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// asked gives the daemon of a folder, which answers at its socket.
+func asked(folder string) *daemon {
 	d := &daemon{folder: folder}
 	d.client = http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -71,7 +91,6 @@ func (s *space) watch(mode, ports, more string) *daemon {
 			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(folder, "run", "s"))
 		},
 	}}
-	d.process = s.start(folder, program("simtrapd"), "run", "-c", "d.yaml")
 	return d
 }
 
