@@ -60,24 +60,19 @@ func voiceBuffers(n int) [][]byte {
 // of 5,000 subscribers, the daemon and its maps in the kernel take at most 256 MiB.
 // What is counted is the largest resident set of the process and what the kernel
 // says that each map takes, each page once.
-func TestMemoryOfFlows(t *testing.T) { memoryOfFlows(t, "home: [10.0.0.0/8]\n", 256<<20) }
-
-// TestMemoryWithoutHome: the same where nothing says who subscribers are, so that each
-// of the 50,000 far ends is a line as well.
-func TestMemoryWithoutHome(t *testing.T) { memoryOfFlows(t, "", 512<<20) }
-
-func memoryOfFlows(t *testing.T, home string, most uint64) {
+func TestMemoryOfFlows(t *testing.T) {
 	const (
 		flows   = 100_000
 		cohort  = 4_000
 		packets = 12
+		most    = 256 << 20
 	)
 	s := newSpace(t)
 	s.cable("near", "far")
 	if why := s.missing("far", "xdp"); why != nil {
 		t.Skip(why)
 	}
-	d := s.watch("xdp", "{name: far}", home)
+	d := s.watch("xdp", "{name: far}", "home: [10.0.0.0/8]\n")
 	d.running()
 	out := s.sender("near")
 	buffers := voiceBuffers(batchFrames)
