@@ -12,7 +12,7 @@ BIN      := bin
 TMP      := tmp
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub test-flood test-kernels clean
+.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub test-flood test-equal test-kernels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,10 @@ bench-live: ## measure the kernel programs by test run, all of simtrap and AF_PA
 
 test-flood: ## ten million forged senders beside one real box, which takes two minutes (root)
 	SIMTRAP_FLOOD=$(or $(SENDERS),10000000) go test ./sensor/live -count=1 -run '^TestFlood$$' -v
+
+# ONLY chooses among the scenarios, a regular expression.
+test-equal: ## every lab scenario from beginning to end through both accountings (root)
+	SIMTRAP_EQUAL='$(or $(ONLY),.)' go test ./bpf -count=1 -timeout 2h -run '^TestEqualWhole$$' -v
 
 # LOAD gives more, such as LOAD='SIMTRAP_LOAD_RATE=0 SIMTRAP_LOAD_STORE=postgres://...'.
 bench-hub: ## load a hub with 2,000 sensors and 1,500 findings a second for a minute

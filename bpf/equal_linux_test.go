@@ -29,7 +29,9 @@ type twin struct {
 }
 
 func newTwin(t testing.TB, c Config, tc bool) *twin {
-	c.Flows, c.Starts = 1<<13, 1<<13 // more than any input has, and quick to look through
+	if c.Flows == 0 {
+		c.Flows, c.Starts = 1<<13, 1<<13 // more than any input has, and quick to look through
+	}
 	w := &twin{bench: newBench(t, c, tc)}
 	if len(c.Homes) > 0 {
 		w.as.Homes = homesOf(t, c.Homes)

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -89,26 +91,47 @@ func (w *twin) play(file string, most int) {
 	w.finish()
 }
 
-// equalLab plays every scenario of the lab.
+// equalLab plays the beginning of every scenario of the lab.
 func equalLab(t *testing.T, twins ...*twin) {
-	w := twins[0]
 	all := lab.Scenarios()
-	const most = 6000
-	total, ivs := 0, 0
 	if testing.Short() {
 		all = all[:len(lab.Shown())]
 	}
-	for _, sc := range all {
-		file := makeLab(t, lab.Options{Scenario: sc.Name, Seed: 3, Duration: min(4*time.Minute, sc.Duration())})
-		w.play(file, most)
-		total, ivs = total+w.frames, ivs+len(w.got)
-		if w.left*20 > w.frames && !strings.HasPrefix(sc.Name, "vpn") { // some are in tunnels
-			t.Errorf("%s: the kernel left %d of %d frames", sc.Name, w.left, w.frames)
-		}
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
-		}
+	twins[0].scenarios(t, all, func(sc lab.Scenario) time.Duration { return min(4*time.Minute, sc.Duration()) }, 6000)
+}
+
+// TestEqualWhole plays scenarios of the lab from beginning to end, those that
+// SIMTRAP_EQUAL matches: the last of their frames meet tables that are full of what
+// came before.
+func TestEqualWhole(t *testing.T) {
+	pattern := os.Getenv("SIMTRAP_EQUAL")
+	if pattern == "" {
+		t.Skip("takes long: make test-equal")
 	}
+	chosen, err := regexp.Compile(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := slices.DeleteFunc(lab.Scenarios(), func(sc lab.Scenario) bool { return !chosen.MatchString(sc.Name) })
+	w := newTwin(t, Config{Flows: 1 << 17, Starts: 1 << 18}, false)
+	w.scenarios(t, all, lab.Scenario.Duration, math.MaxInt)
+}
+
+// scenarios plays scenarios for so long, of each at most so many frames.
+func (w *twin) scenarios(t *testing.T, all []lab.Scenario, duration func(lab.Scenario) time.Duration, most int) {
+	total, ivs := 0, 0
+	for _, sc := range all {
+		t.Run(sc.Name, func(t *testing.T) {
+			w.t = t
+			w.play(makeLab(t, lab.Options{Scenario: sc.Name, Seed: 3, Duration: duration(sc)}), most)
+			if w.left*20 > w.frames && !strings.HasPrefix(sc.Name, "vpn") { // some are in tunnels
+				t.Errorf("the kernel left %d of %d frames", w.left, w.frames)
+			}
+			t.Logf("%d frames, %d intervals", w.frames, len(w.got))
+		})
+		total, ivs = total+w.frames, ivs+len(w.got)
+	}
+	w.t = t
 	t.Logf("%d scenarios, %d frames, %d intervals", len(all), total, ivs)
 	if ivs < 1000 {
 		t.Errorf("only %d intervals", ivs)

@@ -39,6 +39,8 @@ const (
 	lookEvery = int64(5 * time.Second)
 	// passEvery is how long a pass of the sweep should take.
 	passEvery = int64(500 * time.Millisecond)
+	// tendEvery is how often a source that nobody reads sees to the clock and the port.
+	tendEvery = time.Second
 
 	batchFrames = 4096
 )
@@ -65,6 +67,9 @@ type Source struct {
 	anchored, looked int64
 	offset           atomic.Int64  // of packet time to CLOCK_MONOTONIC
 	taken, given     atomic.Uint64 // frames: out of the ring, by Next
+
+	stop    chan struct{} // ends tend
+	tending sync.WaitGroup
 
 	work               sync.Mutex // held while Next uses what Close gives back
 	mu                 sync.Mutex
@@ -124,7 +129,31 @@ func Open(name string, cfg Config) (*Source, error) {
 		s.release()
 		return nil, err
 	}
+	s.stop = make(chan struct{})
+	s.tending.Go(s.tend)
 	return s, nil
+}
+
+// tend sees to the clock and the port while Next does not, which may be when what was
+// given before waits for room: a machine that gets an address on the port would else
+// be cut off for as long.
+func (s *Source) tend() {
+	t := time.NewTicker(tendEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-t.C:
+		}
+		if !s.work.TryLock() {
+			continue // Next is at work, and sees to it
+		}
+		if err := s.keep(); err != nil {
+			s.looked = 0 // so that Next tells of it
+		}
+		s.work.Unlock()
+	}
 }
 
 func (s *Source) start(ring bool) (err error) {
@@ -615,6 +644,8 @@ func (s *Source) Close() error {
 	if s.closed {
 		return nil
 	}
+	close(s.stop)
+	defer s.tending.Wait() // it waits for nothing
 	var err error
 	if s.link != nil {
 		if err = s.link.Close(); err != nil {

@@ -434,6 +434,8 @@ func TestTogether(t *testing.T) {
 // an address, and nothing to be passed on before.
 func neverCutOff(t testing.TB, s *Source, out *sender) {
 	t.Helper()
+	s.work.Lock() // nobody else looks at the port
+	defer s.work.Unlock()
 	ip(t, "addr add 192.0.2.1/24 dev vb")
 	if arrives(t, out) {
 		t.Error("a bare port passed a frame on") // it has not been looked at again
@@ -642,6 +644,37 @@ func TestProbe(t *testing.T) {
 	})
 }
 
+// TestLooksUnread wants a machine that gets an address on its tap port to have its
+// frames although nobody reads the source, and what is gone to be told all the same.
+func TestLooksUnread(t *testing.T) {
+	t.Parallel()
+	inNamespace(t, func(t testing.TB) {
+		s, err := Open("vb", Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if drop, why := s.Dropping(); !drop {
+			t.Fatal("not dropped: ", why)
+		}
+		ip(t, "addr add 192.0.2.1/24 dev vb")
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			drop, why := s.Dropping()
+			if !drop {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatal("the machine is cut off: ", why)
+			}
+		}
+		ip(t, "link del va")
+		time.Sleep(time.Duration(lookEvery) + 2*tendEvery)
+		if _, err := s.Next(context.Background()); !errors.Is(err, unix.ENODEV) {
+			t.Errorf("a port that is gone: %v", err)
+		}
+	})
+}
+
 // TestFollow wants every segment of a connection that user space names, and to hear
 // at the end that the port vanished.
 func TestFollow(t *testing.T) {
@@ -693,7 +726,9 @@ func TestFollow(t *testing.T) {
 			t.Errorf("%d went up as first", n)
 		}
 		ip(t, "link del va")
+		s.work.Lock()
 		s.looked = 0
+		s.work.Unlock()
 		if _, err := s.Next(context.Background()); !errors.Is(err, unix.ENODEV) {
 			t.Errorf("a port that is gone: %v", err)
 		}

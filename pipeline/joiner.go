@@ -31,6 +31,8 @@ type joiner struct {
 	caller   func() ident.Number // of the call that is being told of
 	asSIP    sip.Call            // room for translating H.323's
 	observe  Observer            // may be nil
+	// follow asks for the rest of a flow; nil where all of every flow is given.
+	follow func(f rtp.Flow, now int64)
 
 	now      int64 // of the record at work
 	flows    map[rtp.Flow]*flow
@@ -305,6 +307,9 @@ func (j *joiner) record(r *control.Record) {
 // hidden takes what was found of SIP under a keystream.
 func (j *joiner) hidden(h *sip.Hidden) {
 	j.lines.TwoWay() // both ends spoke, or it would not have been found
+	if j.follow != nil {
+		j.follow(rtp.Flow{Src: h.Caller.Addr, Dst: h.Callee.Addr, SrcPort: h.Caller.Port, DstPort: h.Callee.Port, Realm: h.Realm}, h.Time)
+	}
 	if line, ok := j.line(h.Callee.Addr, h.Realm); ok {
 		j.lines.Hidden(line, true, h)
 	}

@@ -32,6 +32,11 @@ type Accountant interface {
 // what lines do beside their calls is not measured.
 type Sampler interface{ Sampled() uint32 }
 
+// Follower is a source that gives only the beginning of most flows, as the kernel
+// programs do, and all of a flow that it is asked to follow, both directions. What is
+// asked is best effort: no verdict hangs on it.
+type Follower interface{ Follow(rtp.Flow) error }
+
 const (
 	// idleAfter is how long, of wall time, a live source may have nothing before
 	// the others stop waiting for it.
@@ -53,6 +58,11 @@ const (
 	// epochFrames is how many frames are joined at once, or as many more as a
 	// batch holds.
 	epochFrames = 1 << 14
+	// askAgain is after how long, of packet time, a flow is asked for once more: a
+	// source may have been opened anew, or have given it up for others.
+	askAgain = int64(60e9)
+	// maxAsked bounds what is remembered of that; then it begins anew.
+	maxAsked = 1024
 )
 
 // Live judges what several sources give at once, as one stream in order of time,
@@ -83,6 +93,7 @@ func NewLive(cfg Config, sources ...capture.Source) (*Live, error) {
 		l.run.keeper = newKeeper(&r.cfg, l.tap, r.join.lines)
 	}
 	r.taps, l.tap.seq = l.tap, restored.seq
+	r.join.follow = l.tap.follow
 	for _, w := range r.workers {
 		w.live = true
 	}
@@ -185,8 +196,11 @@ type taps struct {
 
 	reached atomic.Int64 // now, for others to read
 
+	asked map[rtp.Flow]int64 // when, of packet time, flows were asked for
+
 	// Of these, waits is counted by the readers.
 	late, backwards, overdue uint64
+	unfollowed               uint64
 	hung                     uint64
 	waits                    atomic.Uint64
 }
@@ -434,6 +448,25 @@ func (t *taps) give(e *epoch, r *run, s *tapSource, before int64) int {
 	return n
 }
 
+// follow asks sources for all of a flow from now on: each of them, since its directions
+// may come by two.
+func (t *taps) follow(f rtp.Flow, now int64) {
+	if at, ok := t.asked[f]; ok && now-at < askAgain {
+		return
+	}
+	if t.asked == nil || len(t.asked) >= maxAsked {
+		t.asked = make(map[rtp.Flow]int64)
+	}
+	t.asked[f], t.asked[f.Reverse()] = now, now
+	for _, s := range t.list {
+		if x, ok := s.src.(Follower); ok {
+			if err := x.Follow(f); err != nil {
+				t.unfollowed++
+			}
+		}
+	}
+}
+
 // losses lists what the merging lost.
 func (t *taps) losses(add func(stage, reason string, n uint64)) {
 	add("live", "frames before others that had been judged, taken to have come with them", t.late)
@@ -441,4 +474,5 @@ func (t *taps) losses(add func(stage, reason string, n uint64)) {
 	add("live", "times that a port was not read: too much of it waited", t.waits.Load())
 	add("live", "times that a port which said nothing for 10 s was not waited for", t.hung)
 	add("live", "times that intervals of a port were not waited for", t.overdue)
+	add("live", "times that a flow of scrambled SIP could not be followed", t.unfollowed)
 }

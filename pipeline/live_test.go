@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math"
 	"slices"
@@ -165,6 +166,49 @@ func TestLiveIsReplay(t *testing.T) {
 					t.Errorf("%d batches given, %d back", one.given, one.back)
 				}
 				check("two ports", live(t, cfg, &port{number: 1, list: a, size: 7 * workers, empty: workers == 2}, &port{number: 2, list: b, size: 300}))
+			}
+		})
+	}
+}
+
+// TestQueues: two ports of a tap, one for each direction, with four receive queues each,
+// give what replay gives, whichever queue a frame comes by and whatever it is wrapped
+// in. So cards need not balance by inner addresses, and nothing has to do it for them:
+// every worker sees every frame, and its own shards are by what is inside.
+func TestQueues(t *testing.T) {
+	const queues = 4
+	for _, encap := range []string{"gtpu", "gre", "fragments"} {
+		t.Run(encap, func(t *testing.T) {
+			t.Parallel()
+			file, _ := made(t, lab.Options{Scenario: "goip-line", Seed: 7, Duration: 8 * time.Minute, Encap: encap})
+			replay, err := Run(t.Context(), opened(t, file), Config{Workers: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(replay.Findings) == 0 || replay.Stats.Streams == 0 {
+				t.Fatal("nothing found by replay")
+			}
+			a, b := directions(frames(t, opened(t, file)))
+			var sources []capture.Source
+			for direction, list := range [][]frameOf{a, b} {
+				var by [queues][]frameOf
+				for _, f := range list {
+					n := crc32.ChecksumIEEE(f.data) % queues
+					by[n] = append(by[n], f)
+				}
+				for n, list := range by {
+					if len(list) < 100 {
+						t.Fatalf("queue %d of port %d has %d frames: the test shows nothing", n, direction+1, len(list))
+					}
+					sources = append(sources, &port{number: uint32(len(sources) + 1), list: list, size: 40 + 30*n, empty: n == 1})
+				}
+			}
+			got := live(t, Config{Workers: 3}, sources...)
+			if d := cmp.Diff(written(t, replay), written(t, got)); d != "" {
+				t.Errorf("(-replay +queues):\n%s", d)
+			}
+			if got.Stats != replay.Stats {
+				t.Errorf("%+v, replay %+v", got.Stats, replay.Stats)
 			}
 		})
 	}

@@ -224,7 +224,7 @@ func chinese() [][2]string {
 		{"files that could not be read to their end", "未能读到结尾的文件"}, {"records more than an hour out of order, left aside", "乱序超过一小时而搁置的记录"},
 		{"live", "实时"}, {"findings", "结论"}, {"checkpoint", "检查点"}, {"checkpoints that could not be written", "未能写入的检查点"}, {"lines that a checkpoint had no room for", "检查点容纳不下的线路"},
 		{"frames before others that had been judged, taken to have come with them", "早于已评判帧的帧，按同时到达处理"}, {"frames of a port before an earlier one's time, taken to have come with it", "同一端口中时间早于前一帧的帧，按同时到达处理"},
-		{"times that a port was not read: too much of it waited", "未读取端口的次数：等待者过多"}, {"times that a port which said nothing for 10 s was not waited for", "端口 10 秒无应答而未等待的次数"}, {"times that intervals of a port were not waited for", "未等待端口区间记录的次数"}, {"intervals of a port after their time", "迟到的端口区间记录"},
+		{"times that a port was not read: too much of it waited", "未读取端口的次数：等待者过多"}, {"times that a port which said nothing for 10 s was not waited for", "端口 10 秒无应答而未等待的次数"}, {"times that intervals of a port were not waited for", "未等待端口区间记录的次数"}, {"times that a flow of scrambled SIP could not be followed", "未能跟踪加扰 SIP 流的次数"}, {"intervals of a port after their time", "迟到的端口区间记录"},
 		{"times that a finding waited: too many to be handed on", "结论等待的次数：待转交者过多"}, {"findings that could not be handed on", "未能转交的结论"}, {"lines at watch or above not told of every hour: too many", "未每小时报告的关注及以上线路：过多"},
 		{"sessions of a realm that --realm does not name", "属于 --realm 未指名域的会话"}, {"times that too many records waited for others", "等待其他记录者过多的次数"},
 		{"marks on connections that were not read from their beginning", "未从头读取的连接上的特征"},

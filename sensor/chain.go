@@ -134,8 +134,8 @@ func word(m bpf.Mode) string {
 }
 
 // inTunnels says whether the kernel looks into tunnels.
-func (w *way) inTunnels() bool {
-	t := w.config.Tunnels
+func inTunnels(c *config.Config) bool {
+	t := c.Tunnels
 	return t.GTPU || t.VXLAN || t.GRE
 }
 
@@ -165,7 +165,7 @@ func (w *way) programs() bpf.Config {
 
 // kernel attaches the programs. The first time it says why ways were left.
 func (w *way) kernel(say bool) (opened, error) {
-	if say && w.inTunnels() && len(w.config.Home) > 0 {
+	if say && inTunnels(w.config) && len(w.config.Home) > 0 {
 		w.log.Info("media in tunnels that subscribers hold is not accounted in the kernel; the operator's are looked into",
 			zap.String("port", w.port.Name), zap.String("remedy", "capture: af_packet where boxes may hold tunnels"))
 	}
@@ -232,7 +232,7 @@ func (w *way) realmsInFrames() string {
 		switch {
 		case r.VLAN != "":
 			return fmt.Sprintf("realm %s is told by VLAN, and flows in the kernel have none", r.Name)
-		case netip.Prefix(r.Tunnel).IsValid() && w.inTunnels():
+		case netip.Prefix(r.Tunnel).IsValid() && inTunnels(w.config):
 			return fmt.Sprintf("realm %s is told by tunnel, and flows in the kernel have none", r.Name)
 		case !netip.Prefix(r.Tunnel).IsValid():
 			return ""

@@ -20,6 +20,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -652,6 +653,47 @@ func TestPolicyIsFollowed(t *testing.T) {
 	stop()
 	if f := last(t, out.String())["west/"+line]; !f.GetDeclared() {
 		t.Errorf("%s is not declared: %v", "west/"+line, f)
+	}
+}
+
+// TestPolicyOfPrograms: what programs in the kernel were attached with needs a restart,
+// until it is again what it was, and nothing else does.
+func TestPolicyOfPrograms(t *testing.T) {
+	const gtpOff = "tunnels: {gtpu: false}\n"
+	never := []string{"192.0.2.0/24"}
+	home := []string{"10.0.0.0/8"}
+	for _, c := range []struct {
+		name, mode, more string
+		policy           *fleetpb.Policy
+		want             []string
+	}{
+		{"never", "xdp", "", &fleetpb.Policy{Never: never}, []string{"policy: never"}},
+		{"never by tc", "clsact", "", &fleetpb.Policy{Never: never}, []string{"policy: never"}},
+		{"no tunnels", "xdp", gtpOff, &fleetpb.Policy{Never: never}, nil},
+		{"another tunnel", "xdp", "tunnels: {gtpu: false, vxlan: true}\n", &fleetpb.Policy{Never: never}, []string{"policy: never"}},
+		{"the file's", "xdp", "never: [192.0.2.0/24]\n", &fleetpb.Policy{Never: never}, nil},
+		{"packets", "af_packet", "", &fleetpb.Policy{Never: never}, nil},
+		{"home too", "tcx", "", &fleetpb.Policy{Never: never, Home: home}, []string{"policy: never", "policy: home"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := parsed(t, t.TempDir(), quietConfig+c.more)
+			log := NewLogger(&safeBuffer{}, &file.Log)
+			p := Port{Name: "eth1", Number: 1, Mode: c.mode, Source: &quiet{}}
+			d := &Daemon{log: log, config: file, steer: file, begun: file, ports: []Port{p}, out: &Output{}, engine: &engine{}, hub: &hub{},
+				meters: []*meter{metered(&p, nil)}}
+			if err := d.applyPolicy(t.Context(), c.policy, nil, 0); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, d.policyRestart); diff != "" {
+				t.Errorf("needs a restart (-want +got):\n%s", diff)
+			}
+			if n := d.meters[0].nevers(); len(n) != 1 || n[0].String() != never[0] {
+				t.Errorf("frames of %v are dropped", n)
+			}
+			if err := d.applyPolicy(t.Context(), nil, nil, 0); err != nil || len(d.policyRestart) > 0 {
+				t.Errorf("without a policy: %v, restart for %v", err, d.policyRestart)
+			}
+		})
 	}
 }
 

@@ -72,6 +72,14 @@ func (m accountingMeter) Sampled() uint32 {
 	return 0
 }
 
+// Follow asks the source for all of a flow, where it gives only a part.
+func (m accountingMeter) Follow(f rtp.Flow) error {
+	if x, ok := m.meter.Source.(pipeline.Follower); ok {
+		return x.Follow(f)
+	}
+	return nil
+}
+
 // metered puts a meter before the source of a port.
 func metered(p *Port, never []config.Prefix) *meter {
 	m := &meter{Source: p.Source, port: p}

@@ -150,12 +150,14 @@ func (d *Daemon) applyPolicy(ctx context.Context, p *fleetpb.Policy, c *catalogu
 		}
 	}
 	needs("policy: realms", !reflect.DeepEqual(next.Realms, d.begun.Realms))
+	// Programs in the kernel have the prefixes they were attached with, those under
+	// never for the ends of tunnels alone.
+	programs := slices.ContainsFunc(ports, func(p Port) bool {
+		return p.Mode != string(config.CaptureFile) && p.Mode != string(config.CaptureAFPacket)
+	})
+	needs("policy: never", programs && inTunnels(d.begun) && !slices.Equal(next.Never, d.begun.Never))
 	if !slices.Equal(next.Home, old.Home) {
-		// Programs in the kernel have the prefixes they were attached with.
-		live := can && !slices.ContainsFunc(ports, func(p Port) bool {
-			return p.Mode != string(config.CaptureFile) && p.Mode != string(config.CaptureAFPacket)
-		})
-		if live {
+		if can && !programs {
 			homes, bad := next.Homes()
 			if bad == nil {
 				bad = engine.SetHomes(ctx, homes)

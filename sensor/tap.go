@@ -11,6 +11,7 @@ import (
 
 	"simtrap/capture"
 	"simtrap/ident"
+	"simtrap/pipeline"
 	"simtrap/rtp"
 )
 
@@ -338,6 +339,18 @@ type kernelTap struct {
 
 // Sampled says of how many other frames one is given.
 func (t kernelTap) Sampled() uint32 { return sampled }
+
+// Follow asks the programs for all of a flow. While the port is gone there is nothing
+// to ask.
+func (t kernelTap) Follow(f rtp.Flow) error {
+	t.mu.Lock()
+	src := t.now.source
+	t.mu.Unlock()
+	if x, ok := src.(pipeline.Follower); ok {
+		return x.Follow(f)
+	}
+	return nil
+}
 
 // Intervals gives what was closed since the last call. While the port is gone
 // nothing is missing.

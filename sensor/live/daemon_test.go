@@ -54,16 +54,36 @@ func newFolder(t testing.TB) string {
 // watch starts simtrapd on ports, with more lines of configuration.
 func (s *space) watch(mode, ports, more string) *daemon {
 	s.t.Helper()
-	folder := newFolder(s.t)
-	text := fmt.Sprintf("ports: [%s]\ncapture: %s\nstate: state\nkey: %s/key\noutput: out/findings.jsonl\nsocket: run/s\nmetrics: {listen: none}\n%s", ports, mode, folder, more)
-	if err := os.WriteFile(filepath.Join(folder, "d.yaml"), []byte(text), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
+	folder := configured(s.t, mode, ports, more)
+	d := asked(folder)
+	d.process = s.start(folder, program("simtrapd"), "run", "-c", "d.yaml")
+	return d
+}
+
+// configured makes the folder of a daemon: its configuration, and where it writes.
+func configured(t testing.TB, mode, ports, more string) string {
+	t.Helper()
+	folder := newFolder(t)
+	configure(t, folder, mode, ports, more)
 	for _, name := range []string{"out", "run"} {
 		if err := os.Mkdir(filepath.Join(folder, name), 0o700); err != nil {
-			s.t.Fatal(err)
+			t.Fatal(err)
 		}
 	}
+	return folder
+}
+
+// configure writes the configuration.
+func configure(t testing.TB, folder, mode, ports, more string) {
+	t.Helper()
+	text := fmt.Sprintf("ports: [%s]\ncapture: %s\nstate: state\nkey: %s/key\noutput: out/findings.jsonl\nsocket: run/s\nmetrics: {listen: none}\n%s", ports, mode, folder, more)
+	if err := os.WriteFile(filepath.Join(folder, "d.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// asked gives the daemon of a folder, which answers at its socket.
+func asked(folder string) *daemon {
 	d := &daemon{folder: folder}
 	d.client = http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -71,7 +91,6 @@ func (s *space) watch(mode, ports, more string) *daemon {
 			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(folder, "run", "s"))
 		},
 	}}
-	d.process = s.start(folder, program("simtrapd"), "run", "-c", "d.yaml")
 	return d
 }
 
@@ -121,11 +140,52 @@ func (d *daemon) settled() sensor.Status {
 func (d *daemon) findings() map[string]*finding {
 	d.t.Helper()
 	d.end(unix.SIGTERM, 60*time.Second)
-	b, err := os.ReadFile(filepath.Join(d.folder, "out", "findings.jsonl"))
-	if err != nil {
-		d.t.Fatal(err)
+	// In the order of their names: a reload goes on in another file.
+	names, err := filepath.Glob(filepath.Join(d.folder, "out", "*.jsonl"))
+	if err != nil || len(names) == 0 {
+		d.t.Fatal("nothing was said: ", err)
 	}
-	return findingsOf(d.t, b)
+	var all []byte
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		all = append(all, b...)
+	}
+	return findingsOf(d.t, all)
+}
+
+// reconfigure replaces parts of the configuration and has the daemon read it.
+func (d *daemon) reconfigure(oldNew ...string) error {
+	at := filepath.Join(d.folder, "d.yaml")
+	b, err := os.ReadFile(at)
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(oldNew); i += 2 {
+		if !bytes.Contains(b, []byte(oldNew[i])) {
+			return fmt.Errorf("%s has no %s", at, oldNew[i])
+		}
+	}
+	if err := os.WriteFile(at, []byte(strings.NewReplacer(oldNew...).Replace(string(b))), 0o644); err != nil {
+		return err
+	}
+	d.signal(unix.SIGHUP)
+	return nil
+}
+
+// reloaded waits until the daemon has taken over, or refused, what it was told to read.
+func (d *daemon) reloaded() sensor.ReloadStatus {
+	d.t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if r := d.mustStatus().Reload; r.Done+r.Refused > 0 {
+			return r
+		}
+		if time.Now().After(end) {
+			d.t.Fatalf("nothing is read anew\n%s", d.said())
+		}
+	}
 }
 
 // finding is what of a finding is compared.

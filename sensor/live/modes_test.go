@@ -4,8 +4,12 @@ package live
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/cilium/ebpf"
 
 	"simtrap/lab"
 )
@@ -45,8 +49,28 @@ func taps() (out []tap) {
 	return append(out, tap{"xdp", true}, tap{"af_packet", true})
 }
 
+// whatRestarts is what a reload in the midst of the traffic changes that needs a
+// restart: were it taken over, nobody would be found.
+func whatRestarts() []string { return []string{"home", "limits.flows", "never"} }
+
+// reread has a daemon read a configuration anew that changes what it can take over, and
+// whatRestarts.
+func (d *daemon) reread() error {
+	return d.reconfigure(homesInYAML, "home: [192.0.2.0/24]\nnever: [203.0.113.0/24, 198.51.100.0/24]\nlimits: {flows: 1024}\ncheckpoint-interval: 1s\n",
+		"out/findings.jsonl", "out/later.jsonl")
+}
+
+// programs gives the maps of the daemon's programs, none where it has no programs.
+func (d *daemon) programs(p tap) []ebpf.MapID {
+	if p.mode == "af_packet" {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(d.maps()))
+}
+
 // TestEveryMode: in each way of capturing, with one port or two, simtrapd finds what
-// simtrap replay finds in a recording of the same frames.
+// simtrap replay finds in a recording of the same frames. A reload in the midst of
+// them takes nothing away: not a frame, not what was counted, not the programs.
 func TestEveryMode(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
@@ -94,8 +118,21 @@ func TestEveryMode(t *testing.T) {
 		file, recording := s.record(folder, port)
 		files, recordings = append(files, file), append(recordings, recording)
 	}
+	before := map[tap][]ebpf.MapID{}
+	for p, d := range daemons {
+		before[p] = d.programs(p)
+	}
+	rereads := make(chan error, len(daemons))
+	for _, d := range daemons {
+		time.AfterFunc(time.Duration(list[len(list)/2].at), func() { rereads <- d.reread() })
+	}
 	if err := play(t.Context(), list, senders...); err != nil {
 		t.Fatal(err)
+	}
+	for range daemons {
+		if err := <-rereads; err != nil {
+			t.Fatal(err)
+		}
 	}
 	time.Sleep(recorderTakes)
 	for i, want := range []int{len(list), n, len(list) - n} {
@@ -121,6 +158,14 @@ func TestEveryMode(t *testing.T) {
 				}
 			}
 			t.Logf("%d messages, %d streams, %v", st.Messages, st.Streams, st.Losses)
+			r := d.reloaded()
+			slices.Sort(r.Restart)
+			if r.Done != 1 || r.Refused != 0 || !slices.Equal(r.Restart, whatRestarts()) {
+				t.Errorf("%d times read anew, %d times refused, of which %v needs a restart, want %v", r.Done, r.Refused, r.Restart, whatRestarts())
+			}
+			if now := d.programs(p); !slices.Equal(now, before[p]) {
+				t.Errorf("maps of the kernel %v, before the reload %v", now, before[p])
+			}
 			equal(t, 3, want, d.findings())
 		})
 	}

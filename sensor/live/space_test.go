@@ -29,6 +29,9 @@ import (
 const built = "SIMTRAP_LIVE_PROGRAMS"
 
 func TestMain(m *testing.M) {
+	if folder := os.Getenv(serviceFolder); folder != "" {
+		os.Exit(become(folder, os.Args[1:]))
+	}
 	flag.Parse()
 	// Most of these wait for packets most of the time.
 	_ = flag.Set("test.parallel", "8")
@@ -50,6 +53,10 @@ func TestMain(m *testing.M) {
 // build builds the programs, as they are shipped.
 func build() (folder string, err error) {
 	if folder, err = os.MkdirTemp("", "simtrap-live"); err != nil {
+		return "", err
+	}
+	// The service's user reads them too.
+	if err = os.Chmod(folder, 0o755); err != nil {
 		return "", err
 	}
 	c := exec.Command("go", "build", "-o", folder+"/", "simtrap/cmd/simtrap", "simtrap/cmd/simtrapd")
@@ -151,8 +158,13 @@ func (s *space) start(folder, name string, args ...string) *process {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p := &process{t: s.t, name: filepath.Base(name), out: out, over: make(chan error, 1)}
-	p.cmd = exec.Command(name, args...)
+	return s.launch(folder, out, exec.Command(name, args...))
+}
+
+// launch starts what was made ready, in the namespace.
+func (s *space) launch(folder string, out *os.File, cmd *exec.Cmd) *process {
+	s.t.Helper()
+	p := &process{t: s.t, name: filepath.Base(cmd.Path), cmd: cmd, out: out, over: make(chan error, 1)}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = folder, out, out
 	// Of the thread, which is the namespace's.
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
