@@ -155,7 +155,7 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	path, answers := querypbconnect.NewQueryServiceHandler(q, query.HandlerOptions()...)
 	d, err := door.New(door.Options{
 		Store: h.store, Trust: h.trust, Limits: s.limits, Leave: s.leave, Drain: s.drain, Policy: s.policy, Registry: registry, Log: log,
-		Beside: map[string]http.Handler{path: h.people.Handler(answers), "/login": h.people.LoginHandler()},
+		Beside: map[string]http.Handler{path: h.people.Handler(known(answers)), "/login": h.people.LoginHandler()},
 	})
 	if err != nil {
 		return err
@@ -291,6 +291,17 @@ func measure(r *prometheus.Registry, s *store.Store, workers []*linker.Worker) {
 		}
 		return float64(n)
 	}))
+}
+
+// known tells the door that whoever asks has an account: his connection is no
+// stranger's.
+func known(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p, ok := people.FromContext(r.Context()); ok {
+			door.Vouch(r.Context(), "account "+p.Account)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // asking tells queries who asks.

@@ -497,33 +497,6 @@ func TestLimits(t *testing.T) {
 		}
 		code(t, "the fifth", err, connect.CodeResourceExhausted)
 	})
-	t.Run("connections", func(t *testing.T) {
-		h := run(t, Options{Limits: Limits{Connections: 2}})
-		var held []net.Conn
-		for range 2 {
-			c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "https://"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			held = append(held, c)
-		}
-		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "https://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
-		if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "timeout") {
-			t.Errorf("the third connection stands: %v", err)
-		}
-		for _, c := range held {
-			c.Close()
-		}
-		for deadline := time.Now().Add(5 * time.Second); h.door.conns.Load() > 0 && time.Now().Before(deadline); {
-			time.Sleep(5 * time.Millisecond)
-		}
-		h.enrolled("north-1")
-	})
 }
 
 func TestGuests(t *testing.T) {
