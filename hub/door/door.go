@@ -39,9 +39,9 @@ import (
 // Store is what of a store.Store the door needs.
 type Store interface {
 	Ingest(context.Context, store.Delivery) (store.Receipt, error)
-	Admitted(ctx context.Context, serial string, now time.Time) (string, error)
+	Admitted(ctx context.Context, serial string, now time.Time) (string, time.Time, error)
 	TakeToken(ctx context.Context, hash [32]byte, now time.Time, issue func(sensor string) (store.Admission, error)) (store.Admission, error)
-	Renewed(context.Context, store.Admission) error
+	Renewed(ctx context.Context, from string, a store.Admission) error
 	PolicyStand(ctx context.Context, sensor string) (store.PolicyStand, error)
 	LatestPolicy(context.Context) (store.Policy, error)
 	LatestPack(context.Context) (*fleetpb.CataloguePack, error)
@@ -277,6 +277,7 @@ type sensorKey struct{}
 // who is whom a request is of, as the door let it in.
 type who struct {
 	sensor, serial string
+	since          time.Time // it is admitted
 	at             time.Time // when the request came
 }
 
@@ -341,7 +342,7 @@ func (d *Door) guard(next http.Handler) http.Handler {
 		case fleetpbconnect.FleetServiceWatchPolicyProcedure:
 			stream = true
 		}
-		id, x := d.identify(r.Context(), r.TLS, at)
+		id, since, x := d.identify(r.Context(), r.TLS, at)
 		if x != nil {
 			refuse(x)
 			return
@@ -363,7 +364,7 @@ func (d *Door) guard(next http.Handler) http.Handler {
 				return
 			}
 		}
-		r = r.WithContext(context.WithValue(r.Context(), sensorKey{}, who{id.Sensor, id.Serial, at}))
+		r = r.WithContext(context.WithValue(r.Context(), sensorKey{}, who{id.Sensor, id.Serial, since, at}))
 		d.pass(next, w, r, most, stream)
 	})
 }
@@ -425,34 +426,35 @@ func (t *timed) Flush() {
 // Unwrap is for http.ResponseController.
 func (t *timed) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
-// identify says which sensor a connection is of.
-func (d *Door) identify(ctx context.Context, s *tls.ConnectionState, now time.Time) (trust.Identity, *refusal) {
+// identify says which sensor a connection is of, and since when it is admitted.
+func (d *Door) identify(ctx context.Context, s *tls.ConnectionState, now time.Time) (id trust.Identity, since time.Time, x *refusal) {
 	id, err := d.trust.Peer(s)
 	switch {
 	case errors.Is(err, trust.ErrNoCertificate):
-		return id, &refusal{reason: "no certificate", code: connect.CodeUnauthenticated, says: "a sensor's certificate is needed"}
+		return id, since, &refusal{reason: "no certificate", code: connect.CodeUnauthenticated, says: "a sensor's certificate is needed"}
 	case errors.Is(err, trust.ErrExpired):
-		return id, &refusal{reason: "expired", code: connect.CodeUnauthenticated, says: "the certificate has ended: enroll again"}
+		return id, since, &refusal{reason: "expired", code: connect.CodeUnauthenticated, says: "the certificate has ended: enroll again"}
 	case err != nil:
-		return id, &refusal{reason: "foreign", code: connect.CodeUnauthenticated, says: "the certificate is no sensor's"}
+		return id, since, &refusal{reason: "foreign", code: connect.CodeUnauthenticated, says: "the certificate is no sensor's"}
 	}
-	return id, d.admitted(ctx, id, now)
+	since, x = d.admitted(ctx, id, now)
+	return id, since, x
 }
 
 // admitted says whether a certificate still counts.
-func (d *Door) admitted(ctx context.Context, id trust.Identity, now time.Time) *refusal {
-	name, err := d.store.Admitted(ctx, id.Serial, now)
+func (d *Door) admitted(ctx context.Context, id trust.Identity, now time.Time) (since time.Time, x *refusal) {
+	name, since, err := d.store.Admitted(ctx, id.Serial, now)
 	switch {
 	case errors.Is(err, store.ErrRevoked):
-		return &refusal{reason: "revoked", code: connect.CodeUnauthenticated, says: "the certificate was revoked, or is not of this hub's giving"}
+		return since, &refusal{reason: "revoked", code: connect.CodeUnauthenticated, says: "the certificate was revoked, or is not of this hub's giving"}
 	case err != nil:
 		d.log.Error("admission not read", zap.Error(err))
-		return &refusal{reason: "store", code: connect.CodeUnavailable, says: "the hub's store does not answer"}
+		return since, &refusal{reason: "store", code: connect.CodeUnavailable, says: "the hub's store does not answer"}
 	case name != id.Sensor:
 		d.log.Warn("a certificate names another sensor than it was given to", zap.String("serial", id.Serial))
-		return &refusal{reason: "foreign", code: connect.CodeUnauthenticated, says: "the certificate is no sensor's"}
+		return since, &refusal{reason: "foreign", code: connect.CodeUnauthenticated, says: "the certificate is no sensor's"}
 	}
-	return nil
+	return since, nil
 }
 
 // enter counts a sensor in; leave counts it out.

@@ -153,7 +153,7 @@ func (s *Store) commit(group []*prepared) {
 	for _, p := range group {
 		s.waiting.Add(-p.weight)
 		answer := err
-		if err == nil && g.sensors[p.sensor] == nil {
+		if err == nil && !g.admits(p) {
 			answer = ErrRevoked
 		}
 		if answer != nil {
@@ -180,11 +180,11 @@ type ingest struct {
 }
 
 type sensorRow struct {
-	program                                               string
-	catalogue, policy, last, packet, healthAt, missing, n int64
-	clock                                                 sql.NullInt64
-	health                                                []byte
-	levels                                                [5]int64 // by verdict, from 1
+	program                                                         string
+	admitted, catalogue, policy, last, packet, healthAt, missing, n int64
+	clock                                                           sql.NullInt64
+	health                                                          []byte
+	levels                                                          [5]int64 // by verdict, from 1
 }
 
 type faceKey struct {
@@ -221,7 +221,7 @@ func (g *ingest) counted() {
 	c.gaps.Add(g.gaps)
 	c.cut.Add(g.cut)
 	for i, p := range g.group {
-		if g.sensors[p.sensor] == nil {
+		if !g.admits(p) {
 			continue
 		}
 		p.receipt.Stored, p.receipt.Older = g.stored[i], g.older[i]
@@ -248,7 +248,7 @@ func (g *ingest) readSensors() error {
 		var name string
 		var revoked sql.NullInt64
 		x := &sensorRow{}
-		if err := r.Scan(&name, &revoked, &x.program, &x.catalogue, &x.policy, &x.last, &x.packet, &x.clock, &x.healthAt, &x.health, &x.missing, &x.n,
+		if err := r.Scan(&name, &revoked, &x.admitted, &x.program, &x.catalogue, &x.policy, &x.last, &x.packet, &x.clock, &x.healthAt, &x.health, &x.missing, &x.n,
 			&x.levels[1], &x.levels[2], &x.levels[3], &x.levels[4]); err != nil {
 			return err
 		}
@@ -256,14 +256,22 @@ func (g *ingest) readSensors() error {
 			g.sensors[name] = x
 		}
 		return nil
-	}, `SELECT name, revoked, program, catalogue, policy, last_report, packet_time, clock_ns, health_at, health, missing, gaps, n_none, n_watch, n_review, n_case
+	}, `SELECT name, revoked, admitted, program, catalogue, policy, last_report, packet_time, clock_ns, health_at, health, missing, gaps, n_none, n_watch, n_review, n_case
 		FROM sensor WHERE name IN ? ORDER BY name`+g.t.forUpdate(), names)
+}
+
+// admits says whether a delivery is of an admitted sensor, and of the admission that
+// it was let in by: one that came before the sensor was revoked and admitted anew may
+// be of whoever it was revoked for.
+func (g *ingest) admits(p *prepared) bool {
+	x := g.sensors[p.sensor]
+	return x != nil && (p.admitted == 0 || p.admitted == x.admitted)
 }
 
 // admitted gives the deliveries of admitted sensors.
 func (g *ingest) admitted(yield func(int, *prepared) bool) {
 	for i, p := range g.group {
-		if g.sensors[p.sensor] != nil && !yield(i, p) {
+		if g.admits(p) && !yield(i, p) {
 			return
 		}
 	}
@@ -679,7 +687,7 @@ func (g *ingest) writeSensors() error {
 			}
 			x.healthAt, x.health = at, body
 			x.program = clean(h.GetVersion(), maxText)
-			x.catalogue, x.policy = small(h.GetCatalogue()), small(h.GetPolicy())
+			x.catalogue, x.policy = int64(min(h.GetCatalogue(), 1<<62)), int64(min(h.GetPolicy(), 1<<62))
 			x.packet = nanos(h.GetPacketTime(), x.packet)
 			g.stored[i]++
 			g.healths++
