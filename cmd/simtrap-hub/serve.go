@@ -193,6 +193,7 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	}
 	measure(registry, h.store, workers)
 	working.Go(func() { expire(work, h, keep, log) })
+	working.Go(func() { h.people.Run(work) })
 
 	log.Info("serving", zap.Stringer("on", l.Addr()), zap.Strings("names", h.trust.Names()), zap.String("authority", h.trust.Fingerprint()), zap.String("version", command.Version()))
 	notify("READY=1")

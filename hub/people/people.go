@@ -111,6 +111,7 @@ type People struct {
 	now      func() time.Time
 	log      *zap.Logger
 	throttle *throttle
+	failures *failures
 	hashing  chan struct{} // bounds how much memory passwords take
 	waiting  chan struct{} // and how many wait for it
 	nobody   func() string // a hash to compare with where there is no account
@@ -126,6 +127,7 @@ func New(o Options) *People {
 		p.log = zap.NewNop()
 	}
 	p.throttle = newThrottle(p.now)
+	p.failures = newFailures()
 	p.nobody = sync.OnceValue(func() string { return hashPassword(rand.Text()) })
 	return p
 }
@@ -234,6 +236,7 @@ func (p *People) Login(ctx context.Context, name, password string, from netip.Ad
 		return "", time.Time{}, ErrLogin
 	}
 	if wait := p.throttle.take(name, from); wait > 0 {
+		p.failures.refused(name, from, p.now())
 		return "", time.Time{}, &Throttled{After: wait}
 	}
 	compared := false
@@ -267,10 +270,13 @@ func (p *People) Login(ctx context.Context, name, password string, from netip.Ad
 	<-p.hashing
 	if !same || !known {
 		p.log.Warn("login failed", zap.String("account", name), zap.Stringer("from", from))
+		// Not written down before it is answered: how long that takes would tell whether
+		// there is such an account, and anybody could make the log as long as he likes.
+		p.failures.failed(name, err == nil, from, p.now())
 		return "", time.Time{}, ErrLogin
 	}
 	p.throttle.succeeded(name, from)
-	token, until, err = p.open(ctx, Entry{Account: name, Action: "login", Detail: from.String()}, name, SessionLife)
+	token, until, err = p.open(ctx, Entry{Account: name, Action: "login", Detail: from.String()}, name, SessionLife, false)
 	if err != nil {
 		return "", time.Time{}, err
 	}
@@ -303,10 +309,14 @@ func (p *People) Token(ctx context.Context, by, name string, life time.Duration)
 	case a.Disabled:
 		return "", time.Time{}, fmt.Errorf("the account %q is disabled", name)
 	}
-	return p.open(ctx, Entry{Account: by, Action: "account.token", Object: name, Detail: life.String()}, name, life)
+	token, until, err = p.open(ctx, Entry{Account: by, Action: "account.token", Object: name, Detail: life.String()}, name, life, true)
+	if errors.Is(err, store.ErrFull) {
+		err = fmt.Errorf("the account %q has as many tokens of programs as it may: log some out, or all with a new password", name)
+	}
+	return token, until, err
 }
 
-func (p *People) open(ctx context.Context, e Entry, account string, life time.Duration) (string, time.Time, error) {
+func (p *People) open(ctx context.Context, e Entry, account string, life time.Duration, program bool) (string, time.Time, error) {
 	if _, err := p.Record(ctx, e); err != nil {
 		return "", time.Time{}, err
 	}
@@ -314,7 +324,7 @@ func (p *People) open(ctx context.Context, e Entry, account string, life time.Du
 	rand.Read(secret)
 	token := sessionKind + hex.EncodeToString(secret)
 	now := p.now()
-	s := store.Session{Hash: sessionHash(token), Account: account, Made: now, Expires: now.Add(life)}
+	s := store.Session{Hash: sessionHash(token), Account: account, Program: program, Made: now, Expires: now.Add(life)}
 	if err := p.store.AddSession(ctx, s); err != nil {
 		return "", time.Time{}, err
 	}

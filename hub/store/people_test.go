@@ -227,10 +227,26 @@ func TestPeople(t *testing.T) {
 		if diff := cmp.Diff([]Account{a}, got); diff != "" || err != nil {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
+		// Tokens of programs outlive any number of logins, and no one makes room for another.
+		for i := range maxSessions + 1 {
+			err := s.AddSession(ctx, Session{Hash: [32]byte{byte(i), 1}, Account: "ana", Program: true, Made: noon, Expires: noon.Add(time.Hour)})
+			if i < maxSessions && err != nil || i == maxSessions && !errors.Is(err, ErrFull) {
+				t.Fatalf("program %d: %v", i, err)
+			}
+		}
 		for i := range maxSessions + 5 {
 			if err := s.AddSession(ctx, Session{Hash: [32]byte{byte(i)}, Account: "ana", Made: noon.Add(time.Duration(i) * time.Second), Expires: noon.Add(time.Hour)}); err != nil {
 				t.Fatal(err)
 			}
+		}
+		for i := range maxSessions {
+			if x, err := s.Session(ctx, [32]byte{byte(i), 1}, noon); err != nil || !x.Program {
+				t.Fatalf("program %d: %v, %v", i, x, err)
+			}
+		}
+		// What has ended is in nobody's way.
+		if err := s.AddSession(ctx, Session{Hash: [32]byte{99, 1}, Account: "ana", Program: true, Made: noon.Add(time.Hour), Expires: noon.Add(2 * time.Hour)}); err != nil {
+			t.Errorf("after the others ended: %v", err)
 		}
 		session := func(i byte, at time.Time, want error) {
 			t.Helper()
