@@ -22,7 +22,7 @@ import (
 type statements struct {
 	findings, lines, revisions, bearers, unbear, cards, faces, hours, calls, gaps, queue, sensors *bulk
 
-	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, told *bulk
+	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, tellings, told *bulk
 
 	items, noRevisions, noCalls, noEdgesA, noEdgesB, noMembers, noFindings *bulk
 }
@@ -100,6 +100,8 @@ func newStatements() *statements {
 		noRings: deleteFrom("ring", "b:id"),
 		verdicts: insertInto("controller_verdict", "t:sensor t:line b:addr i:lines i:review f:nats b:ring i:expires",
 			`(sensor, line, addr) DO UPDATE SET lines = excluded.lines, review = excluded.review, nats = excluded.nats, ring = excluded.ring, expires = excluded.expires`),
+		tellings: insertInto("controller_told", "b:addr i:version",
+			"(addr) DO UPDATE SET version = excluded.version WHERE controller_told.version = excluded.version - 1"),
 		noVerdicts: deleteFrom("controller_verdict", "t:sensor t:line b:addr"),
 		told: newBulk("t:name", func(source func(string) string, cs []column) string {
 			return "UPDATE sensor SET told = told + 1 FROM " + source("r") + " WHERE sensor.name = r.name"
