@@ -123,6 +123,7 @@ type prepared struct {
 	findings []*newFinding
 	calls    []*newCall
 	hours    []any // flat rows of hoursInsert
+	rests    []any // flat rows of controller_left
 	faces    []face
 	health   *reportpb.Health
 	gaps     []*newGap
@@ -323,6 +324,9 @@ func (s *Store) prepareSketch(p *prepared, epoch, sequence uint64, k *reportpb.C
 	// Several records may tell of one hour; each counts once, however often it comes.
 	part := derive("part", fmt.Sprint(epoch, sequence))
 	whole := true
+	if k.GetLeft() > 0 {
+		p.rests = append(p.rests, p.sensor, hour, int64(binary.BigEndian.Uint64(part[:8])), small(k.GetLeft()))
+	}
 	for _, c := range k.GetControllers() {
 		a, err := netip.ParseAddr(c.GetAddr())
 		sketch := c.GetLineSketch()

@@ -20,7 +20,7 @@ import (
 
 // statements for many rows, of ingest and of linking.
 type statements struct {
-	findings, lines, revisions, bearers, unbear, cards, faces, hours, calls, gaps, queue, sensors *bulk
+	findings, lines, revisions, bearers, unbear, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
 
 	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, tellings, told *bulk
 
@@ -56,6 +56,7 @@ func newStatements() *statements {
 			first_seen = CASE WHEN excluded.first_seen < controller.first_seen THEN excluded.first_seen ELSE controller.first_seen END,
 			last_seen = CASE WHEN excluded.last_seen > controller.last_seen THEN excluded.last_seen ELSE controller.last_seen END`),
 		hours: insertInto("controller_hour", "b:addr t:role i:hour t:sensor i:part i:lines i:calls b:sketch t:stacks", "DO NOTHING"),
+		rests: insertInto("controller_left", "t:sensor i:hour i:part i:lost", "DO NOTHING"),
 		calls: insertInto("call", "b:finding b:id i:start i:weight i:received b:body",
 			"(finding, id) DO UPDATE SET start = excluded.start, weight = excluded.weight, received = excluded.received, body = excluded.body WHERE call.weight < excluded.weight"),
 		gaps: insertInto("gap", "t:sensor i:epoch i:first i:last i:lost i:received b:body",
@@ -576,30 +577,53 @@ func (g *ingest) writeCalls() error {
 			g.stored[i]++
 		}
 	}
-	var full []ID
+	room := map[ID]int64{} // for new calls, of findings that may not have all of these
 	for id, n := range calls {
 		var have int64
 		if err := one(g.ctx, g.t, []any{&have}, "SELECT count(*) FROM (SELECT 1 FROM call WHERE finding = ? LIMIT ?) AS x", id[:], maxCalls); err != nil {
 			return fmt.Errorf("count calls: %w", err)
 		}
 		if have+n > maxCalls {
-			full = append(full, id)
+			room[id] = maxCalls - have
 		}
 	}
 	order := make([]key, 0, len(best))
 	for k := range best {
-		if slices.Contains(full, k.finding) {
-			g.cut++
-			continue
-		}
 		order = append(order, k)
 	}
 	slices.SortFunc(order, func(a, b key) int {
 		return cmp.Or(bytes.Compare(a.finding[:], b.finding[:]), bytes.Compare(a.id[:], b.id[:]))
 	})
+	// A finding that has as many as it may is told how those ended all the same.
+	told := map[key]bool{}
+	for id := range room {
+		var ids [][]byte
+		for _, k := range order {
+			if k.finding == id {
+				ids = append(ids, bytes.Clone(k.id[:]))
+			}
+		}
+		if err := in(g.ctx, g.t, func(r *sql.Rows) error {
+			var call []byte
+			err := r.Scan(&call)
+			if err == nil {
+				told[key{id, ID(call)}] = true
+			}
+			return err
+		}, "SELECT id FROM call WHERE finding = ? AND id IN ?", ids, id[:]); err != nil {
+			return fmt.Errorf("read calls: %w", err)
+		}
+	}
 	var rows []any
 	for _, k := range order {
 		c := best[k]
+		if left, bounded := room[k.finding]; bounded && !told[k] {
+			if left == 0 {
+				g.cut++
+				continue
+			}
+			room[k.finding]--
+		}
 		rows = append(rows, bytes.Clone(k.finding[:]), bytes.Clone(k.id[:]), c.start, c.weight, c.received, c.body)
 	}
 	n, err := g.t.run(g.ctx, g.s.sql.calls, rows)
@@ -623,6 +647,13 @@ func (g *ingest) writeSketches() error {
 	}
 	n, err := g.t.run(g.ctx, g.s.sql.hours, rows)
 	if err != nil {
+		return fmt.Errorf("write sketches: %w", err)
+	}
+	var rests []any
+	for _, p := range g.admitted {
+		rests = append(rests, p.rests...)
+	}
+	if _, err := g.t.run(g.ctx, g.s.sql.rests, rests); err != nil {
 		return fmt.Errorf("write sketches: %w", err)
 	}
 	g.sketches += uint64(n)
