@@ -80,6 +80,9 @@ var (
 	ErrBusy = errors.New("too many log in at once: try again")
 	// ErrName: a text cannot name an account.
 	ErrName = fmt.Errorf("an account's name has 1 to %d of a-z, 0-9, and . _ @ - within", maxName)
+	// ErrRefused: there is no such account, or it is there already, or may not have what
+	// is asked for it; the error says which.
+	ErrRefused = errors.New("refused")
 	// ErrPassword: a text cannot be a password.
 	ErrPassword = fmt.Errorf("a password has %d to %d bytes", minPassword, maxPassword)
 )
@@ -162,7 +165,7 @@ func (p *People) Add(ctx context.Context, by, name string, role Role, password s
 	now := p.now()
 	err = p.store.AddAccount(ctx, store.Account{Name: name, Role: string(role), Password: hash, Made: now, Changed: now})
 	if errors.Is(err, store.ErrConflict) {
-		return fmt.Errorf("there is an account %q already", name)
+		return refused("there is an account %q already", name)
 	}
 	return err
 }
@@ -206,7 +209,7 @@ func (p *People) Disable(ctx context.Context, by, name string, disabled bool) er
 func (p *People) change(ctx context.Context, e Entry, do func(*store.Account)) error {
 	a, err := p.store.Account(ctx, e.Object)
 	if errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("there is no account %q", e.Object)
+		return refused("there is no account %q", e.Object)
 	}
 	if err != nil {
 		return err
@@ -224,6 +227,13 @@ func (p *People) change(ctx context.Context, e Entry, do func(*store.Account)) e
 	}
 	return p.store.DropSessions(ctx, a.Name)
 }
+
+// refusal is an ErrRefused in the words that tell why.
+type refusal struct{ error }
+
+func (refusal) Is(target error) bool { return target == ErrRefused }
+
+func refused(format string, args ...any) error { return refusal{fmt.Errorf(format, args...)} }
 
 // Accounts gives all, by name.
 func (p *People) Accounts(ctx context.Context) ([]store.Account, error) { return p.store.Accounts(ctx) }
@@ -298,20 +308,20 @@ func (p *People) Login(ctx context.Context, name, password string, from netip.Ad
 // Token opens a session for a program, which needs no login.
 func (p *People) Token(ctx context.Context, by, name string, life time.Duration) (token string, until time.Time, err error) {
 	if life <= 0 || life > MaxTokenLife {
-		return "", time.Time{}, fmt.Errorf("a token holds up to %d days", MaxTokenLife/(24*time.Hour))
+		return "", time.Time{}, refused("a token holds up to %d days", MaxTokenLife/(24*time.Hour))
 	}
 	a, err := p.store.Account(ctx, name)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return "", time.Time{}, fmt.Errorf("there is no account %q", name)
+		return "", time.Time{}, refused("there is no account %q", name)
 	case err != nil:
 		return "", time.Time{}, err
 	case a.Disabled:
-		return "", time.Time{}, fmt.Errorf("the account %q is disabled", name)
+		return "", time.Time{}, refused("the account %q is disabled", name)
 	}
 	token, until, err = p.open(ctx, Entry{Account: by, Action: "account.token", Object: name, Detail: life.String()}, name, life, true)
 	if errors.Is(err, store.ErrFull) {
-		err = fmt.Errorf("the account %q has as many tokens of programs as it may: log some out, or all with a new password", name)
+		err = refused("the account %q has as many tokens of programs as it may: log some out, or all with a new password", name)
 	}
 	return token, until, err
 }
