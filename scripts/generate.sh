@@ -54,7 +54,7 @@ check_proto() {
 	buf format --diff --exit-code report/proto || status=1
 	buf breaking report/proto --against $released || status=1
 	proto "$fresh/proto" || return 1
-	for name in reportpb fleetpb querypb; do
+	for name in reportpb fleetpb querypb adminpb; do
 		diff -r -q "$fresh/proto/report/$name" report/$name || status=1
 	done
 	[ $status -eq 0 ] || echo "the schema is not clean, or the committed Go is not that of it: make generate"

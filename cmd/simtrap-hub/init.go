@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"simtrap/cmd/internal/command"
+	"simtrap/hub/store"
 	"simtrap/hub/trust"
 )
 
@@ -56,8 +57,17 @@ Exit status: 0 when the hub was made; 1 when it was not; 2 for wrong usage.`,
 					return err
 				}
 			}
+			old := p.storeURL() == "" && store.Exists(p.folder)
 			if err := trust.Init(p.folder, m); err != nil {
 				return err
+			}
+			if old {
+				err := fmt.Errorf("%s has tables of a hub, whose keys are not there: put those back, or move the tables away", p.folder)
+				return errors.Join(err, trust.Unmake(p.folder))
+			}
+			if err := p.with(cmd, func(context.Context, *hub) error { return nil }); err != nil {
+				// So that init can be tried again.
+				return errors.Join(err, trust.Unmake(p.folder))
 			}
 			return p.with(cmd, func(ctx context.Context, h *hub) error {
 				if err := p.record(ctx, h, "init", strings.Join(h.trust.Names(), " "), h.trust.Fingerprint()); err != nil {

@@ -6,31 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"simtrap/cmd/internal/command"
-	"simtrap/hub/store"
-	"simtrap/report"
+	"simtrap/hub/policy"
 	"simtrap/report/fleetpb"
 )
 
-// Bounds of a policy.
-const (
-	maxPolicyFile = 4 << 20 // bytes
-	maxPrefixes   = 100_000 // of one kind
-	maxRealms     = 10_000
-	maxDeclared   = 100_000
-	maxWord       = 200 // bytes
-)
+// maxPolicyFile bounds what is read of one, in bytes.
+const maxPolicyFile = 4 << 20
 
 func newPolicy(p *place) *cobra.Command {
 	cmd := &cobra.Command{
@@ -90,42 +78,16 @@ stay as they are.`,
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			return p.changePolicy(cmd, "policy.set", args[0], func(old *fleetpb.Policy) (*fleetpb.Policy, error) {
-				want.DeclaredGateways = old.GetDeclaredGateways()
-				return want, nil
-			})
+			return p.changePolicy(cmd, policy.Change{Action: "policy.set", Object: args[0], Do: policy.Set(want)})
 		},
 	}
 }
 
-// message checks a policy.
+// message gives a policy as it is stored.
 func (f *policyFile) message() (*fleetpb.Policy, error) {
-	m := &fleetpb.Policy{}
-	for _, k := range []struct {
-		name string
-		from []string
-		to   *[]string
-	}{{"home", f.Home, &m.Home}, {"never", f.Never, &m.Never}, {"shared", f.Shared, &m.Shared}} {
-		list, err := prefixes(k.name, k.from)
-		if err != nil {
-			return nil, err
-		}
-		*k.to = list
-	}
-	if len(f.Realms) > maxRealms {
-		return nil, fmt.Errorf("%d realms, at most %d", len(f.Realms), maxRealms)
-	}
-	seen := make(map[string]bool)
+	m := &fleetpb.Policy{Home: f.Home, Never: f.Never, Shared: f.Shared}
 	for _, r := range f.Realms {
-		if r.Name == "" || len(r.Name) > maxWord || report.Plain(r.Name) != r.Name || seen[r.Name] {
-			return nil, fmt.Errorf("a realm named %q: want a name, each once", r.Name)
-		}
-		seen[r.Name] = true
-		tunnels, err := prefixes("tunnel of "+r.Name, r.Tunnels)
-		if err != nil {
-			return nil, err
-		}
-		x := &fleetpb.Realm{Name: r.Name, Tunnels: tunnels}
+		x := &fleetpb.Realm{Name: r.Name, Tunnels: r.Tunnels}
 		for _, s := range r.VLAN {
 			v, err := vlan(s)
 			if err != nil {
@@ -135,29 +97,7 @@ func (f *policyFile) message() (*fleetpb.Policy, error) {
 		}
 		m.Realms = append(m.Realms, x)
 	}
-	return m, nil
-}
-
-func prefixes(what string, list []string) ([]string, error) {
-	if len(list) > maxPrefixes {
-		return nil, fmt.Errorf("%s: %d prefixes, at most %d", what, len(list), maxPrefixes)
-	}
-	var out []string
-	for _, s := range list {
-		x, err := netip.ParsePrefix(s)
-		if err != nil {
-			a, bad := netip.ParseAddr(s)
-			if bad != nil || a.Zone() != "" {
-				return nil, fmt.Errorf("%s: %q: want a prefix such as 192.0.2.0/24", what, s)
-			}
-			x = netip.PrefixFrom(a, a.BitLen())
-		}
-		if x != x.Masked() {
-			return nil, fmt.Errorf("%s: %s has bits behind the prefix; want %s", what, s, x.Masked())
-		}
-		out = append(out, x.String())
-	}
-	return out, nil
+	return policy.Check(m)
 }
 
 // vlan reads N or N-M.
@@ -174,36 +114,15 @@ func vlan(s string) (*fleetpb.VlanRange, error) {
 	return &fleetpb.VlanRange{First: first, Last: last}, nil
 }
 
-// changePolicy makes a new policy of the present one. Who was overtaken by another
-// begins again.
-func (p *place) changePolicy(cmd *cobra.Command, action, object string, change func(*fleetpb.Policy) (*fleetpb.Policy, error)) error {
+// changePolicy makes a new policy of the present one.
+func (p *place) changePolicy(cmd *cobra.Command, c policy.Change) error {
 	return p.with(cmd, func(ctx context.Context, h *hub) error {
-		for range 10 {
-			old, err := h.store.LatestPolicy(ctx)
-			if err != nil {
-				return err
-			}
-			if old.Policy == nil {
-				old.Policy = &fleetpb.Policy{}
-			}
-			m, err := change(old.Policy)
-			if err != nil {
-				return err
-			}
-			m.Version, m.Catalogue, m.ControllerVerdicts = 0, nil, nil
-			detail, err := protojson.Marshal(m)
-			if err != nil {
-				return err
-			}
-			if err := p.record(ctx, h, action, object, string(detail)); err != nil {
-				return err
-			}
-			err = h.store.AddPolicy(ctx, store.Policy{Version: old.Version + 1, Policy: m, By: p.who(), Made: time.Now()})
-			if !errors.Is(err, store.ErrConflict) {
-				return err
-			}
+		c.By = p.who()
+		record := func(ctx context.Context, action, object, detail string) error {
+			return p.record(ctx, h, action, object, detail)
 		}
-		return store.ErrConflict
+		_, err := policy.Apply(ctx, h.store, record, time.Now(), c)
+		return err
 	})
 }
 
@@ -268,28 +187,6 @@ func fileOf(m *fleetpb.Policy) policyFile {
 	return f
 }
 
-// lineName writes a line as appliances do, who compare texts: an address or a
-// prefix, behind its realm.
-func lineName(s string) (string, error) {
-	for realm := ""; ; {
-		text := s[len(realm):]
-		switch x, err := netip.ParsePrefix(text); {
-		case err == nil && x.IsSingleIP():
-			return realm + x.Addr().Unmap().String(), nil
-		case err == nil:
-			return realm + x.Masked().String(), nil
-		}
-		if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
-			return realm + a.Unmap().String(), nil
-		}
-		i := strings.IndexByte(text, '/')
-		if i < 0 {
-			return "", fmt.Errorf("%q: want an address such as 10.1.2.3, or one behind its realm: north/10.1.2.3", s)
-		}
-		realm = s[:len(realm)+i+1]
-	}
-}
-
 func newDeclare(p *place) *cobra.Command {
 	var reason, owner string
 	life := "365d"
@@ -302,46 +199,25 @@ given: what is found there is kept and marked, and counts for no evidence elsewh
 entry says why and who answers for it, and always ends.`,
 		Args: command.OneArg("line"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			line := args[0]
-			for what, s := range map[string]string{"line": line, "--reason": reason, "--owner": owner} {
-				if len(s) > maxWord || report.Plain(s) != s {
-					return command.Usage(cmd, fmt.Errorf("%s: want at most %d bytes that can be shown", what, maxWord))
-				}
+			if remove {
+				return p.changePolicy(cmd, policy.Change{Action: "declare.remove", Object: args[0], Do: policy.Remove(args[0])})
 			}
 			d, err := parseSpan(life)
 			if err != nil {
 				return command.Usage(cmd, fmt.Errorf("--for %w", err))
 			}
-			if !remove && (line == "" || reason == "" || owner == "" || d == 0) {
+			if reason == "" || owner == "" || d == 0 {
 				return command.Usage(cmd, errors.New("want a line, --reason and --owner"))
 			}
-			if !remove {
-				if line, err = lineName(line); err != nil {
-					return command.Usage(cmd, err)
-				}
+			line, err := policy.Line(args[0])
+			if err != nil {
+				return command.Usage(cmd, err)
 			}
-			action := "declare"
-			if remove {
-				action = "declare.remove"
+			do, err := policy.Declare(line, reason, owner, d, time.Now())
+			if err != nil {
+				return command.Usage(cmd, err)
 			}
-			return p.changePolicy(cmd, action, line, func(m *fleetpb.Policy) (*fleetpb.Policy, error) {
-				now := time.Now()
-				n := len(m.GetDeclaredGateways())
-				m.DeclaredGateways = slices.DeleteFunc(m.DeclaredGateways, func(g *fleetpb.DeclaredGateway) bool { return g.GetLine() == line })
-				if remove {
-					if n == len(m.DeclaredGateways) {
-						return nil, fmt.Errorf("%s is not declared", line)
-					}
-					return m, nil
-				}
-				// What has ended makes room.
-				m.DeclaredGateways = slices.DeleteFunc(m.DeclaredGateways, func(g *fleetpb.DeclaredGateway) bool { return g.GetExpires().AsTime().Before(now) })
-				if len(m.DeclaredGateways) >= maxDeclared {
-					return nil, fmt.Errorf("%d gateways are declared already", maxDeclared)
-				}
-				m.DeclaredGateways = append(m.DeclaredGateways, &fleetpb.DeclaredGateway{Line: line, Reason: reason, Owner: owner, Expires: timestamppb.New(now.Add(d))})
-				return m, nil
-			})
+			return p.changePolicy(cmd, policy.Change{Action: "declare", Object: line, Do: do})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT`: why it is there")

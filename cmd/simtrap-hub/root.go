@@ -40,7 +40,7 @@ cards across lines and days, and answers "simtrap hub" and other programs. Begin
 
 Its keys, and with SQLite its tables, lie in one folder. With --store they go to
 PostgreSQL: then several hubs with copies of the folder's keys may serve side by side.
-All commands but init, serve and restore may be used while it serves.`)
+All commands but init, serve, restore and restored may be used while it serves.`)
 	p := &place{t: t}
 	f := root.PersistentFlags()
 	f.StringVarP(&p.folder, "data", "d", defaultFolder, "`FOLDER` of keys and, with SQLite, of tables")
@@ -48,7 +48,7 @@ All commands but init, serve and restore may be used while it serves.`)
 	f.StringVar(&p.by, "by", "", "`NAME` that the audit log is told; the user's name at this machine")
 	root.MarkPersistentFlagDirname("data")
 	root.AddCommand(newInit(p), newServe(p), newCA(p), newEnroll(p), newRevoke(p), newSensors(p), newAccount(p),
-		newPolicy(p), newDeclare(p), newPack(p), newAudit(p), newBackup(p), newRestore(p),
+		newPolicy(p), newDeclare(p), newPack(p), newAudit(p), newBackup(p), newRestore(p), newRestored(p),
 		command.NewVersion(t), command.NewDocs(root, "8"))
 	return root
 }

@@ -21,11 +21,13 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"simtrap/cmd/internal/command"
+	"simtrap/hub/admin"
 	"simtrap/hub/door"
 	"simtrap/hub/linker"
 	"simtrap/hub/people"
 	"simtrap/hub/query"
 	"simtrap/hub/store"
+	"simtrap/report/adminpb/adminpbconnect"
 	"simtrap/report/querypb/querypbconnect"
 )
 
@@ -153,9 +155,13 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	path, answers := querypbconnect.NewQueryServiceHandler(q, query.HandlerOptions()...)
+	office := admin.New(admin.Options{Store: h.store, People: h.people, Tokens: h.trust, Log: log})
+	adminPath, administers := adminpbconnect.NewAdminServiceHandler(office, admin.HandlerOptions()...)
+	auditPath, audits := adminpbconnect.NewAuditServiceHandler(office, admin.HandlerOptions()...)
+	mine := func(next http.Handler) http.Handler { return h.people.Handler(known(next)) }
 	d, err := door.New(door.Options{
 		Store: h.store, Trust: h.trust, Limits: s.limits, Leave: s.leave, Drain: s.drain, Policy: s.policy, Registry: registry, Log: log,
-		Beside: map[string]http.Handler{path: h.people.Handler(answers), "/login": h.people.LoginHandler()},
+		Beside: map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), "/login": h.people.LoginHandler()},
 	})
 	if err != nil {
 		return err
@@ -193,6 +199,7 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	}
 	measure(registry, h.store, workers)
 	working.Go(func() { expire(work, h, keep, log) })
+	working.Go(func() { h.people.Run(work) })
 
 	log.Info("serving", zap.Stringer("on", l.Addr()), zap.Strings("names", h.trust.Names()), zap.String("authority", h.trust.Fingerprint()), zap.String("version", command.Version()))
 	notify("READY=1")
@@ -291,6 +298,17 @@ func measure(r *prometheus.Registry, s *store.Store, workers []*linker.Worker) {
 		}
 		return float64(n)
 	}))
+}
+
+// known tells the door that whoever asks has an account: his connection is no
+// stranger's.
+func known(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p, ok := people.FromContext(r.Context()); ok {
+			door.Vouch(r.Context(), "account "+p.Account)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // asking tells queries who asks.

@@ -64,9 +64,12 @@ Cards, numbers and accounts are pseudonyms always.`,
 		if k.kind == querypb.ExportKind_EXPORT_KIND_CASES {
 			list.AddCommand(newHubOpen(t, &to), newHubChange(t, &to))
 		}
+		if k.kind == querypb.ExportKind_EXPORT_KIND_SENSORS {
+			list.AddCommand(newHubEnroll(t, &to), newHubRevoke(&to))
+		}
 		cmd.AddCommand(list)
 	}
-	cmd.AddCommand(newHubOutcome(t, &to), newHubExport(t, &to))
+	cmd.AddCommand(newHubOutcome(t, &to), newHubExport(t, &to), newHubAudit(t, &to), newHubAccount(t, &to), newHubPolicy(t, &to), newHubDeclare(&to))
 	return cmd
 }
 

@@ -172,31 +172,37 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return b.base.RoundTrip(r)
 }
 
-func (l *hubLogin) client() (querypbconnect.QueryServiceClient, error) {
-	c, address, err := l.http()
-	if err != nil {
-		return nil, err
-	}
-	if strings.ContainsFunc(l.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("the token has characters that none has: is it the right file?")
-	}
-	c.Transport = bearer{l.Token, c.Transport}
-	return querypbconnect.NewQueryServiceClient(c, address, connect.WithReadMaxBytes(maxHubAnswer)), nil
-}
-
-// client gives the client of the hub that flags, environment or login name.
-func (a *hubAccess) client(cmd *cobra.Command) (querypbconnect.QueryServiceClient, error) {
+// caller gives a client of HTTP that asks the hub which flags, environment or login
+// name, and its address.
+func (a *hubAccess) caller(cmd *cobra.Command) (*http.Client, string, error) {
 	for flag, value := range map[string]string{"hub": a.address, "ca": a.ca, "token": a.token} {
 		if value == "" && cmd.Flags().Changed(flag) {
-			return nil, command.Usage(cmd, fmt.Errorf("--%s: an empty text names none", flag))
+			return nil, "", command.Usage(cmd, fmt.Errorf("--%s: an empty text names none", flag))
 		}
 	}
 	to, err := a.resolve()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if to.Token == "" {
-		return nil, fmt.Errorf("no token for %s: log in with simtrap hub login, or name a file with --token", to.Hub)
+		return nil, "", fmt.Errorf("no token for %s: log in with simtrap hub login, or name a file with --token", to.Hub)
 	}
-	return to.client()
+	c, address, err := to.http()
+	if err != nil {
+		return nil, "", err
+	}
+	if strings.ContainsFunc(to.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, "", errors.New("the token has characters that none has: is it the right file?")
+	}
+	c.Transport = bearer{to.Token, c.Transport}
+	return c, address, nil
+}
+
+// client gives the client of the hub's queries.
+func (a *hubAccess) client(cmd *cobra.Command) (querypbconnect.QueryServiceClient, error) {
+	c, address, err := a.caller(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return querypbconnect.NewQueryServiceClient(c, address, connect.WithReadMaxBytes(maxHubAnswer)), nil
 }

@@ -3,20 +3,27 @@ package main
 import (
 	"encoding/json"
 	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"simtrap/cmd/internal/scripttest"
+	"simtrap/hub/admin"
+	"simtrap/hub/people"
 	"simtrap/hub/query"
 	"simtrap/hub/query/querytest"
 	"simtrap/hub/store"
+	"simtrap/hub/trust"
+	"simtrap/report/adminpb/adminpbconnect"
 )
 
 // TestHubScript asks two hubs in this process, HUB with a store in memory and STORED
@@ -45,12 +52,19 @@ func TestHubScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(stored.Close)
+	office, tokens := officeHub(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/hub",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			env.Setenv("HUB", hub.URL)
 			env.Setenv("STORED", stored.URL)
+			env.Setenv("OFFICE", office)
+			for account, token := range tokens {
+				if err := os.WriteFile(filepath.Join(env.WorkDir, account), []byte(token+"\n"), 0o600); err != nil {
+					return err
+				}
+			}
 			cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hub.Certificate().Raw})
 			if err := os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), cert, 0o666); err != nil {
 				return err
@@ -116,4 +130,46 @@ func TestHubScript(t *testing.T) {
 			"narrow": scripttest.Narrow,
 		},
 	})
+}
+
+// officeHub is a hub that answers its administration, to accounts of every role.
+func officeHub(t *testing.T) (address string, tokens map[string]string) {
+	folder := filepath.Join(t.TempDir(), "hub")
+	if err := trust.Init(folder, trust.Making{Names: []string{"localhost"}, Now: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	authority, err := trust.Open(folder, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), store.Options{Folder: folder, HubKey: authority.HubKey()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	p := people.New(people.Options{Store: s})
+	tokens = make(map[string]string)
+	for _, role := range people.Roles() {
+		if err := p.Add(t.Context(), "root", string(role), role, "correct horse battery"); err != nil {
+			t.Fatal(err)
+		}
+		if tokens[string(role)], _, err = p.Token(t.Context(), "root", string(role), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	office := admin.New(admin.Options{Store: s, People: p, Tokens: authority})
+	mux := http.NewServeMux()
+	path, h := adminpbconnect.NewAdminServiceHandler(office, admin.HandlerOptions()...)
+	mux.Handle(path, p.Handler(h))
+	path, h = adminpbconnect.NewAuditServiceHandler(office, admin.HandlerOptions()...)
+	mux.Handle(path, p.Handler(h))
+	server := httptest.NewUnstartedServer(mux)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL, tokens
 }

@@ -39,9 +39,9 @@ import (
 // Store is what of a store.Store the door needs.
 type Store interface {
 	Ingest(context.Context, store.Delivery) (store.Receipt, error)
-	Admitted(ctx context.Context, serial string, now time.Time) (string, error)
+	Admitted(ctx context.Context, serial string, now time.Time) (string, time.Time, error)
 	TakeToken(ctx context.Context, hash [32]byte, now time.Time, issue func(sensor string) (store.Admission, error)) (store.Admission, error)
-	Renewed(context.Context, store.Admission) error
+	Renewed(ctx context.Context, from string, a store.Admission) error
 	PolicyStand(ctx context.Context, sensor string) (store.PolicyStand, error)
 	LatestPolicy(context.Context) (store.Policy, error)
 	LatestPack(context.Context) (*fleetpb.CataloguePack, error)
@@ -62,6 +62,8 @@ type Options struct {
 	Policy, Alive time.Duration
 	// Read is how long a request's body may take to arrive; 30 s.
 	Read time.Duration
+	// Stranger is how long a connection may stand before it is known whose it is; 20 s.
+	Stranger time.Duration
 	// Write is how long who asks Beside may take to read what is written at once; 60 s.
 	Write time.Duration
 	// Leave is how long the door goes on after it has said that it will close, so
@@ -95,7 +97,7 @@ type Door struct {
 	draining atomic.Bool   // nobody is let in
 	closing  chan struct{} // closed when streams are to end
 	close    sync.Once
-	conns    atomic.Int64
+	crowd    *crowd
 }
 
 // New makes a door. Close it.
@@ -104,7 +106,7 @@ func New(o Options) (*Door, error) {
 	for _, d := range []struct {
 		v *time.Duration
 		d time.Duration
-	}{{&o.Policy, 10 * time.Second}, {&o.Alive, 45 * time.Second}, {&o.Drain, 20 * time.Second}, {&o.Read, 30 * time.Second}, {&o.Write, 60 * time.Second}} {
+	}{{&o.Policy, 10 * time.Second}, {&o.Alive, 45 * time.Second}, {&o.Drain, 20 * time.Second}, {&o.Read, 30 * time.Second}, {&o.Stranger, 20 * time.Second}, {&o.Write, 60 * time.Second}} {
 		if *d.v <= 0 {
 			*d.v = d.d
 		}
@@ -142,6 +144,7 @@ func New(o Options) (*Door, error) {
 		}),
 	}
 	d.errors = connect.NewErrorWriter(options...)
+	d.crowd = newCrowd(o.Limits, o.Stranger, func(reason string) { d.meter.refuse(reason) })
 	d.meter = newMeter(o.Registry, d)
 
 	d.mux = http.NewServeMux()
@@ -224,20 +227,25 @@ func (d *Door) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: d.mux, TLSConfig: d.trust.ServerConfig(), Protocols: protocols,
 		ReadHeaderTimeout: helloTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 16 << 10,
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 32, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
-		ErrorLog: log.New(serverLog{d}, "", 0),
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 32, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		ConnContext: visiting,
+		ErrorLog:    log.New(serverLog{d}, "", 0),
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.ServeTLS(&gate{Listener: l, d: d}, "", "") }()
+	go func() { served <- server.ServeTLS(&gate{Listener: l, crowd: d.crowd}, "", "") }()
+	var broken error
 	select {
-	case err := <-served:
-		return err
+	case broken = <-served:
+		// What is open is let come to its end all the same.
+		d.leaving.Store(true)
+		d.log.Error("nobody can be let in any more: closing", zap.Error(broken))
+		served <- http.ErrServerClosed
 	case <-ctx.Done():
-	}
-	d.leaving.Store(true)
-	d.log.Info("closing", zap.Duration("in", d.opt.Leave))
-	if d.opt.Leave > 0 {
-		time.Sleep(d.opt.Leave)
+		d.leaving.Store(true)
+		d.log.Info("closing", zap.Duration("in", d.opt.Leave))
+		if d.opt.Leave > 0 {
+			time.Sleep(d.opt.Leave)
+		}
 	}
 	d.draining.Store(true)
 	d.close.Do(func() { close(d.closing) })
@@ -249,7 +257,7 @@ func (d *Door) Serve(ctx context.Context, l net.Listener) error {
 		err = server.Close()
 	}
 	<-served
-	return err
+	return errors.Join(broken, err)
 }
 
 // serverLog counts what a server says of connections: strangers can make it say as
@@ -264,43 +272,12 @@ func (s serverLog) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// gate bounds how many connections there are.
-type gate struct {
-	net.Listener
-	d *Door
-}
-
-func (g *gate) Accept() (net.Conn, error) {
-	for {
-		c, err := g.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if g.d.conns.Add(1) <= int64(g.d.opt.Limits.Connections) {
-			return &counted{Conn: c, n: &g.d.conns}, nil
-		}
-		g.d.conns.Add(-1)
-		g.d.meter.refuse("connections")
-		c.Close()
-	}
-}
-
-type counted struct {
-	net.Conn
-	n    *atomic.Int64
-	once sync.Once
-}
-
-func (c *counted) Close() error {
-	c.once.Do(func() { c.n.Add(-1) })
-	return c.Conn.Close()
-}
-
 type sensorKey struct{}
 
 // who is whom a request is of, as the door let it in.
 type who struct {
 	sensor, serial string
+	since          time.Time // it is admitted
 	at             time.Time // when the request came
 }
 
@@ -365,7 +342,7 @@ func (d *Door) guard(next http.Handler) http.Handler {
 		case fleetpbconnect.FleetServiceWatchPolicyProcedure:
 			stream = true
 		}
-		id, x := d.identify(r.Context(), r.TLS, at)
+		id, since, x := d.identify(r.Context(), r.TLS, at)
 		if x != nil {
 			refuse(x)
 			return
@@ -376,6 +353,7 @@ func (d *Door) guard(next http.Handler) http.Handler {
 			return
 		}
 		defer leave()
+		Vouch(r.Context(), "sensor "+id.Sensor)
 		if most > maxSmall {
 			// A request of megabytes is not begun to be read before there is room.
 			select {
@@ -386,7 +364,7 @@ func (d *Door) guard(next http.Handler) http.Handler {
 				return
 			}
 		}
-		r = r.WithContext(context.WithValue(r.Context(), sensorKey{}, who{id.Sensor, id.Serial, at}))
+		r = r.WithContext(context.WithValue(r.Context(), sensorKey{}, who{id.Sensor, id.Serial, since, at}))
 		d.pass(next, w, r, most, stream)
 	})
 }
@@ -448,34 +426,35 @@ func (t *timed) Flush() {
 // Unwrap is for http.ResponseController.
 func (t *timed) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
-// identify says which sensor a connection is of.
-func (d *Door) identify(ctx context.Context, s *tls.ConnectionState, now time.Time) (trust.Identity, *refusal) {
+// identify says which sensor a connection is of, and since when it is admitted.
+func (d *Door) identify(ctx context.Context, s *tls.ConnectionState, now time.Time) (id trust.Identity, since time.Time, x *refusal) {
 	id, err := d.trust.Peer(s)
 	switch {
 	case errors.Is(err, trust.ErrNoCertificate):
-		return id, &refusal{reason: "no certificate", code: connect.CodeUnauthenticated, says: "a sensor's certificate is needed"}
+		return id, since, &refusal{reason: "no certificate", code: connect.CodeUnauthenticated, says: "a sensor's certificate is needed"}
 	case errors.Is(err, trust.ErrExpired):
-		return id, &refusal{reason: "expired", code: connect.CodeUnauthenticated, says: "the certificate has ended: enroll again"}
+		return id, since, &refusal{reason: "expired", code: connect.CodeUnauthenticated, says: "the certificate has ended: enroll again"}
 	case err != nil:
-		return id, &refusal{reason: "foreign", code: connect.CodeUnauthenticated, says: "the certificate is no sensor's"}
+		return id, since, &refusal{reason: "foreign", code: connect.CodeUnauthenticated, says: "the certificate is no sensor's"}
 	}
-	return id, d.admitted(ctx, id, now)
+	since, x = d.admitted(ctx, id, now)
+	return id, since, x
 }
 
 // admitted says whether a certificate still counts.
-func (d *Door) admitted(ctx context.Context, id trust.Identity, now time.Time) *refusal {
-	name, err := d.store.Admitted(ctx, id.Serial, now)
+func (d *Door) admitted(ctx context.Context, id trust.Identity, now time.Time) (since time.Time, x *refusal) {
+	name, since, err := d.store.Admitted(ctx, id.Serial, now)
 	switch {
 	case errors.Is(err, store.ErrRevoked):
-		return &refusal{reason: "revoked", code: connect.CodeUnauthenticated, says: "the certificate was revoked, or is not of this hub's giving"}
+		return since, &refusal{reason: "revoked", code: connect.CodeUnauthenticated, says: "the certificate was revoked, or is not of this hub's giving"}
 	case err != nil:
 		d.log.Error("admission not read", zap.Error(err))
-		return &refusal{reason: "store", code: connect.CodeUnavailable, says: "the hub's store does not answer"}
+		return since, &refusal{reason: "store", code: connect.CodeUnavailable, says: "the hub's store does not answer"}
 	case name != id.Sensor:
 		d.log.Warn("a certificate names another sensor than it was given to", zap.String("serial", id.Serial))
-		return &refusal{reason: "foreign", code: connect.CodeUnauthenticated, says: "the certificate is no sensor's"}
+		return since, &refusal{reason: "foreign", code: connect.CodeUnauthenticated, says: "the certificate is no sensor's"}
 	}
-	return nil
+	return since, nil
 }
 
 // enter counts a sensor in; leave counts it out.

@@ -97,7 +97,7 @@ func (d fleet) Renew(ctx context.Context, r *connect.Request[fleetpb.RenewReques
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
 	if err == nil {
-		err = d.store.Renewed(ctx, admission(c, ""))
+		err = d.store.Renewed(ctx, from.serial, admission(c, ""))
 	}
 	if errors.Is(err, store.ErrRevoked) {
 		d.meter.refuse("revoked")
@@ -158,7 +158,7 @@ func (d fleet) WatchPolicy(ctx context.Context, r *connect.Request[fleetpb.Watch
 			return connect.NewError(connect.CodeUnavailable, errors.New("the hub is closing"))
 		case <-tick.C:
 		}
-		if x := d.admitted(ctx, trust.Identity{Sensor: from.sensor, Serial: from.serial}, d.now()); x != nil {
+		if _, x := d.admitted(ctx, trust.Identity{Sensor: from.sensor, Serial: from.serial}, d.now()); x != nil {
 			d.meter.refuse(x.reason)
 			return x.connect()
 		}

@@ -21,8 +21,9 @@ type Limits struct {
 	Batches, Reading int
 	// Known is how many sensors and addresses are remembered, each; 20,000.
 	Known int
-	// Connections of all kinds; 8,192.
-	Connections int
+	// Connections of all kinds; 8,192. Strangers, of these, are those of whom nobody is
+	// known yet; an eighth. Each is how many one sensor or account may have; 32.
+	Connections, Strangers, Each int
 }
 
 func (l *Limits) defaults() {
@@ -48,6 +49,8 @@ func (l *Limits) defaults() {
 	whole(&l.Reading, 4)
 	whole(&l.Known, 20_000)
 	whole(&l.Connections, 8192)
+	whole(&l.Strangers, max(1, l.Connections/8))
+	whole(&l.Each, 32)
 }
 
 // bucket lets through so much a second, and a store of it at once. What is taken

@@ -35,7 +35,8 @@ func newMeter(r *prometheus.Registry, d *Door) *meter {
 	gauge := func(name, help string, f func() float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
-	gauge("simtrap_hub_connections", "Open connections.", func() float64 { return float64(d.conns.Load()) })
+	gauge("simtrap_hub_connections", "Open connections.", func() float64 { n, _ := d.crowd.count(); return float64(n) })
+	gauge("simtrap_hub_strangers", "Open connections of whom nobody is known yet.", func() float64 { _, n := d.crowd.count(); return float64(n) })
 	gauge("simtrap_hub_sensors_known", "Sensors whose rate is remembered.", func() float64 { n, _ := d.sensors.count(); return float64(n) })
 	for kind, g := range map[string]*guests{"sensors": d.sensors, "addresses": d.addresses} {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "simtrap_hub_forgotten_total",

@@ -43,7 +43,7 @@ func (d reports) Send(ctx context.Context, r *connect.Request[reportpb.SendReque
 	n := len(batch.GetRecords())
 	started := time.Now()
 	receipt, err := d.store.Ingest(ctx, store.Delivery{
-		Sensor: from.sensor, Epoch: m.GetEpoch(), First: m.GetFirstSequence(), Last: m.GetLastSequence(),
+		Sensor: from.sensor, Admitted: from.since, Epoch: m.GetEpoch(), First: m.GetFirstSequence(), Last: m.GetLastSequence(),
 		Records: batch.GetRecords(), Owned: true, ReceivedAt: from.at, ClockDifference: difference(m.GetSentAt(), from.at),
 	})
 	switch {

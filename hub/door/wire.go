@@ -161,7 +161,28 @@ func (jsonCodec) Unmarshal(b []byte, m any) error {
 	if len(b) > maxJSON {
 		return fmt.Errorf("%d bytes of JSON, at most %d", len(b), maxJSON)
 	}
+	if countJSON(b) > maxParts {
+		return errParts
+	}
 	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, p)
+}
+
+// countJSON gives at least how many messages and repeated values a text asks for: the
+// objects, lists and commas outside of its strings. What is no JSON is counted too.
+func countJSON(b []byte) (n int) {
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '{', '[', ',':
+			n++
+		case '"':
+			for i++; i < len(b) && b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return n
 }
 
 // bounded is a request's body that fails when it is larger than it may be, in the

@@ -23,6 +23,7 @@ type fakeStore struct {
 	boxes    map[store.ID]store.Box
 	rings    map[store.ID]store.Ring
 	verdicts map[string][]store.ControllerVerdict
+	versions map[string]uint64 // of verdicts
 	busy     map[string]int
 	stamp    int64
 	saves    int
@@ -45,7 +46,7 @@ func newFakeStore(now func() time.Time) *fakeStore {
 		now: now, stop: func(string) error { return nil },
 		found: make(map[store.ID]*store.Tenancy), queue: make(map[store.ID]*waiting),
 		edges: make(map[edgeKey]store.Edge), boxes: make(map[store.ID]store.Box), rings: make(map[store.ID]store.Ring),
-		verdicts: make(map[string][]store.ControllerVerdict),
+		verdicts: make(map[string][]store.ControllerVerdict), versions: make(map[string]uint64),
 	}
 }
 
@@ -303,7 +304,7 @@ func (s *fakeStore) ControllerUse(_ context.Context, addrs []string, limit int) 
 	}
 	defer leave()
 	for _, a := range addrs {
-		u := store.ControllerUse{Addr: a}
+		u := store.ControllerUse{Addr: a, Version: s.versions[a]}
 		for x, t := range s.found {
 			if !slices.ContainsFunc(t.Report.GetFinding().GetControllers(), func(c *reportpb.Controller) bool { return c.GetAddr() == a }) {
 				continue
@@ -320,17 +321,26 @@ func (s *fakeStore) ControllerUse(_ context.Context, addrs []string, limit int) 
 	return out, nil
 }
 
-func (s *fakeStore) SaveVerdicts(_ context.Context, addrs []string, vs []store.ControllerVerdict) error {
+func (s *fakeStore) SaveVerdicts(_ context.Context, seen map[string]uint64, vs []store.ControllerVerdict) error {
 	leave, err := s.enter("verdicts")
 	if err != nil {
 		return err
 	}
 	defer leave()
-	for _, a := range addrs {
-		delete(s.verdicts, a)
-	}
+	next := make(map[string][]store.ControllerVerdict)
 	for _, v := range vs {
-		s.verdicts[v.Addr] = append(s.verdicts[v.Addr], v)
+		next[v.Addr] = append(next[v.Addr], v)
+	}
+	for a, version := range seen {
+		if !slices.Equal(next[a], s.verdicts[a]) && version != s.versions[a] {
+			return store.ErrConflict
+		}
+	}
+	for a := range seen {
+		if !slices.Equal(next[a], s.verdicts[a]) {
+			s.versions[a]++
+			s.verdicts[a] = next[a]
+		}
 	}
 	return nil
 }

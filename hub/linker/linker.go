@@ -30,7 +30,7 @@ type Store interface {
 	BusiestHour(ctx context.Context, addrs []string) ([]int, error)
 	ControllerUse(ctx context.Context, addrs []string, limit int) ([]store.ControllerUse, error)
 	SaveLinks(ctx context.Context, l store.Links) error
-	SaveVerdicts(ctx context.Context, addrs []string, vs []store.ControllerVerdict) error
+	SaveVerdicts(ctx context.Context, seen map[string]uint64, vs []store.ControllerVerdict) error
 }
 
 // Options of a worker. Store and Owner are needed.

@@ -45,14 +45,16 @@ func (w *Worker) tell(ctx context.Context, f *facts, touched set) error {
 		return nil
 	}
 	var vs []store.ControllerVerdict
+	seen := make(map[string]uint64, len(addrs))
 	for _, addr := range addrs {
+		seen[addr] = f.uses[addr].Version
 		v, err := w.verdicts(ctx, f, addr)
 		if err != nil {
 			return err
 		}
 		vs = append(vs, v...)
 	}
-	if err := w.store.SaveVerdicts(ctx, addrs, vs); err != nil {
+	if err := w.store.SaveVerdicts(ctx, seen, vs); err != nil {
 		return fmt.Errorf("save verdicts on controllers: %w", err)
 	}
 	return nil

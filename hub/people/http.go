@@ -21,6 +21,11 @@ func FromContext(ctx context.Context) (Person, bool) {
 	return p, ok
 }
 
+// WithPerson makes a context tell who asks.
+func WithPerson(ctx context.Context, who Person) context.Context {
+	return context.WithValue(ctx, personKey{}, who)
+}
+
 // Handler tells next who asks, by the header "Authorization: Bearer TOKEN". It
 // refuses requests without one, and those whose token does not hold, before
 // anything of their bodies is read.
@@ -39,7 +44,7 @@ func (p *People) Handler(next http.Handler) http.Handler {
 			p.log.Error("session not read", zap.Error(err))
 			http.Error(w, "the hub cannot look at sessions now", http.StatusServiceUnavailable)
 		default:
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), personKey{}, who)))
+			next.ServeHTTP(w, r.WithContext(WithPerson(r.Context(), who)))
 		}
 	})
 }

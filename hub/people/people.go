@@ -80,6 +80,9 @@ var (
 	ErrBusy = errors.New("too many log in at once: try again")
 	// ErrName: a text cannot name an account.
 	ErrName = fmt.Errorf("an account's name has 1 to %d of a-z, 0-9, and . _ @ - within", maxName)
+	// ErrRefused: there is no such account, or it is there already, or may not have what
+	// is asked for it; the error says which.
+	ErrRefused = errors.New("refused")
 	// ErrPassword: a text cannot be a password.
 	ErrPassword = fmt.Errorf("a password has %d to %d bytes", minPassword, maxPassword)
 )
@@ -111,6 +114,7 @@ type People struct {
 	now      func() time.Time
 	log      *zap.Logger
 	throttle *throttle
+	failures *failures
 	hashing  chan struct{} // bounds how much memory passwords take
 	waiting  chan struct{} // and how many wait for it
 	nobody   func() string // a hash to compare with where there is no account
@@ -126,6 +130,7 @@ func New(o Options) *People {
 		p.log = zap.NewNop()
 	}
 	p.throttle = newThrottle(p.now)
+	p.failures = newFailures()
 	p.nobody = sync.OnceValue(func() string { return hashPassword(rand.Text()) })
 	return p
 }
@@ -160,7 +165,7 @@ func (p *People) Add(ctx context.Context, by, name string, role Role, password s
 	now := p.now()
 	err = p.store.AddAccount(ctx, store.Account{Name: name, Role: string(role), Password: hash, Made: now, Changed: now})
 	if errors.Is(err, store.ErrConflict) {
-		return fmt.Errorf("there is an account %q already", name)
+		return refused("there is an account %q already", name)
 	}
 	return err
 }
@@ -204,7 +209,7 @@ func (p *People) Disable(ctx context.Context, by, name string, disabled bool) er
 func (p *People) change(ctx context.Context, e Entry, do func(*store.Account)) error {
 	a, err := p.store.Account(ctx, e.Object)
 	if errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("there is no account %q", e.Object)
+		return refused("there is no account %q", e.Object)
 	}
 	if err != nil {
 		return err
@@ -223,6 +228,13 @@ func (p *People) change(ctx context.Context, e Entry, do func(*store.Account)) e
 	return p.store.DropSessions(ctx, a.Name)
 }
 
+// refusal is an ErrRefused in the words that tell why.
+type refusal struct{ error }
+
+func (refusal) Is(target error) bool { return target == ErrRefused }
+
+func refused(format string, args ...any) error { return refusal{fmt.Errorf(format, args...)} }
+
 // Accounts gives all, by name.
 func (p *People) Accounts(ctx context.Context) ([]store.Account, error) { return p.store.Accounts(ctx) }
 
@@ -234,6 +246,7 @@ func (p *People) Login(ctx context.Context, name, password string, from netip.Ad
 		return "", time.Time{}, ErrLogin
 	}
 	if wait := p.throttle.take(name, from); wait > 0 {
+		p.failures.refused(name, from, p.now())
 		return "", time.Time{}, &Throttled{After: wait}
 	}
 	compared := false
@@ -267,10 +280,13 @@ func (p *People) Login(ctx context.Context, name, password string, from netip.Ad
 	<-p.hashing
 	if !same || !known {
 		p.log.Warn("login failed", zap.String("account", name), zap.Stringer("from", from))
+		// Not written down before it is answered: how long that takes would tell whether
+		// there is such an account, and anybody could make the log as long as he likes.
+		p.failures.failed(name, err == nil, from, p.now())
 		return "", time.Time{}, ErrLogin
 	}
 	p.throttle.succeeded(name, from)
-	token, until, err = p.open(ctx, Entry{Account: name, Action: "login", Detail: from.String()}, name, SessionLife)
+	token, until, err = p.open(ctx, Entry{Account: name, Action: "login", Detail: from.String()}, name, SessionLife, false)
 	if err != nil {
 		return "", time.Time{}, err
 	}
@@ -292,21 +308,25 @@ func (p *People) Login(ctx context.Context, name, password string, from netip.Ad
 // Token opens a session for a program, which needs no login.
 func (p *People) Token(ctx context.Context, by, name string, life time.Duration) (token string, until time.Time, err error) {
 	if life <= 0 || life > MaxTokenLife {
-		return "", time.Time{}, fmt.Errorf("a token holds up to %d days", MaxTokenLife/(24*time.Hour))
+		return "", time.Time{}, refused("a token holds up to %d days", MaxTokenLife/(24*time.Hour))
 	}
 	a, err := p.store.Account(ctx, name)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return "", time.Time{}, fmt.Errorf("there is no account %q", name)
+		return "", time.Time{}, refused("there is no account %q", name)
 	case err != nil:
 		return "", time.Time{}, err
 	case a.Disabled:
-		return "", time.Time{}, fmt.Errorf("the account %q is disabled", name)
+		return "", time.Time{}, refused("the account %q is disabled", name)
 	}
-	return p.open(ctx, Entry{Account: by, Action: "account.token", Object: name, Detail: life.String()}, name, life)
+	token, until, err = p.open(ctx, Entry{Account: by, Action: "account.token", Object: name, Detail: life.String()}, name, life, true)
+	if errors.Is(err, store.ErrFull) {
+		err = refused("the account %q has as many tokens of programs as it may: log some out, or all with a new password", name)
+	}
+	return token, until, err
 }
 
-func (p *People) open(ctx context.Context, e Entry, account string, life time.Duration) (string, time.Time, error) {
+func (p *People) open(ctx context.Context, e Entry, account string, life time.Duration, program bool) (string, time.Time, error) {
 	if _, err := p.Record(ctx, e); err != nil {
 		return "", time.Time{}, err
 	}
@@ -314,7 +334,7 @@ func (p *People) open(ctx context.Context, e Entry, account string, life time.Du
 	rand.Read(secret)
 	token := sessionKind + hex.EncodeToString(secret)
 	now := p.now()
-	s := store.Session{Hash: sessionHash(token), Account: account, Made: now, Expires: now.Add(life)}
+	s := store.Session{Hash: sessionHash(token), Account: account, Program: program, Made: now, Expires: now.Add(life)}
 	if err := p.store.AddSession(ctx, s); err != nil {
 		return "", time.Time{}, err
 	}

@@ -73,6 +73,13 @@ func TestCases(t *testing.T) {
 		if err != nil || len(comments) != 1 || comments[0].Author != "lee" || comments[0].Text != "an office\nof lawyers" {
 			t.Errorf("comments: %v, %v", comments, err)
 		}
+		one, err := q.GetCase(ctx, connect.NewRequest(&querypb.GetCaseRequest{Id: c.GetId()}))
+		if err != nil || len(one.Msg.GetCase().GetComments()) != 1 {
+			t.Fatalf("a case with a comment: %v, %v", one, err)
+		}
+		if x := one.Msg.GetCase().GetComments()[0]; x.GetAuthor() != "lee" || x.GetText() != "an office\nof lawyers" || !x.GetAt().AsTime().Equal(comments[0].At) {
+			t.Errorf("comment %v", x)
+		}
 
 		feedback := func() int {
 			var file bytes.Buffer

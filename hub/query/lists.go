@@ -319,5 +319,13 @@ func (s *Service) GetCase(ctx context.Context, r *connect.Request[querypb.GetCas
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
-	return connect.NewResponse(&querypb.GetCaseResponse{Case: caseRow(&c)}), nil
+	comments, err := s.store.Comments(ctx, key, maxComments)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	row := caseRow(&c)
+	for _, x := range comments {
+		row.Comments = append(row.Comments, &querypb.Comment{At: stamp(x.At), Author: x.Author, Text: x.Text})
+	}
+	return connect.NewResponse(&querypb.GetCaseResponse{Case: row}), nil
 }

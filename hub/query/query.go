@@ -46,6 +46,7 @@ type Store interface {
 	Sensor(context.Context, string) (store.Sensor, error)
 	Cases(context.Context, store.Filter, store.Page) (store.List[store.Case], error)
 	Case(context.Context, store.ID) (store.Case, error)
+	Comments(context.Context, store.ID, int) ([]store.Comment, error)
 	Outcomes(context.Context, store.ID, int) ([]store.FindingOutcome, []store.Finding, error)
 	AddCase(context.Context, store.Case) error
 	PutCase(context.Context, store.Case) error
@@ -186,6 +187,7 @@ const (
 	maxRounds    = 16        // reads of the store for one page
 	maxLinks     = 10_000    // of one box that is asked for
 	maxListLinks = 100       // of one box in a list
+	maxComments  = 1000      // of one case that is asked for
 )
 
 // HandlerOptions bound what is read of a request.

@@ -222,7 +222,7 @@ func sensorRow(n *store.Sensor) *querypb.Sensor {
 	row := &querypb.Sensor{
 		Id: n.Name, Version: n.Version, Catalogue: n.Catalogue, Policy: n.Policy, LastReport: stamp(n.LastReport),
 		PacketTime: stamp(n.PacketTime), CertificateEnds: stamp(n.CertificateEnds), Revoked: n.Revoked,
-		RecordsMissing: n.Missing, Alarms: n.Alarms,
+		RecordsMissing: n.Missing, Alarms: n.Alarms, ControllersLeft: n.ControllersLeft,
 	}
 	if n.ClockDifference != nil {
 		ms := float64(*n.ClockDifference) / float64(time.Millisecond)

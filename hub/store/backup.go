@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -68,29 +69,62 @@ func syncFile(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Restore puts a copy that Backup made into a folder that has no store yet, after
-// looking whether it is whole and not of a newer version.
-func Restore(ctx context.Context, path, folder string) error {
-	target := filepath.Join(folder, fileName)
-	for _, name := range []string{target, target + "-wal", target + "-journal"} {
-		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("restore: %w: %s is there", ErrConflict, name)
+// Exists says whether a folder has a store of SQLite, or something of one.
+func Exists(folder string) bool {
+	for _, end := range []string{"", "-wal", "-journal"} {
+		if _, err := os.Lstat(filepath.Join(folder, fileName+end)); !errors.Is(err, fs.ErrNotExist) {
+			return true
 		}
 	}
+	return false
+}
+
+// Restore puts a copy that Backup made into a folder that has no store yet, after
+// looking whether it is whole and not of a newer version, and makes it safe to serve
+// (Restored). It makes the folder if need be, and of an error leaves nothing in it.
+func Restore(ctx context.Context, path, folder string, now time.Time) error {
+	target := filepath.Join(folder, fileName)
+	if Exists(folder) {
+		return fmt.Errorf("restore: %w: %s is there", ErrConflict, target)
+	}
+	_, missing := os.Lstat(folder)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	// Nothing is called hub.db before it was found whole.
-	half := target + ".restoring"
-	if err := copyFile(path, half); err != nil {
+	err := restore(ctx, path, folder, target, now)
+	if err != nil && missing != nil {
+		os.Remove(folder) // unless somebody has put something in it
+	}
+	return err
+}
+
+func restore(ctx context.Context, path, folder, target string, now time.Time) error {
+	// Nothing in the folder is called hub.db before it was found whole.
+	half, err := os.MkdirTemp(folder, "restoring-")
+	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	err := whole(ctx, half)
-	if err == nil {
-		err = os.Rename(half, target)
+	defer os.RemoveAll(half)
+	copied := filepath.Join(half, fileName)
+	if err := copyFile(path, copied); err != nil {
+		return fmt.Errorf("restore: %w", err)
 	}
+	if err := whole(ctx, copied); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	// No identity is keyed in it: the key is none.
+	s, err := Open(ctx, Options{Folder: half, HubKey: make([]byte, 32)})
 	if err != nil {
-		return errors.Join(fmt.Errorf("restore: %w", err), os.Remove(half))
+		return fmt.Errorf("restore: %w", err)
+	}
+	if err := errors.Join(s.Restored(ctx, now), s.Close()); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	if info, err := os.Stat(copied + "-wal"); err == nil && info.Size() > 0 {
+		return errors.New("restore: the copy is open somewhere")
+	}
+	if err := os.Rename(copied, target); err != nil {
+		return fmt.Errorf("restore: %w", err)
 	}
 	return syncFile(target)
 }

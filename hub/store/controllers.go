@@ -197,7 +197,7 @@ func (s *Store) useOf(ctx context.Context, cs []Controller, from, until time.Tim
 }
 
 const sensorColumns = `name, program, catalogue, policy, admitted, last_report, packet_time, clock_ns, certificate_ends, revoked, missing, health,
-	n_none, n_watch, n_review, n_case`
+	n_none, n_watch, n_review, n_case, (SELECT COALESCE(CAST(sum(lost) AS BIGINT), 0) FROM controller_left WHERE controller_left.sensor = sensor.name)`
 
 func (s *Store) scanSensor(r *sql.Rows) (Sensor, error) {
 	var x Sensor
@@ -205,7 +205,7 @@ func (s *Store) scanSensor(r *sql.Rows) (Sensor, error) {
 	var clock, revoked sql.NullInt64
 	var health []byte
 	if err := r.Scan(&x.Name, &x.Version, &x.Catalogue, &x.Policy, &admitted, &last, &packet, &clock, &ends, &revoked, &x.Missing, &health,
-		&x.Findings.None, &x.Findings.Watch, &x.Findings.Review, &x.Findings.Case); err != nil {
+		&x.Findings.None, &x.Findings.Watch, &x.Findings.Review, &x.Findings.Case, &x.ControllersLeft); err != nil {
 		return x, err
 	}
 	x.Admitted, x.LastReport, x.PacketTime, x.CertificateEnds, x.Revoked = moment(admitted), moment(last), moment(packet), moment(ends), revoked.Valid

@@ -97,7 +97,9 @@ func (s *Store) Expire(ctx context.Context, now time.Time, r Retention, sign Sig
 		before                  int64
 	}{
 		{"sketches", "controller_hour", "addr, role, hour, sensor, part", "hour < ?", now.Add(-cmp.Or(r.Sketch, 7*day)).UnixNano()},
+		{"sketches' rests", "controller_left", "sensor, hour, part", "hour < ?", now.Add(-cmp.Or(r.Sketch, 7*day)).UnixNano()},
 		{"controllers", "controller", "addr, role", "last_seen < ?", now.Add(-cmp.Or(r.Case, 730*day)).UnixNano()},
+		{"controllers' versions", "controller_told", "addr", "version > ? AND NOT EXISTS (SELECT 1 FROM controller c WHERE c.addr = controller_told.addr)", 0},
 		{"cards", "card", "id", "last_seen < ?", now.Add(-cmp.Or(r.Case, 730*day)).UnixNano()},
 		{"sessions", "session", "hash", "expires < ?", now.UnixNano()},
 		{"tokens", "token", "hash", "expires < ?", now.Add(-30 * day).UnixNano()},

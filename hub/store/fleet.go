@@ -55,8 +55,9 @@ type Admission struct {
 // TakeToken spends a token and admits the sensor under the certificate that issue
 // makes for its name, in one transaction: what issue gives back is stored, and of
 // an error of it the token is not spent. issue may be called more than once.
-// ErrSpent: the token is not good. A sensor that was revoked is admitted anew; its
-// older certificates stay revoked.
+// ErrSpent: the token is not good. A sensor that was revoked is admitted anew. Its
+// older certificates count no more: who has enrolled has another key, and whoever
+// holds the key of before need not be the sensor.
 func (s *Store) TakeToken(ctx context.Context, hash [32]byte, now time.Time, issue func(sensor string) (Admission, error)) (Admission, error) {
 	var a Admission
 	err := s.within(ctx, func(t *tx) error {
@@ -83,6 +84,9 @@ func (s *Store) TakeToken(ctx context.Context, hash [32]byte, now time.Time, iss
 			sensor, now.UnixNano(), a.Ends.UnixNano(), clean(a.Version, maxText)); err != nil {
 			return err
 		}
+		if _, err := t.exec(ctx, "UPDATE certificate SET revoked = ? WHERE sensor = ? AND revoked IS NULL", now.UnixNano(), sensor); err != nil {
+			return err
+		}
 		return addCertificate(ctx, t, a)
 	})
 	if err != nil {
@@ -99,9 +103,12 @@ func addCertificate(ctx context.Context, t *tx, a Admission) error {
 		a.Serial, a.Sensor, a.Key[:], a.Given.UnixNano(), a.Ends.UnixNano()))
 }
 
-// Renewed stores a new certificate of an admitted sensor. ErrRevoked: it is not.
-func (s *Store) Renewed(ctx context.Context, a Admission) error {
+// Renewed stores a new certificate of a sensor that asked for it with the one of
+// serial from. ErrRevoked: that one counts no more.
+func (s *Store) Renewed(ctx context.Context, from string, a Admission) error {
 	return s.within(ctx, func(t *tx) error {
+		// Whoever revokes or admits the sensor holds its row, so what is read behind this
+		// is what stands.
 		n, err := t.exec(ctx, "UPDATE sensor SET certificate_ends = ? WHERE name = ? AND revoked IS NULL", a.Ends.UnixNano(), a.Sensor)
 		if err != nil {
 			return err
@@ -109,20 +116,28 @@ func (s *Store) Renewed(ctx context.Context, a Admission) error {
 		if n == 0 {
 			return ErrRevoked
 		}
+		err = one(ctx, t, []any{new(int64)}, "SELECT given FROM certificate WHERE serial = ? AND sensor = ? AND revoked IS NULL", from, a.Sensor)
+		if errors.Is(err, ErrNotFound) {
+			return ErrRevoked
+		}
+		if err != nil {
+			return err
+		}
 		return addCertificate(ctx, t, a)
 	})
 }
 
 // Admitted says whether a certificate counts: known, not ended, neither it nor
-// its sensor revoked. It gives the sensor's name, or ErrRevoked.
-func (s *Store) Admitted(ctx context.Context, serial string, now time.Time) (string, error) {
-	var sensor string
-	err := one(ctx, s.db, []any{&sensor}, `SELECT c.sensor FROM certificate c JOIN sensor s ON s.name = c.sensor
+// its sensor revoked. It gives the sensor's name and since when it is admitted, or
+// ErrRevoked.
+func (s *Store) Admitted(ctx context.Context, serial string, now time.Time) (sensor string, since time.Time, err error) {
+	var at int64
+	err = one(ctx, s.db, []any{&sensor, &at}, `SELECT c.sensor, s.admitted FROM certificate c JOIN sensor s ON s.name = c.sensor
 		WHERE c.serial = ? AND c.revoked IS NULL AND s.revoked IS NULL AND c.given <= ? AND c.ends > ?`, serial, now.Add(time.Hour).UnixNano(), now.UnixNano())
 	if errors.Is(err, ErrNotFound) {
-		return "", ErrRevoked
+		return "", time.Time{}, ErrRevoked
 	}
-	return sensor, err
+	return sensor, moment(at), err
 }
 
 // Revoke ends all admissions of a sensor at once, and its open tokens.
@@ -259,6 +274,35 @@ func (s *Store) PolicyStand(ctx context.Context, sensor string) (PolicyStand, er
 	// Each of them only rises, so their sum rises with each.
 	p.Version = policy + p.Catalogue + told
 	return p, err
+}
+
+// Restored makes a store that was put back from a copy safe to serve. What happened
+// after the copy is not known here, so every token that is open in it ends, as it may
+// have been spent, and so does every session, as its account may have been closed;
+// and numbers of policies go on from the present time in milliseconds, above every one
+// that was given after the copy: sensors would take another policy of the same number
+// for the one that they have.
+func (s *Store) Restored(ctx context.Context, now time.Time) error {
+	latest, err := s.LatestPolicy(ctx)
+	if err != nil {
+		return err
+	}
+	version := max(latest.Version+1, uint64(now.UnixMilli()))
+	latest.Policy.Version = version
+	body, err := s.pack.pack(latest.Policy)
+	if err != nil {
+		return err
+	}
+	return s.within(ctx, func(t *tx) error {
+		if _, err := t.exec(ctx, "UPDATE token SET taken = ? WHERE taken IS NULL", now.UnixNano()); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, "DELETE FROM session"); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, "INSERT INTO policy (version, made_by, made, body) VALUES (?, ?, ?, ?)", int64(version), "restore", now.UnixNano(), body)
+		return err
+	})
 }
 
 // moment gives a stored time; 0 is none.

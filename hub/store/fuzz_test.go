@@ -145,4 +145,12 @@ func TestPseudonyms(t *testing.T) {
 	}
 	pseudonymous(t, p.again("13800138000"))
 	pseudonymous(t, p.again("<b>~0123456789abcdef"))
+	for given, want := range map[string]string{
+		"35123456~0123456789abcdef": "35123456~", "premium rate~0123456789abcdef": "premium rate~", "44-1~0123456789abcdef": "44-1~",
+		"460001234~0123456789abcdef": "~", "4600 0123 4~0123456789abcdef": "~", "8613800138000~": "~", "a1b2c3d4e5f6g7h8i9~0123456789abcdef": "~",
+	} {
+		if x := p.again(given); len(x) != len(want)+16 || !strings.HasPrefix(x, want) {
+			t.Errorf("%s is stored as %s, want %s and 16 digits", given, x, want)
+		}
+	}
 }

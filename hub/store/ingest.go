@@ -19,9 +19,10 @@ import (
 
 // Delivery is one batch of one sensor's outbox.
 type Delivery struct {
-	Sensor          string // by its certificate
-	Epoch           uint64 // of the outbox
-	First, Last     uint64 // sequences; some between may be missing
+	Sensor          string    // by its certificate
+	Admitted        time.Time // since when by what Admitted said of that; zero is not looked at
+	Epoch           uint64    // of the outbox
+	First, Last     uint64    // sequences; some between may be missing
 	Records         []*reportpb.Record
 	Owned           bool // Records are the store's, to change as it likes
 	ReceivedAt      time.Time
@@ -117,10 +118,12 @@ type prepared struct {
 	sensor   string
 	owned    bool
 	received int64
+	admitted int64
 	clock    *time.Duration
 	findings []*newFinding
 	calls    []*newCall
 	hours    []any // flat rows of hoursInsert
+	rests    []any // flat rows of controller_left
 	faces    []face
 	health   *reportpb.Health
 	gaps     []*newGap
@@ -180,7 +183,7 @@ func (s *Store) prepare(d Delivery) (*prepared, error) {
 	if d.ReceivedAt.IsZero() {
 		d.ReceivedAt = s.now()
 	}
-	p := &prepared{sensor: d.Sensor, owned: d.Owned, received: d.ReceivedAt.UnixNano(), clock: d.ClockDifference, done: make(chan error, 1)}
+	p := &prepared{sensor: d.Sensor, owned: d.Owned, received: d.ReceivedAt.UnixNano(), admitted: nanosOf(d.Admitted), clock: d.ClockDifference, done: make(chan error, 1)}
 	p.receipt.Acked = d.Last
 	for _, r := range d.Records {
 		ok, err := true, error(nil)
@@ -321,6 +324,9 @@ func (s *Store) prepareSketch(p *prepared, epoch, sequence uint64, k *reportpb.C
 	// Several records may tell of one hour; each counts once, however often it comes.
 	part := derive("part", fmt.Sprint(epoch, sequence))
 	whole := true
+	if k.GetLeft() > 0 {
+		p.rests = append(p.rests, p.sensor, hour, int64(binary.BigEndian.Uint64(part[:8])), small(k.GetLeft()))
+	}
 	for _, c := range k.GetControllers() {
 		a, err := netip.ParseAddr(c.GetAddr())
 		sketch := c.GetLineSketch()

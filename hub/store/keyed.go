@@ -22,16 +22,19 @@ func newPseudonyms(key []byte) *pseudonyms {
 	return &pseudonyms{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
 }
 
-// maxPrefix bounds what may stand before a pseudonym: an issuer's digits or the
-// name of a class.
-const maxPrefix = 24
+// What may stand before a pseudonym: an issuer's digits or the name of a class. More
+// digits than an issuer has (those of a TAC are the most) would be part of an identity.
+const (
+	maxPrefix       = 24
+	maxPrefixDigits = 8
+)
 
 func (p *pseudonyms) again(s string) string {
 	if s == "" {
 		return ""
 	}
 	prefix, rest, found := strings.Cut(s, "~")
-	if !found || len(prefix) > maxPrefix || strings.ContainsFunc(prefix, notInPrefix) {
+	if !found || !isPrefix(prefix) {
 		prefix, rest = "", s
 	}
 	m := p.pool.Get().(hash.Hash)
@@ -44,6 +47,16 @@ func (p *pseudonyms) again(s string) string {
 	out := append(b[:0], prefix...)
 	out = append(out, '~')
 	return string(hex.AppendEncode(out, sum[:8]))
+}
+
+func isPrefix(s string) bool {
+	digits := 0
+	for _, r := range s {
+		if r >= '0' && r <= '9' {
+			digits++
+		}
+	}
+	return len(s) <= maxPrefix && digits <= maxPrefixDigits && !strings.ContainsFunc(s, notInPrefix)
 }
 
 func notInPrefix(r rune) bool {

@@ -992,17 +992,34 @@ type ControllerUse struct {
 	Lines  int // tenancies of any verdict that depend on it, counted up to the limit
 	More   bool
 	Review []ID // of these at review or above by themselves
+	// Version of what is told of it, for SaveVerdicts; read before the rest.
+	Version uint64
 }
 
 // ControllerUse tells it for each of addrs, in their order, counting to limit.
 func (s *Store) ControllerUse(ctx context.Context, addrs []string, limit int) ([]ControllerUse, error) {
 	keys := make([]Key, 0, len(addrs))
+	var raw [][]byte
 	for _, addr := range addrs {
 		a, err := netip.ParseAddr(addr)
 		if err != nil {
 			return nil, fmt.Errorf("%w: controller %q", ErrInvalid, clean(addr, 64))
 		}
-		keys = append(keys, KeyOf(KeyController, a.WithZone("").Unmap().String()))
+		a = a.WithZone("").Unmap()
+		keys = append(keys, KeyOf(KeyController, a.String()))
+		raw = append(raw, addrBytes(a))
+	}
+	versions := make(map[string]uint64)
+	if err := in(ctx, s.db, func(r *sql.Rows) error {
+		var addr []byte
+		var version uint64
+		if err := r.Scan(&addr, &version); err != nil {
+			return err
+		}
+		versions[string(addr)] = version
+		return nil
+	}, "SELECT addr, version FROM controller_told WHERE addr IN ?", slices.Clone(raw)); err != nil {
+		return nil, err
 	}
 	bs, err := s.bearers(ctx, keys, limit, int64(reportpb.Verdict_VERDICT_REVIEW), limit)
 	if err != nil {
@@ -1010,7 +1027,7 @@ func (s *Store) ControllerUse(ctx context.Context, addrs []string, limit int) ([
 	}
 	us := make([]ControllerUse, 0, len(addrs))
 	for i, b := range bs {
-		us = append(us, ControllerUse{Addr: addrs[i], Lines: b.Total, More: b.More, Review: b.Watch})
+		us = append(us, ControllerUse{Addr: addrs[i], Lines: b.Total, More: b.More, Review: b.Watch, Version: versions[string(raw[i])]})
 	}
 	return us, nil
 }
@@ -1027,33 +1044,38 @@ type ControllerVerdict struct {
 	Expires time.Time
 }
 
-// SaveVerdicts sets what is said about the controllers addrs: all that stood
-// before about them goes. The policy version of sensors that are told something
-// new rises; counts that differ by an eighth and less are not new.
-func (s *Store) SaveVerdicts(ctx context.Context, addrs []string, vs []ControllerVerdict) error {
+// SaveVerdicts sets what is said about controllers: all that stood before about them
+// goes. seen has them with the versions that ControllerUse gave before anything else was
+// read of them: where what is said of one has changed since, nothing is saved
+// (ErrConflict), as who is slow would say again what another has taken back. The policy
+// version of sensors that are told something new rises; counts that differ by an eighth
+// and less are not new.
+func (s *Store) SaveVerdicts(ctx context.Context, seen map[string]uint64, vs []ControllerVerdict) error {
 	type key struct{ sensor, line, addr string }
 	var raw [][]byte
-	about := map[string]bool{}
-	for _, x := range addrs {
+	about := map[string]uint64{}
+	for x, version := range seen {
 		a, err := netip.ParseAddr(x)
 		if err != nil {
 			return fmt.Errorf("%w: controller %q", ErrInvalid, clean(x, 64))
 		}
 		a = a.WithZone("").Unmap()
-		about[a.String()] = true
+		about[a.String()] = version
 		raw = append(raw, addrBytes(a))
 	}
 	raw = inOrder(raw)
 	next := map[key]ControllerVerdict{}
 	for _, v := range vs {
 		a, err := netip.ParseAddr(v.Addr)
-		if err != nil || !about[a.WithZone("").Unmap().String()] {
+		if err == nil {
+			v.Addr = a.WithZone("").Unmap().String()
+		}
+		if _, asked := about[v.Addr]; err != nil || !asked {
 			return fmt.Errorf("%w: a verdict about %q, which is not asked about", ErrInvalid, clean(v.Addr, 64))
 		}
 		if math.IsNaN(v.Nats) || math.IsInf(v.Nats, 0) {
 			return fmt.Errorf("%w: a verdict of %v nats", ErrInvalid, v.Nats)
 		}
-		v.Addr = a.WithZone("").Unmap().String()
 		next[key{v.Sensor, v.Line, v.Addr}] = v
 	}
 	// change tells what is to be written: gone, new or changed rows, and the sensors
@@ -1107,6 +1129,23 @@ func (s *Store) SaveVerdicts(ctx context.Context, addrs []string, vs []Controlle
 		gone, rows, told, err := change(t, t.forUpdate())
 		if err != nil {
 			return err
+		}
+		var changed [][]byte
+		for i := 2; i < len(gone); i += 3 {
+			changed = append(changed, gone[i].([]byte))
+		}
+		for i := 2; i < len(rows); i += 8 {
+			changed = append(changed, rows[i].([]byte))
+		}
+		var versions []any
+		changed = inOrder(changed)
+		for _, addr := range changed {
+			versions = append(versions, addr, int64(about[addrFrom(addr).String()]+1))
+		}
+		if n, err := t.run(ctx, s.sql.tellings, versions); err != nil {
+			return err
+		} else if n != int64(len(changed)) {
+			return ErrConflict
 		}
 		if _, err := t.run(ctx, s.sql.noVerdicts, gone); err != nil {
 			return err

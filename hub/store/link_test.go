@@ -251,9 +251,18 @@ func TestVerdicts(t *testing.T) {
 			}
 			return p.Version
 		}
+		version := func() map[string]uint64 {
+			t.Helper()
+			us, err := s.ControllerUse(ctx, []string{"198.51.100.9"}, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return map[string]uint64{"198.51.100.9": us[0].Version}
+		}
 		before := stand("north")
+		old := version()
 		for range 2 {
-			if err := s.SaveVerdicts(ctx, []string{"198.51.100.9"}, []ControllerVerdict{v}); err != nil {
+			if err := s.SaveVerdicts(ctx, version(), []ControllerVerdict{v}); err != nil {
 				t.Fatal(err)
 			}
 			if stand("north") != before+1 || stand("south") != 0 {
@@ -270,10 +279,18 @@ func TestVerdicts(t *testing.T) {
 		// A line more of a busy controller is no news.
 		more := v
 		more.Lines++
-		if err := s.SaveVerdicts(ctx, []string{"198.51.100.9"}, []ControllerVerdict{more}); err != nil || stand("north") != before+1 {
+		if err := s.SaveVerdicts(ctx, version(), []ControllerVerdict{more}); err != nil || stand("north") != before+1 {
 			t.Errorf("policy of north is %d, %v", stand("north"), err)
 		}
-		if err := s.SaveVerdicts(ctx, []string{"198.51.100.9"}, nil); err != nil {
+		// Who had read before that says nothing over it.
+		slow := v
+		slow.Nats = 3
+		for what, vs := range map[string][]ControllerVerdict{"another verdict": {slow}, "none": nil} {
+			if err := s.SaveVerdicts(ctx, old, vs); !errors.Is(err, ErrConflict) {
+				t.Errorf("%s, by who read before: %v", what, err)
+			}
+		}
+		if err := s.SaveVerdicts(ctx, version(), nil); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := s.Verdicts(ctx, "north", noon); len(got) != 0 || err != nil || stand("north") != before+2 {
@@ -293,7 +310,7 @@ func TestVerdictsOfLinesComeFirst(t *testing.T) {
 		v.Line, v.Nats = fmt.Sprint("line ", i), 0
 		vs = append(vs, v)
 	}
-	if err := s.SaveVerdicts(t.Context(), []string{v.Addr}, vs); err != nil {
+	if err := s.SaveVerdicts(t.Context(), map[string]uint64{v.Addr: 0}, vs); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.Verdicts(t.Context(), "north", noon)

@@ -124,6 +124,9 @@ type Sensor struct {
 	CertificateEnds time.Time
 	Revoked         bool
 	Missing         uint64 // records that its gap records tell of
+	// ControllersLeft is how many controllers it left out of its hours, added up over
+	// those that are kept: above 0 a ring may be spread thinner than is seen.
+	ControllersLeft uint64
 	Alarms          []string
 	Health          *reportpb.Health // the newest, nil before the first
 	Findings        Census

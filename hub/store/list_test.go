@@ -435,3 +435,76 @@ func TestCalls(t *testing.T) {
 		}
 	})
 }
+
+// A finding that has as many calls as it may takes no others, and is told how those
+// ended that it has.
+func TestCallsOfAFullFinding(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		admit(t, s, "north")
+		deliver(t, s, "north", 1, revisionOf(7, 1, watch, "10.0.0.7"))
+		id := FindingID("north", findingID(7))
+		name := func(n int) []byte { return []byte(fmt.Sprintf("call %011d", n)) }
+		if err := s.within(ctx, func(x *tx) error {
+			var rows []any
+			body, err := s.pack.pack(&reportpb.Call{Start: stamp(noon)})
+			for n := range maxCalls - 1 {
+				rows = append(rows, id[:], name(n), noon.UnixNano(), int64(1), noon.UnixNano(), body)
+			}
+			if err == nil {
+				_, err = x.run(ctx, s.sql.calls, rows)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		end := noon.Add(time.Hour)
+		call := func(seq uint64, n int) *reportpb.Record {
+			return &reportpb.Record{Sequence: seq, Kind: &reportpb.Record_Call{Call: &reportpb.Call{FindingId: findingID(7), Id: name(n), Line: "10.0.0.7", Start: stamp(noon), End: stamp(end)}}}
+		}
+		deliverRecords(t, s, "north", call(1, 3), call(2, maxCalls+1), call(3, maxCalls+2), call(4, maxCalls+3), call(5, 5))
+		deliverRecords(t, s, "north", call(6, 9), call(7, maxCalls+4))
+		have := map[int]bool{}
+		cs, err := s.Calls(ctx, id, 2*maxCalls)
+		if err != nil || len(cs) != maxCalls {
+			t.Fatalf("%d calls, %v; want %d", len(cs), err, maxCalls)
+		}
+		for _, c := range cs {
+			if c.Call.GetEnd() != nil {
+				var n int
+				fmt.Sscanf(string(c.Call.GetId()), "call %d", &n)
+				have[n] = true
+			}
+		}
+		if diff := cmp.Diff(map[int]bool{3: true, 5: true, 9: true, maxCalls + 1: true}, have); diff != "" {
+			t.Errorf("calls that are told to have ended (-want +got):\n%s", diff)
+		}
+		if n := s.Counters().Cut; n != 3 {
+			t.Errorf("%d counted as cut, want 3", n)
+		}
+	})
+}
+
+// How many controllers did not fit into an hour is kept, once.
+func TestControllersLeft(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		admit(t, s, "north", "south")
+		hour := func(seq, left uint64) *reportpb.Record {
+			return &reportpb.Record{Sequence: seq, Kind: &reportpb.Record_Controllers{Controllers: &reportpb.ControllerSketch{Hour: stamp(noon), Left: left}}}
+		}
+		for range 2 {
+			deliverRecords(t, s, "north", hour(1, 40), hour(2, 2), hour(3, 0))
+		}
+		for name, want := range map[string]uint64{"north": 42, "south": 0} {
+			if x, err := s.Sensor(t.Context(), name); err != nil || x.ControllersLeft != want {
+				t.Errorf("%s left out %d, %v; want %d", name, x.ControllersLeft, err, want)
+			}
+		}
+		if _, err := s.Expire(t.Context(), noon.Add(8*24*time.Hour), Retention{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if x, err := s.Sensor(t.Context(), "north"); err != nil || x.ControllersLeft != 0 {
+			t.Errorf("%d after its hours went, %v", x.ControllersLeft, err)
+		}
+	})
+}

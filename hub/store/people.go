@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -94,25 +95,41 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 	return as, err
 }
 
-// Session is one login. Only its token's hash is stored.
+// Session is one login, or what a program asks with. Only its token's hash is stored.
 type Session struct {
 	Hash    [32]byte
 	Account string
+	Program bool
 	Made    time.Time
 	Expires time.Time
 }
 
-// maxSessions of one account.
+// maxSessions of one account: so many of its person's, and so many of programs.
 const maxSessions = 32
 
-// AddSession stores one. Of one account the newest 32 are kept.
+// AddSession stores one. Of a person's logins the newest 32 are kept. A program is
+// not to lose its token by what others do: where the account has 32 for programs, none
+// is added (ErrFull).
 func (s *Store) AddSession(ctx context.Context, n Session) error {
 	return s.within(ctx, func(t *tx) error {
-		if err := changed(t.exec(ctx, "INSERT INTO session (hash, account, made, expires) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			n.Hash[:], n.Account, nanosOf(n.Made), nanosOf(n.Expires))); err != nil {
+		if n.Program {
+			// Whoever else adds one waits, and counts this.
+			if err := one(ctx, t, []any{new(int64)}, "SELECT version FROM account WHERE name = ?"+t.forUpdate(), n.Account); err != nil {
+				return err
+			}
+			var have int
+			if err := one(ctx, t, []any{&have}, "SELECT count(*) FROM session WHERE account = ? AND program = 1 AND expires > ?", n.Account, nanosOf(n.Made)); err != nil {
+				return err
+			}
+			if have >= maxSessions {
+				return ErrFull
+			}
+		}
+		if err := changed(t.exec(ctx, "INSERT INTO session (hash, account, program, made, expires) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			n.Hash[:], n.Account, bit(n.Program), nanosOf(n.Made), nanosOf(n.Expires))); err != nil {
 			return err
 		}
-		_, err := t.exec(ctx, "DELETE FROM session WHERE account = ? AND hash NOT IN (SELECT hash FROM session WHERE account = ? ORDER BY made DESC, hash LIMIT ?)",
+		_, err := t.exec(ctx, "DELETE FROM session WHERE account = ? AND program = 0 AND hash NOT IN (SELECT hash FROM session WHERE account = ? AND program = 0 ORDER BY made DESC, hash LIMIT ?)",
 			n.Account, n.Account, maxSessions)
 		return err
 	})
@@ -121,9 +138,9 @@ func (s *Store) AddSession(ctx context.Context, n Session) error {
 // Session gives one that has not expired, or ErrNotFound.
 func (s *Store) Session(ctx context.Context, hash [32]byte, now time.Time) (Session, error) {
 	n := Session{Hash: hash}
-	var made, expires int64
-	err := one(ctx, s.db, []any{&n.Account, &made, &expires}, "SELECT account, made, expires FROM session WHERE hash = ? AND expires > ?", hash[:], now.UnixNano())
-	n.Made, n.Expires = moment(made), moment(expires)
+	var program, made, expires int64
+	err := one(ctx, s.db, []any{&n.Account, &program, &made, &expires}, "SELECT account, program, made, expires FROM session WHERE hash = ? AND expires > ?", hash[:], now.UnixNano())
+	n.Program, n.Made, n.Expires = program != 0, moment(made), moment(expires)
 	if err != nil {
 		return Session{}, err
 	}
@@ -185,16 +202,19 @@ func (s *Store) AppendAudit(ctx context.Context, next func(head AuditEntry) (Aud
 }
 
 // append runs what appends a row under the next number, and runs it again as long
-// as others are faster.
+// as others are faster, later and later: many hubs that all try again at once are in
+// each other's way.
 func (s *Store) append(ctx context.Context, do func(*tx) error) error {
-	for {
+	for try := 0; ; try++ {
 		err := s.within(ctx, do)
 		if !taken(err) {
 			return err
 		}
 		s.count.retries.Add(1)
-		if err := ctx.Err(); err != nil {
-			return err
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rand.N(time.Millisecond << min(try, 7))):
 		}
 	}
 }

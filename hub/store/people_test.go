@@ -69,7 +69,7 @@ func TestAdmission(t *testing.T) {
 		}
 		admitted := func(serial, want string, at time.Time) {
 			t.Helper()
-			name, err := s.Admitted(ctx, serial, at)
+			name, _, err := s.Admitted(ctx, serial, at)
 			if name != want || (err == nil) != (want != "") || err != nil && !errors.Is(err, ErrRevoked) {
 				t.Errorf("%s at %v: %q, %v", serial, at, name, err)
 			}
@@ -77,11 +77,11 @@ func TestAdmission(t *testing.T) {
 		admitted(wins[0], "north", noon)
 		admitted("another", "", noon)
 		admitted(wins[0], "", noon.Add(24*time.Hour))
-		if err := s.Renewed(ctx, Admission{Sensor: "north", Serial: "renewed", Given: noon, Ends: noon.Add(48 * time.Hour)}); err != nil {
+		if err := s.Renewed(ctx, wins[0], Admission{Sensor: "north", Serial: "renewed", Given: noon, Ends: noon.Add(48 * time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
 		admitted("renewed", "north", noon.Add(36*time.Hour))
-		if err := s.Renewed(ctx, Admission{Sensor: "west", Serial: "w", Given: noon, Ends: noon}); !errors.Is(err, ErrRevoked) {
+		if err := s.Renewed(ctx, "w0", Admission{Sensor: "west", Serial: "w", Given: noon, Ends: noon}); !errors.Is(err, ErrRevoked) {
 			t.Errorf("renewed a stranger: %v", err)
 		}
 		if _, err := s.Ingest(ctx, Delivery{Sensor: "west"}); !errors.Is(err, ErrRevoked) {
@@ -122,6 +122,41 @@ func TestAdmission(t *testing.T) {
 		}
 		admitted("again", "north", noon)
 		admitted("renewed", "", noon)
+
+		// What the old certificate had under way when it was revoked comes to nothing,
+		// though the sensor is admitted.
+		if err := s.Renewed(ctx, "renewed", Admission{Sensor: "north", Serial: "stolen", Given: noon, Ends: noon.Add(48 * time.Hour)}); !errors.Is(err, ErrRevoked) {
+			t.Errorf("renewed with a certificate that was revoked: %v", err)
+		}
+		admitted("stolen", "", noon)
+		since := func(serial string) time.Time {
+			_, at, err := s.Admitted(ctx, serial, noon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return at
+		}
+		first := since("again")
+		if _, err := s.Ingest(ctx, Delivery{Sensor: "north", Admitted: first}); err != nil {
+			t.Errorf("of the admission that stands: %v", err)
+		}
+		// Admitted anew without being revoked, the certificate of before counts no more
+		// either.
+		token.Hash = sha256.Sum256([]byte("third"))
+		if err := s.AddToken(ctx, token); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.TakeToken(ctx, token.Hash, noon.Add(time.Second), issue("third")); err != nil {
+			t.Fatal(err)
+		}
+		admitted("third", "north", noon)
+		admitted("again", "", noon)
+		if _, err := s.Ingest(ctx, Delivery{Sensor: "north", Admitted: first}); !errors.Is(err, ErrRevoked) {
+			t.Errorf("a report of the admission before: %v", err)
+		}
+		if _, err := s.Ingest(ctx, Delivery{Sensor: "north", Admitted: since("third")}); err != nil {
+			t.Errorf("of the admission that stands: %v", err)
+		}
 	})
 }
 
@@ -192,10 +227,26 @@ func TestPeople(t *testing.T) {
 		if diff := cmp.Diff([]Account{a}, got); diff != "" || err != nil {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
+		// Tokens of programs outlive any number of logins, and no one makes room for another.
+		for i := range maxSessions + 1 {
+			err := s.AddSession(ctx, Session{Hash: [32]byte{byte(i), 1}, Account: "ana", Program: true, Made: noon, Expires: noon.Add(time.Hour)})
+			if i < maxSessions && err != nil || i == maxSessions && !errors.Is(err, ErrFull) {
+				t.Fatalf("program %d: %v", i, err)
+			}
+		}
 		for i := range maxSessions + 5 {
 			if err := s.AddSession(ctx, Session{Hash: [32]byte{byte(i)}, Account: "ana", Made: noon.Add(time.Duration(i) * time.Second), Expires: noon.Add(time.Hour)}); err != nil {
 				t.Fatal(err)
 			}
+		}
+		for i := range maxSessions {
+			if x, err := s.Session(ctx, [32]byte{byte(i), 1}, noon); err != nil || !x.Program {
+				t.Fatalf("program %d: %v, %v", i, x, err)
+			}
+		}
+		// What has ended is in nobody's way.
+		if err := s.AddSession(ctx, Session{Hash: [32]byte{99, 1}, Account: "ana", Program: true, Made: noon.Add(time.Hour), Expires: noon.Add(2 * time.Hour)}); err != nil {
+			t.Errorf("after the others ended: %v", err)
 		}
 		session := func(i byte, at time.Time, want error) {
 			t.Helper()
@@ -461,11 +512,11 @@ func TestBackup(t *testing.T) {
 	if err := s.Backup(ctx, copied); !errors.Is(err, os.ErrExist) {
 		t.Errorf("over another file: %v", err)
 	}
-	if err := Restore(ctx, copied, folder); !errors.Is(err, ErrConflict) {
+	if err := Restore(ctx, copied, folder, noon); !errors.Is(err, ErrConflict) {
 		t.Errorf("over a store: %v", err)
 	}
 	other := filepath.Join(t.TempDir(), "hub")
-	if err := Restore(ctx, copied, other); err != nil {
+	if err := Restore(ctx, copied, other, noon); err != nil {
 		t.Fatal(err)
 	}
 	r := openStore(t, Options{Folder: other})
@@ -483,11 +534,96 @@ func TestBackup(t *testing.T) {
 			t.Fatal(err)
 		}
 		to := filepath.Join(t.TempDir(), "hub")
-		if err := Restore(ctx, path, to); err == nil {
+		if err := Restore(ctx, path, to, noon); err == nil {
 			t.Errorf("%s: restored", name)
 		}
-		if left, _ := filepath.Glob(filepath.Join(to, "*")); len(left) != 0 {
-			t.Errorf("%s: left %v", name, left)
+		if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: left the folder: %v", name, err)
 		}
+	}
+}
+
+// What was spent, ended or told after a copy stays so when the copy is put back.
+func TestRestored(t *testing.T) {
+	ctx := t.Context()
+	folder := t.TempDir()
+	s := openStore(t, Options{Folder: folder})
+	admit(t, s, "north")
+	policy := func(s *Store) {
+		t.Helper()
+		p, err := s.LatestPolicy(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.AddPolicy(ctx, Policy{Version: p.Version + 1, By: "root", Made: noon, Policy: &fleetpb.Policy{Home: []string{"10.0.0.0/8"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stand := func(s *Store) uint64 {
+		t.Helper()
+		p, err := s.PolicyStand(ctx, "north")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Version
+	}
+	policy(s)
+	token := Token{Hash: sha256.Sum256([]byte("open")), Sensor: "south", By: "root", Made: noon, Expires: noon.Add(time.Hour)}
+	if err := s.AddToken(ctx, token); err != nil {
+		t.Fatal(err)
+	}
+	session := Session{Hash: [32]byte{1}, Account: "ana", Made: noon, Expires: noon.Add(time.Hour)}
+	if err := s.AddSession(ctx, session); err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	if err := s.Backup(ctx, copied); err != nil {
+		t.Fatal(err)
+	}
+	issue := func(string) (Admission, error) {
+		return Admission{Serial: "south's", Given: noon, Ends: noon.Add(time.Hour)}, nil
+	}
+	if _, err := s.TakeToken(ctx, token.Hash, noon, issue); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		policy(s)
+	}
+	told := stand(s)
+
+	other := filepath.Join(t.TempDir(), "hub")
+	if err := Restore(ctx, copied, other, noon.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	r := openStore(t, Options{Folder: other})
+	if _, err := r.TakeToken(ctx, token.Hash, noon, issue); !errors.Is(err, ErrSpent) {
+		t.Errorf("a token that was spent after the copy: %v", err)
+	}
+	if _, err := r.Session(ctx, session.Hash, noon); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a session of before: %v", err)
+	}
+	for range 3 {
+		if got := stand(r); got <= told {
+			t.Errorf("the policy is number %d, of which sensors have another up to %d", got, told)
+		}
+		policy(r)
+	}
+	if p, err := r.LatestPolicy(ctx); err != nil || len(p.Policy.GetHome()) != 1 || p.Policy.GetVersion() != p.Version {
+		t.Errorf("policy %+v, %v", p, err)
+	}
+	// Put back once more, later: above all that was told meanwhile.
+	told = stand(r)
+	third := filepath.Join(t.TempDir(), "hub")
+	if err := Restore(ctx, copied, third, noon.Add(2*time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if got := stand(openStore(t, Options{Folder: third})); got <= told {
+		t.Errorf("the policy is number %d, of which sensors have another up to %d", got, told)
+	}
+	// What a sensor says it has is not cut down.
+	h := &reportpb.Health{At: stamp(noon), Policy: told, Catalogue: 1}
+	deliverRecords(t, r, "north", &reportpb.Record{Sequence: 1, Kind: &reportpb.Record_Health{Health: h}})
+	if x, err := r.Sensor(ctx, "north"); err != nil || x.Policy != told {
+		t.Errorf("the sensor has policy %d, %v; want %d", x.Policy, err, told)
 	}
 }

@@ -39,6 +39,8 @@ var (
 	ErrBusy = errors.New("too much is waiting to be written")
 	// ErrSpent says that a token was used before, has expired, or never was.
 	ErrSpent = errors.New("token is spent, expired or unknown")
+	// ErrFull says that there are as many of a kind as there may be.
+	ErrFull = errors.New("there are as many as there may be")
 	// ErrUnsupported says that this kind of store has another way for it.
 	ErrUnsupported = errors.New("not supported by this store")
 )

@@ -20,9 +20,9 @@ import (
 
 // statements for many rows, of ingest and of linking.
 type statements struct {
-	findings, lines, revisions, bearers, unbear, cards, faces, hours, calls, gaps, queue, sensors *bulk
+	findings, lines, revisions, bearers, unbear, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
 
-	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, told *bulk
+	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, tellings, told *bulk
 
 	items, noRevisions, noCalls, noEdgesA, noEdgesB, noMembers, noFindings *bulk
 }
@@ -56,6 +56,7 @@ func newStatements() *statements {
 			first_seen = CASE WHEN excluded.first_seen < controller.first_seen THEN excluded.first_seen ELSE controller.first_seen END,
 			last_seen = CASE WHEN excluded.last_seen > controller.last_seen THEN excluded.last_seen ELSE controller.last_seen END`),
 		hours: insertInto("controller_hour", "b:addr t:role i:hour t:sensor i:part i:lines i:calls b:sketch t:stacks", "DO NOTHING"),
+		rests: insertInto("controller_left", "t:sensor i:hour i:part i:lost", "DO NOTHING"),
 		calls: insertInto("call", "b:finding b:id i:start i:weight i:received b:body",
 			"(finding, id) DO UPDATE SET start = excluded.start, weight = excluded.weight, received = excluded.received, body = excluded.body WHERE call.weight < excluded.weight"),
 		gaps: insertInto("gap", "t:sensor i:epoch i:first i:last i:lost i:received b:body",
@@ -100,6 +101,8 @@ func newStatements() *statements {
 		noRings: deleteFrom("ring", "b:id"),
 		verdicts: insertInto("controller_verdict", "t:sensor t:line b:addr i:lines i:review f:nats b:ring i:expires",
 			`(sensor, line, addr) DO UPDATE SET lines = excluded.lines, review = excluded.review, nats = excluded.nats, ring = excluded.ring, expires = excluded.expires`),
+		tellings: insertInto("controller_told", "b:addr i:version",
+			"(addr) DO UPDATE SET version = excluded.version WHERE controller_told.version = excluded.version - 1"),
 		noVerdicts: deleteFrom("controller_verdict", "t:sensor t:line b:addr"),
 		told: newBulk("t:name", func(source func(string) string, cs []column) string {
 			return "UPDATE sensor SET told = told + 1 FROM " + source("r") + " WHERE sensor.name = r.name"
@@ -153,7 +156,7 @@ func (s *Store) commit(group []*prepared) {
 	for _, p := range group {
 		s.waiting.Add(-p.weight)
 		answer := err
-		if err == nil && g.sensors[p.sensor] == nil {
+		if err == nil && !g.admits(p) {
 			answer = ErrRevoked
 		}
 		if answer != nil {
@@ -180,11 +183,11 @@ type ingest struct {
 }
 
 type sensorRow struct {
-	program                                               string
-	catalogue, policy, last, packet, healthAt, missing, n int64
-	clock                                                 sql.NullInt64
-	health                                                []byte
-	levels                                                [5]int64 // by verdict, from 1
+	program                                                         string
+	admitted, catalogue, policy, last, packet, healthAt, missing, n int64
+	clock                                                           sql.NullInt64
+	health                                                          []byte
+	levels                                                          [5]int64 // by verdict, from 1
 }
 
 type faceKey struct {
@@ -221,7 +224,7 @@ func (g *ingest) counted() {
 	c.gaps.Add(g.gaps)
 	c.cut.Add(g.cut)
 	for i, p := range g.group {
-		if g.sensors[p.sensor] == nil {
+		if !g.admits(p) {
 			continue
 		}
 		p.receipt.Stored, p.receipt.Older = g.stored[i], g.older[i]
@@ -248,7 +251,7 @@ func (g *ingest) readSensors() error {
 		var name string
 		var revoked sql.NullInt64
 		x := &sensorRow{}
-		if err := r.Scan(&name, &revoked, &x.program, &x.catalogue, &x.policy, &x.last, &x.packet, &x.clock, &x.healthAt, &x.health, &x.missing, &x.n,
+		if err := r.Scan(&name, &revoked, &x.admitted, &x.program, &x.catalogue, &x.policy, &x.last, &x.packet, &x.clock, &x.healthAt, &x.health, &x.missing, &x.n,
 			&x.levels[1], &x.levels[2], &x.levels[3], &x.levels[4]); err != nil {
 			return err
 		}
@@ -256,14 +259,22 @@ func (g *ingest) readSensors() error {
 			g.sensors[name] = x
 		}
 		return nil
-	}, `SELECT name, revoked, program, catalogue, policy, last_report, packet_time, clock_ns, health_at, health, missing, gaps, n_none, n_watch, n_review, n_case
+	}, `SELECT name, revoked, admitted, program, catalogue, policy, last_report, packet_time, clock_ns, health_at, health, missing, gaps, n_none, n_watch, n_review, n_case
 		FROM sensor WHERE name IN ? ORDER BY name`+g.t.forUpdate(), names)
+}
+
+// admits says whether a delivery is of an admitted sensor, and of the admission that
+// it was let in by: one that came before the sensor was revoked and admitted anew may
+// be of whoever it was revoked for.
+func (g *ingest) admits(p *prepared) bool {
+	x := g.sensors[p.sensor]
+	return x != nil && (p.admitted == 0 || p.admitted == x.admitted)
 }
 
 // admitted gives the deliveries of admitted sensors.
 func (g *ingest) admitted(yield func(int, *prepared) bool) {
 	for i, p := range g.group {
-		if g.sensors[p.sensor] != nil && !yield(i, p) {
+		if g.admits(p) && !yield(i, p) {
 			return
 		}
 	}
@@ -566,30 +577,53 @@ func (g *ingest) writeCalls() error {
 			g.stored[i]++
 		}
 	}
-	var full []ID
+	room := map[ID]int64{} // for new calls, of findings that may not have all of these
 	for id, n := range calls {
 		var have int64
 		if err := one(g.ctx, g.t, []any{&have}, "SELECT count(*) FROM (SELECT 1 FROM call WHERE finding = ? LIMIT ?) AS x", id[:], maxCalls); err != nil {
 			return fmt.Errorf("count calls: %w", err)
 		}
 		if have+n > maxCalls {
-			full = append(full, id)
+			room[id] = maxCalls - have
 		}
 	}
 	order := make([]key, 0, len(best))
 	for k := range best {
-		if slices.Contains(full, k.finding) {
-			g.cut++
-			continue
-		}
 		order = append(order, k)
 	}
 	slices.SortFunc(order, func(a, b key) int {
 		return cmp.Or(bytes.Compare(a.finding[:], b.finding[:]), bytes.Compare(a.id[:], b.id[:]))
 	})
+	// A finding that has as many as it may is told how those ended all the same.
+	told := map[key]bool{}
+	for id := range room {
+		var ids [][]byte
+		for _, k := range order {
+			if k.finding == id {
+				ids = append(ids, bytes.Clone(k.id[:]))
+			}
+		}
+		if err := in(g.ctx, g.t, func(r *sql.Rows) error {
+			var call []byte
+			err := r.Scan(&call)
+			if err == nil {
+				told[key{id, ID(call)}] = true
+			}
+			return err
+		}, "SELECT id FROM call WHERE finding = ? AND id IN ?", ids, id[:]); err != nil {
+			return fmt.Errorf("read calls: %w", err)
+		}
+	}
 	var rows []any
 	for _, k := range order {
 		c := best[k]
+		if left, bounded := room[k.finding]; bounded && !told[k] {
+			if left == 0 {
+				g.cut++
+				continue
+			}
+			room[k.finding]--
+		}
 		rows = append(rows, bytes.Clone(k.finding[:]), bytes.Clone(k.id[:]), c.start, c.weight, c.received, c.body)
 	}
 	n, err := g.t.run(g.ctx, g.s.sql.calls, rows)
@@ -613,6 +647,13 @@ func (g *ingest) writeSketches() error {
 	}
 	n, err := g.t.run(g.ctx, g.s.sql.hours, rows)
 	if err != nil {
+		return fmt.Errorf("write sketches: %w", err)
+	}
+	var rests []any
+	for _, p := range g.admitted {
+		rests = append(rests, p.rests...)
+	}
+	if _, err := g.t.run(g.ctx, g.s.sql.rests, rests); err != nil {
 		return fmt.Errorf("write sketches: %w", err)
 	}
 	g.sketches += uint64(n)
@@ -679,7 +720,7 @@ func (g *ingest) writeSensors() error {
 			}
 			x.healthAt, x.health = at, body
 			x.program = clean(h.GetVersion(), maxText)
-			x.catalogue, x.policy = small(h.GetCatalogue()), small(h.GetPolicy())
+			x.catalogue, x.policy = int64(min(h.GetCatalogue(), 1<<62)), int64(min(h.GetPolicy(), 1<<62))
 			x.packet = nanos(h.GetPacketTime(), x.packet)
 			g.stored[i]++
 			g.healths++

@@ -87,6 +87,7 @@ func Init(folder string, m Making) error {
 
 // place writes files into a folder, all or none, over nothing.
 func place(folder string, files []file) error {
+	_, missing := os.Lstat(folder)
 	if err := os.MkdirAll(folder, folderMode); err != nil {
 		return err
 	}
@@ -104,10 +105,30 @@ func place(folder string, files []file) error {
 			for _, made := range files[:i] {
 				os.Remove(filepath.Join(folder, made.name))
 			}
+			if missing != nil {
+				os.Remove(folder)
+			}
 			return err
 		}
 	}
 	return syncFolder(folder)
+}
+
+// Unmake takes back what Init or Copy has just made, for who could not make the rest
+// of a hub: else there were half of one, over which none is made.
+func Unmake(folder string) error {
+	var errs []error
+	for _, name := range fileNames() {
+		if err := os.Remove(filepath.Join(folder, name)); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fileNames are those of the folder.
+func fileNames() []string {
+	return []string{caCertFile, caKeyFile, catalogueFile, cataloguePubs, recordsFile, fleetFile, hubFile, namesFile}
 }
 
 type file struct {
@@ -507,7 +528,7 @@ func Copy(from, to string) error {
 		return err
 	}
 	var files []file
-	for _, name := range []string{caCertFile, caKeyFile, catalogueFile, cataloguePubs, recordsFile, fleetFile, hubFile, namesFile} {
+	for _, name := range fileNames() {
 		b, err := readFile(from, name)
 		if name == catalogueFile && errors.Is(err, fs.ErrNotExist) {
 			continue // kept elsewhere

@@ -333,7 +333,11 @@ func Enroll(ctx context.Context, dir, hub string, token Token, version string) (
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := belongs(dir, filepath.Dir(dir)); err != nil {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(belongs(d, filepath.Dir(dir)), d.Close()); err != nil {
 		return nil, err
 	}
 	if err := writeFile(filepath.Join(dir, ".try"), nil); err != nil {
@@ -487,7 +491,7 @@ func writeFile(name string, b []byte) error {
 	defer os.Remove(f.Name())
 	_, err = f.Write(b)
 	if err == nil {
-		err = belongs(f.Name(), dir)
+		err = belongs(f, dir)
 	}
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err

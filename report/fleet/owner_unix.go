@@ -7,9 +7,10 @@ import (
 	"syscall"
 )
 
-// belongs gives a file, or a folder, to the owner of its folder: root enrolls an appliance whose
-// daemon is another user.
-func belongs(name, dir string) error {
+// belongs gives an open file, or a folder, to the owner of a folder: root enrolls an
+// appliance whose daemon is another user. What is open is changed, whatever stands
+// under its name by then: the folder's owner may have put something of root's there.
+func belongs(f *os.File, dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -21,5 +22,5 @@ func belongs(name, dir string) error {
 	if !ok {
 		return nil
 	}
-	return os.Lchown(name, int(s.Uid), int(s.Gid))
+	return f.Chown(int(s.Uid), int(s.Gid))
 }

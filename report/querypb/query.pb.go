@@ -1392,9 +1392,12 @@ type Sensor struct {
 	// RecordsMissing is how many its gap records tell of.
 	RecordsMissing uint64 `protobuf:"varint,10,opt,name=records_missing,json=recordsMissing,proto3" json:"records_missing,omitempty"`
 	// Alarms that stand, by id.
-	Alarms        []string `protobuf:"bytes,11,rep,name=alarms,proto3" json:"alarms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Alarms []string `protobuf:"bytes,11,rep,name=alarms,proto3" json:"alarms,omitempty"`
+	// ControllersLeft is how many controllers it left out of its hours, added up over
+	// the hours that the hub keeps.
+	ControllersLeft uint64 `protobuf:"varint,12,opt,name=controllers_left,json=controllersLeft,proto3" json:"controllers_left,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Sensor) Reset() {
@@ -1504,6 +1507,13 @@ func (x *Sensor) GetAlarms() []string {
 	return nil
 }
 
+func (x *Sensor) GetControllersLeft() uint64 {
+	if x != nil {
+		return x.ControllersLeft
+	}
+	return 0
+}
+
 // Case is what people work on.
 type Case struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1524,7 +1534,10 @@ type Case struct {
 	// Closed is when it was. Absent while it is open.
 	Closed *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=closed,proto3" json:"closed,omitempty"`
 	// Outcome of it.
-	Outcome       Outcome `protobuf:"varint,9,opt,name=outcome,proto3,enum=simtrap.query.v1.Outcome" json:"outcome,omitempty"`
+	Outcome Outcome `protobuf:"varint,9,opt,name=outcome,proto3,enum=simtrap.query.v1.Outcome" json:"outcome,omitempty"`
+	// Comments that people wrote, the oldest first, at most 1,000. Only where one case
+	// is asked for.
+	Comments      []*Comment `protobuf:"bytes,10,rep,name=comments,proto3" json:"comments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1622,6 +1635,77 @@ func (x *Case) GetOutcome() Outcome {
 	return Outcome_OUTCOME_UNSPECIFIED
 }
 
+func (x *Case) GetComments() []*Comment {
+	if x != nil {
+		return x.Comments
+	}
+	return nil
+}
+
+// Comment is what somebody wrote about a case.
+type Comment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At is when it was written.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Author is the account that wrote it.
+	Author string `protobuf:"bytes,2,opt,name=author,proto3" json:"author,omitempty"`
+	// Text of it.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Comment) Reset() {
+	*x = Comment{}
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Comment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Comment) ProtoMessage() {}
+
+func (x *Comment) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Comment.ProtoReflect.Descriptor instead.
+func (*Comment) Descriptor() ([]byte, []int) {
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Comment) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Comment) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *Comment) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // Feedback is what turned out about one finding, as calibration reads it. It has
 // no address, no identity and no text of a stranger's.
 type Feedback struct {
@@ -1662,7 +1746,7 @@ type Feedback struct {
 
 func (x *Feedback) Reset() {
 	*x = Feedback{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +1758,7 @@ func (x *Feedback) String() string {
 func (*Feedback) ProtoMessage() {}
 
 func (x *Feedback) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[12]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +1771,7 @@ func (x *Feedback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feedback.ProtoReflect.Descriptor instead.
 func (*Feedback) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Feedback) GetId() string {
@@ -1812,7 +1896,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +1908,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[13]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +1921,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExportRequest) GetKind() ExportKind {
@@ -1880,7 +1964,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1976,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[14]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +1989,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ExportResponse) GetData() []byte {
@@ -1930,7 +2014,7 @@ type ListFindingsRequest struct {
 
 func (x *ListFindingsRequest) Reset() {
 	*x = ListFindingsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2026,7 @@ func (x *ListFindingsRequest) String() string {
 func (*ListFindingsRequest) ProtoMessage() {}
 
 func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[15]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2039,7 @@ func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListFindingsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListFindingsRequest) GetFilter() *Filter {
@@ -1992,7 +2076,7 @@ type ListFindingsResponse struct {
 
 func (x *ListFindingsResponse) Reset() {
 	*x = ListFindingsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2004,7 +2088,7 @@ func (x *ListFindingsResponse) String() string {
 func (*ListFindingsResponse) ProtoMessage() {}
 
 func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[16]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2017,7 +2101,7 @@ func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsResponse.ProtoReflect.Descriptor instead.
 func (*ListFindingsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListFindingsResponse) GetFindings() []*Finding {
@@ -2047,7 +2131,7 @@ type GetFindingRequest struct {
 
 func (x *GetFindingRequest) Reset() {
 	*x = GetFindingRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2143,7 @@ func (x *GetFindingRequest) String() string {
 func (*GetFindingRequest) ProtoMessage() {}
 
 func (x *GetFindingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[17]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2156,7 @@ func (x *GetFindingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFindingRequest.ProtoReflect.Descriptor instead.
 func (*GetFindingRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetFindingRequest) GetId() string {
@@ -2100,7 +2184,7 @@ type GetFindingResponse struct {
 
 func (x *GetFindingResponse) Reset() {
 	*x = GetFindingResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2112,7 +2196,7 @@ func (x *GetFindingResponse) String() string {
 func (*GetFindingResponse) ProtoMessage() {}
 
 func (x *GetFindingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[18]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,7 +2209,7 @@ func (x *GetFindingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFindingResponse.ProtoReflect.Descriptor instead.
 func (*GetFindingResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetFindingResponse) GetFinding() *Finding {
@@ -2150,7 +2234,7 @@ type ListLinesRequest struct {
 
 func (x *ListLinesRequest) Reset() {
 	*x = ListLinesRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2246,7 @@ func (x *ListLinesRequest) String() string {
 func (*ListLinesRequest) ProtoMessage() {}
 
 func (x *ListLinesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[19]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2259,7 @@ func (x *ListLinesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinesRequest.ProtoReflect.Descriptor instead.
 func (*ListLinesRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListLinesRequest) GetFilter() *Filter {
@@ -2212,7 +2296,7 @@ type ListLinesResponse struct {
 
 func (x *ListLinesResponse) Reset() {
 	*x = ListLinesResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2308,7 @@ func (x *ListLinesResponse) String() string {
 func (*ListLinesResponse) ProtoMessage() {}
 
 func (x *ListLinesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[20]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2321,7 @@ func (x *ListLinesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinesResponse.ProtoReflect.Descriptor instead.
 func (*ListLinesResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListLinesResponse) GetLines() []*Line {
@@ -2267,7 +2351,7 @@ type GetLineRequest struct {
 
 func (x *GetLineRequest) Reset() {
 	*x = GetLineRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2363,7 @@ func (x *GetLineRequest) String() string {
 func (*GetLineRequest) ProtoMessage() {}
 
 func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[21]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2376,7 @@ func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLineRequest.ProtoReflect.Descriptor instead.
 func (*GetLineRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetLineRequest) GetId() string {
@@ -2320,7 +2404,7 @@ type GetLineResponse struct {
 
 func (x *GetLineResponse) Reset() {
 	*x = GetLineResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2416,7 @@ func (x *GetLineResponse) String() string {
 func (*GetLineResponse) ProtoMessage() {}
 
 func (x *GetLineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[22]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2429,7 @@ func (x *GetLineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLineResponse.ProtoReflect.Descriptor instead.
 func (*GetLineResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetLineResponse) GetLine() *Line {
@@ -2370,7 +2454,7 @@ type ListBoxesRequest struct {
 
 func (x *ListBoxesRequest) Reset() {
 	*x = ListBoxesRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2466,7 @@ func (x *ListBoxesRequest) String() string {
 func (*ListBoxesRequest) ProtoMessage() {}
 
 func (x *ListBoxesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[23]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2479,7 @@ func (x *ListBoxesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBoxesRequest.ProtoReflect.Descriptor instead.
 func (*ListBoxesRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListBoxesRequest) GetFilter() *Filter {
@@ -2432,7 +2516,7 @@ type ListBoxesResponse struct {
 
 func (x *ListBoxesResponse) Reset() {
 	*x = ListBoxesResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +2528,7 @@ func (x *ListBoxesResponse) String() string {
 func (*ListBoxesResponse) ProtoMessage() {}
 
 func (x *ListBoxesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[24]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +2541,7 @@ func (x *ListBoxesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBoxesResponse.ProtoReflect.Descriptor instead.
 func (*ListBoxesResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListBoxesResponse) GetBoxes() []*Box {
@@ -2485,7 +2569,7 @@ type GetBoxRequest struct {
 
 func (x *GetBoxRequest) Reset() {
 	*x = GetBoxRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2497,7 +2581,7 @@ func (x *GetBoxRequest) String() string {
 func (*GetBoxRequest) ProtoMessage() {}
 
 func (x *GetBoxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[25]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2510,7 +2594,7 @@ func (x *GetBoxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBoxRequest.ProtoReflect.Descriptor instead.
 func (*GetBoxRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetBoxRequest) GetId() string {
@@ -2531,7 +2615,7 @@ type GetBoxResponse struct {
 
 func (x *GetBoxResponse) Reset() {
 	*x = GetBoxResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2627,7 @@ func (x *GetBoxResponse) String() string {
 func (*GetBoxResponse) ProtoMessage() {}
 
 func (x *GetBoxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[26]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2640,7 @@ func (x *GetBoxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBoxResponse.ProtoReflect.Descriptor instead.
 func (*GetBoxResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetBoxResponse) GetBox() *Box {
@@ -2579,7 +2663,7 @@ type ListRingsRequest struct {
 
 func (x *ListRingsRequest) Reset() {
 	*x = ListRingsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +2675,7 @@ func (x *ListRingsRequest) String() string {
 func (*ListRingsRequest) ProtoMessage() {}
 
 func (x *ListRingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[27]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +2688,7 @@ func (x *ListRingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRingsRequest.ProtoReflect.Descriptor instead.
 func (*ListRingsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListRingsRequest) GetFilter() *Filter {
@@ -2634,7 +2718,7 @@ type ListRingsResponse struct {
 
 func (x *ListRingsResponse) Reset() {
 	*x = ListRingsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2646,7 +2730,7 @@ func (x *ListRingsResponse) String() string {
 func (*ListRingsResponse) ProtoMessage() {}
 
 func (x *ListRingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[28]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2659,7 +2743,7 @@ func (x *ListRingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRingsResponse.ProtoReflect.Descriptor instead.
 func (*ListRingsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListRingsResponse) GetRings() []*Ring {
@@ -2687,7 +2771,7 @@ type GetRingRequest struct {
 
 func (x *GetRingRequest) Reset() {
 	*x = GetRingRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +2783,7 @@ func (x *GetRingRequest) String() string {
 func (*GetRingRequest) ProtoMessage() {}
 
 func (x *GetRingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[29]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +2796,7 @@ func (x *GetRingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRingRequest.ProtoReflect.Descriptor instead.
 func (*GetRingRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetRingRequest) GetId() string {
@@ -2733,7 +2817,7 @@ type GetRingResponse struct {
 
 func (x *GetRingResponse) Reset() {
 	*x = GetRingResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2745,7 +2829,7 @@ func (x *GetRingResponse) String() string {
 func (*GetRingResponse) ProtoMessage() {}
 
 func (x *GetRingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[30]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2758,7 +2842,7 @@ func (x *GetRingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRingResponse.ProtoReflect.Descriptor instead.
 func (*GetRingResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetRingResponse) GetRing() *Ring {
@@ -2781,7 +2865,7 @@ type ListControllersRequest struct {
 
 func (x *ListControllersRequest) Reset() {
 	*x = ListControllersRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2793,7 +2877,7 @@ func (x *ListControllersRequest) String() string {
 func (*ListControllersRequest) ProtoMessage() {}
 
 func (x *ListControllersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[31]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2806,7 +2890,7 @@ func (x *ListControllersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListControllersRequest.ProtoReflect.Descriptor instead.
 func (*ListControllersRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListControllersRequest) GetFilter() *Filter {
@@ -2836,7 +2920,7 @@ type ListControllersResponse struct {
 
 func (x *ListControllersResponse) Reset() {
 	*x = ListControllersResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2848,7 +2932,7 @@ func (x *ListControllersResponse) String() string {
 func (*ListControllersResponse) ProtoMessage() {}
 
 func (x *ListControllersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[32]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2861,7 +2945,7 @@ func (x *ListControllersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListControllersResponse.ProtoReflect.Descriptor instead.
 func (*ListControllersResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListControllersResponse) GetControllers() []*Controller {
@@ -2889,7 +2973,7 @@ type GetControllerRequest struct {
 
 func (x *GetControllerRequest) Reset() {
 	*x = GetControllerRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2901,7 +2985,7 @@ func (x *GetControllerRequest) String() string {
 func (*GetControllerRequest) ProtoMessage() {}
 
 func (x *GetControllerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[33]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2914,7 +2998,7 @@ func (x *GetControllerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetControllerRequest.ProtoReflect.Descriptor instead.
 func (*GetControllerRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{33}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetControllerRequest) GetId() string {
@@ -2935,7 +3019,7 @@ type GetControllerResponse struct {
 
 func (x *GetControllerResponse) Reset() {
 	*x = GetControllerResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +3031,7 @@ func (x *GetControllerResponse) String() string {
 func (*GetControllerResponse) ProtoMessage() {}
 
 func (x *GetControllerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[34]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +3044,7 @@ func (x *GetControllerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetControllerResponse.ProtoReflect.Descriptor instead.
 func (*GetControllerResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{34}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetControllerResponse) GetController() *Controller {
@@ -2983,7 +3067,7 @@ type ListCardsRequest struct {
 
 func (x *ListCardsRequest) Reset() {
 	*x = ListCardsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2995,7 +3079,7 @@ func (x *ListCardsRequest) String() string {
 func (*ListCardsRequest) ProtoMessage() {}
 
 func (x *ListCardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[35]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3008,7 +3092,7 @@ func (x *ListCardsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCardsRequest.ProtoReflect.Descriptor instead.
 func (*ListCardsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{35}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListCardsRequest) GetFilter() *Filter {
@@ -3038,7 +3122,7 @@ type ListCardsResponse struct {
 
 func (x *ListCardsResponse) Reset() {
 	*x = ListCardsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3050,7 +3134,7 @@ func (x *ListCardsResponse) String() string {
 func (*ListCardsResponse) ProtoMessage() {}
 
 func (x *ListCardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[36]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3063,7 +3147,7 @@ func (x *ListCardsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCardsResponse.ProtoReflect.Descriptor instead.
 func (*ListCardsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{36}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListCardsResponse) GetCards() []*Card {
@@ -3091,7 +3175,7 @@ type GetCardRequest struct {
 
 func (x *GetCardRequest) Reset() {
 	*x = GetCardRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3103,7 +3187,7 @@ func (x *GetCardRequest) String() string {
 func (*GetCardRequest) ProtoMessage() {}
 
 func (x *GetCardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[37]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3116,7 +3200,7 @@ func (x *GetCardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCardRequest.ProtoReflect.Descriptor instead.
 func (*GetCardRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{37}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetCardRequest) GetId() string {
@@ -3137,7 +3221,7 @@ type GetCardResponse struct {
 
 func (x *GetCardResponse) Reset() {
 	*x = GetCardResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3149,7 +3233,7 @@ func (x *GetCardResponse) String() string {
 func (*GetCardResponse) ProtoMessage() {}
 
 func (x *GetCardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[38]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3162,7 +3246,7 @@ func (x *GetCardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCardResponse.ProtoReflect.Descriptor instead.
 func (*GetCardResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{38}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetCardResponse) GetCard() *Card {
@@ -3185,7 +3269,7 @@ type ListSensorsRequest struct {
 
 func (x *ListSensorsRequest) Reset() {
 	*x = ListSensorsRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3197,7 +3281,7 @@ func (x *ListSensorsRequest) String() string {
 func (*ListSensorsRequest) ProtoMessage() {}
 
 func (x *ListSensorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[39]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3210,7 +3294,7 @@ func (x *ListSensorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSensorsRequest.ProtoReflect.Descriptor instead.
 func (*ListSensorsRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{39}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListSensorsRequest) GetFilter() *Filter {
@@ -3240,7 +3324,7 @@ type ListSensorsResponse struct {
 
 func (x *ListSensorsResponse) Reset() {
 	*x = ListSensorsResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3336,7 @@ func (x *ListSensorsResponse) String() string {
 func (*ListSensorsResponse) ProtoMessage() {}
 
 func (x *ListSensorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[40]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3349,7 @@ func (x *ListSensorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSensorsResponse.ProtoReflect.Descriptor instead.
 func (*ListSensorsResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{40}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListSensorsResponse) GetSensors() []*Sensor {
@@ -3293,7 +3377,7 @@ type GetSensorRequest struct {
 
 func (x *GetSensorRequest) Reset() {
 	*x = GetSensorRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3389,7 @@ func (x *GetSensorRequest) String() string {
 func (*GetSensorRequest) ProtoMessage() {}
 
 func (x *GetSensorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[41]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +3402,7 @@ func (x *GetSensorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorRequest.ProtoReflect.Descriptor instead.
 func (*GetSensorRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{41}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetSensorRequest) GetId() string {
@@ -3339,7 +3423,7 @@ type GetSensorResponse struct {
 
 func (x *GetSensorResponse) Reset() {
 	*x = GetSensorResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3351,7 +3435,7 @@ func (x *GetSensorResponse) String() string {
 func (*GetSensorResponse) ProtoMessage() {}
 
 func (x *GetSensorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[42]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3364,7 +3448,7 @@ func (x *GetSensorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSensorResponse.ProtoReflect.Descriptor instead.
 func (*GetSensorResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{42}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetSensorResponse) GetSensor() *Sensor {
@@ -3387,7 +3471,7 @@ type ListCasesRequest struct {
 
 func (x *ListCasesRequest) Reset() {
 	*x = ListCasesRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3399,7 +3483,7 @@ func (x *ListCasesRequest) String() string {
 func (*ListCasesRequest) ProtoMessage() {}
 
 func (x *ListCasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[43]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3412,7 +3496,7 @@ func (x *ListCasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCasesRequest.ProtoReflect.Descriptor instead.
 func (*ListCasesRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{43}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListCasesRequest) GetFilter() *Filter {
@@ -3442,7 +3526,7 @@ type ListCasesResponse struct {
 
 func (x *ListCasesResponse) Reset() {
 	*x = ListCasesResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3454,7 +3538,7 @@ func (x *ListCasesResponse) String() string {
 func (*ListCasesResponse) ProtoMessage() {}
 
 func (x *ListCasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[44]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3467,7 +3551,7 @@ func (x *ListCasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCasesResponse.ProtoReflect.Descriptor instead.
 func (*ListCasesResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{44}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListCasesResponse) GetCases() []*Case {
@@ -3495,7 +3579,7 @@ type GetCaseRequest struct {
 
 func (x *GetCaseRequest) Reset() {
 	*x = GetCaseRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3507,7 +3591,7 @@ func (x *GetCaseRequest) String() string {
 func (*GetCaseRequest) ProtoMessage() {}
 
 func (x *GetCaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[45]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,7 +3604,7 @@ func (x *GetCaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCaseRequest.ProtoReflect.Descriptor instead.
 func (*GetCaseRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{45}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetCaseRequest) GetId() string {
@@ -3541,7 +3625,7 @@ type GetCaseResponse struct {
 
 func (x *GetCaseResponse) Reset() {
 	*x = GetCaseResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[46]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3553,7 +3637,7 @@ func (x *GetCaseResponse) String() string {
 func (*GetCaseResponse) ProtoMessage() {}
 
 func (x *GetCaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[46]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3566,7 +3650,7 @@ func (x *GetCaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCaseResponse.ProtoReflect.Descriptor instead.
 func (*GetCaseResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{46}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetCaseResponse) GetCase() *Case {
@@ -3593,7 +3677,7 @@ type OpenCaseRequest struct {
 
 func (x *OpenCaseRequest) Reset() {
 	*x = OpenCaseRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[47]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3605,7 +3689,7 @@ func (x *OpenCaseRequest) String() string {
 func (*OpenCaseRequest) ProtoMessage() {}
 
 func (x *OpenCaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[47]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3618,7 +3702,7 @@ func (x *OpenCaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenCaseRequest.ProtoReflect.Descriptor instead.
 func (*OpenCaseRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{47}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *OpenCaseRequest) GetTitle() string {
@@ -3660,7 +3744,7 @@ type OpenCaseResponse struct {
 
 func (x *OpenCaseResponse) Reset() {
 	*x = OpenCaseResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[48]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3672,7 +3756,7 @@ func (x *OpenCaseResponse) String() string {
 func (*OpenCaseResponse) ProtoMessage() {}
 
 func (x *OpenCaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[48]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3685,7 +3769,7 @@ func (x *OpenCaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenCaseResponse.ProtoReflect.Descriptor instead.
 func (*OpenCaseResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{48}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *OpenCaseResponse) GetCase() *Case {
@@ -3720,7 +3804,7 @@ type ChangeCaseRequest struct {
 
 func (x *ChangeCaseRequest) Reset() {
 	*x = ChangeCaseRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[49]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3732,7 +3816,7 @@ func (x *ChangeCaseRequest) String() string {
 func (*ChangeCaseRequest) ProtoMessage() {}
 
 func (x *ChangeCaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[49]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3745,7 +3829,7 @@ func (x *ChangeCaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeCaseRequest.ProtoReflect.Descriptor instead.
 func (*ChangeCaseRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{49}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ChangeCaseRequest) GetId() string {
@@ -3815,7 +3899,7 @@ type ChangeCaseResponse struct {
 
 func (x *ChangeCaseResponse) Reset() {
 	*x = ChangeCaseResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[50]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3827,7 +3911,7 @@ func (x *ChangeCaseResponse) String() string {
 func (*ChangeCaseResponse) ProtoMessage() {}
 
 func (x *ChangeCaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[50]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3840,7 +3924,7 @@ func (x *ChangeCaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeCaseResponse.ProtoReflect.Descriptor instead.
 func (*ChangeCaseResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{50}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ChangeCaseResponse) GetCase() *Case {
@@ -3867,7 +3951,7 @@ type SetOutcomeRequest struct {
 
 func (x *SetOutcomeRequest) Reset() {
 	*x = SetOutcomeRequest{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[51]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3879,7 +3963,7 @@ func (x *SetOutcomeRequest) String() string {
 func (*SetOutcomeRequest) ProtoMessage() {}
 
 func (x *SetOutcomeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[51]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3892,7 +3976,7 @@ func (x *SetOutcomeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetOutcomeRequest.ProtoReflect.Descriptor instead.
 func (*SetOutcomeRequest) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{51}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SetOutcomeRequest) GetFindingId() string {
@@ -3932,7 +4016,7 @@ type SetOutcomeResponse struct {
 
 func (x *SetOutcomeResponse) Reset() {
 	*x = SetOutcomeResponse{}
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[52]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3944,7 +4028,7 @@ func (x *SetOutcomeResponse) String() string {
 func (*SetOutcomeResponse) ProtoMessage() {}
 
 func (x *SetOutcomeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_query_v1_query_proto_msgTypes[52]
+	mi := &file_simtrap_query_v1_query_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3957,7 +4041,7 @@ func (x *SetOutcomeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetOutcomeResponse.ProtoReflect.Descriptor instead.
 func (*SetOutcomeResponse) Descriptor() ([]byte, []int) {
-	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{52}
+	return file_simtrap_query_v1_query_proto_rawDescGZIP(), []int{53}
 }
 
 var File_simtrap_query_v1_query_proto protoreflect.FileDescriptor
@@ -4060,7 +4144,7 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\abox_ids\x18\x04 \x03(\tR\x06boxIds\x129\n" +
 	"\n" +
 	"first_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstSeen\x127\n" +
-	"\tlast_seen\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\xd1\x03\n" +
+	"\tlast_seen\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\xfc\x03\n" +
 	"\x06Sensor\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1c\n" +
@@ -4075,8 +4159,9 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\arevoked\x18\t \x01(\bR\arevoked\x12'\n" +
 	"\x0frecords_missing\x18\n" +
 	" \x01(\x04R\x0erecordsMissing\x12\x16\n" +
-	"\x06alarms\x18\v \x03(\tR\x06alarmsB\x16\n" +
-	"\x14_clock_difference_ms\"\xc6\x02\n" +
+	"\x06alarms\x18\v \x03(\tR\x06alarms\x12)\n" +
+	"\x10controllers_left\x18\f \x01(\x04R\x0fcontrollersLeftB\x16\n" +
+	"\x14_clock_difference_ms\"\xfd\x02\n" +
 	"\x04Case\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x121\n" +
@@ -4086,7 +4171,13 @@ const file_simtrap_query_v1_query_proto_rawDesc = "" +
 	"\abox_ids\x18\x06 \x03(\tR\x06boxIds\x122\n" +
 	"\x06opened\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06opened\x122\n" +
 	"\x06closed\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06closed\x123\n" +
-	"\aoutcome\x18\t \x01(\x0e2\x19.simtrap.query.v1.OutcomeR\aoutcome\"\x99\x05\n" +
+	"\aoutcome\x18\t \x01(\x0e2\x19.simtrap.query.v1.OutcomeR\aoutcome\x125\n" +
+	"\bcomments\x18\n" +
+	" \x03(\v2\x19.simtrap.query.v1.CommentR\bcomments\"a\n" +
+	"\aComment\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06author\x18\x02 \x01(\tR\x06author\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\x99\x05\n" +
 	"\bFeedback\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x19.simtrap.query.v1.OutcomeR\aoutcome\x12*\n" +
@@ -4308,7 +4399,7 @@ func file_simtrap_query_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_simtrap_query_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_simtrap_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_simtrap_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_simtrap_query_v1_query_proto_goTypes = []any{
 	(LinkKind)(0),                   // 0: simtrap.query.v1.LinkKind
 	(CaseState)(0),                  // 1: simtrap.query.v1.CaseState
@@ -4327,181 +4418,184 @@ var file_simtrap_query_v1_query_proto_goTypes = []any{
 	(*Card)(nil),                    // 14: simtrap.query.v1.Card
 	(*Sensor)(nil),                  // 15: simtrap.query.v1.Sensor
 	(*Case)(nil),                    // 16: simtrap.query.v1.Case
-	(*Feedback)(nil),                // 17: simtrap.query.v1.Feedback
-	(*ExportRequest)(nil),           // 18: simtrap.query.v1.ExportRequest
-	(*ExportResponse)(nil),          // 19: simtrap.query.v1.ExportResponse
-	(*ListFindingsRequest)(nil),     // 20: simtrap.query.v1.ListFindingsRequest
-	(*ListFindingsResponse)(nil),    // 21: simtrap.query.v1.ListFindingsResponse
-	(*GetFindingRequest)(nil),       // 22: simtrap.query.v1.GetFindingRequest
-	(*GetFindingResponse)(nil),      // 23: simtrap.query.v1.GetFindingResponse
-	(*ListLinesRequest)(nil),        // 24: simtrap.query.v1.ListLinesRequest
-	(*ListLinesResponse)(nil),       // 25: simtrap.query.v1.ListLinesResponse
-	(*GetLineRequest)(nil),          // 26: simtrap.query.v1.GetLineRequest
-	(*GetLineResponse)(nil),         // 27: simtrap.query.v1.GetLineResponse
-	(*ListBoxesRequest)(nil),        // 28: simtrap.query.v1.ListBoxesRequest
-	(*ListBoxesResponse)(nil),       // 29: simtrap.query.v1.ListBoxesResponse
-	(*GetBoxRequest)(nil),           // 30: simtrap.query.v1.GetBoxRequest
-	(*GetBoxResponse)(nil),          // 31: simtrap.query.v1.GetBoxResponse
-	(*ListRingsRequest)(nil),        // 32: simtrap.query.v1.ListRingsRequest
-	(*ListRingsResponse)(nil),       // 33: simtrap.query.v1.ListRingsResponse
-	(*GetRingRequest)(nil),          // 34: simtrap.query.v1.GetRingRequest
-	(*GetRingResponse)(nil),         // 35: simtrap.query.v1.GetRingResponse
-	(*ListControllersRequest)(nil),  // 36: simtrap.query.v1.ListControllersRequest
-	(*ListControllersResponse)(nil), // 37: simtrap.query.v1.ListControllersResponse
-	(*GetControllerRequest)(nil),    // 38: simtrap.query.v1.GetControllerRequest
-	(*GetControllerResponse)(nil),   // 39: simtrap.query.v1.GetControllerResponse
-	(*ListCardsRequest)(nil),        // 40: simtrap.query.v1.ListCardsRequest
-	(*ListCardsResponse)(nil),       // 41: simtrap.query.v1.ListCardsResponse
-	(*GetCardRequest)(nil),          // 42: simtrap.query.v1.GetCardRequest
-	(*GetCardResponse)(nil),         // 43: simtrap.query.v1.GetCardResponse
-	(*ListSensorsRequest)(nil),      // 44: simtrap.query.v1.ListSensorsRequest
-	(*ListSensorsResponse)(nil),     // 45: simtrap.query.v1.ListSensorsResponse
-	(*GetSensorRequest)(nil),        // 46: simtrap.query.v1.GetSensorRequest
-	(*GetSensorResponse)(nil),       // 47: simtrap.query.v1.GetSensorResponse
-	(*ListCasesRequest)(nil),        // 48: simtrap.query.v1.ListCasesRequest
-	(*ListCasesResponse)(nil),       // 49: simtrap.query.v1.ListCasesResponse
-	(*GetCaseRequest)(nil),          // 50: simtrap.query.v1.GetCaseRequest
-	(*GetCaseResponse)(nil),         // 51: simtrap.query.v1.GetCaseResponse
-	(*OpenCaseRequest)(nil),         // 52: simtrap.query.v1.OpenCaseRequest
-	(*OpenCaseResponse)(nil),        // 53: simtrap.query.v1.OpenCaseResponse
-	(*ChangeCaseRequest)(nil),       // 54: simtrap.query.v1.ChangeCaseRequest
-	(*ChangeCaseResponse)(nil),      // 55: simtrap.query.v1.ChangeCaseResponse
-	(*SetOutcomeRequest)(nil),       // 56: simtrap.query.v1.SetOutcomeRequest
-	(*SetOutcomeResponse)(nil),      // 57: simtrap.query.v1.SetOutcomeResponse
-	(*timestamppb.Timestamp)(nil),   // 58: google.protobuf.Timestamp
-	(reportpb.Verdict)(0),           // 59: simtrap.report.v1.Verdict
-	(*reportpb.Finding)(nil),        // 60: simtrap.report.v1.Finding
-	(*reportpb.Device)(nil),         // 61: simtrap.report.v1.Device
-	(*reportpb.Card)(nil),           // 62: simtrap.report.v1.Card
-	(*reportpb.Standing)(nil),       // 63: simtrap.report.v1.Standing
-	(*reportpb.Signal)(nil),         // 64: simtrap.report.v1.Signal
+	(*Comment)(nil),                 // 17: simtrap.query.v1.Comment
+	(*Feedback)(nil),                // 18: simtrap.query.v1.Feedback
+	(*ExportRequest)(nil),           // 19: simtrap.query.v1.ExportRequest
+	(*ExportResponse)(nil),          // 20: simtrap.query.v1.ExportResponse
+	(*ListFindingsRequest)(nil),     // 21: simtrap.query.v1.ListFindingsRequest
+	(*ListFindingsResponse)(nil),    // 22: simtrap.query.v1.ListFindingsResponse
+	(*GetFindingRequest)(nil),       // 23: simtrap.query.v1.GetFindingRequest
+	(*GetFindingResponse)(nil),      // 24: simtrap.query.v1.GetFindingResponse
+	(*ListLinesRequest)(nil),        // 25: simtrap.query.v1.ListLinesRequest
+	(*ListLinesResponse)(nil),       // 26: simtrap.query.v1.ListLinesResponse
+	(*GetLineRequest)(nil),          // 27: simtrap.query.v1.GetLineRequest
+	(*GetLineResponse)(nil),         // 28: simtrap.query.v1.GetLineResponse
+	(*ListBoxesRequest)(nil),        // 29: simtrap.query.v1.ListBoxesRequest
+	(*ListBoxesResponse)(nil),       // 30: simtrap.query.v1.ListBoxesResponse
+	(*GetBoxRequest)(nil),           // 31: simtrap.query.v1.GetBoxRequest
+	(*GetBoxResponse)(nil),          // 32: simtrap.query.v1.GetBoxResponse
+	(*ListRingsRequest)(nil),        // 33: simtrap.query.v1.ListRingsRequest
+	(*ListRingsResponse)(nil),       // 34: simtrap.query.v1.ListRingsResponse
+	(*GetRingRequest)(nil),          // 35: simtrap.query.v1.GetRingRequest
+	(*GetRingResponse)(nil),         // 36: simtrap.query.v1.GetRingResponse
+	(*ListControllersRequest)(nil),  // 37: simtrap.query.v1.ListControllersRequest
+	(*ListControllersResponse)(nil), // 38: simtrap.query.v1.ListControllersResponse
+	(*GetControllerRequest)(nil),    // 39: simtrap.query.v1.GetControllerRequest
+	(*GetControllerResponse)(nil),   // 40: simtrap.query.v1.GetControllerResponse
+	(*ListCardsRequest)(nil),        // 41: simtrap.query.v1.ListCardsRequest
+	(*ListCardsResponse)(nil),       // 42: simtrap.query.v1.ListCardsResponse
+	(*GetCardRequest)(nil),          // 43: simtrap.query.v1.GetCardRequest
+	(*GetCardResponse)(nil),         // 44: simtrap.query.v1.GetCardResponse
+	(*ListSensorsRequest)(nil),      // 45: simtrap.query.v1.ListSensorsRequest
+	(*ListSensorsResponse)(nil),     // 46: simtrap.query.v1.ListSensorsResponse
+	(*GetSensorRequest)(nil),        // 47: simtrap.query.v1.GetSensorRequest
+	(*GetSensorResponse)(nil),       // 48: simtrap.query.v1.GetSensorResponse
+	(*ListCasesRequest)(nil),        // 49: simtrap.query.v1.ListCasesRequest
+	(*ListCasesResponse)(nil),       // 50: simtrap.query.v1.ListCasesResponse
+	(*GetCaseRequest)(nil),          // 51: simtrap.query.v1.GetCaseRequest
+	(*GetCaseResponse)(nil),         // 52: simtrap.query.v1.GetCaseResponse
+	(*OpenCaseRequest)(nil),         // 53: simtrap.query.v1.OpenCaseRequest
+	(*OpenCaseResponse)(nil),        // 54: simtrap.query.v1.OpenCaseResponse
+	(*ChangeCaseRequest)(nil),       // 55: simtrap.query.v1.ChangeCaseRequest
+	(*ChangeCaseResponse)(nil),      // 56: simtrap.query.v1.ChangeCaseResponse
+	(*SetOutcomeRequest)(nil),       // 57: simtrap.query.v1.SetOutcomeRequest
+	(*SetOutcomeResponse)(nil),      // 58: simtrap.query.v1.SetOutcomeResponse
+	(*timestamppb.Timestamp)(nil),   // 59: google.protobuf.Timestamp
+	(reportpb.Verdict)(0),           // 60: simtrap.report.v1.Verdict
+	(*reportpb.Finding)(nil),        // 61: simtrap.report.v1.Finding
+	(*reportpb.Device)(nil),         // 62: simtrap.report.v1.Device
+	(*reportpb.Card)(nil),           // 63: simtrap.report.v1.Card
+	(*reportpb.Standing)(nil),       // 64: simtrap.report.v1.Standing
+	(*reportpb.Signal)(nil),         // 65: simtrap.report.v1.Signal
 }
 var file_simtrap_query_v1_query_proto_depIdxs = []int32{
-	58,  // 0: simtrap.query.v1.TimeRange.from:type_name -> google.protobuf.Timestamp
-	58,  // 1: simtrap.query.v1.TimeRange.until:type_name -> google.protobuf.Timestamp
+	59,  // 0: simtrap.query.v1.TimeRange.from:type_name -> google.protobuf.Timestamp
+	59,  // 1: simtrap.query.v1.TimeRange.until:type_name -> google.protobuf.Timestamp
 	6,   // 2: simtrap.query.v1.Filter.seen:type_name -> simtrap.query.v1.TimeRange
-	59,  // 3: simtrap.query.v1.Filter.min_verdict:type_name -> simtrap.report.v1.Verdict
+	60,  // 3: simtrap.query.v1.Filter.min_verdict:type_name -> simtrap.report.v1.Verdict
 	1,   // 4: simtrap.query.v1.Filter.case_states:type_name -> simtrap.query.v1.CaseState
-	60,  // 5: simtrap.query.v1.Finding.finding:type_name -> simtrap.report.v1.Finding
-	58,  // 6: simtrap.query.v1.Finding.received:type_name -> google.protobuf.Timestamp
+	61,  // 5: simtrap.query.v1.Finding.finding:type_name -> simtrap.report.v1.Finding
+	59,  // 6: simtrap.query.v1.Finding.received:type_name -> google.protobuf.Timestamp
 	2,   // 7: simtrap.query.v1.Finding.outcome:type_name -> simtrap.query.v1.Outcome
-	59,  // 8: simtrap.query.v1.Line.verdict:type_name -> simtrap.report.v1.Verdict
-	58,  // 9: simtrap.query.v1.Line.first_seen:type_name -> google.protobuf.Timestamp
-	58,  // 10: simtrap.query.v1.Line.last_seen:type_name -> google.protobuf.Timestamp
-	61,  // 11: simtrap.query.v1.Box.device:type_name -> simtrap.report.v1.Device
+	60,  // 8: simtrap.query.v1.Line.verdict:type_name -> simtrap.report.v1.Verdict
+	59,  // 9: simtrap.query.v1.Line.first_seen:type_name -> google.protobuf.Timestamp
+	59,  // 10: simtrap.query.v1.Line.last_seen:type_name -> google.protobuf.Timestamp
+	62,  // 11: simtrap.query.v1.Box.device:type_name -> simtrap.report.v1.Device
 	11,  // 12: simtrap.query.v1.Box.links:type_name -> simtrap.query.v1.Link
-	58,  // 13: simtrap.query.v1.Box.first_seen:type_name -> google.protobuf.Timestamp
-	58,  // 14: simtrap.query.v1.Box.last_seen:type_name -> google.protobuf.Timestamp
-	59,  // 15: simtrap.query.v1.Box.verdict:type_name -> simtrap.report.v1.Verdict
+	59,  // 13: simtrap.query.v1.Box.first_seen:type_name -> google.protobuf.Timestamp
+	59,  // 14: simtrap.query.v1.Box.last_seen:type_name -> google.protobuf.Timestamp
+	60,  // 15: simtrap.query.v1.Box.verdict:type_name -> simtrap.report.v1.Verdict
 	0,   // 16: simtrap.query.v1.Link.kind:type_name -> simtrap.query.v1.LinkKind
-	58,  // 17: simtrap.query.v1.Link.since:type_name -> google.protobuf.Timestamp
-	59,  // 18: simtrap.query.v1.Ring.verdict:type_name -> simtrap.report.v1.Verdict
-	58,  // 19: simtrap.query.v1.Ring.first_seen:type_name -> google.protobuf.Timestamp
-	58,  // 20: simtrap.query.v1.Ring.last_seen:type_name -> google.protobuf.Timestamp
-	58,  // 21: simtrap.query.v1.Controller.first_seen:type_name -> google.protobuf.Timestamp
-	58,  // 22: simtrap.query.v1.Controller.last_seen:type_name -> google.protobuf.Timestamp
-	62,  // 23: simtrap.query.v1.Card.card:type_name -> simtrap.report.v1.Card
-	58,  // 24: simtrap.query.v1.Card.first_seen:type_name -> google.protobuf.Timestamp
-	58,  // 25: simtrap.query.v1.Card.last_seen:type_name -> google.protobuf.Timestamp
-	58,  // 26: simtrap.query.v1.Sensor.last_report:type_name -> google.protobuf.Timestamp
-	58,  // 27: simtrap.query.v1.Sensor.packet_time:type_name -> google.protobuf.Timestamp
-	58,  // 28: simtrap.query.v1.Sensor.certificate_ends:type_name -> google.protobuf.Timestamp
+	59,  // 17: simtrap.query.v1.Link.since:type_name -> google.protobuf.Timestamp
+	60,  // 18: simtrap.query.v1.Ring.verdict:type_name -> simtrap.report.v1.Verdict
+	59,  // 19: simtrap.query.v1.Ring.first_seen:type_name -> google.protobuf.Timestamp
+	59,  // 20: simtrap.query.v1.Ring.last_seen:type_name -> google.protobuf.Timestamp
+	59,  // 21: simtrap.query.v1.Controller.first_seen:type_name -> google.protobuf.Timestamp
+	59,  // 22: simtrap.query.v1.Controller.last_seen:type_name -> google.protobuf.Timestamp
+	63,  // 23: simtrap.query.v1.Card.card:type_name -> simtrap.report.v1.Card
+	59,  // 24: simtrap.query.v1.Card.first_seen:type_name -> google.protobuf.Timestamp
+	59,  // 25: simtrap.query.v1.Card.last_seen:type_name -> google.protobuf.Timestamp
+	59,  // 26: simtrap.query.v1.Sensor.last_report:type_name -> google.protobuf.Timestamp
+	59,  // 27: simtrap.query.v1.Sensor.packet_time:type_name -> google.protobuf.Timestamp
+	59,  // 28: simtrap.query.v1.Sensor.certificate_ends:type_name -> google.protobuf.Timestamp
 	1,   // 29: simtrap.query.v1.Case.state:type_name -> simtrap.query.v1.CaseState
-	58,  // 30: simtrap.query.v1.Case.opened:type_name -> google.protobuf.Timestamp
-	58,  // 31: simtrap.query.v1.Case.closed:type_name -> google.protobuf.Timestamp
+	59,  // 30: simtrap.query.v1.Case.opened:type_name -> google.protobuf.Timestamp
+	59,  // 31: simtrap.query.v1.Case.closed:type_name -> google.protobuf.Timestamp
 	2,   // 32: simtrap.query.v1.Case.outcome:type_name -> simtrap.query.v1.Outcome
-	2,   // 33: simtrap.query.v1.Feedback.outcome:type_name -> simtrap.query.v1.Outcome
-	58,  // 34: simtrap.query.v1.Feedback.at:type_name -> google.protobuf.Timestamp
-	59,  // 35: simtrap.query.v1.Feedback.verdict:type_name -> simtrap.report.v1.Verdict
-	63,  // 36: simtrap.query.v1.Feedback.standings:type_name -> simtrap.report.v1.Standing
-	64,  // 37: simtrap.query.v1.Feedback.signals:type_name -> simtrap.report.v1.Signal
-	58,  // 38: simtrap.query.v1.Feedback.first_seen:type_name -> google.protobuf.Timestamp
-	58,  // 39: simtrap.query.v1.Feedback.last_seen:type_name -> google.protobuf.Timestamp
-	3,   // 40: simtrap.query.v1.ExportRequest.kind:type_name -> simtrap.query.v1.ExportKind
-	7,   // 41: simtrap.query.v1.ExportRequest.filter:type_name -> simtrap.query.v1.Filter
-	4,   // 42: simtrap.query.v1.ExportRequest.format:type_name -> simtrap.query.v1.ExportFormat
-	7,   // 43: simtrap.query.v1.ListFindingsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,   // 44: simtrap.query.v1.ListFindingsRequest.page:type_name -> simtrap.query.v1.Page
-	8,   // 45: simtrap.query.v1.ListFindingsResponse.findings:type_name -> simtrap.query.v1.Finding
-	8,   // 46: simtrap.query.v1.GetFindingResponse.finding:type_name -> simtrap.query.v1.Finding
-	7,   // 47: simtrap.query.v1.ListLinesRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,   // 48: simtrap.query.v1.ListLinesRequest.page:type_name -> simtrap.query.v1.Page
-	9,   // 49: simtrap.query.v1.ListLinesResponse.lines:type_name -> simtrap.query.v1.Line
-	9,   // 50: simtrap.query.v1.GetLineResponse.line:type_name -> simtrap.query.v1.Line
-	7,   // 51: simtrap.query.v1.ListBoxesRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,   // 52: simtrap.query.v1.ListBoxesRequest.page:type_name -> simtrap.query.v1.Page
-	10,  // 53: simtrap.query.v1.ListBoxesResponse.boxes:type_name -> simtrap.query.v1.Box
-	10,  // 54: simtrap.query.v1.GetBoxResponse.box:type_name -> simtrap.query.v1.Box
-	7,   // 55: simtrap.query.v1.ListRingsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,   // 56: simtrap.query.v1.ListRingsRequest.page:type_name -> simtrap.query.v1.Page
-	12,  // 57: simtrap.query.v1.ListRingsResponse.rings:type_name -> simtrap.query.v1.Ring
-	12,  // 58: simtrap.query.v1.GetRingResponse.ring:type_name -> simtrap.query.v1.Ring
-	7,   // 59: simtrap.query.v1.ListControllersRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,   // 60: simtrap.query.v1.ListControllersRequest.page:type_name -> simtrap.query.v1.Page
-	13,  // 61: simtrap.query.v1.ListControllersResponse.controllers:type_name -> simtrap.query.v1.Controller
-	13,  // 62: simtrap.query.v1.GetControllerResponse.controller:type_name -> simtrap.query.v1.Controller
-	7,   // 63: simtrap.query.v1.ListCardsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,   // 64: simtrap.query.v1.ListCardsRequest.page:type_name -> simtrap.query.v1.Page
-	14,  // 65: simtrap.query.v1.ListCardsResponse.cards:type_name -> simtrap.query.v1.Card
-	14,  // 66: simtrap.query.v1.GetCardResponse.card:type_name -> simtrap.query.v1.Card
-	7,   // 67: simtrap.query.v1.ListSensorsRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,   // 68: simtrap.query.v1.ListSensorsRequest.page:type_name -> simtrap.query.v1.Page
-	15,  // 69: simtrap.query.v1.ListSensorsResponse.sensors:type_name -> simtrap.query.v1.Sensor
-	15,  // 70: simtrap.query.v1.GetSensorResponse.sensor:type_name -> simtrap.query.v1.Sensor
-	7,   // 71: simtrap.query.v1.ListCasesRequest.filter:type_name -> simtrap.query.v1.Filter
-	5,   // 72: simtrap.query.v1.ListCasesRequest.page:type_name -> simtrap.query.v1.Page
-	16,  // 73: simtrap.query.v1.ListCasesResponse.cases:type_name -> simtrap.query.v1.Case
-	16,  // 74: simtrap.query.v1.GetCaseResponse.case:type_name -> simtrap.query.v1.Case
-	16,  // 75: simtrap.query.v1.OpenCaseResponse.case:type_name -> simtrap.query.v1.Case
-	1,   // 76: simtrap.query.v1.ChangeCaseRequest.state:type_name -> simtrap.query.v1.CaseState
-	2,   // 77: simtrap.query.v1.ChangeCaseRequest.outcome:type_name -> simtrap.query.v1.Outcome
-	16,  // 78: simtrap.query.v1.ChangeCaseResponse.case:type_name -> simtrap.query.v1.Case
-	2,   // 79: simtrap.query.v1.SetOutcomeRequest.outcome:type_name -> simtrap.query.v1.Outcome
-	20,  // 80: simtrap.query.v1.QueryService.ListFindings:input_type -> simtrap.query.v1.ListFindingsRequest
-	22,  // 81: simtrap.query.v1.QueryService.GetFinding:input_type -> simtrap.query.v1.GetFindingRequest
-	24,  // 82: simtrap.query.v1.QueryService.ListLines:input_type -> simtrap.query.v1.ListLinesRequest
-	26,  // 83: simtrap.query.v1.QueryService.GetLine:input_type -> simtrap.query.v1.GetLineRequest
-	28,  // 84: simtrap.query.v1.QueryService.ListBoxes:input_type -> simtrap.query.v1.ListBoxesRequest
-	30,  // 85: simtrap.query.v1.QueryService.GetBox:input_type -> simtrap.query.v1.GetBoxRequest
-	32,  // 86: simtrap.query.v1.QueryService.ListRings:input_type -> simtrap.query.v1.ListRingsRequest
-	34,  // 87: simtrap.query.v1.QueryService.GetRing:input_type -> simtrap.query.v1.GetRingRequest
-	36,  // 88: simtrap.query.v1.QueryService.ListControllers:input_type -> simtrap.query.v1.ListControllersRequest
-	38,  // 89: simtrap.query.v1.QueryService.GetController:input_type -> simtrap.query.v1.GetControllerRequest
-	40,  // 90: simtrap.query.v1.QueryService.ListCards:input_type -> simtrap.query.v1.ListCardsRequest
-	42,  // 91: simtrap.query.v1.QueryService.GetCard:input_type -> simtrap.query.v1.GetCardRequest
-	44,  // 92: simtrap.query.v1.QueryService.ListSensors:input_type -> simtrap.query.v1.ListSensorsRequest
-	46,  // 93: simtrap.query.v1.QueryService.GetSensor:input_type -> simtrap.query.v1.GetSensorRequest
-	48,  // 94: simtrap.query.v1.QueryService.ListCases:input_type -> simtrap.query.v1.ListCasesRequest
-	50,  // 95: simtrap.query.v1.QueryService.GetCase:input_type -> simtrap.query.v1.GetCaseRequest
-	18,  // 96: simtrap.query.v1.QueryService.Export:input_type -> simtrap.query.v1.ExportRequest
-	52,  // 97: simtrap.query.v1.QueryService.OpenCase:input_type -> simtrap.query.v1.OpenCaseRequest
-	54,  // 98: simtrap.query.v1.QueryService.ChangeCase:input_type -> simtrap.query.v1.ChangeCaseRequest
-	56,  // 99: simtrap.query.v1.QueryService.SetOutcome:input_type -> simtrap.query.v1.SetOutcomeRequest
-	21,  // 100: simtrap.query.v1.QueryService.ListFindings:output_type -> simtrap.query.v1.ListFindingsResponse
-	23,  // 101: simtrap.query.v1.QueryService.GetFinding:output_type -> simtrap.query.v1.GetFindingResponse
-	25,  // 102: simtrap.query.v1.QueryService.ListLines:output_type -> simtrap.query.v1.ListLinesResponse
-	27,  // 103: simtrap.query.v1.QueryService.GetLine:output_type -> simtrap.query.v1.GetLineResponse
-	29,  // 104: simtrap.query.v1.QueryService.ListBoxes:output_type -> simtrap.query.v1.ListBoxesResponse
-	31,  // 105: simtrap.query.v1.QueryService.GetBox:output_type -> simtrap.query.v1.GetBoxResponse
-	33,  // 106: simtrap.query.v1.QueryService.ListRings:output_type -> simtrap.query.v1.ListRingsResponse
-	35,  // 107: simtrap.query.v1.QueryService.GetRing:output_type -> simtrap.query.v1.GetRingResponse
-	37,  // 108: simtrap.query.v1.QueryService.ListControllers:output_type -> simtrap.query.v1.ListControllersResponse
-	39,  // 109: simtrap.query.v1.QueryService.GetController:output_type -> simtrap.query.v1.GetControllerResponse
-	41,  // 110: simtrap.query.v1.QueryService.ListCards:output_type -> simtrap.query.v1.ListCardsResponse
-	43,  // 111: simtrap.query.v1.QueryService.GetCard:output_type -> simtrap.query.v1.GetCardResponse
-	45,  // 112: simtrap.query.v1.QueryService.ListSensors:output_type -> simtrap.query.v1.ListSensorsResponse
-	47,  // 113: simtrap.query.v1.QueryService.GetSensor:output_type -> simtrap.query.v1.GetSensorResponse
-	49,  // 114: simtrap.query.v1.QueryService.ListCases:output_type -> simtrap.query.v1.ListCasesResponse
-	51,  // 115: simtrap.query.v1.QueryService.GetCase:output_type -> simtrap.query.v1.GetCaseResponse
-	19,  // 116: simtrap.query.v1.QueryService.Export:output_type -> simtrap.query.v1.ExportResponse
-	53,  // 117: simtrap.query.v1.QueryService.OpenCase:output_type -> simtrap.query.v1.OpenCaseResponse
-	55,  // 118: simtrap.query.v1.QueryService.ChangeCase:output_type -> simtrap.query.v1.ChangeCaseResponse
-	57,  // 119: simtrap.query.v1.QueryService.SetOutcome:output_type -> simtrap.query.v1.SetOutcomeResponse
-	100, // [100:120] is the sub-list for method output_type
-	80,  // [80:100] is the sub-list for method input_type
-	80,  // [80:80] is the sub-list for extension type_name
-	80,  // [80:80] is the sub-list for extension extendee
-	0,   // [0:80] is the sub-list for field type_name
+	17,  // 33: simtrap.query.v1.Case.comments:type_name -> simtrap.query.v1.Comment
+	59,  // 34: simtrap.query.v1.Comment.at:type_name -> google.protobuf.Timestamp
+	2,   // 35: simtrap.query.v1.Feedback.outcome:type_name -> simtrap.query.v1.Outcome
+	59,  // 36: simtrap.query.v1.Feedback.at:type_name -> google.protobuf.Timestamp
+	60,  // 37: simtrap.query.v1.Feedback.verdict:type_name -> simtrap.report.v1.Verdict
+	64,  // 38: simtrap.query.v1.Feedback.standings:type_name -> simtrap.report.v1.Standing
+	65,  // 39: simtrap.query.v1.Feedback.signals:type_name -> simtrap.report.v1.Signal
+	59,  // 40: simtrap.query.v1.Feedback.first_seen:type_name -> google.protobuf.Timestamp
+	59,  // 41: simtrap.query.v1.Feedback.last_seen:type_name -> google.protobuf.Timestamp
+	3,   // 42: simtrap.query.v1.ExportRequest.kind:type_name -> simtrap.query.v1.ExportKind
+	7,   // 43: simtrap.query.v1.ExportRequest.filter:type_name -> simtrap.query.v1.Filter
+	4,   // 44: simtrap.query.v1.ExportRequest.format:type_name -> simtrap.query.v1.ExportFormat
+	7,   // 45: simtrap.query.v1.ListFindingsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 46: simtrap.query.v1.ListFindingsRequest.page:type_name -> simtrap.query.v1.Page
+	8,   // 47: simtrap.query.v1.ListFindingsResponse.findings:type_name -> simtrap.query.v1.Finding
+	8,   // 48: simtrap.query.v1.GetFindingResponse.finding:type_name -> simtrap.query.v1.Finding
+	7,   // 49: simtrap.query.v1.ListLinesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 50: simtrap.query.v1.ListLinesRequest.page:type_name -> simtrap.query.v1.Page
+	9,   // 51: simtrap.query.v1.ListLinesResponse.lines:type_name -> simtrap.query.v1.Line
+	9,   // 52: simtrap.query.v1.GetLineResponse.line:type_name -> simtrap.query.v1.Line
+	7,   // 53: simtrap.query.v1.ListBoxesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 54: simtrap.query.v1.ListBoxesRequest.page:type_name -> simtrap.query.v1.Page
+	10,  // 55: simtrap.query.v1.ListBoxesResponse.boxes:type_name -> simtrap.query.v1.Box
+	10,  // 56: simtrap.query.v1.GetBoxResponse.box:type_name -> simtrap.query.v1.Box
+	7,   // 57: simtrap.query.v1.ListRingsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 58: simtrap.query.v1.ListRingsRequest.page:type_name -> simtrap.query.v1.Page
+	12,  // 59: simtrap.query.v1.ListRingsResponse.rings:type_name -> simtrap.query.v1.Ring
+	12,  // 60: simtrap.query.v1.GetRingResponse.ring:type_name -> simtrap.query.v1.Ring
+	7,   // 61: simtrap.query.v1.ListControllersRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 62: simtrap.query.v1.ListControllersRequest.page:type_name -> simtrap.query.v1.Page
+	13,  // 63: simtrap.query.v1.ListControllersResponse.controllers:type_name -> simtrap.query.v1.Controller
+	13,  // 64: simtrap.query.v1.GetControllerResponse.controller:type_name -> simtrap.query.v1.Controller
+	7,   // 65: simtrap.query.v1.ListCardsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 66: simtrap.query.v1.ListCardsRequest.page:type_name -> simtrap.query.v1.Page
+	14,  // 67: simtrap.query.v1.ListCardsResponse.cards:type_name -> simtrap.query.v1.Card
+	14,  // 68: simtrap.query.v1.GetCardResponse.card:type_name -> simtrap.query.v1.Card
+	7,   // 69: simtrap.query.v1.ListSensorsRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 70: simtrap.query.v1.ListSensorsRequest.page:type_name -> simtrap.query.v1.Page
+	15,  // 71: simtrap.query.v1.ListSensorsResponse.sensors:type_name -> simtrap.query.v1.Sensor
+	15,  // 72: simtrap.query.v1.GetSensorResponse.sensor:type_name -> simtrap.query.v1.Sensor
+	7,   // 73: simtrap.query.v1.ListCasesRequest.filter:type_name -> simtrap.query.v1.Filter
+	5,   // 74: simtrap.query.v1.ListCasesRequest.page:type_name -> simtrap.query.v1.Page
+	16,  // 75: simtrap.query.v1.ListCasesResponse.cases:type_name -> simtrap.query.v1.Case
+	16,  // 76: simtrap.query.v1.GetCaseResponse.case:type_name -> simtrap.query.v1.Case
+	16,  // 77: simtrap.query.v1.OpenCaseResponse.case:type_name -> simtrap.query.v1.Case
+	1,   // 78: simtrap.query.v1.ChangeCaseRequest.state:type_name -> simtrap.query.v1.CaseState
+	2,   // 79: simtrap.query.v1.ChangeCaseRequest.outcome:type_name -> simtrap.query.v1.Outcome
+	16,  // 80: simtrap.query.v1.ChangeCaseResponse.case:type_name -> simtrap.query.v1.Case
+	2,   // 81: simtrap.query.v1.SetOutcomeRequest.outcome:type_name -> simtrap.query.v1.Outcome
+	21,  // 82: simtrap.query.v1.QueryService.ListFindings:input_type -> simtrap.query.v1.ListFindingsRequest
+	23,  // 83: simtrap.query.v1.QueryService.GetFinding:input_type -> simtrap.query.v1.GetFindingRequest
+	25,  // 84: simtrap.query.v1.QueryService.ListLines:input_type -> simtrap.query.v1.ListLinesRequest
+	27,  // 85: simtrap.query.v1.QueryService.GetLine:input_type -> simtrap.query.v1.GetLineRequest
+	29,  // 86: simtrap.query.v1.QueryService.ListBoxes:input_type -> simtrap.query.v1.ListBoxesRequest
+	31,  // 87: simtrap.query.v1.QueryService.GetBox:input_type -> simtrap.query.v1.GetBoxRequest
+	33,  // 88: simtrap.query.v1.QueryService.ListRings:input_type -> simtrap.query.v1.ListRingsRequest
+	35,  // 89: simtrap.query.v1.QueryService.GetRing:input_type -> simtrap.query.v1.GetRingRequest
+	37,  // 90: simtrap.query.v1.QueryService.ListControllers:input_type -> simtrap.query.v1.ListControllersRequest
+	39,  // 91: simtrap.query.v1.QueryService.GetController:input_type -> simtrap.query.v1.GetControllerRequest
+	41,  // 92: simtrap.query.v1.QueryService.ListCards:input_type -> simtrap.query.v1.ListCardsRequest
+	43,  // 93: simtrap.query.v1.QueryService.GetCard:input_type -> simtrap.query.v1.GetCardRequest
+	45,  // 94: simtrap.query.v1.QueryService.ListSensors:input_type -> simtrap.query.v1.ListSensorsRequest
+	47,  // 95: simtrap.query.v1.QueryService.GetSensor:input_type -> simtrap.query.v1.GetSensorRequest
+	49,  // 96: simtrap.query.v1.QueryService.ListCases:input_type -> simtrap.query.v1.ListCasesRequest
+	51,  // 97: simtrap.query.v1.QueryService.GetCase:input_type -> simtrap.query.v1.GetCaseRequest
+	19,  // 98: simtrap.query.v1.QueryService.Export:input_type -> simtrap.query.v1.ExportRequest
+	53,  // 99: simtrap.query.v1.QueryService.OpenCase:input_type -> simtrap.query.v1.OpenCaseRequest
+	55,  // 100: simtrap.query.v1.QueryService.ChangeCase:input_type -> simtrap.query.v1.ChangeCaseRequest
+	57,  // 101: simtrap.query.v1.QueryService.SetOutcome:input_type -> simtrap.query.v1.SetOutcomeRequest
+	22,  // 102: simtrap.query.v1.QueryService.ListFindings:output_type -> simtrap.query.v1.ListFindingsResponse
+	24,  // 103: simtrap.query.v1.QueryService.GetFinding:output_type -> simtrap.query.v1.GetFindingResponse
+	26,  // 104: simtrap.query.v1.QueryService.ListLines:output_type -> simtrap.query.v1.ListLinesResponse
+	28,  // 105: simtrap.query.v1.QueryService.GetLine:output_type -> simtrap.query.v1.GetLineResponse
+	30,  // 106: simtrap.query.v1.QueryService.ListBoxes:output_type -> simtrap.query.v1.ListBoxesResponse
+	32,  // 107: simtrap.query.v1.QueryService.GetBox:output_type -> simtrap.query.v1.GetBoxResponse
+	34,  // 108: simtrap.query.v1.QueryService.ListRings:output_type -> simtrap.query.v1.ListRingsResponse
+	36,  // 109: simtrap.query.v1.QueryService.GetRing:output_type -> simtrap.query.v1.GetRingResponse
+	38,  // 110: simtrap.query.v1.QueryService.ListControllers:output_type -> simtrap.query.v1.ListControllersResponse
+	40,  // 111: simtrap.query.v1.QueryService.GetController:output_type -> simtrap.query.v1.GetControllerResponse
+	42,  // 112: simtrap.query.v1.QueryService.ListCards:output_type -> simtrap.query.v1.ListCardsResponse
+	44,  // 113: simtrap.query.v1.QueryService.GetCard:output_type -> simtrap.query.v1.GetCardResponse
+	46,  // 114: simtrap.query.v1.QueryService.ListSensors:output_type -> simtrap.query.v1.ListSensorsResponse
+	48,  // 115: simtrap.query.v1.QueryService.GetSensor:output_type -> simtrap.query.v1.GetSensorResponse
+	50,  // 116: simtrap.query.v1.QueryService.ListCases:output_type -> simtrap.query.v1.ListCasesResponse
+	52,  // 117: simtrap.query.v1.QueryService.GetCase:output_type -> simtrap.query.v1.GetCaseResponse
+	20,  // 118: simtrap.query.v1.QueryService.Export:output_type -> simtrap.query.v1.ExportResponse
+	54,  // 119: simtrap.query.v1.QueryService.OpenCase:output_type -> simtrap.query.v1.OpenCaseResponse
+	56,  // 120: simtrap.query.v1.QueryService.ChangeCase:output_type -> simtrap.query.v1.ChangeCaseResponse
+	58,  // 121: simtrap.query.v1.QueryService.SetOutcome:output_type -> simtrap.query.v1.SetOutcomeResponse
+	102, // [102:122] is the sub-list for method output_type
+	82,  // [82:102] is the sub-list for method input_type
+	82,  // [82:82] is the sub-list for extension type_name
+	82,  // [82:82] is the sub-list for extension extendee
+	0,   // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_simtrap_query_v1_query_proto_init() }
@@ -4512,15 +4606,15 @@ func file_simtrap_query_v1_query_proto_init() {
 	file_simtrap_query_v1_query_proto_msgTypes[2].OneofWrappers = []any{}
 	file_simtrap_query_v1_query_proto_msgTypes[7].OneofWrappers = []any{}
 	file_simtrap_query_v1_query_proto_msgTypes[10].OneofWrappers = []any{}
-	file_simtrap_query_v1_query_proto_msgTypes[12].OneofWrappers = []any{}
-	file_simtrap_query_v1_query_proto_msgTypes[49].OneofWrappers = []any{}
+	file_simtrap_query_v1_query_proto_msgTypes[13].OneofWrappers = []any{}
+	file_simtrap_query_v1_query_proto_msgTypes[50].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_simtrap_query_v1_query_proto_rawDesc), len(file_simtrap_query_v1_query_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   53,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -250,6 +250,9 @@ func (s *Store) PutCase(_ context.Context, c store.Case) error {
 	return store.ErrNotFound
 }
 
+// Comments implements query.Store.
+func (s *Store) Comments(context.Context, store.ID, int) ([]store.Comment, error) { return nil, s.Err }
+
 // AddComment implements query.Store. It keeps none.
 func (s *Store) AddComment(context.Context, store.Comment) error { return s.Err }
 
