@@ -70,10 +70,13 @@ const (
 	ways
 )
 
-// index holds the events of a line by the time that a way compares.
+// index holds the events of a line by the time that a way compares, with the
+// line's rate there. An event counts itself, so that the rate never says that what
+// did happen could not.
 type index struct {
 	keys   []int64
 	events []int32
+	rates  []float64
 }
 
 type span struct{ from, to int64 }
@@ -169,7 +172,14 @@ func (l *Line) reindex() {
 		for i, e := range x.events {
 			x.keys[i] = l.Events[e].key(w)
 		}
+		x.rates = make([]float64, n)
 		l.ways[w] = x
+		for i, t := range x.keys {
+			x.rates[i] = l.rate(w, t)
+			if x.rates[i] == 0 { // beyond what was observed
+				x.rates[i] = 1
+			}
+		}
 	}
 }
 
@@ -204,18 +214,12 @@ func (l *Line) span(t int64) (span, bool) {
 // ten minutes or the same two coincide no more often than that rate says.
 var scales = [...]int64{int64(time.Minute), int64(5 * time.Minute), reach}
 
-// accident is the probability, at most 1, that a call of the line whose length
-// is from lo to hi has its key in a window of the width around t. It never is
-// below that of the events there are, and where one coincides it counts itself,
-// which keeps 1/accident from promising too much (docs/match.md).
-func (l *Line) accident(w way, t, width, lo, hi int64) float64 {
-	like := within(l.durations, lo, hi)
-	if like == 0 {
-		return 0
-	}
+// rate is how many calls of the line have their key around t, per nanosecond: the
+// most of any scale.
+func (l *Line) rate(w way, t int64) float64 {
 	s, ok := l.span(t)
 	if !ok {
-		return 1
+		return 0
 	}
 	rate := 0.0
 	for _, h := range scales {
@@ -223,5 +227,11 @@ func (l *Line) accident(w way, t, width, lo, hi int64) float64 {
 		n := within(l.ways[w].keys, t-h, t+h)
 		rate = max(rate, float64(n)/float64(max(to-from, int64(time.Minute))))
 	}
-	return min(rate*float64(width)*float64(like)/float64(len(l.durations)), 1)
+	return rate
+}
+
+// accident is the probability, at most 1, that a call of the line whose length
+// is from lo to hi has its key in a window of the width, where rate calls come.
+func (l *Line) accident(rate, width float64, lo, hi int64) float64 {
+	return min(rate*width*float64(within(l.durations, lo, hi))/float64(len(l.durations)), 1)
 }

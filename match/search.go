@@ -14,8 +14,8 @@ import (
 
 // Limits of what is kept of records. What has no room is counted.
 const (
-	maxCandidates = 1 << 19 // cards that may be behind a line, told by the first reading
-	maxCards      = 1 << 16 // the likeliest of them are weighed
+	maxCandidates = 1 << 19 // cards, each with a line it may be behind, that the first reading tells
+	maxPairs      = 1 << 17 // the likeliest of them are weighed
 	maxTalks      = 1 << 20 // records kept of those
 	maxCardTalks  = 1 << 13 // of one card
 	maxText       = 64      // bytes of a number or cell
@@ -55,27 +55,39 @@ type Search struct {
 	// card with a line in one way at one offset weigh: two places each, of which
 	// the lesser holds.
 	sums       [2][]uint8
-	candidates map[uint64]uint8 // cards that may be accepted, with their best sum
-	records    uint64           // in the lines' time
+	candidates map[pair]uint8 // cards that may be accepted, with their best sum
+	enough     float64        // nats that a sum must reach, so far
+	records    uint64         // in the lines' time
 	left       Left
 	cards      map[uint64]*card
 	talks      int
 	second     bool
-	seen       []bool // offsets a record coincides at, for one line and way
-	touched    []int
+	slack      int64 // the most that any line allows
+	met        []meeting
 }
+
+// pair is a card, by its hash, and a line.
+type pair struct {
+	card uint64
+	line int32
+}
+
+// slackNats is what sums may be too low by, since weights are those of one call
+// where a record meets several.
+const slackNats = 1
 
 // crossing has the events of all lines by the time that a way compares.
 type crossing struct {
 	keys  []int64
 	lines []int32
 	event []int32
+	rates []float64
 }
 
 // card is one that may be behind a line.
 type card struct {
 	text  string
-	sum   uint8
+	lines []int32
 	talks []talk
 	over  bool
 }
@@ -83,7 +95,7 @@ type card struct {
 // Left counts what had no room.
 type Left struct {
 	Candidates uint64 // records of cards beyond those that are kept in mind
-	Cards      int    // cards that were less likely than those weighed
+	Pairs      int    // cards that were less likely than those weighed, each with a line
 	Busy       int    // cards with more records than are kept of one
 	Records    uint64 // records of cards that are weighed
 }
@@ -97,7 +109,7 @@ func NewSearch(lines []*Line, o Options) (*Search, error) {
 	if o.ClockError < 0 || o.ClockError > 10*time.Minute {
 		return nil, fmt.Errorf("clock error %v: want 0s to 10m", o.ClockError)
 	}
-	s := &Search{options: o, distinct: hyperloglog.New14(), candidates: make(map[uint64]uint8)}
+	s := &Search{options: o, distinct: hyperloglog.New14(), candidates: make(map[pair]uint8)}
 	s.tolerance = int64(o.Tolerance)
 	s.from, s.to = math.MaxInt64, math.MinInt64
 	for _, l := range lines {
@@ -116,7 +128,9 @@ func NewSearch(lines []*Line, o Options) (*Search, error) {
 	for k := -n; k <= n; k++ {
 		s.offsets = append(s.offsets, k*int64(step))
 	}
-	s.seen = make([]bool, len(s.offsets))
+	for _, l := range s.lines {
+		s.slack = max(s.slack, l.slack)
+	}
 	for w := range ways {
 		s.ways[w] = cross(s.lines, w)
 	}
@@ -132,11 +146,12 @@ func cross(lines []*Line, w way) crossing {
 	type place struct {
 		key         int64
 		line, event int32
+		rate        float64
 	}
 	var all []place
 	for n, l := range lines {
 		for i, e := range l.ways[w].events {
-			all = append(all, place{l.ways[w].keys[i], int32(n), e})
+			all = append(all, place{l.ways[w].keys[i], int32(n), e, l.ways[w].rates[i]})
 		}
 	}
 	slices.SortFunc(all, func(a, b place) int {
@@ -144,7 +159,8 @@ func cross(lines []*Line, w way) crossing {
 	})
 	var x crossing
 	for _, p := range all {
-		x.keys, x.lines, x.event = append(x.keys, p.key), append(x.lines, p.line), append(x.event, p.event)
+		x.keys, x.lines = append(x.keys, p.key), append(x.lines, p.line)
+		x.event, x.rates = append(x.event, p.event), append(x.rates, p.rate)
 	}
 	return x
 }
@@ -201,77 +217,80 @@ func (s *Search) First(r *Record) {
 	s.records++
 	h := s.hash(r.Card)
 	s.distinct.InsertHash(mix(h, 0, 0))
-	sum := uint8(0)
+	if s.records&0xffff == 1 {
+		s.enough = s.threshold(0.9 * float64(s.distinct.Estimate()))
+	}
 	for w := range ways {
-		sum = max(sum, s.note(h, w, &k))
-	}
-	// 0.25 nats of slack: sums are in quarters, rounded up.
-	if sum == 0 || float64(sum)/4+0.25 < s.threshold(1) {
-		return
-	}
-	if had, ok := s.candidates[h]; ok {
-		s.candidates[h] = max(had, sum)
-	} else if len(s.candidates) < maxCandidates {
-		s.candidates[h] = sum
-	} else {
-		s.left.Candidates++
+		s.note(h, w, &k)
 	}
 }
 
-// note adds a record to the sums of the offsets at which it coincides in one way,
-// and gives the greatest.
-func (s *Search) note(h uint64, w way, k *talk) (best uint8) {
+// note adds a record to the sums of the offsets at which it coincides in one way.
+func (s *Search) note(h uint64, w way, k *talk) {
 	x := &s.ways[w]
-	reach := s.offsets[len(s.offsets)-1]
-	// What a line allows besides is bounded, so that one search serves all.
-	wide := talk{start: k.start - maxSlack, startTo: k.startTo + maxSlack, end: k.end - maxSlack, endTo: k.endTo + maxSlack}
-	none := Line{}
-	first, last, _, _ := s.window(&none, w, &wide)
+	reach := s.offsets[len(s.offsets)-1] + s.slack
+	first, last, _, _ := s.window(&Line{}, w, k)
 	at, _ := slices.BinarySearch(x.keys, first-reach)
-	for line, more := int32(-1), true; more; {
-		// One line after the other, in the order of their numbers: a record may
-		// coincide with several calls of one, and counts once for each offset.
-		next := int32(math.MaxInt32)
-		for i := at; i < len(x.keys) && x.keys[i] <= last+reach; i++ {
-			if x.lines[i] > line {
-				next = min(next, x.lines[i])
-			}
-		}
-		if more = next != math.MaxInt32; !more {
-			break
-		}
-		line = next
-		best = max(best, s.noteLine(h, w, k, int(line), at, last+reach))
-	}
-	return best
-}
-
-func (s *Search) noteLine(h uint64, w way, k *talk, line, at int, until int64) (best uint8) {
-	x, l := &s.ways[w], s.lines[line]
-	from, to, lo, hi := s.window(l, w, k)
-	s.touched = s.touched[:0]
-	for i := at; i < len(x.keys) && x.keys[i] <= until; i++ {
-		if int(x.lines[i]) != line || !l.Events[x.event[i]].matches(k, lo, hi) {
+	s.met = s.met[:0]
+	for ; at < len(x.keys) && x.keys[at] <= last+reach; at++ {
+		line := int(x.lines[at])
+		l := s.lines[line]
+		from, to, lo, hi := s.window(l, w, k)
+		if !l.Events[x.event[at]].matches(k, lo, hi) {
 			continue
 		}
 		// from + offset <= key <= to + offset
-		a, _ := slices.BinarySearch(s.offsets, x.keys[i]-to)
-		for ; a < len(s.offsets) && s.offsets[a] <= x.keys[i]-from; a++ {
-			if !s.seen[a] {
-				s.seen[a] = true
-				s.touched = append(s.touched, a)
+		a, _ := slices.BinarySearch(s.offsets, x.keys[at]-to)
+		b := a
+		for b < len(s.offsets) && s.offsets[b] <= x.keys[at]-from {
+			b++
+		}
+		p := l.accident(x.rates[at], float64(to-from), lo, hi)
+		if a < b && p < 1 && len(s.met) < maxMet {
+			s.met = append(s.met, meeting{int32(line), int32(a), int32(b), -math.Log(p)})
+		}
+	}
+	if len(s.met) > 1 {
+		slices.SortFunc(s.met, func(a, b meeting) int { return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.from, b.from)) })
+	}
+	// A record may coincide with several calls of one line, and counts once for
+	// each offset; their weights differ little, and sums have room for it.
+	for i := 0; i < len(s.met); {
+		line, done, best := s.met[i].line, int32(0), uint8(0)
+		for ; i < len(s.met) && s.met[i].line == line; i++ {
+			m := &s.met[i]
+			for a := max(m.from, done); a < m.to; a++ {
+				best = max(best, s.add(mix(h, int(line), int(w)*maxOffsets+int(a)+1), m.nats))
 			}
+			done = max(done, m.to)
 		}
+		s.propose(pair{h, line}, best)
 	}
-	for _, a := range s.touched {
-		s.seen[a] = false
-		p := l.accident(w, from+s.offsets[a]+(to-from)/2, to-from, lo, hi)
-		if p >= 1 {
-			continue
-		}
-		best = max(best, s.add(mix(h, line, int(w)*maxOffsets+a+1), -math.Log(p)))
+}
+
+// meeting is a call of a line that a record coincides with at offsets from one to
+// before another.
+type meeting struct {
+	line, from, to int32
+	nats           float64
+}
+
+// maxMet is how many calls one record is compared with: as many as begin in a
+// minute on hundreds of lines.
+const maxMet = 1 << 12
+
+// propose keeps a card and a line in mind when their sum may be enough.
+func (s *Search) propose(p pair, sum uint8) {
+	if float64(sum)/4+slackNats < s.enough {
+		return
 	}
-	return best
+	if had, ok := s.candidates[p]; ok {
+		s.candidates[p] = max(had, sum)
+	} else if len(s.candidates) < maxCandidates {
+		s.candidates[p] = sum
+	} else {
+		s.left.Candidates++
+	}
 }
 
 // add adds nats and gives the sum, which others that share both places may have
@@ -288,27 +307,34 @@ func (s *Search) add(h uint64, nats float64) uint8 {
 	return sum
 }
 
-// choose ends the first reading: which cards are weighed.
+// choose ends the first reading: which cards are weighed, against which lines.
 func (s *Search) choose() {
 	type one struct {
-		h   uint64
+		pair
 		sum uint8
 	}
 	var list []one
 	least := s.threshold(s.count())
-	for h, sum := range s.candidates {
-		if float64(sum)/4+0.25 >= least {
-			list = append(list, one{h, sum})
+	for p, sum := range s.candidates {
+		if float64(sum)/4+slackNats >= least {
+			list = append(list, one{p, sum})
 		}
 	}
-	slices.SortFunc(list, func(a, b one) int { return cmp.Or(cmp.Compare(b.sum, a.sum), cmp.Compare(a.h, b.h)) })
-	if len(list) > maxCards {
-		s.left.Cards = len(list) - maxCards
-		list = list[:maxCards]
+	slices.SortFunc(list, func(a, b one) int {
+		return cmp.Or(cmp.Compare(b.sum, a.sum), cmp.Compare(a.card, b.card), cmp.Compare(a.line, b.line))
+	})
+	if len(list) > maxPairs {
+		s.left.Pairs = len(list) - maxPairs
+		list = list[:maxPairs]
 	}
-	s.cards = make(map[uint64]*card, len(list))
-	for _, c := range list {
-		s.cards[c.h] = &card{sum: c.sum}
+	s.cards = make(map[uint64]*card)
+	for _, p := range list {
+		c := s.cards[p.card]
+		if c == nil {
+			c = &card{}
+			s.cards[p.card] = c
+		}
+		c.lines = append(c.lines, p.line)
 	}
 	s.candidates, s.sums, s.second = nil, [2][]uint8{}, true
 }
@@ -409,14 +435,16 @@ func (s *Search) Result() (*Result, error) {
 		names = append(names, c)
 	}
 	slices.SortFunc(names, func(a, b *card) int { return strings.Compare(a.text, b.text) })
-	for _, l := range s.lines {
-		var found []*card
-		for _, c := range names {
-			if s.weigh(l, c.talks, 1).log >= least {
-				found = append(found, c)
+	found := make([][]*card, len(s.lines))
+	for _, c := range names {
+		for _, n := range c.lines {
+			if s.weigh(s.lines[n], c.talks, 1).log >= least {
+				found[n] = append(found[n], c)
 			}
 		}
-		s.judge(r, l, found, least)
+	}
+	for n, l := range s.lines {
+		s.judge(r, l, found[n], least)
 	}
 	order := func(a, b Match) int {
 		return cmp.Or(cmp.Compare(b.E, a.E), strings.Compare(a.Line, b.Line), strings.Compare(a.Card, b.Card))

@@ -65,7 +65,7 @@ type tally struct {
 	log      float64 // of the e-value, the mean over shares
 	n        int     // talks in the line's time
 	hits     []hit
-	expected float64 // coincidences by accident
+	expected float64 // coincidences by accident, where hits are kept
 }
 
 type hit struct{ talk, event int32 }
@@ -76,7 +76,7 @@ func (s *search) compare(l *Line, w way, offset int64, talks []talk, factor floa
 	x := &l.ways[w]
 	clear(used)
 	var logs [len(shares)]float64
-	coincided := 0
+	coincided, missed := 0, 0
 	for i := range talks {
 		k := &talks[i]
 		from, to, lo, hi := s.window(l, w, k)
@@ -87,6 +87,7 @@ func (s *search) compare(l *Line, w way, offset int64, talks []talk, factor floa
 		}
 		at, _ := slices.BinarySearch(x.keys, from)
 		found, taken := int32(-1), false
+		rate := 0.0
 		for ; at < len(x.keys) && x.keys[at] <= to; at++ {
 			e := x.events[at]
 			if !l.Events[e].matches(k, lo, hi) {
@@ -96,23 +97,23 @@ func (s *search) compare(l *Line, w way, offset int64, talks []talk, factor floa
 				taken = true // the same call, told of in two records
 				continue
 			}
-			found = e
+			found, rate = e, x.rates[at]
 			break
 		}
 		if found < 0 && taken {
 			continue
 		}
-		p := min(l.accident(w, middle, to-from, lo, hi)*factor, 1)
 		t.n++
-		t.expected += p
+		if keep {
+			t.expected += min(l.accident(l.rate(w, middle), float64(to-from), lo, hi)*factor, 1)
+		}
 		if found < 0 {
-			for b, share := range shares {
-				logs[b] += math.Log1p(-share)
-			}
+			missed++
 			continue
 		}
 		used[found>>6] |= 1 << (found & 63)
 		coincided++
+		p := min(l.accident(rate, float64(to-from), lo, hi)*factor, 1)
 		for b, share := range shares {
 			logs[b] += math.Log(1 - share + share/p)
 		}
@@ -124,6 +125,9 @@ func (s *search) compare(l *Line, w way, offset int64, talks []talk, factor floa
 		// No evidence for anything; the exact value is below 1 and adds nothing.
 		t.log = math.Inf(-1)
 		return t
+	}
+	for b, share := range shares {
+		logs[b] += float64(missed) * math.Log1p(-share)
 	}
 	t.log = mean(logs[:])
 	return t
