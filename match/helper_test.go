@@ -134,8 +134,8 @@ func findIn(t *testing.T, lines []*Line, m Mapping, file []byte) *Result {
 			}
 			take(&rec)
 		}
-		if r.Bad > 0 {
-			t.Fatalf("bad rows: %v", r.First)
+		if r.Bad.Count > 0 {
+			t.Fatalf("bad rows: %v", r.Bad.First)
 		}
 	}
 	res, err := s.Result()

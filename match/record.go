@@ -34,11 +34,23 @@ type Bad struct {
 // maxBad is how many bad rows are told one by one.
 const maxBad = 5
 
+// BadRows are the rows that could not be used, the first few by name.
+type BadRows struct {
+	Count uint64
+	First []Bad
+}
+
+func (b *BadRows) add(line int64, err error) {
+	b.Count++
+	if len(b.First) < maxBad {
+		b.First = append(b.First, Bad{line, err.Error()})
+	}
+}
+
 // Counters count rows.
 type Counters struct {
 	Rows       uint64 // read, without a row of names
-	Bad        uint64
-	First      []Bad  // the first few of them
+	Bad        BadRows
 	Unanswered uint64 // calls that nobody took
 	Other      uint64 // with a direction that is neither word's
 }
@@ -103,10 +115,7 @@ func (r *Reader) Next(rec *Record) error {
 			}
 		}
 		r.Rows++
-		r.Bad++
-		if len(r.First) < maxBad {
-			r.First = append(r.First, Bad{r.rows.line, err.Error()})
-		}
+		r.Bad.add(r.rows.line, err)
 	}
 }
 
@@ -399,8 +408,8 @@ func Inspect(in io.Reader, f *Format) (s Sample, err error) {
 		}
 	}
 	if s.Rows == 0 {
-		if len(r.First) > 0 {
-			return s, errors.New("no row could be read: line " + strconv.FormatInt(r.First[0].Line, 10) + ": " + r.First[0].Reason)
+		if first := r.Bad.First; len(first) > 0 {
+			return s, errors.New("no row could be read: line " + strconv.FormatInt(first[0].Line, 10) + ": " + first[0].Reason)
 		}
 		return s, errNoRecords
 	}

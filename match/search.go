@@ -45,7 +45,8 @@ type Options struct {
 type Search struct {
 	search
 	options Options
-	lines   []*Line
+	lines   []*Line // with events
+	all     []*Line
 	ways    [ways]crossing
 	from    int64
 	to      int64
@@ -109,7 +110,7 @@ func NewSearch(lines []*Line, o Options) (*Search, error) {
 	if o.ClockError < 0 || o.ClockError > 10*time.Minute {
 		return nil, fmt.Errorf("clock error %v: want 0s to 10m", o.ClockError)
 	}
-	s := &Search{options: o, distinct: hyperloglog.New14(), candidates: make(map[pair]uint8)}
+	s := &Search{options: o, all: lines, distinct: hyperloglog.New14(), candidates: make(map[pair]uint8)}
 	s.tolerance = int64(o.Tolerance)
 	s.from, s.to = math.MaxInt64, math.MinInt64
 	for _, l := range lines {
@@ -419,7 +420,7 @@ func (s *Search) Result() (*Result, error) {
 	if !s.second {
 		s.choose()
 	}
-	r := &Result{Lines: s.lines, Records: s.records, Cards: s.count(), Offsets: len(s.offsets), Weighed: len(s.cards), Left: s.left}
+	r := &Result{Lines: s.all, Records: s.records, Cards: s.count(), Offsets: len(s.offsets), Weighed: len(s.cards), Left: s.left}
 	least := s.threshold(r.Cards)
 	names := make([]*card, 0, len(s.cards))
 	for _, c := range s.cards {
