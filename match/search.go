@@ -436,16 +436,14 @@ func (s *Search) Result() (*Result, error) {
 		names = append(names, c)
 	}
 	slices.SortFunc(names, func(a, b *card) int { return strings.Compare(a.text, b.text) })
-	found := make([][]*card, len(s.lines))
+	by := make([][]*card, len(s.lines))
 	for _, c := range names {
 		for _, n := range c.lines {
-			if s.weigh(s.lines[n], c.talks, 1).log >= least {
-				found[n] = append(found[n], c)
-			}
+			by[n] = append(by[n], c)
 		}
 	}
 	for n, l := range s.lines {
-		s.judge(r, l, found[n], least)
+		s.judge(r, l, by[n], least)
 	}
 	order := func(a, b Match) int {
 		return cmp.Or(cmp.Compare(b.E, a.E), strings.Compare(a.Line, b.Line), strings.Compare(a.Card, b.Card))
@@ -455,30 +453,79 @@ func (s *Search) Result() (*Result, error) {
 	return r, nil
 }
 
+// trial is a card that is weighed with a line.
+type trial struct {
+	*card
+	b      best
+	agreed []float64 // what it told of ways and offsets, nil when too little
+	prior  []float64 // what the others told
+	hits   int       // coincidences with the line's calls shifted
+	top    float64   // the most that a shift gave
+}
+
+// leastAgreed is how many cards of a line tell the others its clock.
+const leastAgreed = 3
+
+// weighAll weighs cards with a line, each with what the others tell of the clock:
+// who goes with a line by accident has no part in what the rest says, so that what
+// is promised of it holds.
+func (s *Search) weighAll(l *Line, cards []*card, least float64) (found []*trial) {
+	trials := make([]*trial, len(cards))
+	var total []float64
+	agreed := 0
+	for i, c := range cards {
+		t := &trial{card: c, b: s.weigh(l, c.talks, 1, nil), top: math.Inf(-1)}
+		trials[i] = t
+		if t.b.log >= least {
+			t.agreed = t.b.agreed()
+			agreed++
+			if total == nil {
+				total = make([]float64, len(t.agreed))
+			}
+			for k, v := range t.agreed {
+				total[k] += v
+			}
+		}
+		t.b.grid = nil
+	}
+	for _, t := range trials {
+		others := agreed
+		if t.agreed != nil {
+			others--
+		}
+		if others >= leastAgreed {
+			t.prior = slices.Clone(total)
+			for k := range t.prior {
+				if t.agreed != nil {
+					t.prior[k] -= t.agreed[k]
+				}
+				t.prior[k] = max(t.prior[k]/float64(others), 0)
+			}
+			t.b = s.weigh(l, t.talks, 1, t.prior)
+		}
+		if t.b.log >= least {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
 // judge looks at cards that coincide enough by what accident would do if the
 // line's calls stood elsewhere: where that is more than the rates say, they are
 // raised; where one shift alone does as well, it is a timetable.
-func (s *Search) judge(r *Result, l *Line, found []*card, least float64) {
+func (s *Search) judge(r *Result, l *Line, cards []*card, least float64) {
+	found := s.weighAll(l, cards, least)
 	if len(found) == 0 {
 		return
 	}
-	type trial struct {
-		b    best
-		hits int
-		top  float64
-	}
-	trials := make([]trial, len(found))
-	for i, c := range found {
-		trials[i] = trial{b: s.weigh(l, c.talks, 1), top: math.Inf(-1)}
-	}
 	used := l.marks()
 	try := func(m *Line, within bool) {
-		for i, c := range found {
-			t := s.compare(m, trials[i].b.way, trials[i].b.offset, c.talks, 1, used, true)
+		for _, c := range found {
+			t := s.compare(m, c.b.way, c.b.offset, c.talks, 1, used, true)
 			if within {
-				trials[i].hits += len(t.hits)
+				c.hits += len(t.hits)
 			}
-			trials[i].top = max(trials[i].top, t.log)
+			c.top = max(c.top, t.log)
 		}
 	}
 	turns := shifts()
@@ -488,16 +535,15 @@ func (s *Search) judge(r *Result, l *Line, found []*card, least float64) {
 	for _, hours := range []int{-24, -3, -2, -1, 1, 2, 3, 24} {
 		try(l.later(time.Duration(hours)*time.Hour), false)
 	}
-	for i, c := range found {
-		t := &trials[i]
+	for _, t := range found {
 		expected := t.b.tally.expected * float64(len(turns))
 		// Three standard deviations, so that chance alone raises nothing.
 		factor := max(float64(t.hits)/(expected+3*math.Sqrt(expected)+3), 1)
 		alone := t.b.tally.log
 		if factor > 1 {
-			t.b = s.weigh(l, c.talks, factor)
+			t.b = s.weigh(l, t.talks, factor, t.prior)
 		}
-		m := s.describe(l, c, &t.b, max(float64(t.hits)/float64(len(turns)), t.b.tally.expected), least)
+		m := s.describe(l, t.card, &t.b, max(float64(t.hits)/float64(len(turns)), t.b.tally.expected), least)
 		switch {
 		case t.b.log < least:
 		case t.top > alone-math.Log(Accepted):

@@ -17,6 +17,9 @@ const (
 	// ringing is for how long the mobile network may ring after the line's side
 	// was answered or its media began.
 	ringing = int64(time.Minute)
+	// setup is for how long a call is set up before it is answered: the beginning
+	// must be seen for a call to be known.
+	setup = int64(20 * time.Second)
 	// shortest is the least that the line's calls are shifted by, within the hour.
 	shortest = 10 * time.Minute
 	// maxOffsets is how many clock offsets are searched.
@@ -82,7 +85,8 @@ func (s *search) compare(l *Line, w way, offset int64, talks []talk, factor floa
 		from, to, lo, hi := s.window(l, w, k)
 		from, to = from+offset, to+offset
 		middle := from + (to-from)/2
-		if _, ok := l.span(middle); !ok {
+		// A call that was open when observation began or ended is none of the events.
+		if s, ok := l.span(middle); !ok || k.start+offset-setup < s.from || k.endTo+offset > s.to {
 			continue
 		}
 		at, _ := slices.BinarySearch(x.keys, from)
@@ -153,30 +157,51 @@ type best struct {
 	offset int64
 	log    float64
 	tally  tally
+	grid   []float64 // logarithms by way and offset
 }
 
 func (l *Line) marks() []uint64 { return make([]uint64, (len(l.Events)+63)/64) }
 
 // weigh is the e-value of a card: the mean over ways, offsets and shares, each of
-// which is one.
-func (s *search) weigh(l *Line, talks []talk, factor float64) (b best) {
+// which is one. Where prior is not nil, it has the weights of ways and offsets that
+// other cards gave, and the e-value is the mean of that under these weights and
+// that under equal ones.
+func (s *search) weigh(l *Line, talks []talk, factor float64, prior []float64) (b best) {
 	used := l.marks()
-	logs := make([]float64, 0, int(ways)*len(s.offsets))
+	b.grid = make([]float64, 0, int(ways)*len(s.offsets))
 	top := math.Inf(-1)
 	for w := range ways {
 		for _, offset := range s.offsets {
 			t := s.compare(l, w, offset, talks, factor, used, false)
-			logs = append(logs, t.log)
+			b.grid = append(b.grid, t.log)
 			if t.log > top {
 				top, b.way, b.offset = t.log, w, offset
 			}
 		}
 	}
-	b.log = mean(logs)
-	if !math.IsInf(top, -1) {
-		b.tally = s.compare(l, b.way, b.offset, talks, factor, used, true)
+	b.log = mean(b.grid)
+	if math.IsInf(top, -1) {
+		return b
 	}
+	if prior != nil {
+		sum := 0.0
+		for i, v := range b.grid {
+			sum += prior[i] * math.Exp(v-top)
+		}
+		b.log = mean([]float64{b.log, top + math.Log(sum)})
+	}
+	b.tally = s.compare(l, b.way, b.offset, talks, factor, used, true)
 	return b
+}
+
+// agreed gives how often, as far as a card tells, each way and offset is the right
+// one: weights that add up to 1.
+func (b *best) agreed() []float64 {
+	out := make([]float64, len(b.grid))
+	for i, v := range b.grid {
+		out[i] = math.Exp(v-b.log) / float64(len(b.grid))
+	}
+	return out
 }
 
 // shifts are by how much the line's calls are shifted to see what accident does:
