@@ -99,7 +99,7 @@ func TestCardsOfBoxes(t *testing.T) {
 		// Nothing but voice is seen, and which end of it calls is not known.
 		{"goip-group", "media", 5, 40 * time.Minute, lab.City{Ahead: 2 * time.Second}, nil},
 		// Billing counts minutes, and the time of the end is not told.
-		{"goip-group", "sip", 6, 60 * time.Minute, lab.City{DurationStep: time.Minute}, func(m *Mapping) { m.End = "" }},
+		{"goip-line", "sip", 6, 40 * time.Minute, lab.City{DurationStep: time.Minute}, func(m *Mapping) { m.End = "" }},
 	}
 	if testing.Short() {
 		runs = runs[:2]

@@ -440,10 +440,14 @@ func coarse(divisor int64, n int) time.Duration {
 		return 100 * time.Millisecond
 	case d < time.Second:
 		return d
-	case n < 20 || d < 2*time.Second:
+	case n < 20:
 		return time.Second
-	case d >= time.Minute:
-		return time.Minute
 	}
-	return d
+	// Clocks and billing count in parts of a minute.
+	for _, step := range []time.Duration{60, 30, 20, 15, 12, 10, 6, 5, 4, 3, 2} {
+		if d%(step*time.Second) == 0 {
+			return step * time.Second
+		}
+	}
+	return time.Second
 }
