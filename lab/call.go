@@ -376,6 +376,7 @@ func (s *sim) connect(c *call, t int64) {
 			k.AnsweredIn++
 		}
 		k.TalkSeconds += int(min(c.talk, time.Duration(s.end-t)) / time.Second)
+		l.truth.talks = append(l.truth.talks, talk{t, t + int64(c.talk), l == in, c.called})
 		l.active++
 		k.PeakConcurrent = max(k.PeakConcurrent, l.active)
 	}

@@ -82,6 +82,16 @@ type LineTruth struct {
 	// must not exceed. With less than the full view nothing must be reached.
 	MinVerdict string `json:"min_verdict"`
 	MaxVerdict string `json:"max_verdict"`
+
+	talks []talk // answered calls, in the order of their answers
+}
+
+// talk is one answered call of a line, as long as its people talked: its end may
+// lie behind the capture's.
+type talk struct {
+	from, to int64 // ns since the Unix epoch
+	inbound  bool
+	called   string
 }
 
 // Box says whether the line holds a box.

@@ -58,7 +58,8 @@ func brief(d time.Duration) string {
 
 func makeCommand(log io.Writer) *cobra.Command {
 	var opt lab.Options
-	var file, truthFile string
+	var file, truthFile, recordsFile string
+	var city lab.City
 	c := &cobra.Command{
 		Use:   "make SCENARIO -o FILE",
 		Short: "Make a capture",
@@ -69,7 +70,8 @@ command tells the scenarios.
 Encapsulations, joined by + from the outermost (pppoe+ipv6):
 ` + words(lab.Encaps(), 98),
 		Example: `  simtrap-lab make demo -o demo.pcap --truth demo.json
-  simtrap-lab make goip-line -o g.pcapng --format pcapng --seed 7 --encap pppoe+ipv6 --view up`,
+  simtrap-lab make goip-line -o g.pcapng --format pcapng --seed 7 --encap pppoe+ipv6 --view up
+  simtrap-lab make goip-group -o g.pcap --records cdr.csv --city-cards 20000 --city-clock 3s`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return command.Usage(cmd, errors.New("name one scenario; simtrap-lab list has them"))
@@ -96,6 +98,12 @@ Encapsulations, joined by + from the outermost (pppoe+ipv6):
 					return err
 				}
 			}
+			if recordsFile != "" {
+				city.Seed = opt.Seed
+				if err := writeRecords(recordsFile, truth, city); err != nil {
+					return err
+				}
+			}
 			_, err = fmt.Fprintf(log, "%s: %d line(s) with known truth, %d packets, %.1f MB on the wire, %v from %s\n",
 				opt.Scenario, len(truth.Lines), truth.Packets, float64(truth.Bytes)/1e6, truth.Duration, truth.Start.Format(time.RFC3339))
 			return err
@@ -104,6 +112,10 @@ Encapsulations, joined by + from the outermost (pppoe+ipv6):
 	f := c.Flags()
 	f.StringVarP(&file, "output", "o", "", `capture file to write, "-" for standard output`)
 	f.StringVar(&truthFile, "truth", "", "file for the truth, as JSON")
+	f.StringVar(&recordsFile, "records", "", "file for the call records of the city around it, as simtrap match reads them")
+	f.IntVar(&city.Cards, "city-cards", 2000, "honest cards in them")
+	f.DurationVar(&city.Ahead, "city-clock", 0, "by how much their clock is ahead of the tap's")
+	f.DurationVar(&city.DurationStep, "city-step", time.Second, "what their durations are rounded up to")
 	f.Uint64Var(&opt.Seed, "seed", 1, "draws every parameter")
 	f.DurationVar(&opt.Duration, "duration", 0, "virtual time (default: the scenario's own)")
 	f.StringVar(&opt.Encap, "encap", "ethernet", "encapsulations, see above")
@@ -177,4 +189,17 @@ func writeTruth(file string, t *lab.Truth) error {
 		return fmt.Errorf("truth: %w", err)
 	}
 	return os.WriteFile(file, append(b, '\n'), 0o644)
+}
+
+// writeRecords writes the call records of a city in which the capture was made.
+func writeRecords(file string, t *lab.Truth, c lab.City) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if _, err := lab.RecordsOf(f, t, c); err != nil {
+		f.Close()
+		return fmt.Errorf("records: %w", err)
+	}
+	return f.Close()
 }

@@ -125,7 +125,7 @@ func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	c := &counted{}
 	c.frames.Store(1000)
-	stop := showProgress(&out, func() (int64, int64) { return 100, 100 }, c, "")
+	stop := showProgress(&out, func() (int64, int64) { return 100, 100 }, c.frames.Load, "packets", "")
 	time.Sleep(progressEvery * 5 / 2)
 	stop()
 	if s := out.String(); !strings.Contains(s, "packets/s") || strings.Contains(s, "\n") {

@@ -32,8 +32,9 @@ const progressEvery = 250 * time.Millisecond
 
 // showProgress draws a bar with the rate and the time left until stop is
 // called, which clears it. of tells the bytes read and the total, which is 0
-// or less when nobody knows it; pass says which reading it is, if not the first.
-func showProgress(w io.Writer, of func() (read, total int64), frames *counted, pass string) (stop func()) {
+// or less when nobody knows it; done counts units such as packets; pass says which
+// reading it is, if not the first.
+func showProgress(w io.Writer, of func() (read, total int64), done func() uint64, units, pass string) (stop func()) {
 	_, total := of()
 	if total <= 0 {
 		total = -1
@@ -46,7 +47,7 @@ func showProgress(w io.Writer, of func() (read, total int64), frames *counted, p
 		progressbar.OptionThrottle(0),
 		progressbar.OptionClearOnFinish(),
 	)
-	done, gone := make(chan struct{}), make(chan struct{})
+	over, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
 		tick := time.NewTicker(progressEvery)
@@ -54,7 +55,7 @@ func showProgress(w io.Writer, of func() (read, total int64), frames *counted, p
 		start := time.Now()
 		for {
 			select {
-			case <-done:
+			case <-over:
 				bar.Clear()
 				return
 			case <-tick.C:
@@ -62,14 +63,14 @@ func showProgress(w io.Writer, of func() (read, total int64), frames *counted, p
 				if total > 0 {
 					read = min(read, total-1) // at the total the bar would call itself finished
 				}
-				rate := float64(frames.frames.Load()) / time.Since(start).Seconds()
-				bar.Describe(fmt.Sprintf("%s%.0f packets/s", pass, rate))
+				rate := float64(done()) / time.Since(start).Seconds()
+				bar.Describe(fmt.Sprintf("%s%.0f %s/s", pass, rate, units))
 				bar.Set64(read)
 			}
 		}
 	}()
 	return func() {
-		close(done)
+		close(over)
 		<-gone
 	}
 }

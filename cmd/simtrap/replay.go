@@ -284,7 +284,7 @@ func (r *replay) progress(files *capture.Files, source *counted, pass string) (s
 	if _, ok := columns(r.t.Err); !ok || r.flags.quiet {
 		return func() {}
 	}
-	return showProgress(r.t.Err, files.Progress, source, pass)
+	return showProgress(r.t.Err, files.Progress, source.frames.Load, "packets", pass)
 }
 
 // maxDamages is how many damaged inputs standard error names.

@@ -47,6 +47,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"capture":  captureCommand,
 			"lab":      labCommand,
+			"city":     cityCommand,
 			"status":   scripttest.Status,
 			"lines":    linesCommand,
 			"narrow":   scripttest.Narrow,
@@ -113,6 +114,24 @@ func labCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	_, err = lab.Make(f, o)
 	ts.Check(err)
+}
+
+// cityCommand makes a capture and the call records of the city around it, plain and
+// packed: city FILE RECORDS SCENARIO DURATION.
+func cityCommand(ts *testscript.TestScript, neg bool, args []string) {
+	d, err := time.ParseDuration(args[3])
+	ts.Check(err)
+	var capture, plain, packed bytes.Buffer
+	truth, err := lab.Make(&capture, lab.Options{Scenario: args[2], Seed: 1, Duration: d})
+	ts.Check(err)
+	_, err = lab.RecordsOf(&plain, truth, lab.City{Cards: 500, Ahead: 3 * time.Second})
+	ts.Check(err)
+	w := gzip.NewWriter(&packed)
+	w.Write(plain.Bytes())
+	ts.Check(w.Close())
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), capture.Bytes(), 0o666))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), plain.Bytes(), 0o666))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]+".gz"), packed.Bytes(), 0o666))
 }
 
 // records gives the records of a pcap file, each with its header.
