@@ -25,12 +25,15 @@ const (
 	// Merged: a TCP connection puts so much into one segment that neither sizes
 	// nor moments are those of packets.
 	Merged
+	// Varied: in step, but of ever other sizes: programs of people, whose codec
+	// varies its rate, or games.
+	Varied
 	// Calls: as many go up as come down, in step.
 	Calls
 )
 
 func (k Kind) String() string {
-	return [...]string{"little", "uneven", "sparse", "conference", "merged", "calls"}[k]
+	return [...]string{"little", "uneven", "sparse", "conference", "merged", "varied", "calls"}[k]
 }
 
 // Count says how many calls a flow carried in one window of Window intervals.
@@ -59,9 +62,11 @@ type Count struct {
 const Window = 8
 
 const (
-	clear     = 4.0  // Clarity that shows a packet time
+	clear     = 8.0  // Clarity that shows a packet time
+	random    = 1.2  // and that packets at random, or voice after much jitter, have at least
+	uniform   = 0.7  // Even of the codecs of telephones
 	steady    = 0.88 // Active above which nothing is made of what is missing
-	lag       = 2    // quarters of an interval between what is compared for Active
+	lag       = 5    // quarters of an interval between what is compared for Active, and twice that
 	forget    = 0.85 // of what earlier windows told, a window
 	pictures  = 0.25 // share of large packets up, of all, in most intervals
 	merged    = 0.4  // share of bytes in large segments
@@ -83,7 +88,7 @@ type Counter struct {
 type memory struct {
 	power   [len(ptimes)]float64 // of the phases, at each packet time
 	packets float64              // of the size of voice
-	moves   float64              // half the mean square of changes, in packets², times seen
+	moves   [2]float64           // half the mean square of changes over lag and twice lag, in packets², times seen
 	seen    float64
 	level   float64 // packets a quarter of an interval, times seen
 	quarter []float64
@@ -129,15 +134,17 @@ func (m *memory) add(w *Way) {
 	}
 	for _, v := range q {
 		m.packets += v
-		if n := len(m.quarter); n >= lag {
-			d := v - m.quarter[n-lag]
-			m.moves += d * d / 2
+		if n := len(m.quarter); n == 2*lag {
+			for i := range m.moves {
+				d := v - m.quarter[n-(i+1)*lag]
+				m.moves[i] += d * d / 2
+			}
 			m.level += v
 			m.seen++
+			copy(m.quarter, m.quarter[1:])
+			m.quarter = m.quarter[:n-1]
 		}
-		if m.quarter = append(m.quarter, v); len(m.quarter) > 2*lag {
-			m.quarter = append(m.quarter[:0], m.quarter[len(m.quarter)-lag:]...)
-		}
+		m.quarter = append(m.quarter, v)
 	}
 }
 
@@ -145,7 +152,7 @@ func (m *memory) fade() {
 	for i := range m.power {
 		m.power[i] *= forget
 	}
-	for _, f := range [...]*float64{&m.packets, &m.moves, &m.seen, &m.level} {
+	for _, f := range [...]*float64{&m.packets, &m.moves[0], &m.moves[1], &m.seen, &m.level} {
 		*f *= forget
 	}
 }
@@ -189,7 +196,7 @@ func (m *memory) ptime() float64 {
 	x[thirty] -= x[sixty]
 	x[twenty] -= x[sixty] + x[forty]
 	x[ten] -= x[sixty] + x[forty] + max(0, x[thirty]) + max(0, x[twenty])
-	if x[twenty] > 0 || x[thirty] > 0 { // jitter is not known well enough to tell shorter ones beside them
+	if x[twenty] > 0 || x[thirty] > 0 || x[forty] > 0 || x[sixty] > 0 { // jitter is not known well enough to tell shorter ones beside them
 		x[ten] = 0
 	}
 	// A stream's share of the packets goes with its power times its packet time.
@@ -208,13 +215,15 @@ func (m *memory) ptime() float64 {
 // active gives the share of time in which a stream of so many packets a quarter
 // of an interval is sent. Streams that pause come and go: n of them, each sent a
 // share a of the time and by itself, give n·a on average with a variance of
-// n·a·(1-a).
+// n·a·(1-a). Calls that begin and end add to the changes in proportion to the
+// time between what is compared, pauses no more than their variance: what the
+// changes over no time would be, by those over lag and twice lag, is the pauses'.
 func (m *memory) active(each float64) float64 {
 	if m.seen < 8 || m.level == 0 || each == 0 {
 		return 1
 	}
-	const seen = 0.85 // of the variance, in changes over lag quarters
-	a := 1 - m.moves/(each*m.level*seen)
+	const seen = 0.85 // of the variance, where pauses last for a second or two
+	a := 1 - (2*m.moves[0]-m.moves[1])/(each*m.level*seen)
 	return max(0.3, min(1, a))
 }
 
@@ -289,8 +298,14 @@ func (c *Counter) count() Count {
 		return out
 	case mean[0] < 8 || mean[1] < 4:
 		return out
-	case ptime[0] == 0 && ptime[1] == 0:
+	case ptime[0] == 0 && ptime[1] == 0, min(out.Clarity[0], out.Clarity[1]) < random:
 		out.Kind = Uneven
+		return out
+	case ptime[0] == 10 && (ptime[1] != 10 || out.Even < 0.9): // an overtone of games
+		out.Kind = Uneven
+		return out
+	case out.Even < uniform:
+		out.Kind = Varied
 		return out
 	}
 	// An access may take all jitter's measure away in one direction.
@@ -303,7 +318,7 @@ func (c *Counter) count() Count {
 	var n [2]float64
 	for k := range n {
 		n[k] = mean[k] * ptime[k] / 1000
-		if active[k] < steady {
+		if active[k] < steady && !stream {
 			n[k] /= active[k]
 		} else {
 			active[k] = 1
@@ -332,6 +347,9 @@ func (c *Counter) count() Count {
 	}
 	if out.Clarity[k] < clear {
 		doubt += 0.1
+	}
+	if stream { // packets may have been put together
+		doubt += 0.3
 	}
 	out.Low, out.High = max(0, out.Mean*(1-doubt)-0.3), out.Mean*(1+doubt)+0.3
 	return out
