@@ -40,11 +40,14 @@ func (k Kind) String() string {
 type Count struct {
 	Start, End int64 // ns since the Unix epoch
 	Kind       Kind
-	// Mean is over the window, Peak the most of any interval in it; Low and High
-	// are what the mean may be. All are 0 unless Kind is Calls. High is infinite
-	// for nothing.
+	// Mean is how many calls talk both ways at once over the window, Peak the most
+	// of any interval in it; Low and High are what the mean may be. All are 0
+	// unless Kind is Calls.
 	Mean, Peak float64
 	Low, High  float64
+	// Early is how many streams more go up than come down: callees' sound before
+	// the answer; negative where more come down.
+	Early float64
 	// Ptime is the mean time between packets of a stream that goes up, ms, and
 	// Active the share of time in which one is sent, 1 where silence is sent too.
 	Ptime, Active float64
@@ -222,7 +225,7 @@ func (m *memory) active(each float64) float64 {
 	if m.seen < 8 || m.level == 0 || each == 0 {
 		return 1
 	}
-	const seen = 0.85 // of the variance, where pauses last for a second or two
+	const seen = 0.68 // of the variance, where pauses last for a second or two
 	a := 1 - (2*m.moves[0]-m.moves[1])/(each*m.level*seen)
 	return max(0.3, min(1, a))
 }
@@ -265,6 +268,21 @@ func (c *Counter) even() float64 {
 	}
 	slices.Sort(sizes[:])
 	return float64(sizes[Bins-1]+sizes[Bins-2]+sizes[Bins-3]) / float64(all)
+}
+
+// talking gives the direction that tells how many calls talk. Sound before the
+// answer goes one way, so the lesser counts, but a direction without pauses is
+// believed before one that what is missing was made up for.
+func talking(n, active [2]float64) int {
+	less := 0
+	if n[1] < n[0] {
+		less = 1
+	}
+	more := 1 - less
+	if active[less] < 1 && active[more] == 1 && n[more] < 1.5*n[less] {
+		return more
+	}
+	return less
 }
 
 func (c *Counter) count() Count {
@@ -324,13 +342,10 @@ func (c *Counter) count() Count {
 			active[k] = 1
 		}
 	}
-	out.Ptime, out.Active = ptime[0], active[0]
-	k := 0
-	if active[0] < 1 && active[1] == 1 && n[1] > 0.6*n[0] && n[1] < 1.7*n[0] {
-		k = 1
-	}
+	out.Ptime, out.Active, out.Early = ptime[0], active[0], n[0]-n[1]
+	k := talking(n, active)
 	switch {
-	case n[1] > wholeDown*n[0], illustrated > Window/2:
+	case n[1] > wholeDown*n[0] && n[0] < 3, illustrated > Window/2:
 		out.Kind = Conference
 		return out
 	case n[k] < 0.6:
@@ -348,9 +363,9 @@ func (c *Counter) count() Count {
 	if out.Clarity[k] < clear {
 		doubt += 0.1
 	}
-	if stream { // packets may have been put together
-		doubt += 0.3
-	}
 	out.Low, out.High = max(0, out.Mean*(1-doubt)-0.3), out.Mean*(1+doubt)+0.3
+	if stream { // packets may have been put together, and pauses cannot be told from that
+		out.Low, out.High = out.Low*0.8, out.High*2
+	}
 	return out
 }

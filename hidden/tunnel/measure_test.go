@@ -20,11 +20,23 @@ var (
 	verbose  = flag.Bool("each", false, "print each capture")
 )
 
-// upAt gives how many calls had a sound on average over [from, to), those that
-// were only early media included, and how many at most.
+// answered are the calls that were.
+func answered(talks []lab.Talk) []lab.Talk {
+	var out []lab.Talk
+	for _, k := range talks {
+		if !k.Start.IsZero() {
+			k.Early = time.Time{}
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// upAt gives how many calls talked on average over [from, to), and how many at
+// most.
 func upAt(talks []lab.Talk, from, to int64) (mean float64, most int) {
 	var in []lab.Talk
-	for _, k := range talks {
+	for _, k := range answered(talks) {
 		a, b := max(k.From().UnixNano(), from), min(k.End.UnixNano(), to)
 		if b > a {
 			mean += float64(b-a) / float64(to-from)
@@ -38,9 +50,13 @@ func upAt(talks []lab.Talk, from, to int64) (mean float64, most int) {
 type result struct {
 	kinds map[Kind]int // windows by kind, of flows with enough packets
 	calls int          // windows with calls counted
+	two   int          // windows in which two or more were
 	wrong []float64    // relative errors of the mean, of windows with eight or more
 	few   []float64    // errors in calls, of windows with fewer
 	peak  [2]float64   // counted, true
+	// bounds are windows of one call or more whose truth was within Low and High,
+	// and all of them.
+	bounds [2]int
 	high  float64      // most calls counted in any window of any flow
 }
 
@@ -75,6 +91,15 @@ func measure(t testing.TB, name string, seed uint64) result {
 			}
 			r.calls++
 			r.high = max(r.high, out.Mean)
+			if out.Mean >= 1.7 {
+				r.two++
+			}
+			if m, _ := upAt(l.Talks, out.Start, out.End); m >= 1 {
+				r.bounds[1]++
+				if out.Low <= m && m <= out.High {
+					r.bounds[0]++
+				}
+			}
 			s := sums[out.Start]
 			if s == nil {
 				s = &slot{from: out.Start, to: out.End}
@@ -96,7 +121,7 @@ func measure(t testing.TB, name string, seed uint64) result {
 			r.few = append(r.few, s.n-m)
 		}
 	}
-	r.peak[1] = float64(lab.Peak(l.Talks))
+	r.peak[1] = float64(lab.Peak(answered(l.Talks)))
 	return r
 }
 
@@ -114,7 +139,6 @@ func TestMeasure(t *testing.T) {
 	if *seeds == 0 {
 		t.Skip("-args -seeds N measures")
 	}
-	fmt.Printf("%-18s %6s %8s %8s %8s %8s %8s | %8s %6s | windows by kind\n", "", "lines8", "in20%", "p10", "median", "p90", "peak20%", "few", "most")
 	for _, sc := range lab.Hiding() {
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), sc.Name) {
 			continue
@@ -122,7 +146,8 @@ func TestMeasure(t *testing.T) {
 		begin := time.Now()
 		kinds := map[Kind]int{}
 		var wrong, few []float64
-		lines, good, peaks, most := 0, 0, 0, 0.0
+		lines, good, peaks, most, two, eight := 0, 0, 0, 0.0, 0, 0
+		var bounds [2]int
 		for i := range *seeds {
 			r := measure(t, sc.Name, *firstOne+uint64(i))
 			for k, n := range r.kinds {
@@ -130,6 +155,11 @@ func TestMeasure(t *testing.T) {
 			}
 			few = append(few, r.few...)
 			most = max(most, r.high)
+			two += min(r.two, 1)
+			if r.peak[0] >= 6 {
+				eight++
+			}
+			bounds[0], bounds[1] = bounds[0]+r.bounds[0], bounds[1]+r.bounds[1]
 			if r.peak[1] < 8 {
 				continue
 			}
@@ -150,6 +180,7 @@ func TestMeasure(t *testing.T) {
 				in++
 			}
 		}
-		fmt.Printf("%-18s %6d %4d/%-4d %7.0f%% %7.0f%% %7.0f%% %4d/%-4d | %8.1f %6.1f | %v  lines within %d  %s\n", sc.Name, lines, in, len(wrong), 100*quantile(wrong, 0.1), 100*quantile(wrong, 0.5), 100*quantile(wrong, 0.9), peaks, lines, quantile(few, 0.5), most, kinds, good, time.Since(begin).Round(time.Second))
+		fmt.Printf("%-18s | %2d of %2d at 8+: windows in 20%% %3d/%-3d p10 %4.0f%% p50 %4.0f%% p90 %4.0f%%, median of line in 20%% %d, peak in 20%% %d | in bounds %d/%d, few %.1f | most %.1f, two+ on %d, six+ on %d | %v %s\n",
+			sc.Name, lines, *seeds, in, len(wrong), 100*quantile(wrong, 0.1), 100*quantile(wrong, 0.5), 100*quantile(wrong, 0.9), good, peaks, bounds[0], bounds[1], quantile(few, 0.5), most, two, eight, kinds, time.Since(begin).Round(time.Second))
 	}
 }
