@@ -91,6 +91,7 @@ type Counter struct {
 type memory struct {
 	power   [len(ptimes)]float64 // of the phases, at each packet time
 	packets float64              // of the size of voice
+	sizes   [Bins]float64        // of these, by size
 	moves   [2]float64           // half the mean square of changes over lag and twice lag, in packets², times seen
 	seen    float64
 	level   float64 // packets a quarter of an interval, times seen
@@ -131,6 +132,11 @@ func (m *memory) add(w *Way) {
 		}
 		m.power[i] += real(s)*real(s) + imag(s)*imag(s)
 	}
+	for i, n := range w.Sizes {
+		if i >= least/BinBytes {
+			m.sizes[i] += float64(n)
+		}
+	}
 	var q [4]float64
 	for i, n := range w.SlotCount {
 		q[i*4/Slots] += float64(n)
@@ -155,6 +161,9 @@ func (m *memory) fade() {
 	for i := range m.power {
 		m.power[i] *= forget
 	}
+	for i := range m.sizes {
+		m.sizes[i] *= forget
+	}
 	for _, f := range [...]*float64{&m.packets, &m.moves[0], &m.moves[1], &m.seen, &m.level} {
 		*f *= forget
 	}
@@ -172,6 +181,15 @@ func (m *memory) clarity() (p [len(ptimes)]float64, most float64) {
 	return p, most
 }
 
+// oneSize says whether nearly all packets of the size of voice have one size.
+func (m *memory) oneSize() bool {
+	sum := 0.0
+	for _, n := range m.sizes {
+		sum += n
+	}
+	return slices.Max(m.sizes[:]) > 0.9*sum
+}
+
 // ptime gives the mean packet time of streams, ms, weighted by packets. A stream
 // of packet time p has power at every packet time that divides p, and jitter
 // takes the more of it the shorter that is: by exp(-k/m²) at m for jitter of a
@@ -183,6 +201,20 @@ func (m *memory) ptime() float64 {
 		return 0
 	}
 	const ten, twenty, thirty, forty, sixty = 0, 1, 2, 3, 4
+	if m.oneSize() {
+		// One codec packed one way: the longest that is clear. A timer that sends
+		// packets by twos shows at twice their time, but weakly.
+		for i := sixty; i > ten; i-- {
+			for k := range i {
+				if ptimes[i]%ptimes[k] == 0 && p[i] < 0.25*p[k] || p[i] < clear/2 {
+					break
+				}
+				if k == i-1 {
+					return float64(ptimes[i])
+				}
+			}
+		}
+	}
 	k := 0.0
 	switch longest := max(p[twenty], p[forty]); {
 	case p[thirty] > longest && p[ten] > 0:

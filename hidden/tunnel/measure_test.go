@@ -57,7 +57,7 @@ type result struct {
 	// bounds are windows of one call or more whose truth was within Low and High,
 	// and all of them.
 	bounds [2]int
-	high  float64      // most calls counted in any window of any flow
+	high   float64 // most calls counted in any window of any flow
 }
 
 // measure counts a capture's calls by flow; truth is that of its first line, of
