@@ -41,6 +41,7 @@ type simLink struct {
 	late     [2]time.Duration // what the card takes to answer
 	wire     simWire
 	bankLine bool // the bank is on the line, not the gateway
+	sealed   bool // nothing of it can be read
 }
 
 // simWire is how sessions with a bank are spoken. Times are when a thing begins,
@@ -83,6 +84,9 @@ func (g *rig) simLink(gw, bank *node, port uint16, free bool) *simLink {
 	if free {
 		x.wire, x.tcp = &remsimWire{}, true
 		g.note("a bank of osmo-remsim")
+	}
+	if x.sealed = g.sealed; x.sealed {
+		return x
 	}
 	g.shows(ShowControl)
 	if x.reads {
@@ -157,7 +161,13 @@ func (y *simSession) down(t int64, command, typ uint16, payload []byte) int64 {
 // say sends a frame, from the gateway when from is 0.
 func (y *simSession) say(t int64, from int, b []byte) int64 {
 	s := y.g.s
-	if y.bankLine == (from == 1) {
+	if y.sealed {
+		if y.tcp {
+			return y.conn.sendSealed(t, from, b, s.noise)
+		}
+		b = s.stuff(s.noise, len(b))
+	}
+	if !y.sealed && y.bankLine == (from == 1) {
 		s.at(t, func() { y.g.record(y.peer(), fmt.Sprint("line ", y.line)) })
 	}
 	if y.tcp {
@@ -265,7 +275,9 @@ func (y *simSession) start() {
 		}
 		if y.reads {
 			t = y.apdu(t, []byte{y.class(0), 0xb0, 0, 0, size}, append(content, 0x90, 0))
-			y.g.s.at(t, func() { y.g.names(card) })
+			if !y.sealed {
+				y.g.s.at(t, func() { y.g.names(card) })
+			}
 		}
 	}
 	read([]byte{0x2f, 0xe2}, 10, swapped(y.card.ICCID))

@@ -51,6 +51,7 @@ type rig struct {
 	swaps int // of which the refreshes of an account told
 	// absent says that a channel's account stays away while its card is changed.
 	absent bool
+	sealed bool                    // it speaks with its banks enciphered
 	period time.Duration           // between refreshes of an account
 	abroad bool                    // the far end of its calls is
 	said   map[*node]*controlTally // by peer

@@ -80,6 +80,9 @@ type gatewayPlan struct {
 	shared      *agent                   // the controller, of other lines too
 	seconds     float64                  // of calls that the capture may hold; 0 draws
 	few         float64                  // how many calls that is, where lines are many
+	tls         bool                     // SIP over TLS, and SRTP
+	busy        float64                  // calls at once on average, attempts included; 0 draws
+	hide        func(*gateway)           // hides what it says and its peers say, before they begin
 }
 
 // gateway is a box whose every parameter is drawn.
@@ -149,11 +152,16 @@ func (s *sim) gateway(p gatewayPlan) *gateway {
 	l.truth.Note = fmt.Sprintf("%s, an attempt every %v", g.codec.name, g.gap.Round(time.Second))
 	if !g.bare {
 		g.controller()
-		g.l.shows(ShowSIP)
+		if hidden := g.tls || g.hide != nil; !hidden {
+			g.l.shows(ShowSIP)
+		}
 		if g.ctrl.node.abroad && !g.silent {
 			g.l.shows(ShowController)
 		}
 		g.plug()
+		if g.hide != nil {
+			g.hide(g)
+		}
 	}
 	if p.line != nil { // one more beside others
 		l.truth.Channels += before.Channels
@@ -239,6 +247,10 @@ func (g *gateway) drawLoad(n int) {
 	if g.human {
 		use *= 0.7
 	}
+	if g.busy > 0 {
+		g.gap = time.Duration(float64(hold) / g.busy)
+		return
+	}
 	g.gap = time.Duration(float64(hold+time.Duration(g.tired*float64(g.rest))) / (use * float64(n)))
 	g.gap = min(g.gap, g.span/60)
 	if g.few > 0 {
@@ -311,7 +323,10 @@ func (g *gateway) drawCalls() {
 
 // link is how its SIP is carried.
 func (g *gateway) link() link {
-	if g.tcp {
+	switch {
+	case g.tls:
+		return linkTLS
+	case g.tcp:
 		return linkTCP
 	}
 	return linkUDP
@@ -425,7 +440,7 @@ func (g *gateway) plug() {
 		}
 		return
 	}
-	if g.tcp && r.IntN(3) > 0 {
+	if g.tcp && !g.tls && r.IntN(3) > 0 {
 		g.breathe(between(r, 25*time.Second, 110*time.Second))
 	}
 	if g.walks || g.moves {
@@ -630,6 +645,7 @@ func (g *gateway) draft(from, to *agent) *call {
 func (g *gateway) voice(c *call, i, side int) {
 	r := g.r
 	far := 1 - side
+	c.channel = i + 1
 	c.media[far], c.relayed[far], c.ppm[far] = g.media, true, drawPPM(r)
 	if len(g.ppm) > 1 {
 		c.relayed[side], c.ppm[side] = true, g.ppm[1+i]

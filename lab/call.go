@@ -41,6 +41,7 @@ type call struct {
 	extra   []field // headers of the INVITE
 	variety *variety
 	bridge  *bridge // passes media on between this leg and another
+	channel int     // of the box, from 1
 
 	// answered and over are told of the call's course; over in any case.
 	answered func()
@@ -203,6 +204,7 @@ func (x *script) fail(t int64, status int) {
 	m := x.g.answer(x.invite, a, status, true)
 	if x.since > 0 {
 		x.stream(1, x.since, t)
+		x.s.at(t, func() { x.talked(0, t) })
 	}
 	t = b.say(t, a, m)
 	a.say(t+a.think(), b, x.ack(x.invite, m))
@@ -256,6 +258,14 @@ func (x *script) answer(t int64) {
 		x.transfer(end - int64(3*time.Second))
 	}
 	x.s.at(end, func() { x.bye(end) })
+	x.s.at(min(silent, x.s.end), func() { x.talked(t, silent) })
+}
+
+// talked tells both lines' truths of the call's sound.
+func (x *script) talked(start, end int64) {
+	out, in := x.legs()
+	out.talked(x.since, start, end, x.channel, true)
+	in.talked(x.since, start, end, x.channel, false)
 }
 
 // stream lets one side send from start to end.

@@ -146,8 +146,13 @@ func (m *made) decode(t *testing.T, shape encap, data []byte, at int64, frags ma
 	var frag string
 	var offset int
 	more := false
+layers:
 	for _, l := range p.Layers() {
 		switch l := l.(type) {
+		case *layers.GRE:
+			if l.Protocol == layers.EthernetTypePPP {
+				break layers // of PPTP, enciphered
+			}
 		case *layers.IPv4:
 			head := l.Contents
 			if fold(sum(0, head)) != 0xffff {

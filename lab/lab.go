@@ -95,6 +95,7 @@ func (sc Scenario) make(w io.Writer, opt Options) (*Truth, error) {
 	if s.wide = sc.Class != ""; s.wide {
 		s.seed = apart(opt.Seed, opt.Scenario)
 	}
+	s.hiding = sc.hiding
 	sc.build(s)
 	s.run()
 	if err := out.close(); err != nil {

@@ -277,7 +277,7 @@ func (st *stream) emit(s *sim) {
 		copy(st.buf[n:], s.pool[st.offset:st.offset+size])
 	}
 	if st.odd != nil && st.odd.secure {
-		n += copy(st.buf[n+size:], s.pool[st.offset:st.offset+tagSize])
+		n += copy(st.buf[n+size:], s.pool[st.offset:st.offset+cmp.Or(st.odd.tag, tagSize)])
 	}
 	if st.how != nil && st.astray(s, st.buf[:n+size]) {
 		return

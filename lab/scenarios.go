@@ -19,6 +19,7 @@ type Scenario struct {
 	Heavy bool    // its lines carry a lot of voice: what boxes are mistaken for
 
 	duration time.Duration
+	hiding   bool
 	build    func(*sim)
 }
 
@@ -34,6 +35,9 @@ func Scenarios() []Scenario {
 		callcentreScenarios(), carrierScenarios(), breakoutScenarios(), vpnScenarios(), smallcellScenarios(), diallerScenarios(),
 		hackedScenarios(), m2mScenarios(), cameraScenarios())
 }
+
+// All lists whatever can be made: Scenarios and Hiding.
+func All() []Scenario { return append(Scenarios(), Hiding()...) }
 
 // Shown lists the scenarios that show one thing each, boxes first.
 func Shown() []Scenario {
@@ -80,7 +84,7 @@ func Shown() []Scenario {
 }
 
 func find(name string) (Scenario, bool) {
-	for _, s := range Scenarios() {
+	for _, s := range All() {
 		if s.Name == name {
 			return s, true
 		}

@@ -22,9 +22,11 @@ type sim struct {
 	wide bool
 	// crowded says that there are thousands of lines, which need addresses.
 	crowded bool
-	cut     int64  // nothing before is captured
-	ring    string // empty, or what the capture has in common with others
-	out     *sink
+	// hiding says that the truth tells each call's course.
+	hiding bool
+	cut    int64  // nothing before is captured
+	ring   string // empty, or what the capture has in common with others
+	out    *sink
 
 	noise *rand.Rand // delays and losses
 	pool  []byte     // stuff for payloads

@@ -74,6 +74,9 @@ type LineTruth struct {
 	Controllers []Controller `json:"controllers,omitempty"`
 	Cards       []Card       `json:"cards,omitempty"`
 	Calls       CallTruth    `json:"calls"`
+	// Talks are the calls of the line that had a sound, in order of their ends;
+	// the scenarios of Hiding alone tell them.
+	Talks []Talk `json:"talks,omitempty"`
 	// Proof says that a gateway's own protocol is there to be proved with.
 	Proof bool `json:"proof"`
 	// Shows is what a tap that sees everything can read of a box, of Show*.
@@ -138,6 +141,44 @@ type CallTruth struct {
 	TalkSeconds    int `json:"talk_seconds"`
 }
 
+// Talk is one call that had a sound, answered or not.
+type Talk struct {
+	// Early is when the callee began to send before the answer, zero where it
+	// did not.
+	Early time.Time `json:"early,omitzero"`
+	// Start is the answer, zero without one, and End when the sound ends.
+	Start time.Time `json:"start,omitzero"`
+	End   time.Time `json:"end"`
+	// Channel is the box's that carries it, from 1; 0 where nobody counts any.
+	Channel int  `json:"channel,omitempty"`
+	Out     bool `json:"out,omitempty"` // placed by the line
+}
+
+// From gives when the first sound of the call was sent.
+func (t Talk) From() time.Time {
+	if !t.Early.IsZero() {
+		return t.Early
+	}
+	return t.Start
+}
+
+// talked notes a call's sound on the line: early media from early, the answer at
+// start, both 0 where there was none, and silence from end.
+func (l *line) talked(early, start, end int64, channel int, out bool) {
+	if l == nil || !l.s.hiding {
+		return
+	}
+	when := func(t int64) time.Time {
+		if t == 0 {
+			return time.Time{}
+		}
+		return time.Unix(0, min(t, l.s.end)).UTC()
+	}
+	if from := cmp.Or(early, start); from < l.s.end {
+		l.truth.Talks = append(l.truth.Talks, Talk{when(early), when(start), when(end), channel, out})
+	}
+}
+
 func (s *sim) finish(opt Options) *Truth {
 	t := &Truth{
 		Scenario: opt.Scenario, Seed: opt.Seed, View: string(s.view), Encap: opt.Encap,
@@ -157,4 +198,23 @@ func (s *sim) finish(opt Options) *Truth {
 	}
 	slices.SortFunc(t.Far, func(a, b FarTruth) int { return cmp.Compare(a.Addr, b.Addr) })
 	return t
+}
+
+// Peak gives how many of the calls had a sound at once, at most.
+func Peak(talks []Talk) int {
+	type step struct {
+		at time.Time
+		by int
+	}
+	var steps []step
+	for _, t := range talks {
+		steps = append(steps, step{t.From(), 1}, step{t.End, -1})
+	}
+	slices.SortFunc(steps, func(a, b step) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.by, b.by)) })
+	n, most := 0, 0
+	for _, s := range steps {
+		n += s.by
+		most = max(most, n)
+	}
+	return most
 }

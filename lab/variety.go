@@ -17,6 +17,7 @@ type variety struct {
 	noise  uint8      // payload type of comfort noise, sent in silence; 0 none
 	secure bool       // SRTP with keys in the description (RFC 4568)
 	page   bool       // secure is DTLS-SRTP of a web page (RFC 8827)
+	tag    int        // bytes of the tag of secure RTP, 0 is tagSize; RTCP always has those
 	muxed  bool       // RTCP on the ports of RTP (RFC 5761), with reports of RFC 3611
 	late   bool       // the offer is in the answer to the INVITE
 	codec  *codec     // a re-INVITE half-way turns to it

@@ -20,6 +20,8 @@ type vpn struct {
 	raw  bool // ESP in IP packets of its own
 	ids  [2]uint32
 	seq  [2]uint32
+	// acked is what PPTP has told to have received.
+	acked [2]uint32
 	// iv, block, tag and extra are what encryption adds: a vector, padding to a
 	// block, an authentication tag, and headers in front of the inner packet.
 	iv, block, tag, extra int
@@ -36,6 +38,9 @@ const (
 	vpnOverTCP   = "OpenVPN over TCP"
 	vpnDTLS      = "VPN over DTLS"
 	vpnMPPE      = "L2TP with MPPE"
+	vpnPPTP      = "PPTP with MPPE"
+	vpnRelay     = "one-port relay"
+	vpnRelayTCP  = "TCP relay"
 )
 
 // newVPN is up from the start or a little later.
@@ -81,6 +86,18 @@ func (s *sim) newVPN(l *line, dev, far *node, kind string) *vpn {
 		t.extra, t.head = 4, headL2TP
 		t.open(1701, 1701)
 		s.heartbeat(t, pick(r, 30*time.Second, time.Minute), 12)
+	case vpnPPTP:
+		t.raw, t.extra, t.head = true, pick(r, 1, 2), headPPTP // the protocol inside
+		t.way = [2]*flow{s.flow(dev, 0, far, 0, protoGRE), s.flow(far, 0, dev, 0, protoGRE)}
+		s.pptpLife(t)
+	case vpnRelay:
+		t.relay()
+		t.open(uint16(1024+r.IntN(60000)), pick(r, uint16(1701), 1701, 5113, uint16(1024+r.IntN(60000))))
+		s.heartbeat(t, pick(r, 15*time.Second, 30*time.Second), 28+4+r.IntN(16))
+	case vpnRelayTCP:
+		t.relay()
+		t.c = s.dial(dev, uint16(32768+r.IntN(28000)), far, pick(r, uint16(1701), 443, uint16(1024+r.IntN(60000))), kindOther)
+		s.heartbeat(t, pick(r, 15*time.Second, 30*time.Second), 28+4+r.IntN(16))
 	}
 	return t
 }
@@ -137,8 +154,11 @@ func (t *vpn) seal(dir, n int) []byte {
 		n = (n + t.block - 1) / t.block * t.block
 	}
 	n += t.iv + t.tag
-	if t.name == vpnDTLS {
+	switch t.name {
+	case vpnDTLS:
 		binary.BigEndian.PutUint16(b[11:], uint16(n))
+	case vpnPPTP:
+		binary.BigEndian.PutUint16(b[4:], uint16(n+3))
 	}
 	return append(b, t.s.stuff(t.r, n)...)
 }
@@ -409,6 +429,7 @@ func (t *vpn) call(c hiddenCall) {
 	at = t.exchange(at, 1-dir, 820+r.IntN(200), 380+r.IntN(60))
 	s.at(at, func() {
 		t.l.noteTalk(c.out, c.talk)
+		t.l.talked(0, s.now, s.now+int64(c.talk), 0, c.out)
 		t.speak(c.voice, c.talk)
 	})
 	at += int64(c.talk)

@@ -32,6 +32,7 @@ func arrows() map[string][]string {
 		"h323":        {"packet", "ident"},
 		"rtp":         {"packet", "ident"},
 		"control":     {"packet", "ident", "state"},
+		"hidden":      {"rtp", "ident"},
 		"bpf":         {"capture", "ident", "rtp"},
 		"heuristics":  {"ident", "sip", "rtp", "control", "state"},
 		"places":      {"ident", "heuristics"},

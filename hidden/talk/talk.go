@@ -1,0 +1,244 @@
+// Package talk makes calls of voice streams whose signalling nobody can read:
+// when each began, when it was answered, when it ended, which side was called,
+// and how much of the time each side spoke. It builds on rtp.Streams, which finds
+// streams by clear headers (SRTP leaves them clear) or by shape.
+package talk
+
+import (
+	"cmp"
+	"slices"
+
+	"simtrap/rtp"
+)
+
+// Direction says who was called.
+type Direction uint8
+
+// Unknown is a call whose sides began to send together: as a rule one whose
+// answer was the first sound.
+const (
+	Unknown  Direction = iota
+	Inbound            // to the line: it sent sound before it got any
+	Outbound           // from the line: it got sound before it sent any
+)
+
+func (d Direction) String() string { return [...]string{"unknown", "inbound", "outbound"}[d] }
+
+// Call is what the streams of one conversation say of a call.
+type Call struct {
+	Flow rtp.Flow // from the line's side; no tap port
+	// Start is the first packet, Answer the first of the later side, 0 where one
+	// side sent alone, End the last. Nanoseconds since the Unix epoch.
+	Start, Answer, End int64
+	Direction          Direction
+	// Spoke is the share of its own time in which each side sent: 1 where silence
+	// is sent too, 0 where its packet time is not known. Up first.
+	Spoke [2]float64
+	// Sources are the most streams at once each way. More than one is no
+	// telephone call: a conference's server sends many to one socket.
+	Sources [2]int
+	// Others is how many other calls of the line talked when this one was
+	// answered, or began where it never was.
+	Others int
+}
+
+// Telephone says whether the call looks like one of two telephones: one stream
+// each way.
+func (c *Call) Telephone() bool { return c.Answer != 0 && c.Sources == [2]int{1, 1} }
+
+const (
+	// early is how much sooner one side must send for that to be sound before the
+	// answer: more than a round trip and the packets that a NAT eats, less than
+	// the shortest ringing, ns.
+	early = int64(700e6)
+	// apart is a silence of both sides behind which a stream is the next call on
+	// the same sockets: boxes use them again within seconds, ns.
+	apart = int64(1500e6)
+)
+
+// Counters says what a Calls did.
+type Counters struct {
+	Calls   uint64 // told of
+	Alone   uint64 // of these, one side sent alone
+	Evicted uint64 // of these, told early for want of room
+}
+
+// Calls puts the streams of one line together. It is not for use by several
+// goroutines at once.
+type Calls struct {
+	cap  int
+	tell func(*Call)
+	open map[rtp.Flow]*open
+	c    Counters
+}
+
+// open is a conversation that streams belong to.
+type open struct {
+	flow    rtp.Flow
+	start   int64
+	ends    int64
+	first   [2]int64
+	live    [2][]*rtp.Stream
+	sources [2]int
+	sent    [2]float64 // ns of sound in streams that are over
+	lasted  [2]float64
+	others  int
+	both    bool
+}
+
+// New makes a Calls that holds at most n conversations, one at least, and gives
+// each call when it is over; the Call is valid until tell returns.
+func New(n int, tell func(*Call)) *Calls {
+	return &Calls{cap: max(n, 1), tell: tell, open: make(map[rtp.Flow]*open)}
+}
+
+// Counters gives a copy of the counters.
+func (c *Calls) Counters() Counters { return c.c }
+
+// Stream takes a stream of the line when it is confirmed, and again, with ended
+// set, when it is over, in the order of an rtp.StreamHandler. up is set when the
+// line sends it.
+func (c *Calls) Stream(up bool, s *rtp.Stream, ended bool) {
+	key, way := s.Flow, 0
+	key.TapPort = 0
+	if !up {
+		key, way = key.Reverse(), 1
+	}
+	o := c.open[key]
+	if ended {
+		if o != nil {
+			c.ended(o, way, s)
+		}
+		return
+	}
+	if o != nil && s.Start > o.last()+apart {
+		c.close(o)
+		o = nil
+	}
+	if o == nil {
+		if len(c.open) >= c.cap {
+			c.evict()
+		}
+		o = &open{flow: key, start: s.Start}
+		c.open[key] = o
+	}
+	if slices.Contains(o.live[way], s) {
+		return
+	}
+	o.live[way] = append(o.live[way], s)
+	o.sources[way] = max(o.sources[way], o.together(way, s.Start))
+	o.start = min(o.start, s.Start)
+	if o.first[way] == 0 || s.Start < o.first[way] {
+		o.first[way] = s.Start
+	}
+	if both := o.first[0] != 0 && o.first[1] != 0; both && !o.both {
+		o.both, o.others = true, c.talking(o, max(o.first[0], o.first[1]))
+	} else if !both && len(o.live[way]) == 1 {
+		o.others = c.talking(o, s.Start)
+	}
+}
+
+// talking counts the other conversations of which both sides have sent, and one
+// still does at t.
+func (c *Calls) talking(but *open, t int64) (n int) {
+	for _, o := range c.open {
+		if o != but && o.both && o.last()+apart > t {
+			n++
+		}
+	}
+	return n
+}
+
+// together counts the streams one way that are still sent at t.
+func (o *open) together(way int, t int64) (n int) {
+	for _, s := range o.live[way] {
+		if s.End >= t {
+			n++
+		}
+	}
+	return n
+}
+
+// last is when the newest packet of the conversation came.
+func (o *open) last() int64 {
+	t := o.ends
+	for _, list := range o.live {
+		for _, s := range list {
+			t = max(t, s.End)
+		}
+	}
+	return t
+}
+
+func (c *Calls) ended(o *open, way int, s *rtp.Stream) {
+	i := slices.Index(o.live[way], s)
+	if i < 0 {
+		return // of the call before
+	}
+	o.live[way] = slices.Delete(o.live[way], i, i+1)
+	o.account(way, s)
+	if len(o.live[0])+len(o.live[1]) == 0 {
+		c.close(o)
+	}
+}
+
+func (o *open) account(way int, s *rtp.Stream) {
+	o.ends = max(o.ends, s.End)
+	if s.Ptime > 0 && s.End > s.Start {
+		o.sent[way] += float64(s.Packets) * float64(s.Ptime)
+		o.lasted[way] += float64(s.End - s.Start + s.Ptime)
+	}
+}
+
+// close tells of a call with what is known of it.
+func (c *Calls) close(o *open) {
+	for way, list := range o.live {
+		for _, s := range list {
+			o.account(way, s)
+		}
+	}
+	delete(c.open, o.flow)
+	out := Call{Flow: o.flow, Start: o.start, End: o.ends, Sources: o.sources, Others: o.others}
+	if o.both {
+		out.Answer = max(o.first[0], o.first[1])
+		switch lead := o.first[1] - o.first[0]; {
+		case lead >= early:
+			out.Direction = Inbound
+		case lead <= -early:
+			out.Direction = Outbound
+		}
+	} else {
+		c.c.Alone++
+	}
+	for way := range out.Spoke {
+		if o.lasted[way] > 0 {
+			out.Spoke[way] = min(1, o.sent[way]/o.lasted[way])
+		}
+	}
+	c.c.Calls++
+	c.tell(&out)
+}
+
+// evict tells of the conversation that has been silent for longest.
+func (c *Calls) evict() {
+	var oldest *open
+	for _, o := range c.open {
+		if oldest == nil || cmp.Or(cmp.Compare(o.last(), oldest.last()), o.flow.Compare(&oldest.flow)) < 0 {
+			oldest = o
+		}
+	}
+	c.c.Evicted++
+	c.close(oldest)
+}
+
+// Flush tells of all that is open, in order of flow.
+func (c *Calls) Flush() {
+	list := make([]*open, 0, len(c.open))
+	for _, o := range c.open {
+		list = append(list, o)
+	}
+	slices.SortFunc(list, func(a, b *open) int { return a.flow.Compare(&b.flow) })
+	for _, o := range list {
+		c.close(o)
+	}
+}

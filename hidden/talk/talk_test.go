@@ -1,0 +1,128 @@
+package talk
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"simtrap/ident"
+	"simtrap/rtp"
+)
+
+const second = int64(1e9)
+
+// stream is one of the tests: up or down on a port, from one second to another.
+func stream(id uint64, up bool, port uint16, from, to float64, packets uint64) *rtp.Stream {
+	f := rtp.Flow{Src: addr("203.0.113.7"), Dst: addr("198.18.0.9"), SrcPort: port, DstPort: 4000}
+	if !up {
+		f = f.Reverse()
+	}
+	return &rtp.Stream{ID: id, Flow: f, Start: int64(from * 1e9), End: int64(to * 1e9), Packets: packets, Ptime: 20e6}
+}
+
+func addr(s string) ident.Addr { return ident.AddrFromNetip(netip.MustParseAddr(s)) }
+
+func TestCalls(t *testing.T) {
+	type step struct {
+		up    bool
+		s     *rtp.Stream
+		ended bool
+	}
+	up1, down1 := stream(1, true, 9000, 10, 40, 1501), stream(2, false, 9000, 18, 40, 550)
+	up2, down2 := stream(3, true, 9000, 44, 60, 800), stream(4, false, 9000, 44.1, 60, 800)
+	tests := []struct {
+		name  string
+		steps []step
+		want  []Call
+	}{
+		{"sound before the answer, half of it pauses", []step{{true, up1, false}, {false, down1, false}, {true, up1, true}, {false, down1, true}},
+			[]Call{{Start: 10 * second, Answer: 18 * second, End: 40 * second, Direction: Inbound, Spoke: [2]float64{1, 0.5}, Sources: [2]int{1, 1}}}},
+		{"the next call on the same ports before the first is told to be over", []step{{true, up1, false}, {false, down1, false}, {true, up2, false}, {true, up1, true}, {false, down1, true}, {false, down2, false}, {true, up2, true}, {false, down2, true}},
+			[]Call{
+				{Start: 10 * second, Answer: 18 * second, End: 40 * second, Direction: Inbound, Spoke: [2]float64{1, 0.5}, Sources: [2]int{1, 1}},
+				{Start: 44 * second, Answer: 441 * second / 10, End: 60 * second, Spoke: [2]float64{1, 1}, Sources: [2]int{1, 1}},
+			}},
+		{"nobody answered", []step{{true, up1, false}, {true, up1, true}}, []Call{{Start: 10 * second, End: 40 * second, Spoke: [2]float64{1, 0}, Sources: [2]int{1, 0}}}},
+		{"a conference", []step{{true, up1, false}, {false, down1, false}, {false, stream(9, false, 9000, 20, 40, 9), false}, {true, up1, true}, {false, down1, true}},
+			[]Call{{Start: 10 * second, Answer: 18 * second, End: 40 * second, Direction: Inbound, Sources: [2]int{1, 2}}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var got []Call
+			c := New(8, func(k *Call) {
+				k.Flow = rtp.Flow{}
+				for i := range k.Spoke {
+					k.Spoke[i] = float64(int(k.Spoke[i]*100+0.5)) / 100
+				}
+				if k.Sources[1] > 1 {
+					k.Spoke = [2]float64{}
+				}
+				got = append(got, *k)
+			})
+			for _, s := range test.steps {
+				c.Stream(s.up, s.s, s.ended)
+			}
+			c.Flush()
+			if !slices.Equal(test.want, got) { // addresses are not for go-cmp
+				t.Errorf("calls %+v\nwant  %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestOthers(t *testing.T) {
+	var others []int
+	c := New(8, func(k *Call) { others = append(others, k.Others) })
+	for i := range 3 {
+		c.Stream(true, stream(uint64(i), true, uint16(9000+i), float64(i), 100, 1), false)
+		c.Stream(false, stream(uint64(i+9), false, uint16(9000+i), float64(i)+0.1, 100, 1), false)
+	}
+	c.Flush()
+	if d := cmp.Diff([]int{0, 1, 2}, others); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestAny holds what is true of any order of streams: bounded, one call for each
+// conversation that opened, times in order.
+func TestAny(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := New(3, func(k *Call) {
+			if k.Start > k.End || k.Answer != 0 && (k.Answer < k.Start || k.Answer > k.End) || k.Sources == [2]int{} {
+				t.Fatalf("%+v", *k)
+			}
+			if k.Spoke[0] > 1 || k.Spoke[1] > 1 {
+				t.Fatalf("spoke %v", k.Spoke)
+			}
+		})
+		type sent struct {
+			up bool
+			s  *rtp.Stream
+		}
+		var live []sent
+		now := 1.0
+		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {
+			now += rapid.Float64Range(0, 6).Draw(t, "wait")
+			if len(live) > 0 && rapid.Bool().Draw(t, "ends") {
+				k := rapid.IntRange(0, len(live)-1).Draw(t, "which")
+				c.Stream(live[k].up, live[k].s, true)
+				live = append(live[:k], live[k+1:]...)
+				continue
+			}
+			up := rapid.Bool().Draw(t, "up")
+			s := stream(uint64(i), up, uint16(9000+rapid.IntRange(0, 5).Draw(t, "port")), now, now+rapid.Float64Range(0, 30).Draw(t, "long"), uint64(rapid.IntRange(1, 3000).Draw(t, "packets")))
+			live = append(live, sent{up, s})
+			c.Stream(up, s, false)
+			if len(c.open) > 3 {
+				t.Fatalf("%d conversations", len(c.open))
+			}
+		}
+		c.Flush()
+		if len(c.open) != 0 {
+			t.Fatal("something is left")
+		}
+	})
+}
