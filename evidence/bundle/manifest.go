@@ -39,9 +39,9 @@ const (
 	MaxManifest = 1 << 20
 	MaxStamp    = 64 << 10
 
-	maxName   = 100  // of a part, as tar has room for
-	maxLines  = 1024 // and inputs
-	maxWindow = 8 << 20
+	maxName  = 100     // of a part, as tar has room for
+	maxLines = 1024    // and inputs
+	window   = 1 << 20 // of zstd
 )
 
 // Manifest tells what a bundle holds and where it is from. Times are RFC 3339 in
@@ -60,7 +60,8 @@ type Manifest struct {
 	Inputs        []Input   `json:"inputs"`
 	Chain         Chain     `json:"chain"`
 	Signer        Signer    `json:"signer"`
-	Parts         []Entry   `json:"parts"` // in the order of the file
+	Stamped       bool      `json:"time_stamp"` // a service's response stands behind the signature
+	Parts         []Entry   `json:"parts"`      // in the order of the file
 }
 
 // Program is what made the bundle.

@@ -173,7 +173,7 @@ func (w *walk) pad(where string) error {
 // read walks through the packed tar to its end.
 func (v *Verified) read(body io.Reader, o Options) error {
 	z, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(uint64(MaxFile)))
+		zstd.WithDecoderMaxWindow(window), zstd.WithDecoderMaxMemory(uint64(MaxFile)))
 	if err != nil {
 		return unpacking(ManifestName, err)
 	}
@@ -198,10 +198,10 @@ func (v *Verified) read(body io.Reader, o Options) error {
 		return err
 	}
 	m := &v.Manifest
-	if err := w.next(m.Parts[0].Name); err != nil {
-		return err
-	}
-	if !w.end && w.name == StampName {
+	if m.Stamped {
+		if err := w.next(StampName); err != nil {
+			return err
+		}
 		response, err := w.small(StampName, MaxStamp)
 		if err != nil {
 			return err
@@ -209,9 +209,9 @@ func (v *Verified) read(body io.Reader, o Options) error {
 		if err := v.stamped(response, signature, o); err != nil {
 			return err
 		}
-		if err := w.next(m.Parts[0].Name); err != nil {
-			return err
-		}
+	}
+	if err := w.next(m.Parts[0].Name); err != nil {
+		return err
 	}
 	for i := range m.Parts {
 		if err := w.part(&m.Parts[i], o.Part); err != nil {
@@ -289,7 +289,7 @@ func (w *walk) part(e *Entry, use func(Entry, io.Reader) error) error {
 			return fmt.Errorf("part %s: %w", e.Name, err)
 		}
 	}
-	if _, err := io.CopyBuffer(sum, limited, make([]byte, 256<<10)); err != nil {
+	if _, err := io.CopyBuffer(sum, limited, make([]byte, min(256<<10, e.Bytes+1))); err != nil {
 		return unpacking(e.Name, err)
 	}
 	if limited.N > 0 {

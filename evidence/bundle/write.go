@@ -47,13 +47,14 @@ func sealHead() []byte {
 	return append(b, sealWords...)
 }
 
-// Write packs parts in their order. It fills in the manifest's Format, Signer
-// and Parts. The same manifest, parts and key give the same bytes, but for the
+// Write packs parts in their order. It fills in the manifest's Format, Signer,
+// Stamped and Parts. The same manifest, parts and key give the same bytes, but for the
 // response of a time-stamp service; stamp may be nil. The hash is that of the
 // file, by which the next bundle names it.
 func Write(ctx context.Context, w io.Writer, m Manifest, parts []Part, key ed25519.PrivateKey, stamp Stamper) (file [sha256.Size]byte, err error) {
 	m.Format = Format
 	m.Signer = Signer{"Ed25519", hex.EncodeToString(key.Public().(ed25519.PublicKey))}
+	m.Stamped = stamp != nil
 	m.Parts = make([]Entry, 0, len(parts))
 	if m.Lines == nil {
 		m.Lines = []string{}
@@ -99,20 +100,24 @@ func Write(ctx context.Context, w io.Writer, m Manifest, parts []Part, key ed255
 	out := io.MultiWriter(w, sum)
 	// One thread: what several would write depends on nothing else either, but
 	// no promise of theirs says so.
-	z, err := zstd.NewWriter(out, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderCRC(true), zstd.WithWindowSize(maxWindow/2))
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderCRC(true), zstd.WithWindowSize(window))
 	if err != nil {
 		return file, err
 	}
+	// Each file of the tar is a frame of its own, so that damage is named by the
+	// part it is in.
 	for i, p := range append(first, parts...) {
 		want := ""
 		if i >= len(first) {
 			want = m.Parts[i-len(first)].SHA256
 		}
-		if err := writePart(ctx, z, p, want); err != nil {
+		z.Reset(out)
+		if err := errors.Join(writePart(ctx, z, p, want), z.Close()); err != nil {
 			return file, fmt.Errorf("part %s: %w", p.Name, err)
 		}
 	}
+	z.Reset(out)
 	if _, err := z.Write(make([]byte, 2*block)); err != nil {
 		return file, err
 	}
@@ -161,7 +166,7 @@ func tee(w io.Writer, h hash.Hash) io.Writer {
 
 // copyPart copies all of a part, and fails when there is less.
 func copyPart(ctx context.Context, w io.Writer, p Part) error {
-	b := make([]byte, 256<<10)
+	b := make([]byte, min(256<<10, p.Size))
 	for at := int64(0); at < p.Size; {
 		if err := ctx.Err(); err != nil {
 			return err
