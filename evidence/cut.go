@@ -33,7 +33,7 @@ type Options struct {
 	Authority   string
 	Names       *ident.Pseudonymizer
 	Version     string
-	First, Last int64 // times of the input's first and last frame
+	First, Last int64 // times of the input's first and last frame, 0 where not known
 	// Times are those of a line that are cut, of lines that are not cut
 	// throughout: at others its address was another subscriber's.
 	Times map[ident.Line][]Span
@@ -145,7 +145,10 @@ func create(path string, force bool) (*os.File, error) {
 // the run, so that the same input gives the same file.
 func (c *Cutter) comment(l ident.Line) string {
 	utc := func(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
-	text := fmt.Sprintf("simtrap %s: packets of line %s without what they carry, cut from a capture of %s to %s", c.o.Version, c.o.Name(l), utc(c.o.First), utc(c.o.Last))
+	text := fmt.Sprintf("simtrap %s: packets of line %s without what they carry", c.o.Version, c.o.Name(l))
+	if c.o.First != 0 || c.o.Last != 0 { // who cuts while reading does not know them
+		text += fmt.Sprintf(", cut from a capture of %s to %s", utc(c.o.First), utc(c.o.Last))
+	}
 	if c.o.Times[l] != nil {
 		text += ", at the times of its findings only"
 	}
