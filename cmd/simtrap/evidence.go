@@ -128,8 +128,10 @@ time-stamp service is asked.
 
 Exit status: as replay's.`,
 		Example: `  simtrap evidence keygen signing.key
-  simtrap evidence make --line 203.0.113.7 --key signing.key --case 2026-114 -o 1.evidence captures/
-  simtrap evidence make --line 203.0.113.7 --key signing.key --previous 1.evidence -o 2.evidence later/`,
+  simtrap evidence make --line 203.0.113.7 --key signing.key --case 2026-114 \
+    -o 1.evidence captures/
+  simtrap evidence make --line 203.0.113.7 --key signing.key --previous 1.evidence \
+    -o 2.evidence later/`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return command.Usage(cmd, errors.New("no input: name a capture file or a folder"))

@@ -96,16 +96,16 @@ func secrets(t *testing.T, raw []byte, truth *lab.Truth) (identities, never map[
 			}
 		}
 	}
-	for _, m := range regexp.MustCompile(`(?:pass(?:word)?[:=]|(?:response|nonce|cnonce)=")([^;"\s]{6,})`).FindAllSubmatch(raw, -1) {
+	for _, m := range regexp.MustCompile(`(?:pass(?:word)?[:=]|(?:response|cnonce)=")([^;"\s]{6,})`).FindAllSubmatch(raw, -1) {
 		never[string(m[1])] = true
 	}
-	// Of a thousand frames of voice, eight bytes from behind the header.
+	// Of a thousand frames of voice, ten bytes from behind the header.
 	n := 0
 	for at := 24; at+16 < len(raw) && n < 1000; {
 		size := int(raw[at+8]) | int(raw[at+9])<<8 | int(raw[at+10])<<16
 		f := raw[at+16 : at+16+size]
 		at += 16 + size
-		if len(f) > 14+28+12+20 && f[12] == 8 && f[23] == 17 && f[42] == 0x80 && len(f)-42 < 200 {
+		if len(f) >= 14+28+12+20 && f[12] == 8 && f[23] == 17 && f[42] == 0x80 && len(f)-42 < 200 {
 			p := f[42+12:]
 			if s := string(p[4:14]); strings.Count(s, s[:1]) < 4 { // no silence
 				never[s] = true
