@@ -18,7 +18,6 @@ type rewriter struct {
 	names    *ident.Pseudonymizer
 	src, dst ident.Addr
 	lines    [][]byte // of the head, in the order of the message
-	body     []byte
 }
 
 // message gives a message of at most room bytes, nil when the kind of message is
