@@ -129,6 +129,15 @@ func (f *Files) Once() (name string, ok bool) {
 	return "", false
 }
 
+// Inputs names the captures, in the order of their names.
+func (f *Files) Inputs() []string {
+	names := make([]string, len(f.inputs))
+	for i, in := range f.inputs {
+		names[i] = in.name
+	}
+	return names
+}
+
 // peekAll keeps those of ins that are captures, and learns when they begin.
 func (f *Files) peekAll(ins []*input) error {
 	usable := map[string]bool{} // by folder

@@ -28,10 +28,12 @@ type Options struct {
 	Locate func(*packet.Packet)    // sets realm and line of a decoded packet, as the run did; may be nil
 	Name   func(ident.Line) string // of a line, for its file; may be nil
 	// Authority permits SIP messages to be written; without one a packet ends
-	// behind its UDP or TCP header.
+	// behind its UDP or TCP header, or, with Names, behind a message that is
+	// written anew with their pseudonyms.
 	Authority   string
+	Names       *ident.Pseudonymizer
 	Version     string
-	First, Last int64 // times of the input's first and last frame
+	First, Last int64 // times of the input's first and last frame, 0 where not known
 	// Times are those of a line that are cut, of lines that are not cut
 	// throughout: at others its address was another subscriber's.
 	Times map[ident.Line][]Span
@@ -45,6 +47,7 @@ type Span struct{ From, To int64 }
 type Counters struct {
 	Packets   uint64 // written, once for each line they belong to
 	Messages  uint64 // of those, with their SIP message, under authority
+	Rewritten uint64 // of those, with a SIP message written anew
 	Fragments uint64 // of those, fragments of datagrams
 	Outer     uint64 // fragments of tunnels, left out: whose packet is inside shows in the whole only
 	Others    uint64 // packets of lines at times that are not theirs, left out
@@ -53,8 +56,8 @@ type Counters struct {
 
 // Cutter writes the packets of lines, one capture for each line. What a packet
 // carries is left out: of RTP the header stays (twelve bytes, and the words
-// that count its extensions), of SIP the message if an authority permits it,
-// of all else nothing behind the UDP or TCP header. The length that the packet
+// that count its extensions), of SIP the message if an authority permits it or
+// else what a rewriter makes of it, of all else nothing behind the UDP or TCP header. The length that the packet
 // had stays in its record.
 //
 // Of a SIP message a body stays only if it is a session description: others
@@ -68,6 +71,7 @@ type Cutter struct {
 	packet   packet.Packet
 	message  sip.Message
 	buf      []byte
+	rewriter rewriter
 	Counters Counters
 }
 
@@ -141,11 +145,17 @@ func create(path string, force bool) (*os.File, error) {
 // the run, so that the same input gives the same file.
 func (c *Cutter) comment(l ident.Line) string {
 	utc := func(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
-	text := fmt.Sprintf("simtrap %s: packets of line %s without what they carry, cut from a capture of %s to %s", c.o.Version, c.o.Name(l), utc(c.o.First), utc(c.o.Last))
+	text := fmt.Sprintf("simtrap %s: packets of line %s without what they carry", c.o.Version, c.o.Name(l))
+	if c.o.First != 0 || c.o.Last != 0 { // who cuts while reading does not know them
+		text += fmt.Sprintf(", cut from a capture of %s to %s", utc(c.o.First), utc(c.o.Last))
+	}
 	if c.o.Times[l] != nil {
 		text += ", at the times of its findings only"
 	}
-	if c.o.Authority == "" {
+	switch {
+	case c.o.Authority == "" && c.o.Names != nil:
+		return text + "; no authority: SIP messages are written anew, with pseudonyms"
+	case c.o.Authority == "":
 		return text + "; no authority: no SIP message is in it"
 	}
 	return text + "; SIP messages in clear under authority: " + c.o.Authority
@@ -208,6 +218,12 @@ func (c *Cutter) frame(f *capture.Frame, data []byte) {
 			c.buf = append(append(c.buf[:0], out...), kept...)
 			out = c.buf
 			c.Counters.Messages++
+		}
+	case c.o.Authority == "" && c.o.Names != nil && sip.Looks(carried):
+		if written := c.rewrite(p); len(written) > 0 {
+			c.buf = append(append(c.buf[:0], out...), written...)
+			out = c.buf
+			c.Counters.Rewritten++
 		}
 	case kind == packet.Datagram:
 		out = data[:at+rtpHeader(carried)]
@@ -307,6 +323,28 @@ func (c *Cutter) sip(p *packet.Packet) []byte {
 		b = b[all:]
 	}
 	return kept
+}
+
+// rewrite gives the messages of a datagram, or those that begin a segment,
+// written anew, each in no more bytes than it had, so that the length on the wire
+// stays true.
+func (c *Cutter) rewrite(p *packet.Packet) []byte {
+	b, m := p.Payload, &c.message
+	c.rewriter.names = c.o.Names
+	var written []byte
+	for len(b) > 0 && sip.Looks(b) && sip.Parse(b, m) == nil {
+		all := len(b) - len(trimLines(b)) + len(m.Raw)
+		if all > len(b) {
+			break
+		}
+		one := c.rewriter.message(m, p, all)
+		written = append(written, one...)
+		if one == nil || p.Proto != packet.TCP {
+			break
+		}
+		b = b[all:]
+	}
+	return written
 }
 
 func trimLines(b []byte) []byte {

@@ -110,11 +110,7 @@ func (b *page) heads(names ...string) {
 }
 
 func (b *page) page(p *Page) {
-	hash := sha256.Sum256([]byte(pageStyle))
-	b.raw("<!DOCTYPE html>\n", pageMark, `<html lang="`, b.o.Language.Tag(), `"><head><meta charset="utf-8">`,
-		`<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-`, base64.StdEncoding.EncodeToString(hash[:]), `'; base-uri 'none'; form-action 'none'">`,
-		`<meta name="referrer" content="no-referrer"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">`)
-	b.raw("<title>simtrap: ", b.tr("suspect lines"), "</title>\n<style>", pageStyle, "</style></head>\n<body>\n")
+	b.head("suspect lines")
 	b.header(p)
 	b.raw("<main>\n")
 	b.index(p)
@@ -123,6 +119,16 @@ func (b *page) page(p *Page) {
 	}
 	b.losses(p.Summary)
 	b.raw("</main>\n</body></html>\n")
+}
+
+// head writes everything up to the body, with the policy that forbids all
+// requests.
+func (b *page) head(title string) {
+	hash := sha256.Sum256([]byte(pageStyle))
+	b.raw("<!DOCTYPE html>\n", pageMark, `<html lang="`, b.o.Language.Tag(), `"><head><meta charset="utf-8">`,
+		`<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-`, base64.StdEncoding.EncodeToString(hash[:]), `'; base-uri 'none'; form-action 'none'">`,
+		`<meta name="referrer" content="no-referrer"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">`)
+	b.raw("<title>simtrap: ", b.tr(title), "</title>\n<style>", pageStyle, "</style></head>\n<body>\n")
 }
 
 // pageMark tells a page of simtrap's from any other file.

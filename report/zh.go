@@ -4,6 +4,31 @@ package report
 // translator says how patterns are written. The order does not matter.
 func chinese() [][2]string {
 	return [][2]string{
+		// The dossier of an evidence bundle.
+		{"evidence", "证据"}, {"Evidence of a multi-SIM gateway", "多卡网关证据报告"}, {"Reference", "案号"}, {"Observed", "观测时段"}, {"Written", "制作时间"},
+		{"What", "是什么"}, {"Where", "在哪里"}, {"When", "在何时"}, {"Why", "依据何在"}, {"How sure", "确信程度"}, {"Limits of the method", "方法的局限"}, {"What it rests on", "所依据的材料"},
+		{"Program (SHA-256)", "程序（SHA-256）"}, {"Tables (SHA-256)", "参数表（SHA-256）"}, {"Configuration (SHA-256)", "配置（SHA-256）"},
+		{"Clock of the capture", "抓包时钟"}, {"Clock of the writing", "制作时钟"}, {"Signing key", "签名密钥"}, {"Number in its chain", "链中序号"}, {"Bundle before it", "前一证据包"}, {"Bytes", "字节数"}, {"SHA-256", "SHA-256"},
+		{"that of the capture files: how true it was is not known", "取自抓包文件：其准确程度不明"}, {"synchronised, at most %d ms off", "已同步，误差不超过 {1} 毫秒"}, {"not synchronised", "未同步"}, {"not known", "不明"}, {"given by hand", "由人工指定"},
+		{"The line is an address of an access network at the times below. Who had it then is in the operator's records, and where the device stands is not in these packets.",
+			"线路是下列时段内接入网中的一个地址。当时由谁使用，见运营商记录；设备位于何处，这些数据包中没有。"},
+		{"A nat is a natural logarithm of a ratio of likelihoods: with a margin of 4.6 what was seen is a hundred times likelier from a gateway than from the honest kind of line that resembles it most. How many gateways there are among lines is not in it.",
+			"奈特是似然比的自然对数：余量为 4.6 时，所见情形出自网关的可能性是出自最相似合法线路的一百倍。网关在全部线路中占多大比例，不计入其中。"},
+		{"The finding shows equipment with several SIM cards or lines, or how sure it is that there is some. It does not show that its use is unlawful, nor who uses it.",
+			"本结论表明存在使用多张 SIM 卡或多条线路的设备，或对此有多大把握。它不表明其使用违法，也不表明由谁使用。"},
+		{"It rests on packets at one place of the network. What went another way, was encrypted throughout or was lost is not in it.",
+			"它依据网络中一处的数据包。走其他路径的、全程加密的或丢失的内容不在其中。"},
+		{"The likelihoods are estimates: from simulated traffic, from what is published, and as far as there is any from traffic of the field. An honest kind of line that nobody has described is allowed for by a share, not by its likeness.",
+			"似然值是估计值：来自仿真流量、公开资料，以及现有的现网流量。对无人描述过的合法线路类型，只按比例留有余地，而非按其相似程度。"},
+		{"No speech, no text of messages and no keys pressed were read or kept. Of each packet the headers are here, with the length that it had.",
+			"未读取或保存任何通话语音、短信内容和按键。每个数据包只保留首部及其原有长度。"},
+		{"Addresses and times are as the capture tells them. An address that was forged is left out as far as an answer shows it, and a clock that was wrong shows in nothing here.",
+			"地址和时间以抓包所记为准。伪造的地址在应答可以揭示的范围内已被排除；时钟若有误，此处无从看出。"},
+		{"Before anyone acts on it, the operator's records of the line, the cards and the calls are to be compared with it.",
+			"在据此采取行动之前，应与运营商关于线路、卡和呼叫的记录相核对。"},
+		{"This page is part of a bundle that is signed as a whole: simtrap evidence verify says offline whether anything in it was changed.",
+			"本页是整体签名的证据包的一部分：simtrap evidence verify 可离线判断其中是否有任何改动。"},
+
 		// The table and the page.
 		{"line", "线路"}, {"Line", "线路"}, {"verdict", "结论"}, {"Verdict", "结论"}, {"Verdicts", "结论"}, {"verdicts", "结论"},
 		{"score", "得分"}, {"Score", "得分"}, {"margin", "余量"}, {"Margin", "余量"},

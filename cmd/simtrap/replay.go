@@ -35,6 +35,7 @@ type replayFlags struct {
 	country                   string
 	lang, html, writeLines    string
 	force                     bool
+	keyIs                     string // another name of --key, where that is something else
 }
 
 func newReplay(t command.Terminal) *cobra.Command {
@@ -108,7 +109,16 @@ type replay struct {
 	config  pipeline.Config
 	capture capture.Options
 	report  report.Options
+	key     []byte         // of pseudonyms; nil under an authority
 	places  *places.Places // nil when no list was given
+}
+
+// keyFlag is the flag that names the key of pseudonyms.
+func (f *replayFlags) keyFlag() string {
+	if f.keyIs != "" {
+		return f.keyIs
+	}
+	return "key"
 }
 
 // parse checks the flags. Everything wrong with them is wrong usage, except
@@ -155,8 +165,8 @@ func (f *replayFlags) parse(cmd *cobra.Command, t command.Terminal) (*replay, er
 	if strings.TrimSpace(f.authority) == "" && cmd.Flags().Changed("authority") {
 		return nil, wrong("authority", errors.New("an empty text names no authority"))
 	}
-	if f.key == "" && cmd.Flags().Changed("key") {
-		return nil, wrong("key", errors.New("an empty text names no file"))
+	if f.key == "" && cmd.Flags().Changed(f.keyFlag()) {
+		return nil, wrong(f.keyFlag(), errors.New("an empty text names no file"))
 	}
 	if r.capture, err = span(cmd, f.since, f.until); err != nil {
 		return nil, err
@@ -167,15 +177,14 @@ func (f *replayFlags) parse(cmd *cobra.Command, t command.Terminal) (*replay, er
 		r.config.Ledgers = heuristics.Watch
 	}
 
-	var key []byte // clear text needs none
-	if f.authority == "" {
-		if key, err = pseudonymKey(t, f.key); err != nil {
+	if f.authority == "" { // clear text needs none
+		if r.key, err = pseudonymKey(t, f.key); err != nil {
 			return nil, err
 		}
 	}
 	width, onTerminal := columns(t.Out)
 	r.report = report.Options{
-		Names:    ident.NewPseudonymizer(key, f.authority),
+		Names:    ident.NewPseudonymizer(r.key, f.authority),
 		Realm:    r.config.Realms.Name,
 		Class:    numberClass(r.config.Plan),
 		OneIn:    f.oneIn,

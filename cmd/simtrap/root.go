@@ -31,6 +31,6 @@ func newRoot(t command.Terminal) *cobra.Command {
 	root := command.Root(t, "Find multi-SIM gateways (SIM boxes) in captured traffic",
 		`simtrap reads captured traffic of an access network and says which subscriber
 lines are multi-SIM gateways, and why. It observes and reports; it sends nothing.`)
-	root.AddCommand(newReplay(t), newDissect(t), newMatch(t), newSignals(t), newHub(t), command.NewVersion(t), command.NewDocs(root, "1"))
+	root.AddCommand(newReplay(t), newDissect(t), newMatch(t), newSignals(t), newEvidence(t), newHub(t), command.NewVersion(t), command.NewDocs(root, "1"))
 	return root
 }
