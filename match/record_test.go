@@ -182,7 +182,7 @@ func TestInspect(t *testing.T) {
 	head := "imsi,answer,seconds\n"
 	var minutes, seconds, sixes strings.Builder
 	for i := range 40 {
-		c := time.Unix(1795424400, 0).UTC().Add(time.Duration(i*i*7+i) * time.Second)
+		c := time.Unix(1795424400, 0).UTC().Add(time.Duration(i*37+i%5) * time.Second)
 		const layout = "2006-01-02 15:04:05"
 		minutes.WriteString("460001234567890," + c.Truncate(time.Minute).Format(layout) + ",60\n")
 		seconds.WriteString("460001234567890," + c.Format(layout) + "," + string(rune('1'+i%9)) + "\n")
