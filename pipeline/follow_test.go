@@ -1,107 +1,85 @@
 package pipeline
 
 import (
-	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"simtrap/capture"
 	"simtrap/ident"
 	"simtrap/lab"
-	"simtrap/packet"
 	"simtrap/rtp"
-	"simtrap/sip"
 )
 
-// beginnings is a source that accounts media and gives, of a flow that speaks nothing
-// known, the first datagrams alone unless it is asked to follow it.
-type beginnings struct {
-	*kernel
-	first, left int
-	refuses     error
+// asked is a source that notes which flows it is asked to follow.
+type asked struct {
+	capture.Source
+	refuses error
 
-	given    map[rtp.Flow]int
-	followed map[rtp.Flow]int // how often it was asked
+	mu    sync.Mutex
+	flows []rtp.Flow
 }
 
-func canonical(f rtp.Flow) rtp.Flow {
-	f.Realm, f.TapPort = 0, 0
-	if r := f.Reverse(); r.Compare(&f) < 0 {
-		return r
-	}
-	return f
-}
-
-func (s *beginnings) Follow(f rtp.Flow) error {
-	s.followed[canonical(f)]++
+func (s *asked) Follow(f rtp.Flow) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flows = append(s.flows, f)
 	return s.refuses
 }
 
-func (s *beginnings) Next(ctx context.Context) (*capture.Batch, error) {
-	b, err := s.kernel.Next(ctx)
-	if err != nil {
-		return b, err
-	}
-	var kept []capture.Frame
-	for _, f := range b.Frames {
-		var p packet.Packet
-		if s.decoder.Frame(f.Link, b.Block[f.Off:f.Off+f.Len], f.Wire, &p) == packet.Datagram && p.Proto == packet.UDP && !sip.Looks(p.Payload) {
-			flow := canonical(rtp.Flow{Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort})
-			if s.given[flow]++; s.given[flow] > s.first && (s.followed[flow] == 0 || s.refuses != nil) {
-				s.left++
-				continue
-			}
+// TestFollow: every source is asked for a flow, whichever way round it is named, and
+// again only after a while; what refuses is counted.
+func TestFollow(t *testing.T) {
+	one, two := &asked{}, &asked{refuses: errors.New("no room")}
+	taps := &taps{list: []*tapSource{{src: one}, {src: &port{}}, {src: two}}}
+	flow := rtp.Flow{Src: ident.AddrFrom4([]byte{203, 0, 113, 7}), Dst: ident.AddrFrom4([]byte{198, 51, 100, 9}), SrcPort: 5060, DstPort: 5080}
+	for _, c := range []struct {
+		flow rtp.Flow
+		now  int64
+		want int // times that each was asked by then
+	}{
+		{flow, 1e18, 1},
+		{flow.Reverse(), 1e18 + 1e9, 1},
+		{flow, 1e18 + askAgain, 2},
+		{rtp.Flow{Src: flow.Src, Dst: flow.Dst, SrcPort: 1, DstPort: 2}, 1e18 + askAgain, 3},
+	} {
+		taps.follow(c.flow, c.now)
+		if len(one.flows) != c.want || len(two.flows) != c.want || taps.unfollowed != uint64(c.want) {
+			t.Errorf("asked %d and %d times, %d refused; want %d", len(one.flows), len(two.flows), taps.unfollowed, c.want)
 		}
-		kept = append(kept, f)
 	}
-	b.Frames = kept
-	return b, nil
+	for i := range 3 * maxAsked {
+		flow.SrcPort = uint16(i)
+		taps.follow(flow, 2e18)
+	}
+	if n := len(taps.asked); n > maxAsked+1 {
+		t.Errorf("%d flows are remembered", n)
+	}
 }
 
-// TestFollows: where a source gives only the beginnings of flows, what hides SIP is
-// asked for, and the finding is that of replay; one that cannot follow is counted.
-func TestFollows(t *testing.T) {
+// TestFollowsHidden: a flow that hides SIP is asked for, no other is, and a source that
+// refuses is told of among the losses.
+func TestFollowsHidden(t *testing.T) {
 	file, _ := made(t, lab.Options{Scenario: "dialler-scrambled", Seed: 3, Duration: 20 * time.Minute})
-	homes, err := ident.ParseHomes([]string{"203.0.113.0/24,198.51.100.0/24"}, 0)
-	if err != nil {
-		t.Fatal(err)
+	s := &asked{Source: opened(t, file), refuses: errors.New("no room")}
+	got := live(t, Config{Workers: 2}, s)
+	if len(s.flows) == 0 {
+		t.Fatal("nothing is asked for")
 	}
-	cfg := Config{Workers: 2, Homes: homes}
-	replay, err := Run(t.Context(), opened(t, file), cfg)
-	if err != nil {
-		t.Fatal(err)
+	for i := range s.flows {
+		if f := s.flows[i]; f != s.flows[0] && f != s.flows[0].Reverse() {
+			t.Errorf("%+v is asked for beside %+v", f, s.flows[0])
+		}
 	}
-	list := frames(t, opened(t, file))
-	for _, refuses := range []error{nil, errors.New("no room")} {
-		s := &beginnings{kernel: newKernel(list, 64), first: 32, refuses: refuses, given: map[rtp.Flow]int{}, followed: map[rtp.Flow]int{}}
-		s.rate = 16
-		got := live(t, cfg, s)
-		if len(s.followed) == 0 {
-			t.Fatal("nothing is asked for")
+	told := uint64(0)
+	for _, l := range got.Losses {
+		if strings.Contains(l.Reason, "could not be followed") {
+			told += l.Count
 		}
-		for f, n := range s.followed {
-			if s.given[f] <= s.first || n > 21 {
-				t.Errorf("%+v is asked for %d times, and had %d datagrams", f, n, s.given[f])
-			}
-		}
-		uncounted := true
-		for _, l := range got.Losses {
-			uncounted = uncounted && !strings.Contains(l.Reason, "could not be followed")
-		}
-		if uncounted != (refuses == nil) {
-			t.Errorf("%v: counted as a loss: %v", refuses, !uncounted)
-		}
-		d := cmp.Diff(outline(replay.Findings), outline(got.Findings))
-		t.Logf("%d flows followed, %d datagrams left", len(s.followed), s.left)
-		if refuses == nil && d != "" {
-			t.Errorf("(-replay +followed):\n%s", d)
-		}
-		if refuses != nil && s.left == 0 {
-			t.Error("nothing is left where nothing is followed: the test shows nothing")
-		}
+	}
+	if told != uint64(len(s.flows)) {
+		t.Errorf("%d times refused, %d told", len(s.flows), told)
 	}
 }
