@@ -77,8 +77,8 @@ func TestOthers(t *testing.T) {
 	var others []int
 	c := New(8, func(k *Call) { others = append(others, k.Others) })
 	for i := range 3 {
-		c.Stream(true, stream(uint64(i), true, uint16(9000+i), float64(i), 100, 1), false)
-		c.Stream(false, stream(uint64(i+9), false, uint16(9000+i), float64(i)+0.1, 100, 1), false)
+		c.Stream(true, stream(uint64(i), true, uint16(9000+i), float64(i+1), 100, 1), false)
+		c.Stream(false, stream(uint64(i+9), false, uint16(9000+i), float64(i)+1.1, 100, 1), false)
 	}
 	c.Flush()
 	if d := cmp.Diff([]int{0, 1, 2}, others); d != "" {
