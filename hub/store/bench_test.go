@@ -42,7 +42,7 @@ type load struct{ *storetest.Reports }
 
 // send delivers findings of one sensor.
 func (l *load) send(ctx context.Context, s *Store, sensor string, rs []*reportpb.FindingRevision) error {
-	d := Delivery{Sensor: sensor, Epoch: 1, First: 1, Last: uint64(len(rs)), ReceivedAt: time.Now(), Owned: true}
+	d := Delivery{Sensor: sensor, Epoch: 1, First: 1, Last: uint64(len(rs)), ReceivedAt: s.now(), Owned: true}
 	for i, r := range rs {
 		d.Records = append(d.Records, record(uint64(i+1), r))
 	}
@@ -55,11 +55,11 @@ func (l *load) send(ctx context.Context, s *Store, sensor string, rs []*reportpb
 	}
 }
 
-// flood sends count findings as fast as they are taken, in batches of 100 of 32
+// flood sends count findings as fast as they are taken, in batches of size of 32
 // sensors at once, and gives how long it took. pick chooses the sensor's finding that
 // is i-th in the batch of this number, and its revision.
-func (l *load) flood(t testing.TB, s *Store, count int, pick func(batch, i int) (n int, revision uint64)) time.Duration {
-	const size, workers = 100, 32
+func (l *load) flood(t testing.TB, s *Store, count, size int, pick func(batch, i int) (n int, revision uint64)) time.Duration {
+	const workers = 32
 	began := time.Now()
 	var wg sync.WaitGroup
 	var next atomic.Int64
@@ -106,47 +106,42 @@ func BenchmarkStore(t *testing.B) {
 			t.Fatal(err)
 		}
 	}
-	s := openStore(t, o)
+	// Of many findings 200,000 are reported, and the others are copies.
 	N := *measureFindings
+	copies := min(max(N/200_000, 1), maxCopies)
 	// What lies there was filled earlier today, and all is made as it was.
 	now := time.Now().Truncate(24 * time.Hour)
-	reports, err := storetest.NewReports(sampleFile, 2000, N, now)
+	reports, err := storetest.NewReports(sampleFile, 2000, N/copies, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &load{reports}
-	size := proto.Size(l.Revision(1, 1))
+	per := N / copies / l.Sensors // reported findings of one sensor
+	size := proto.Size(l.Revision(l.Sensors, 1))
 	// The part of making messages, which a hub does not do.
 	began := time.Now()
 	for i := range 20_000 {
 		l.Revision(i, 1)
 	}
-	t.Logf("a finding has %d bytes, making it takes %v", size, time.Since(began)/20_000)
-	if c, err := s.Census(ctx); err != nil {
+	t.Logf("a finding below watch has %d bytes, making one takes %v", size, time.Since(began)/20_000)
+	if err := l.fill(ctx, t, o, per, copies, now.Add(-time.Hour)); err != nil {
 		t.Fatal(err)
-	} else if c == (Census{}) {
-		began := time.Now()
-		for k := range l.Sensors {
-			admit(t, s, l.Sensor(k))
-		}
-		fill(t, s, l.Reports, N, now.Add(-time.Hour))
-		t.Logf("filled with %d findings in %v", N, time.Since(began).Round(time.Second))
 	}
 	if *measureFill {
 		return
 	}
+	s := openStore(t, o)
 	rate := func(name string, n int, d time.Duration) {
 		t.Logf("%-34s %8.0f findings/s (%d in %v; %d transactions, heap %d MiB)", name, float64(n)/d.Seconds(), n, d.Round(time.Millisecond), s.Counters().Commits, heap())
 	}
 	M := min(N, 100_000)
-	per := N / l.Sensors // findings of one sensor
-	fresh := per + int(time.Now().Unix()%(24*3600))*1000
+	fresh := 10_000 + int(time.Now().Unix()/10%8640)*200
 	revision := uint64(time.Now().UnixNano())
-	rate("new findings", M, l.flood(t, s, M, func(b, i int) (int, uint64) { return fresh + b/l.Sensors*100 + i, 1 }))
-	rate("revisions", M, l.flood(t, s, M, func(b, i int) (int, uint64) { return rand.IntN(per), revision + uint64(b) }))
-	rate("one of five new, others revised", M, l.flood(t, s, M, func(b, i int) (int, uint64) {
+	rate("new findings", M, l.flood(t, s, M, 100, func(b, i int) (int, uint64) { return fresh + b/l.Sensors*100 + i, 1 }))
+	rate("revisions", M, l.flood(t, s, M, 100, func(b, i int) (int, uint64) { return rand.IntN(per), revision + uint64(b) }))
+	rate("one of five new, others revised", M, l.flood(t, s, M, 100, func(b, i int) (int, uint64) {
 		if i < 20 {
-			return fresh + 500 + b/l.Sensors*20 + i, 1
+			return fresh + 100 + b/l.Sensors*20 + i, 1
 		}
 		return rand.IntN(per), revision + uint64(M+b)
 	}))
@@ -193,6 +188,38 @@ func BenchmarkStore(t *testing.B) {
 		}
 	}
 	t.Logf("resident at most: %s", peak())
+}
+
+// fill reports so many findings of each sensor to an empty store and copies them.
+func (l *load) fill(ctx context.Context, t testing.TB, o Options, per, copies int, received time.Time) error {
+	o.HubKey, o.Now = hubKey, func() time.Time { return received }
+	s, err := Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	c, err := s.Census(ctx)
+	if err != nil || c != (Census{}) {
+		return errors.Join(err, s.Close())
+	}
+	began := time.Now()
+	for k := range l.Sensors {
+		admit(t, s, l.Sensor(k))
+	}
+	for at := 0; at < per; at += 100 {
+		n := min(per-at, 100)
+		l.flood(t, s, n*l.Sensors, n, func(_, i int) (int, uint64) { return at + i, 1 })
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	t.Logf("%d findings reported in %v", per*l.Sensors, time.Since(began).Round(time.Second))
+	if copies == 1 {
+		return nil
+	}
+	began = time.Now()
+	err = multiply(ctx, t, o, copies)
+	t.Logf("and %d times copied in %v", copies, time.Since(began).Round(time.Second))
+	return err
 }
 
 // steady sends 1,500 findings/s for ten seconds in batches of 15, and tells how long
