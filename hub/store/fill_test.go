@@ -80,16 +80,17 @@ func multiplying(ctx context.Context, db *sql.DB, d dialect, copies int) ([]stri
 		return nil, err
 	}
 
-	// Copy number 0 is what was there.
+	// Copy number 0 is what was there; no other is without being turned, which would be
+	// equal to it where it ends so by chance.
 	id := func(x string) string {
-		return strings.ReplaceAll("CASE WHEN n = 0 THEN x ELSE CAST(substr(CAST(substr(x, 1 + n % 16) || substr(x, 1, n % 16) AS BLOB), 1, 15) || char(n) AS BLOB) END", "x", x)
+		return strings.ReplaceAll("CASE WHEN n = 0 THEN x ELSE CAST(substr(CAST(substr(x, 2 + n % 15) || substr(x, 1, 1 + n % 15) AS BLOB), 1, 15) || char(n) AS BLOB) END", "x", x)
 	}
 	text := "CASE WHEN n = 0 THEN name ELSE (16 + n) || substr(name, 3) END"
 	addr := "CASE WHEN n = 0 THEN addr ELSE CAST(substr(addr, 1, 12) || char(16 + n) || substr(addr, 14) AS BLOB) END"
 	from := fmt.Sprintf(" b CROSS JOIN (WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c WHERE n < %d) SELECT n FROM c) AS c", copies-1)
 	if d == postgres {
 		id = func(x string) string {
-			return strings.ReplaceAll("CASE WHEN n = 0 THEN x ELSE set_byte(substr(x, 1 + n % 16) || substr(x, 1, n % 16), 15, n) END", "x", x)
+			return strings.ReplaceAll("CASE WHEN n = 0 THEN x ELSE set_byte(substr(x, 2 + n % 15) || substr(x, 1, 1 + n % 15), 15, n) END", "x", x)
 		}
 		addr = "CASE WHEN n = 0 THEN addr ELSE set_byte(addr, 12, 16 + n) END"
 		// What depends on a row is the inner part of the join.
