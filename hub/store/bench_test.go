@@ -108,7 +108,7 @@ func BenchmarkStore(t *testing.B) {
 	}
 	// Of many findings 200,000 are reported, and the others are copies.
 	N := *measureFindings
-	copies := min(max(N/200_000, 1), maxCopies)
+	copies := storetest.Copies(N)
 	// What lies there was filled earlier today, and all is made as it was.
 	now := time.Now().Truncate(24 * time.Hour)
 	reports, err := storetest.NewReports(sampleFile, 2000, N/copies, now)

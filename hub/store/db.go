@@ -35,6 +35,9 @@ type database struct {
 	// the order in which they came.
 	turn    chan *tx
 	started bool
+	back    *sql.DB // writes the log back into the file
+	done    chan struct{}
+	working sync.WaitGroup
 }
 
 // bind writes a statement as the engine wants it.

@@ -15,9 +15,6 @@ import (
 	"simtrap/report/reportpb"
 )
 
-// maxCopies bounds multiply: a copy's number stands in one byte of text.
-const maxCopies = 100
-
 // multiply makes of each finding that is stored as many, in place, with the rows of
 // all tables that grow by finding: ids, lines and keys of a copy are others, and as
 // random as those of a hash; its controller, its body and its times are the same.
@@ -25,8 +22,8 @@ const maxCopies = 100
 // over the store. Of what waits to be linked nothing stays. Nobody else may use the
 // store.
 func multiply(ctx context.Context, t testing.TB, o Options, copies int) error {
-	if copies > maxCopies {
-		return fmt.Errorf("%d copies, %d are the most", copies, maxCopies)
+	if copies > storetest.MaxCopies {
+		return fmt.Errorf("%d copies, %d are the most", copies, storetest.MaxCopies)
 	}
 	var db *sql.DB
 	var err error
