@@ -346,10 +346,21 @@ func joinNames(cs []column, prefix string) string {
 }
 
 // insertInto makes a statement that inserts rows; conflict follows ON CONFLICT.
-func insertInto(table, spec, conflict string) *bulk {
+func insertInto(table, spec, conflict string) *bulk { return insertBy("INSERT", table, spec, conflict) }
+
+// insertNew makes a statement that inserts those rows that are not there. On SQLite a
+// statement that fails leaves what it had done, and the transaction takes it back:
+// otherwise each page is copied before a statement changes it.
+func insertNew(table, spec string) *bulk {
+	b := insertInto(table, spec, "DO NOTHING")
+	b.lite = insertBy("INSERT OR FAIL", table, spec, "DO NOTHING").lite
+	return b
+}
+
+func insertBy(insert, table, spec, conflict string) *bulk {
 	return newBulk(spec, func(source func(string) string, cs []column) string {
 		// SQLite takes ON for a join's without the WHERE.
-		return "INSERT INTO " + table + " (" + joinNames(cs, "") + ") SELECT " + joinNames(cs, "r.") +
+		return insert + " INTO " + table + " (" + joinNames(cs, "") + ") SELECT " + joinNames(cs, "r.") +
 			" FROM " + source("r") + " WHERE true ON CONFLICT " + conflict
 	})
 }

@@ -109,18 +109,22 @@ func (d *database) start(ctx context.Context) error {
 
 const (
 	// writeBackEvery is how often SQLite's log is written back into the file.
-	writeBackEvery = 500 * time.Millisecond
-	// longLog is how many pages of 4 KiB make a log that must be begun anew.
-	longLog = 8000
+	writeBackEvery = 200 * time.Millisecond
+	// longLog is how many pages of 4 KiB make a log that must be begun anew, and
+	// longestLog one that is begun anew even if the writer has to wait.
+	longLog, longestLog = 8_000, 48_000
+	// littleLeft is how many pages the writer may have to wait for.
+	littleLeft = 1_000
 )
 
 // writeBack writes SQLite's log back into the file beside the one who writes, who
-// would have to do it himself otherwise, with reports waiting for him. He begins the
-// log anew when nothing in it is left to be written back: where he is never idle the
-// last of it is written while he stands still.
+// would have to do it himself otherwise, with reports waiting for him. A log is begun
+// anew when nothing in it is left to be written back: where he is never idle the last
+// of it is written while he stands still.
 func (d *database) writeBack() {
 	tick := time.NewTicker(writeBackEvery)
 	defer tick.Stop()
+	before := 0 // pages of the log that were in the file
 	for {
 		select {
 		case <-d.done:
@@ -129,16 +133,28 @@ func (d *database) writeBack() {
 		}
 		// What fails is tried again, and the writer does it himself when the log is far
 		// too long.
-		pages, written, err := d.checkpoint()
-		if err != nil || written == pages || pages < longLog {
-			continue
-		}
-		select {
-		case <-d.done:
-			return
-		case t := <-d.turn:
-			_, _, _ = d.checkpoint()
-			d.turn <- t
+		for {
+			pages, written, err := d.checkpoint()
+			if err != nil {
+				break
+			}
+			// About as much as was written back came meanwhile, or less.
+			came := written - before
+			if before = written; pages < longLog {
+				break
+			}
+			if came > littleLeft && pages < longestLog {
+				continue
+			}
+			select {
+			case <-d.done:
+				return
+			case t := <-d.turn:
+				_, _, _ = d.checkpoint()
+				before = 0
+				d.turn <- t
+			}
+			break
 		}
 	}
 }
