@@ -26,6 +26,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"simtrap/hub/store"
 	"simtrap/hub/store/storetest"
@@ -274,6 +275,13 @@ func TestLoad(t *testing.T) {
 		}
 	}
 	_, idle := p.memory(t)
+	// Every hour a sensor tells of the controllers that it saw.
+	for i, m := range fleet {
+		r := &reportpb.ControllerSketch{Hour: timestamppb.New(time.Now().Truncate(time.Hour)), Controllers: []*reportpb.ControllerHour{reports.Controller(i)}}
+		if _, err := s.Ingest(t.Context(), store.Delivery{Sensor: m.name, Epoch: 4, First: 1, Last: 1, Records: []*reportpb.Record{{Sequence: 1, Kind: &reportpb.Record_Controllers{Controllers: r}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 
 	// Somebody looks at lists meanwhile.
 	var looks []time.Duration

@@ -73,6 +73,18 @@ func (l *Reports) Line(n int) netip.Addr {
 // ID gives the id that its sensor gives finding n.
 func (l *Reports) ID(n int) []byte { return []byte(fmt.Sprintf("finding %08x", n)) }
 
+const role = "registrar"
+
+// controller gives the address of finding n's.
+func controller(n int) string {
+	return netip.AddrFrom4([4]byte{198, 18, byte(n % 2000 >> 8), byte(n % 2000)}).String()
+}
+
+// Controller is what a sensor tells of finding n's controller every hour.
+func (l *Reports) Controller(n int) *reportpb.ControllerHour {
+	return &reportpb.ControllerHour{Addr: controller(n), Role: role, Lines: uint64(l.of / 2000 * 50), Calls: uint64(l.of / 200)}
+}
+
 // Revision makes finding n.
 func (l *Reports) Revision(n int, revision uint64) *reportpb.FindingRevision {
 	of, verdict := l.below, reportpb.Verdict_VERDICT_NONE
@@ -97,7 +109,7 @@ func (l *Reports) Revision(n int, revision uint64) *reportpb.FindingRevision {
 	if n%2 == 0 {
 		f.Links.Accounts = append(f.Links.Accounts, fmt.Sprintf("~%016x", n*2+1))
 	}
-	f.Controllers = []*reportpb.Controller{{Addr: netip.AddrFrom4([4]byte{198, 18, byte(n % 2000 >> 8), byte(n % 2000)}).String(), Role: "registrar"}}
+	f.Controllers = []*reportpb.Controller{{Addr: controller(n), Role: role}}
 	first := 20*24*time.Hour - time.Duration(float64(n)/float64(l.of)*float64(20*24*time.Hour))
 	f.FirstSeen = timestamppb.New(l.Now.Add(-max(first, time.Hour)))
 	f.LastSeen = timestamppb.New(l.Now.Add(-time.Minute))
