@@ -39,19 +39,20 @@ import (
 
 // load is what a hub is loaded with. The variables SIMTRAP_LOAD_SENSORS, _RATE
 // (findings a second, 0 for as many as it takes), _BATCH, _SENDERS, _FOR, _NEW (of a
-// hundred findings those that are new, the others are revisions), _STORE and _FOLDER
+// hundred findings those that are new, the others are revisions), _CALLS (of a hundred
+// records those that are calls), _STORE and _FOLDER
 // change it; make bench-hub sets some. _STORED says how many findings the store in
 // _FOLDER or _STORE was filled with by the benchmark of hub/store earlier on the same
 // day. _PROFILE is a file for the hub's processor profile.
 type load struct {
-	sensors, rate, batch, senders, fresh, stored int
-	d                                            time.Duration
-	store, folder                                string
+	sensors, rate, batch, senders, fresh, calls, stored int
+	d                                                   time.Duration
+	store, folder                                       string
 }
 
 func loadFromEnv(t *testing.T) load {
 	l := load{sensors: 20, rate: 400, batch: 50, senders: 8, fresh: 100, d: 2 * time.Second, store: os.Getenv("SIMTRAP_LOAD_STORE"), folder: os.Getenv("SIMTRAP_LOAD_FOLDER")}
-	for name, v := range map[string]*int{"SENSORS": &l.sensors, "RATE": &l.rate, "BATCH": &l.batch, "SENDERS": &l.senders, "NEW": &l.fresh, "STORED": &l.stored} {
+	for name, v := range map[string]*int{"SENSORS": &l.sensors, "RATE": &l.rate, "BATCH": &l.batch, "SENDERS": &l.senders, "NEW": &l.fresh, "CALLS": &l.calls, "STORED": &l.stored} {
 		if s := os.Getenv("SIMTRAP_LOAD_" + name); s != "" {
 			n, err := strconv.Atoi(s)
 			if err != nil {
@@ -306,7 +307,7 @@ func TestLoad(t *testing.T) {
 	// Each sender has its own sensors, since one's batches come one after another.
 	var mu sync.Mutex
 	var waits []time.Duration
-	var findings atomic.Int64
+	var findings, records atomic.Int64
 	var sending sync.WaitGroup
 	began := time.Now()
 	end := began.Add(l.d)
@@ -328,12 +329,19 @@ func TestLoad(t *testing.T) {
 				m := fleet[which]
 				first := m.seq + 1
 				b := &reportpb.Batch{}
+				told := 0
 				for range l.batch {
 					m.seq++
 					n, revision := fresh+int(m.seq), uint64(1)
 					if reported > 0 && r.IntN(100) >= l.fresh {
 						n, revision = r.IntN(reported), uint64(began.UnixNano())+m.seq
 					}
+					if r.IntN(100) < l.calls {
+						b.Records = append(b.Records, &reportpb.Record{Sequence: m.seq, KeyEpoch: 1,
+							Kind: &reportpb.Record_Call{Call: reports.Call((fresh+int(first))*l.sensors+which, uint64(which)<<32|m.seq)}})
+						continue
+					}
+					told++
 					b.Records = append(b.Records, &reportpb.Record{Sequence: m.seq, KeyEpoch: 1,
 						Kind: &reportpb.Record_Finding{Finding: reports.Revision(n*l.sensors+which, revision)}})
 				}
@@ -364,7 +372,8 @@ func TestLoad(t *testing.T) {
 					own = append(own, time.Since(at))
 					break
 				}
-				findings.Add(int64(l.batch))
+				findings.Add(int64(told))
+				records.Add(int64(l.batch))
 			}
 			mu.Lock()
 			waits = append(waits, own...)
@@ -396,7 +405,7 @@ func TestLoad(t *testing.T) {
 	}
 	t.Logf("processor: the hub %v, sensors %v, both from their beginning on", hub, own)
 	t.Logf("%d lists of 100 rows: half within %v, 99 of 100 within %v", len(looks), looks[len(looks)/2].Round(100*time.Microsecond), looks[len(looks)*99/100].Round(100*time.Microsecond))
-	t.Logf("%d findings in %v: %.0f a second, in batches of %d", findings.Load(), took.Round(time.Millisecond), float64(findings.Load())/took.Seconds(), l.batch)
+	t.Logf("%d records in %v: %.0f a second, in batches of %d; %d of them findings", records.Load(), took.Round(time.Millisecond), float64(records.Load())/took.Seconds(), l.batch, findings.Load())
 	t.Logf("acknowledged: half within %v, 99 of 100 within %v, all within %v", at(.5), at(.99), at(1))
 	t.Logf("memory: %d MiB with %d sensors connected and idle, %d MiB at most, %d MiB at the end; %d tenancies wait to be linked", idle, len(fleet), peak, now, queued)
 	c, err := s.Census(t.Context())

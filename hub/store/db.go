@@ -31,6 +31,10 @@ type database struct {
 
 	numbered sync.Map // statement with ? to statement with $1
 
+	// SQLite: statements that read, prepared once. PostgreSQL's driver does it itself.
+	asking sync.Mutex
+	asked  map[string]*sql.Stmt
+
 	// SQLite: whoever has the one connection that writes. Waiters are served in
 	// the order in which they came.
 	turn    chan *tx
@@ -71,8 +75,32 @@ type asker interface {
 
 func (d *database) engine() dialect { return d.dialect }
 
+// maxAsked bounds the statements that are kept prepared: some are made for one
+// filter, and never come again.
+const maxAsked = 100
+
 func (d *database) query(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
-	return d.read.QueryContext(ctx, d.bind(q), args...)
+	if d.dialect == postgres {
+		return d.read.QueryContext(ctx, d.bind(q), args...)
+	}
+	d.asking.Lock()
+	s, ok := d.asked[q]
+	if !ok && len(d.asked) < maxAsked {
+		var err error
+		if s, err = d.read.PrepareContext(context.WithoutCancel(ctx), q); err != nil {
+			d.asking.Unlock()
+			return nil, err
+		}
+		if d.asked == nil {
+			d.asked = make(map[string]*sql.Stmt)
+		}
+		d.asked[q] = s
+	}
+	d.asking.Unlock()
+	if s == nil {
+		return d.read.QueryContext(ctx, q, args...)
+	}
+	return s.QueryContext(ctx, args...)
 }
 
 // tx is one transaction on one connection. Statements are prepared once for each

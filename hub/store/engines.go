@@ -174,7 +174,14 @@ func (d *database) close() error {
 		close(d.done)
 		d.working.Wait()
 	}
-	errs := []error{d.read.Close(), d.back.Close()}
+	var errs []error
+	d.asking.Lock()
+	for _, s := range d.asked {
+		errs = append(errs, s.Close())
+	}
+	d.asked = nil
+	d.asking.Unlock()
+	errs = append(errs, d.read.Close(), d.back.Close())
 	if !d.started {
 		return errors.Join(append(errs, d.write.Close())...)
 	}

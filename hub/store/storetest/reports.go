@@ -85,6 +85,17 @@ func (l *Reports) Controller(n int) *reportpb.ControllerHour {
 	return &reportpb.ControllerHour{Addr: controller(n), Role: role, Lines: uint64(l.of / 2000 * 50), Calls: uint64(l.of / 200)}
 }
 
+// Call makes a call of finding n's line.
+func (l *Reports) Call(n int, number uint64) *reportpb.Call {
+	start := l.Now.Add(-time.Duration(number%86_400) * time.Second)
+	return &reportpb.Call{
+		FindingId: l.ID(n), Id: binary.BigEndian.AppendUint64(make([]byte, 8), number), Line: l.Line(n).String(), Direction: reportpb.Direction_DIRECTION_INBOUND,
+		Start: timestamppb.New(start), Answered: timestamppb.New(start.Add(9 * time.Second)), End: timestamppb.New(start.Add(2 * time.Minute)),
+		StartUncertaintyNs: 1_000_000, EndUncertaintyNs: 1_000_000, Calling: fmt.Sprintf("mobile~%016x", number), Called: fmt.Sprintf("mobile~%016x", number*3),
+		Account: fmt.Sprintf("~%016x", n*2), Controller: controller(n),
+	}
+}
+
 // Revision makes finding n.
 func (l *Reports) Revision(n int, revision uint64) *reportpb.FindingRevision {
 	of, verdict := l.below, reportpb.Verdict_VERDICT_NONE
