@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
 	"fmt"
 	mrand "math/rand/v2"
 	"net/http"
@@ -30,6 +29,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"simtrap/hub/store"
+	"simtrap/hub/store/storetest"
 	"simtrap/hub/trust"
 	"simtrap/report/fleetpb"
 	"simtrap/report/fleetpb/fleetpbconnect"
@@ -38,17 +38,21 @@ import (
 )
 
 // load is what a hub is loaded with. The variables SIMTRAP_LOAD_SENSORS, _RATE
-// (findings a second, 0 for as many as it takes), _BATCH, _SENDERS, _FOR and _STORE
-// change it; make bench-hub sets them.
+// (findings a second, 0 for as many as it takes), _BATCH, _SENDERS, _FOR, _NEW (of a
+// hundred findings those that are new, the others are revisions), _CALLS (of a hundred
+// records those that are calls), _STORE and _FOLDER
+// change it; make bench-hub sets some. _STORED says how many findings the store in
+// _FOLDER or _STORE was filled with by the benchmark of hub/store earlier on the same
+// day. _PROFILE is a file for the hub's processor profile.
 type load struct {
-	sensors, rate, batch, senders int
-	d                             time.Duration
-	store                         string
+	sensors, rate, batch, senders, fresh, calls, stored int
+	d                                                   time.Duration
+	store, folder                                       string
 }
 
 func loadFromEnv(t *testing.T) load {
-	l := load{sensors: 20, rate: 400, batch: 50, senders: 8, d: 2 * time.Second, store: os.Getenv("SIMTRAP_LOAD_STORE")}
-	for name, v := range map[string]*int{"SENSORS": &l.sensors, "RATE": &l.rate, "BATCH": &l.batch, "SENDERS": &l.senders} {
+	l := load{sensors: 20, rate: 400, batch: 50, senders: 8, fresh: 100, d: 2 * time.Second, store: os.Getenv("SIMTRAP_LOAD_STORE"), folder: os.Getenv("SIMTRAP_LOAD_FOLDER")}
+	for name, v := range map[string]*int{"SENSORS": &l.sensors, "RATE": &l.rate, "BATCH": &l.batch, "SENDERS": &l.senders, "NEW": &l.fresh, "CALLS": &l.calls, "STORED": &l.stored} {
 		if s := os.Getenv("SIMTRAP_LOAD_" + name); s != "" {
 			n, err := strconv.Atoi(s)
 			if err != nil {
@@ -195,34 +199,6 @@ func enrollAll(t *testing.T, s *store.Store, h *trust.Trust, n int) []*member {
 	return list
 }
 
-// revision is a finding of about the size of one at review: 40 rows of the ledger,
-// standings against ten classes.
-func revision(r *mrand.Rand, seq uint64, sensor, line int) *reportpb.Record {
-	at := timestamppb.New(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
-	f := &reportpb.Finding{
-		Line: fmt.Sprintf("10.%d.%d.%d", line>>16&0xff, line>>8&0xff, line&0xff), Verdict: reportpb.Verdict(1 + r.IntN(3)),
-		Score: proto.Float64(float64(r.IntN(20000)) / 1000), Margin: proto.Float64(float64(r.IntN(8000)) / 1000), Nearest: "pbx-trunk",
-		Device:      &reportpb.Device{Vendor: "maker", Model: "model 8", Channels: 8},
-		Controllers: []*reportpb.Controller{{Addr: fmt.Sprintf("198.18.%d.%d", r.IntN(64), r.IntN(256)), Role: "trunk-peer"}},
-		Calls:       &reportpb.Calls{Inbound: 100, Answered: 60}, FirstSeen: at, LastSeen: timestamppb.New(at.AsTime().Add(time.Duration(r.IntN(86400)) * time.Second)),
-		Links: &reportpb.Links{Accounts: []string{fmt.Sprintf("~%016x", r.Uint64())}, Stack: fmt.Sprintf("%016x", r.IntN(50)), Contact: fmt.Sprintf("~%016x", r.Uint64())},
-	}
-	for i := range 40 {
-		f.Signals = append(f.Signals, &reportpb.Signal{Id: fmt.Sprint("signal-", i), Family: fmt.Sprint("family-", i%8), Nats: proto.Float64(float64(r.IntN(3000)) / 1000), Against: "home", Detail: fmt.Sprintf("%d of %d calls went to ever-new mobiles", r.IntN(200), 200)})
-	}
-	x := &reportpb.FindingRevision{Id: make([]byte, 16), Revision: seq, EpochStart: at, Catalogue: 1, Finding: f}
-	binary.BigEndian.PutUint32(x.Id, uint32(sensor))
-	binary.BigEndian.PutUint32(x.Id[12:], uint32(line))
-	for i := range 10 {
-		s := &reportpb.Standing{Class: fmt.Sprint("class-", i), Margin: float64(r.IntN(5000)) / 1000}
-		for j := range 8 {
-			s.Families = append(s.Families, &reportpb.FamilyNats{Family: fmt.Sprint("family-", j), Nats: float64(r.IntN(2000)) / 1000})
-		}
-		x.Standings = append(x.Standings, s)
-	}
-	return &reportpb.Record{Sequence: seq, KeyEpoch: 1, Kind: &reportpb.Record_Finding{Finding: x}}
-}
-
 // made gives a hub's folder, opened as well.
 func madeHub(t *testing.T, url string) (string, *trust.Trust, *store.Store) {
 	t.Helper()
@@ -246,7 +222,26 @@ func madeHub(t *testing.T, url string) (string, *trust.Trust, *store.Store) {
 // soon batches are acknowledged, and what memory it takes.
 func TestLoad(t *testing.T) {
 	l := loadFromEnv(t)
-	folder, h, s := madeHub(t, l.store)
+	var folder string
+	var h *trust.Trust
+	var s *store.Store
+	reported := 0 // findings of each sensor that are stored, not counting copies
+	if l.stored == 0 {
+		folder, h, s = madeHub(t, l.store)
+	} else {
+		folder, h, s = filledHub(t, l)
+		reported = storetest.Reported(l.stored) / l.sensors
+	}
+	reports, err := storetest.NewReports("../../report/testdata/pseudonyms.json", l.sensors, max(storetest.Reported(l.stored), 100_000), time.Now().Truncate(24*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Census(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// No finding of today is new twice.
+	fresh := 10_000 + int(time.Now().Unix()/10%8640)*200
 	args := []string{"--sensor-records", "1000000"}
 	if l.store != "" {
 		args = append(args, "--store", l.store)
@@ -281,11 +276,43 @@ func TestLoad(t *testing.T) {
 		}
 	}
 	_, idle := p.memory(t)
+	// Every hour a sensor tells of the controllers that it saw.
+	var telling sync.WaitGroup
+	for i, m := range fleet {
+		telling.Go(func() {
+			r := &reportpb.ControllerSketch{Hour: timestamppb.New(time.Now().Truncate(time.Hour)), Controllers: []*reportpb.ControllerHour{reports.Controller(i)}}
+			if _, err := s.Ingest(t.Context(), store.Delivery{Sensor: m.name, Epoch: 4, First: 1, Last: 1, Records: []*reportpb.Record{{Sequence: 1, Kind: &reportpb.Record_Controllers{Controllers: r}}}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	telling.Wait()
+	t.Logf("all follow their policy and have told of controllers after %v", time.Since(started).Round(time.Millisecond))
+
+	// Somebody looks at lists meanwhile.
+	var looks []time.Duration
+	looking := make(chan struct{})
+	go func() {
+		defer close(looking)
+		for ctx.Err() == nil {
+			for _, f := range []store.Filter{{}, {MinVerdict: reportpb.Verdict_VERDICT_REVIEW}, {Lines: []store.LineMatch{{Name: reports.Line(7).String()}}}} {
+				at := time.Now()
+				if _, err := s.Findings(ctx, f, store.Page{Size: 100}); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+				looks = append(looks, time.Since(at))
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}()
 
 	// Each sender has its own sensors, since one's batches come one after another.
 	var mu sync.Mutex
 	var waits []time.Duration
-	var findings atomic.Int64
+	var findings, records atomic.Int64
 	var sending sync.WaitGroup
 	began := time.Now()
 	end := began.Add(l.d)
@@ -307,9 +334,21 @@ func TestLoad(t *testing.T) {
 				m := fleet[which]
 				first := m.seq + 1
 				b := &reportpb.Batch{}
+				told := 0
 				for range l.batch {
 					m.seq++
-					b.Records = append(b.Records, revision(r, m.seq, which, int(m.seq)))
+					n, revision := fresh+int(m.seq), uint64(1)
+					if reported > 0 && r.IntN(100) >= l.fresh {
+						n, revision = r.IntN(reported), uint64(began.UnixNano())+m.seq
+					}
+					if r.IntN(100) < l.calls {
+						b.Records = append(b.Records, &reportpb.Record{Sequence: m.seq, KeyEpoch: 1,
+							Kind: &reportpb.Record_Call{Call: reports.Call((fresh+int(first))*l.sensors+which, uint64(which)<<32|m.seq)}})
+						continue
+					}
+					told++
+					b.Records = append(b.Records, &reportpb.Record{Sequence: m.seq, KeyEpoch: 1,
+						Kind: &reportpb.Record_Finding{Finding: reports.Revision(n*l.sensors+which, revision)}})
 				}
 				plain, err := proto.Marshal(b)
 				if err != nil {
@@ -338,7 +377,8 @@ func TestLoad(t *testing.T) {
 					own = append(own, time.Since(at))
 					break
 				}
-				findings.Add(int64(l.batch))
+				findings.Add(int64(told))
+				records.Add(int64(l.batch))
 			}
 			mu.Lock()
 			waits = append(waits, own...)
@@ -348,12 +388,14 @@ func TestLoad(t *testing.T) {
 	sending.Wait()
 	took := time.Since(began)
 	peak, now := p.memory(t)
+	hub, own := processor(p.cmd.Process.Pid), processor(os.Getpid())
 	queued, err := s.Queued(t.Context())
 	if err != nil {
 		t.Error(err)
 	}
 	cancel()
 	following.Wait()
+	<-looking
 	for _, m := range fleet {
 		m.client(p.address).CloseIdleConnections()
 	}
@@ -362,17 +404,21 @@ func TestLoad(t *testing.T) {
 		t.Fatal("nothing was sent")
 	}
 	slices.Sort(waits)
+	slices.Sort(looks)
 	at := func(q float64) time.Duration {
 		return waits[min(len(waits)-1, int(q*float64(len(waits))))].Round(100 * time.Microsecond)
 	}
-	t.Logf("%d findings in %v: %.0f a second, in batches of %d", findings.Load(), took.Round(time.Millisecond), float64(findings.Load())/took.Seconds(), l.batch)
+	t.Logf("processor: the hub %v, sensors %v, both from their beginning on", hub, own)
+	t.Logf("%d lists of 100 rows: half within %v, 99 of 100 within %v", len(looks), looks[len(looks)/2].Round(100*time.Microsecond), looks[len(looks)*99/100].Round(100*time.Microsecond))
+	t.Logf("%d records in %v: %.0f a second, in batches of %d; %d of them findings", records.Load(), took.Round(time.Millisecond), float64(records.Load())/took.Seconds(), l.batch, findings.Load())
 	t.Logf("acknowledged: half within %v, 99 of 100 within %v, all within %v", at(.5), at(.99), at(1))
 	t.Logf("memory: %d MiB with %d sensors connected and idle, %d MiB at most, %d MiB at the end; %d tenancies wait to be linked", idle, len(fleet), peak, now, queued)
 	c, err := s.Census(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := c.None + c.Watch + c.Review + c.Case; l.store == "" && n != uint64(findings.Load()) {
+	n := c.None + c.Watch + c.Review + c.Case - before.None - before.Watch - before.Review - before.Case
+	if l.fresh == 100 && n != uint64(findings.Load()) {
 		t.Errorf("%d findings stored, %d acknowledged", n, findings.Load())
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"simtrap-hub": main})
+	testscript.Main(m, map[string]func(){"simtrap-hub": profiled})
 }
 
 func TestScript(t *testing.T) {

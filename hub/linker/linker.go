@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"simtrap/hub/link"
 	"simtrap/hub/store"
 )
 
@@ -71,6 +72,9 @@ type Worker struct {
 	names names
 	busy  map[string]busy // by controller
 
+	common map[link.Key]common
+	told   map[string]time.Time // by controller of very many lines
+
 	judged, saves, conflicts, givenUp, failures, left, cut atomic.Uint64
 }
 
@@ -91,7 +95,7 @@ func New(o Options) *Worker {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Worker{store: o.Store, o: o, log: o.Log, now: o.Now, names: make(names), busy: make(map[string]busy)}
+	return &Worker{store: o.Store, o: o, log: o.Log, now: o.Now, names: make(names), busy: make(map[string]busy), common: make(map[link.Key]common), told: make(map[string]time.Time)}
 }
 
 // Counters gives them.

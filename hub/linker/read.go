@@ -87,6 +87,10 @@ func (f *facts) count(ctx context.Context, ids []store.ID) ([]store.ID, error) {
 		for k, s := range n.keys {
 			if !f.asked[k] {
 				f.asked[k] = true
+				if c, ok := f.w.common[k]; ok && k.Kind != link.ControllerKey && f.w.now().Before(c.until) {
+					f.counts.Bearers[k] = c.bearers
+					continue
+				}
 				keys = append(keys, k)
 				sums = append(sums, s)
 			}
@@ -126,6 +130,9 @@ func (f *facts) count(ctx context.Context, ids []store.ID) ([]store.ID, error) {
 				f.counts.Controllers[k.Value] = f.controller(k.Value, &b, lines[k.Value])
 			}
 			if b.WatchMore || !f.near(k) {
+				if b.More {
+					f.w.remember(k, b.Total)
+				}
 				continue
 			}
 			f.suspects[k] = b.Watch
@@ -133,6 +140,25 @@ func (f *facts) count(ctx context.Context, ids []store.ID) ([]store.ID, error) {
 		}
 	}
 	return found, nil
+}
+
+// common is a key that too many bear for it to join any of them, and until when that
+// is taken for true: counting them is the most of what linking reads.
+type common struct {
+	bearers int
+	until   time.Time
+}
+
+const (
+	commonFor  = 10 * time.Minute
+	mostCommon = 50_000
+)
+
+func (w *Worker) remember(k link.Key, bearers int) {
+	if len(w.common) >= mostCommon {
+		clear(w.common) // it is counted again where it is needed
+	}
+	w.common[k] = common{bearers, w.now().Add(commonFor)}
 }
 
 // busy is how many lines a controller had, and until when that is taken for true.

@@ -40,7 +40,7 @@ func (w *Worker) tell(ctx context.Context, f *facts, touched set) error {
 		}
 	}
 	slices.Sort(addrs)
-	addrs = slices.Compact(addrs)
+	addrs = slices.DeleteFunc(slices.Compact(addrs), func(addr string) bool { return w.toldLately(f, addr) })
 	if len(addrs) == 0 {
 		return nil
 	}
@@ -57,7 +57,26 @@ func (w *Worker) tell(ctx context.Context, f *facts, touched set) error {
 	if err := w.store.SaveVerdicts(ctx, seen, vs); err != nil {
 		return fmt.Errorf("save verdicts on controllers: %w", err)
 	}
+	for _, addr := range addrs {
+		if !f.uses[addr].More {
+			continue
+		}
+		if len(w.told) >= mostBusy {
+			clear(w.told)
+		}
+		w.told[addr] = w.now().Add(toldFor)
+	}
 	return nil
+}
+
+// toldFor is how long what was told of a controller of very many lines is let stand:
+// one line more is little of them, and all suspect ones have to be read to say it. It
+// is touched again soon.
+const toldFor = time.Minute
+
+func (w *Worker) toldLately(f *facts, addr string) bool {
+	until, ok := w.told[addr]
+	return ok && f.uses[addr].More && w.now().Before(until)
 }
 
 // verdicts on one controller: for each sensor that has suspect lines of it one

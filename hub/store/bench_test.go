@@ -14,13 +14,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"simtrap/hub/store/storetest"
-	"simtrap/report"
 	"simtrap/report/reportpb"
 )
 
@@ -29,74 +29,20 @@ import (
 var (
 	measureFindings = flag.Int("store.findings", 100_000, "measure a store with so many findings")
 	measureKind     = flag.String("store.kind", "sqlite", "sqlite or postgres")
-	measureFolder   = flag.String("store.folder", "", "where the measured store lies; a temporary folder if empty")
+	measureFolder   = flag.String("store.folder", "", "where the measured SQLite lies and stays; a temporary folder if empty")
+	measureURL      = flag.String("store.url", "", "the measured PostgreSQL; one of its own if empty")
+	measureFill     = flag.Bool("store.fill", false, "fill the store and do no more")
 )
 
-// samples are findings as the lab's captures give them: at case, and one below.
-func samples(t testing.TB) (atCase, below *reportpb.Finding) {
-	b, err := os.ReadFile("../../report/testdata/pseudonyms.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	atCase, err = report.ParseJSON([]byte(line))
-	if err != nil {
-		t.Fatal(err)
-	}
-	below = proto.CloneOf(atCase)
-	below.Cards, below.Proof = nil, false
-	// As many words as the case folders have on average (docs/design.md).
-	for i, x := 0, []*reportpb.Finding{atCase, below}; i < 2; i++ {
-		for j := 0; proto.Size(x[i]) < []int{5300, 2800}[i]; j++ {
-			g := proto.CloneOf(x[i].Signals[j])
-			g.Detail += fmt.Sprintf(" of %d", 1000+j*377)
-			x[i].Signals = append(x[i].Signals, g)
-		}
-	}
-	return atCase, below
-}
+// sampleFile has a finding as the lab's captures give them.
+const sampleFile = "../../report/testdata/pseudonyms.json"
 
-// load makes reports of a fleet of sensors: of a hundred findings 90 below watch,
-// 7 at watch, 2 at review, 1 at case. Finding n is always the same but for its
-// revision.
-type load struct {
-	atCase, below *reportpb.Finding
-	sensors       []string
-}
-
-func (l *load) revision(n int, revision uint64) *reportpb.FindingRevision {
-	var f *reportpb.Finding
-	switch k := n * 7919 % 100; {
-	case k == 0:
-		f = proto.CloneOf(l.atCase)
-		for i, c := range f.Cards {
-			c.Imsi = fmt.Sprintf("46000~%016x", n*64+i)
-			c.Iccid = ""
-		}
-	case k < 3:
-		f = proto.CloneOf(l.below)
-		f.Verdict = review
-	case k < 10:
-		f = proto.CloneOf(l.below)
-		f.Verdict = watch
-	default:
-		f = proto.CloneOf(l.below)
-		f.Verdict = none
-	}
-	f.Line = netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).String()
-	f.Links.Contact = fmt.Sprintf("~%016x", n%5000) // many homes have the same
-	f.Links.Cname = fmt.Sprintf("~%016x", n)
-	f.Links.Accounts = []string{fmt.Sprintf("~%016x", n*2), fmt.Sprintf("~%016x", n*2+1)}
-	f.Controllers = []*reportpb.Controller{{Addr: netip.AddrFrom4([4]byte{198, 18, byte(n % 2000 >> 8), byte(n % 2000)}).String(), Role: "registrar"}}
-	f.FirstSeen = stamp(noon.Add(-20*24*time.Hour + time.Duration(n)*100*time.Millisecond))
-	f.LastSeen = stamp(noon.Add(-time.Minute))
-	f.Calls.Inbound = int32(revision)
-	return &reportpb.FindingRevision{Id: findingID(n), Revision: revision, EpochStart: f.FirstSeen, Finding: f}
-}
+// load sends reports of a fleet.
+type load struct{ *storetest.Reports }
 
 // send delivers findings of one sensor.
 func (l *load) send(ctx context.Context, s *Store, sensor string, rs []*reportpb.FindingRevision) error {
-	d := Delivery{Sensor: sensor, Epoch: 1, First: 1, Last: uint64(len(rs)), ReceivedAt: time.Now()}
+	d := Delivery{Sensor: sensor, Epoch: 1, First: 1, Last: uint64(len(rs)), ReceivedAt: s.now(), Owned: true}
 	for i, r := range rs {
 		d.Records = append(d.Records, record(uint64(i+1), r))
 	}
@@ -109,24 +55,29 @@ func (l *load) send(ctx context.Context, s *Store, sensor string, rs []*reportpb
 	}
 }
 
-// flood sends count findings as fast as they are taken, in batches of 200 of 32
-// sensors at once, and gives how long it took. pick chooses finding and revision.
-func (l *load) flood(t testing.TB, s *Store, count int, pick func(i int) (n int, revision uint64)) time.Duration {
-	const batch, workers = 200, 32
+// flood sends count findings as fast as they are taken, in batches of size of 32
+// sensors at once, and gives how long it took. pick chooses the sensor's finding that
+// is i-th in the batch of this number, and its revision.
+func (l *load) flood(t testing.TB, s *Store, count, size int, pick func(batch, i int) (n int, revision uint64)) time.Duration {
+	const workers = 32
 	began := time.Now()
 	var wg sync.WaitGroup
-	for w := range workers {
+	var next atomic.Int64
+	for range workers {
 		wg.Go(func() {
-			var rs []*reportpb.FindingRevision
-			for i := w; i < count; i += workers {
-				n, revision := pick(i)
-				rs = append(rs, l.revision(n, revision))
-				if len(rs) == batch || i+workers >= count {
-					if err := l.send(t.Context(), s, l.sensors[w], rs); err != nil {
-						t.Error(err)
-						return
-					}
-					rs = rs[:0]
+			for {
+				b := int(next.Add(1)) - 1
+				if b >= count/size {
+					return
+				}
+				rs := make([]*reportpb.FindingRevision, size)
+				for i := range rs {
+					n, revision := pick(b, i)
+					rs[i] = l.Revision(n*l.Sensors+b%l.Sensors, revision)
+				}
+				if err := l.send(t.Context(), s, l.Sensor(b%l.Sensors), rs); err != nil {
+					t.Error(err)
+					return
 				}
 			}
 		})
@@ -141,7 +92,10 @@ func BenchmarkStore(t *testing.B) {
 	if o.Folder == "" {
 		o.Folder = t.TempDir()
 	}
-	if *measureKind == "postgres" {
+	switch {
+	case *measureURL != "":
+		o.URL = *measureURL
+	case *measureKind == "postgres":
 		// Durable, as in earnest.
 		server, err := storetest.Start("fsync=on", "full_page_writes=on", "shared_buffers=256MB", "max_wal_size=2GB")
 		if err != nil {
@@ -152,45 +106,55 @@ func BenchmarkStore(t *testing.B) {
 			t.Fatal(err)
 		}
 	}
-	s := openStore(t, o)
-	l := &load{}
-	l.atCase, l.below = samples(t)
-	for i := range 32 {
-		l.sensors = append(l.sensors, fmt.Sprint("sensor ", i))
-	}
-	admit(t, s, l.sensors...)
-	size := proto.Size(l.revision(1, 1))
+	// Of many findings 200,000 are reported, and the others are copies.
 	N := *measureFindings
-	rate := func(name string, n int, d time.Duration) {
-		t.Logf("%-34s %8.0f findings/s (%d in %v; %d transactions, heap %d MiB)", name, float64(n)/d.Seconds(), n, d.Round(time.Millisecond), s.Counters().Commits, heap())
+	copies := storetest.Copies(N)
+	// What lies there was filled earlier today, and all is made as it was.
+	now := time.Now().Truncate(24 * time.Hour)
+	reports, err := storetest.NewReports(sampleFile, 2000, N/copies, now)
+	if err != nil {
+		t.Fatal(err)
 	}
+	l := &load{reports}
+	per := N / copies / l.Sensors // reported findings of one sensor
+	size := proto.Size(l.Revision(l.Sensors, 1))
 	// The part of making messages, which a hub does not do.
 	began := time.Now()
 	for i := range 20_000 {
-		l.revision(i, 1)
+		l.Revision(i, 1)
 	}
-	t.Logf("a finding has %d bytes, making it takes %v", size, time.Since(began)/20_000)
-
-	rate("new findings", N, l.flood(t, s, N, func(i int) (int, uint64) { return i, 1 }))
+	t.Logf("a finding below watch has %d bytes, making one takes %v", size, time.Since(began)/20_000)
+	if err := l.fill(ctx, t, o, per, copies, now.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if *measureFill {
+		return
+	}
+	s := openStore(t, o)
+	rate := func(name string, n int, d time.Duration) {
+		t.Logf("%-34s %8.0f findings/s (%d in %v; %d transactions, heap %d MiB)", name, float64(n)/d.Seconds(), n, d.Round(time.Millisecond), s.Counters().Commits, heap())
+	}
 	M := min(N, 100_000)
-	// Finding n is of sensor n%32, so a worker only revises its own.
-	rate("revisions", M, l.flood(t, s, M, func(i int) (int, uint64) { return rand.IntN(N/32)*32 + i%32, uint64(2 + i) }))
-	rate("one of five new, others revised", M, l.flood(t, s, M, func(i int) (int, uint64) {
-		if i%160 < 32 {
-			return N + i, 1
+	fresh := 10_000 + int(time.Now().Unix()/10%8640)*200
+	revision := uint64(time.Now().UnixNano())
+	rate("new findings", M, l.flood(t, s, M, 100, func(b, i int) (int, uint64) { return fresh + b/l.Sensors*100 + i, 1 }))
+	rate("revisions", M, l.flood(t, s, M, 100, func(b, i int) (int, uint64) { return rand.IntN(per), revision + uint64(b) }))
+	rate("one of five new, others revised", M, l.flood(t, s, M, 100, func(b, i int) (int, uint64) {
+		if i < 20 {
+			return fresh + 100 + b/l.Sensors*20 + i, 1
 		}
-		return rand.IntN(N/32)*32 + i%32, uint64(2 + M + i)
+		return rand.IntN(per), revision + uint64(M+b)
 	}))
+	t.Logf("acknowledgement at 1,500/s: %s", l.steady(t, s, per, revision+uint64(2*M)))
 
-	t.Logf("acknowledgement at 1,500/s: %s", l.steady(t, s, N))
 	for _, q := range []struct {
 		name string
 		f    Filter
 	}{
-		{"newest findings", Filter{}}, {"newest at case", Filter{MinVerdict: atCase}}, {"newest at watch of a sensor", Filter{MinVerdict: watch, Sensors: l.sensors[3:4]}},
-		{"one line", Filter{Lines: []LineMatch{{Name: "10.0.3.7"}}}}, {"a /24 of lines", Filter{Lines: []LineMatch{{Prefix: netip.MustParsePrefix("10.0.3.0/24")}}}},
+		{"newest findings", Filter{}}, {"newest at case", Filter{MinVerdict: atCase}}, {"newest at watch of a sensor", Filter{MinVerdict: watch, Sensors: []string{l.Sensor(3)}}},
+		{"one line", Filter{Lines: []LineMatch{{Name: l.Line(7 * l.Sensors).String()}}}}, {"a /24 of lines", Filter{Lines: []LineMatch{{Prefix: netip.PrefixFrom(l.Line(7*l.Sensors), 24)}}}},
 		{"one card", Filter{Cards: []string{s.names.again("46000~0000000000000000")}}}, {"a popular controller", Filter{Controllers: []netip.Prefix{netip.MustParsePrefix("198.18.0.7/32")}}},
-		{"a day of ten ago", Filter{From: noon.Add(-10 * 24 * time.Hour), Until: noon.Add(-9 * 24 * time.Hour), MinVerdict: review}},
+		{"a day of ten ago", Filter{From: now.Add(-10 * 24 * time.Hour), Until: now.Add(-9 * 24 * time.Hour), MinVerdict: review}},
 		{"vendor that is nowhere", Filter{Vendors: []string{"nobody"}}},
 	} {
 		var ds []time.Duration
@@ -226,22 +190,54 @@ func BenchmarkStore(t *testing.B) {
 	t.Logf("resident at most: %s", peak())
 }
 
+// fill reports so many findings of each sensor to an empty store and copies them.
+func (l *load) fill(ctx context.Context, t testing.TB, o Options, per, copies int, received time.Time) error {
+	o.HubKey, o.Now = hubKey, func() time.Time { return received }
+	s, err := Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	c, err := s.Census(ctx)
+	if err != nil || c != (Census{}) {
+		return errors.Join(err, s.Close())
+	}
+	began := time.Now()
+	for k := range l.Sensors {
+		admit(t, s, l.Sensor(k))
+	}
+	for at := 0; at < per; at += 100 {
+		n := min(per-at, 100)
+		l.flood(t, s, n*l.Sensors, n, func(_, i int) (int, uint64) { return at + i, 1 })
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	t.Logf("%d findings reported in %v", per*l.Sensors, time.Since(began).Round(time.Second))
+	if copies == 1 {
+		return nil
+	}
+	began = time.Now()
+	err = multiply(ctx, t, o, copies)
+	t.Logf("and %d times copied in %v", copies, time.Since(began).Round(time.Second))
+	return err
+}
+
 // steady sends 1,500 findings/s for ten seconds in batches of 15, and tells how long
 // acknowledgements take.
-func (l *load) steady(t testing.TB, s *Store, n int) string {
+func (l *load) steady(t testing.TB, s *Store, per int, revision uint64) string {
 	var mu sync.Mutex
 	var ds []time.Duration
 	var wg sync.WaitGroup
 	for i := range 1000 {
 		wg.Go(func() {
-			w := i % 32
+			time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+			w := i % l.Sensors
 			var rs []*reportpb.FindingRevision
 			for range 15 {
-				rs = append(rs, l.revision(rand.IntN(n/32)*32+w, uint64(1<<40+i)))
+				rs = append(rs, l.Revision(rand.IntN(per)*l.Sensors+w, revision+uint64(i)))
 			}
-			time.Sleep(time.Duration(i) * 10 * time.Millisecond)
 			began := time.Now()
-			if err := l.send(t.Context(), s, l.sensors[w], rs); err != nil {
+			if err := l.send(t.Context(), s, l.Sensor(w), rs); err != nil {
 				t.Error(err)
 			}
 			mu.Lock()

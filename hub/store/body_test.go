@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"simtrap/hub/store/storetest"
 	"simtrap/report/reportpb"
 )
 
@@ -17,7 +18,11 @@ func TestUnpackFacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	full, _ := samples(t)
+	l, err := storetest.NewReports(sampleFile, 1, 1, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := l.Revision(0, 1).Finding
 	full.Unseen = append(full.Unseen, "something")
 	for name, m := range map[string]*reportpb.FindingRevision{
 		"full":       {Id: findingID(1), Revision: 7, Catalogue: 3, Finding: full, Standings: []*reportpb.Standing{{Class: "home", Margin: 2}}},

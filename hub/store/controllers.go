@@ -118,10 +118,11 @@ func (s *Store) Controller(ctx context.Context, addr netip.Addr, role string) (C
 	return cs[0], s.useOf(ctx, cs, time.Time{}, time.Time{})
 }
 
-// Bounds of what is read to tell how much one controller is used.
+// Bounds of what is read to tell how much controllers are used: together, and of
+// each at least. Who asks for one is told more of it than who asks for a page.
 const (
-	maxSketches = 500
-	maxBearers  = 10_000
+	maxSketches, fewSketches = 500, 24
+	maxBearers, fewBearers   = 10_000, 512
 )
 
 // useOf tells how many lines use controllers: the most of what their sketches give,
@@ -134,18 +135,25 @@ func (s *Store) useOf(ctx context.Context, cs []Controller, from, until time.Tim
 	if !until.IsZero() {
 		high = until.UnixNano()
 	}
+	if len(cs) == 0 {
+		return nil
+	}
+	sketches, bearers := max(maxSketches/len(cs), fewSketches), max(maxBearers/len(cs), fewBearers)
+	var addrs []string
+	for _, c := range cs {
+		addrs = append(addrs, c.Addr.String())
+	}
+	slices.Sort(addrs)
+	addrs = slices.Compact(addrs)
+	us, err := s.ControllerUse(ctx, addrs, bearers)
+	if err != nil {
+		return err
+	}
 	var ids [][]byte
 	uses := map[netip.Addr]ControllerUse{}
-	for _, c := range cs {
-		if _, ok := uses[c.Addr]; ok {
-			continue
-		}
-		us, err := s.ControllerUse(ctx, []string{c.Addr.String()}, maxBearers)
-		if err != nil {
-			return err
-		}
-		uses[c.Addr] = us[0]
-		ids = append(ids, rawIDs(us[0].Review)...)
+	for _, u := range us {
+		uses[netip.MustParseAddr(u.Addr)] = u
+		ids = append(ids, rawIDs(u.Review)...)
 	}
 	rings := map[ID]ID{}
 	if err := in(ctx, s.db, func(r *sql.Rows) error {
@@ -176,7 +184,7 @@ func (s *Store) useOf(ctx context.Context, cs []Controller, from, until time.Tim
 			}
 			return nil
 		}, "SELECT lines, sketch FROM controller_hour WHERE addr = ? AND role = ? AND hour >= ? AND hour < ? ORDER BY hour DESC LIMIT ?",
-			addrBytes(c.Addr), c.Role, low, high, maxSketches); err != nil {
+			addrBytes(c.Addr), c.Role, low, high, sketches); err != nil {
 			return err
 		}
 		c.Lines = max(most, uint64(use.Lines))

@@ -31,10 +31,17 @@ type database struct {
 
 	numbered sync.Map // statement with ? to statement with $1
 
+	// SQLite: statements that read, prepared once. PostgreSQL's driver does it itself.
+	asking sync.Mutex
+	asked  map[string]*sql.Stmt
+
 	// SQLite: whoever has the one connection that writes. Waiters are served in
 	// the order in which they came.
 	turn    chan *tx
 	started bool
+	back    *sql.DB // writes the log back into the file
+	done    chan struct{}
+	working sync.WaitGroup
 }
 
 // bind writes a statement as the engine wants it.
@@ -68,8 +75,32 @@ type asker interface {
 
 func (d *database) engine() dialect { return d.dialect }
 
+// maxAsked bounds the statements that are kept prepared: some are made for one
+// filter, and never come again.
+const maxAsked = 100
+
 func (d *database) query(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
-	return d.read.QueryContext(ctx, d.bind(q), args...)
+	if d.dialect == postgres {
+		return d.read.QueryContext(ctx, d.bind(q), args...)
+	}
+	d.asking.Lock()
+	s, ok := d.asked[q]
+	if !ok && len(d.asked) < maxAsked {
+		var err error
+		if s, err = d.read.PrepareContext(context.WithoutCancel(ctx), q); err != nil {
+			d.asking.Unlock()
+			return nil, err
+		}
+		if d.asked == nil {
+			d.asked = make(map[string]*sql.Stmt)
+		}
+		d.asked[q] = s
+	}
+	d.asking.Unlock()
+	if s == nil {
+		return d.read.QueryContext(ctx, q, args...)
+	}
+	return s.QueryContext(ctx, args...)
 }
 
 // tx is one transaction on one connection. Statements are prepared once for each
@@ -343,10 +374,21 @@ func joinNames(cs []column, prefix string) string {
 }
 
 // insertInto makes a statement that inserts rows; conflict follows ON CONFLICT.
-func insertInto(table, spec, conflict string) *bulk {
+func insertInto(table, spec, conflict string) *bulk { return insertBy("INSERT", table, spec, conflict) }
+
+// insertNew makes a statement that inserts those rows that are not there. On SQLite a
+// statement that fails leaves what it had done, and the transaction takes it back:
+// otherwise each page is copied before a statement changes it.
+func insertNew(table, spec string) *bulk {
+	b := insertInto(table, spec, "DO NOTHING")
+	b.lite = insertBy("INSERT OR FAIL", table, spec, "DO NOTHING").lite
+	return b
+}
+
+func insertBy(insert, table, spec, conflict string) *bulk {
 	return newBulk(spec, func(source func(string) string, cs []column) string {
 		// SQLite takes ON for a join's without the WHERE.
-		return "INSERT INTO " + table + " (" + joinNames(cs, "") + ") SELECT " + joinNames(cs, "r.") +
+		return insert + " INTO " + table + " (" + joinNames(cs, "") + ") SELECT " + joinNames(cs, "r.") +
 			" FROM " + source("r") + " WHERE true ON CONFLICT " + conflict
 	})
 }

@@ -41,7 +41,7 @@ func openSQLite(ctx context.Context, o Options) (*database, error) {
 	d := &database{dialect: sqlite, turn: make(chan *tx, 1)}
 	// An acknowledgement says that the report survives the loss of power: FULL.
 	// Caches are in KiB.
-	d.write, err = sql.Open("sqlite", sqliteName(path, "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-65536)", "wal_autocheckpoint(8000)", "journal_size_limit(134217728)"))
+	d.write, err = sql.Open("sqlite", sqliteName(path, "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-65536)", "wal_autocheckpoint(64000)", "journal_size_limit(134217728)"))
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -52,6 +52,11 @@ func openSQLite(ctx context.Context, o Options) (*database, error) {
 	}
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
+	d.back, err = sql.Open("sqlite", sqliteName(path, "cache_size(-2048)"))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %w", err), d.write.Close(), d.read.Close())
+	}
+	d.back.SetMaxOpenConns(1)
 	return d, nil
 }
 
@@ -97,15 +102,86 @@ func (d *database) start(ctx context.Context) error {
 	}
 	d.started = true
 	d.turn <- &tx{d: d, conn: conn, statements: map[string]*sql.Stmt{}}
+	d.done = make(chan struct{})
+	d.working.Go(d.writeBack)
 	return nil
+}
+
+const (
+	// writeBackEvery is how often SQLite's log is written back into the file.
+	writeBackEvery = 200 * time.Millisecond
+	// longLog is how many pages of 4 KiB make a log that must be begun anew, and
+	// longestLog one that is begun anew even if the writer has to wait.
+	longLog, longestLog = 8_000, 48_000
+	// littleLeft is how many pages the writer may have to wait for.
+	littleLeft = 1_000
+)
+
+// writeBack writes SQLite's log back into the file beside the one who writes, who
+// would have to do it himself otherwise, with reports waiting for him. A log is begun
+// anew when nothing in it is left to be written back: where he is never idle the last
+// of it is written while he stands still.
+func (d *database) writeBack() {
+	tick := time.NewTicker(writeBackEvery)
+	defer tick.Stop()
+	before := 0 // pages of the log that were in the file
+	for {
+		select {
+		case <-d.done:
+			return
+		case <-tick.C:
+		}
+		// What fails is tried again, and the writer does it himself when the log is far
+		// too long.
+		for {
+			pages, written, err := d.checkpoint()
+			if err != nil {
+				break
+			}
+			// About as much as was written back came meanwhile, or less.
+			came := written - before
+			if before = written; pages < longLog {
+				break
+			}
+			if came > littleLeft && pages < longestLog {
+				continue
+			}
+			select {
+			case <-d.done:
+				return
+			case t := <-d.turn:
+				_, _, _ = d.checkpoint()
+				before = 0
+				d.turn <- t
+			}
+			break
+		}
+	}
+}
+
+// checkpoint gives how many pages the log has, and how many of them are in the file.
+func (d *database) checkpoint() (pages, written int, err error) {
+	var busy int
+	err = d.back.QueryRow("PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &pages, &written)
+	return pages, written, err
 }
 
 func (d *database) close() error {
 	if d.dialect == postgres {
 		return d.write.Close()
 	}
+	if d.done != nil {
+		close(d.done)
+		d.working.Wait()
+	}
 	var errs []error
-	errs = append(errs, d.read.Close())
+	d.asking.Lock()
+	for _, s := range d.asked {
+		errs = append(errs, s.Close())
+	}
+	d.asked = nil
+	d.asking.Unlock()
+	errs = append(errs, d.read.Close(), d.back.Close())
 	if !d.started {
 		return errors.Join(append(errs, d.write.Close())...)
 	}

@@ -49,7 +49,7 @@ const (
 	maxGaps     = 10_000           // of one sensor
 	maxHistory  = 64               // revisions of one finding
 	maxAlarms   = 64               // shown of a sensor
-	groupWeight = 4_000            // records in one transaction
+	groupWeight = 1_000            // records in one transaction: what they change must fit the cache
 	future      = int64(time.Hour) // by how much packet time may be ahead
 )
 

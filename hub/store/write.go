@@ -20,7 +20,7 @@ import (
 
 // statements for many rows, of ingest and of linking.
 type statements struct {
-	findings, lines, revisions, bearers, unbear, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
+	findings, newFindings, lines, revisions, bearers, newBearers, unbear, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
 
 	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, tellings, told *bulk
 
@@ -31,18 +31,23 @@ type statements struct {
 // touch the index that retention reads.
 const agedUnit = int64(6 * time.Hour)
 
+const (
+	findingColumns = "b:id b:line t:sensor i:since s:verdict i:aged i:received i:revision i:last_seen s:flags t:vendor b:told b:keys b:body"
+	bearerColumns  = "s:kind b:digest b:finding s:verdict"
+)
+
 func newStatements() *statements {
 	return &statements{
-		findings: insertInto("finding",
-			"b:id b:line t:sensor i:since s:verdict i:aged i:received i:revision i:last_seen s:flags t:vendor b:told b:keys b:body",
+		findings: insertInto("finding", findingColumns,
 			`(id) DO UPDATE SET verdict = excluded.verdict, aged = excluded.aged, received = excluded.received, revision = excluded.revision,
 			last_seen = excluded.last_seen, flags = excluded.flags, vendor = excluded.vendor, told = excluded.told, keys = excluded.keys, body = excluded.body
 			WHERE finding.revision < excluded.revision`),
+		newFindings: insertNew("finding", findingColumns),
 		lines: insertInto("line", "b:id t:sensor t:name b:addr i:since s:verdict",
 			"(id) DO UPDATE SET verdict = excluded.verdict WHERE line.verdict < excluded.verdict"),
-		revisions: insertInto("revision", "b:finding i:revision i:received s:verdict s:flags f:score f:margin t:nearest t:vendor t:model",
-			"DO NOTHING"),
-		bearers: insertInto("bearer", "s:kind b:digest b:finding s:verdict",
+		revisions:  insertNew("revision", "b:finding i:revision i:received s:verdict s:flags f:score f:margin t:nearest t:vendor t:model"),
+		newBearers: insertNew("bearer", bearerColumns),
+		bearers: insertInto("bearer", bearerColumns,
 			"(kind, digest, finding) DO UPDATE SET verdict = excluded.verdict WHERE bearer.verdict <> excluded.verdict"),
 		unbear: deleteFrom("bearer", "s:kind b:digest b:finding"),
 		cards: insertInto("card", "b:id t:imsi t:imei t:iccid t:msisdn i:since i:first_seen i:last_seen",
@@ -55,7 +60,7 @@ func newStatements() *statements {
 			`(addr, role) DO UPDATE SET
 			first_seen = CASE WHEN excluded.first_seen < controller.first_seen THEN excluded.first_seen ELSE controller.first_seen END,
 			last_seen = CASE WHEN excluded.last_seen > controller.last_seen THEN excluded.last_seen ELSE controller.last_seen END`),
-		hours: insertInto("controller_hour", "b:addr t:role i:hour t:sensor i:part i:lines i:calls b:sketch t:stacks", "DO NOTHING"),
+		hours: insertNew("controller_hour", "b:addr t:role i:hour t:sensor i:part i:lines i:calls b:sketch t:stacks"),
 		rests: insertInto("controller_left", "t:sensor i:hour i:part i:lost", "DO NOTHING"),
 		calls: insertInto("call", "b:finding b:id i:start i:weight i:received b:body",
 			"(finding, id) DO UPDATE SET start = excluded.start, weight = excluded.weight, received = excluded.received, body = excluded.body WHERE call.weight < excluded.weight"),
@@ -337,7 +342,7 @@ func (g *ingest) writeFindings() error {
 		return fmt.Errorf("forget keys: %w", err)
 	}
 
-	var findings, lines, revisions, bearers, queue []any
+	var findings, newFindings, lines, revisions, bearers, newBearers, queue []any
 	cards := map[ID]cardRow{}
 	cardSince := map[ID]int64{}
 	touched := map[ID]*newFinding{} // lines, by the highest that was told
@@ -360,7 +365,12 @@ func (g *ingest) writeFindings() error {
 			// A finding stays with the line it began at, whatever is said later.
 			e.line = k.line
 		}
-		findings = append(findings, raw, bytes.Clone(e.line[:]), e.sensor, e.since, e.verdict, e.received/agedUnit, e.received, e.revision,
+		// What is not there cannot come from elsewhere meanwhile: the sensor's row is locked.
+		rows, keys := &newFindings, &newBearers
+		if there {
+			rows, keys = &findings, &bearers
+		}
+		*rows = append(*rows, raw, bytes.Clone(e.line[:]), e.sensor, e.since, e.verdict, e.received/agedUnit, e.received, e.revision,
 			e.last, e.flags, e.vendor, bytes.Clone(e.told[:]), bytes.Clone(e.keyed[:]), e.body)
 		if !there || k.told != e.told {
 			revisions = append(revisions, raw, e.revision, e.received, e.verdict, e.flags, e.score, e.margin, e.near, e.vendor, e.model)
@@ -379,7 +389,7 @@ func (g *ingest) writeFindings() error {
 		}
 		if !there || k.verdict != e.verdict || k.keyed != e.keyed {
 			for _, key := range e.keys {
-				bearers = append(bearers, int64(key.Kind), bytes.Clone(key.Sum[:]), raw, e.verdict)
+				*keys = append(*keys, int64(key.Kind), bytes.Clone(key.Sum[:]), raw, e.verdict)
 			}
 		}
 		if e.verdict >= int64(reportpb.Verdict_VERDICT_WATCH) || there && k.verdict >= int64(reportpb.Verdict_VERDICT_WATCH) {
@@ -409,7 +419,7 @@ func (g *ingest) writeFindings() error {
 		b    *bulk
 		flat []any
 	}{
-		{"findings", q.findings, findings}, {"lines", q.lines, lines}, {"revisions", q.revisions, revisions}, {"keys", q.bearers, bearers}, {"queue", q.queue, queue},
+		{"findings", q.newFindings, newFindings}, {"findings", q.findings, findings}, {"lines", q.lines, lines}, {"revisions", q.revisions, revisions}, {"keys", q.newBearers, newBearers}, {"keys", q.bearers, bearers}, {"queue", q.queue, queue},
 	} {
 		if _, err := g.t.run(g.ctx, w.b, w.flat); err != nil {
 			return fmt.Errorf("write %s: %w", w.what, err)
