@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	mrand "math/rand/v2"
 	"net/http"
@@ -74,7 +75,8 @@ type process struct {
 	log     string
 }
 
-func startHub(t *testing.T, folder string, args ...string) *process {
+// launchHub starts one, and does not wait until it serves.
+func launchHub(t *testing.T, folder string, args ...string) *process {
 	t.Helper()
 	p := &process{log: filepath.Join(t.TempDir(), "log")}
 	log, err := os.Create(p.log)
@@ -88,16 +90,43 @@ func startHub(t *testing.T, folder string, args ...string) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.cmd.Process.Kill(); p.cmd.Wait() })
+	return p
+}
+
+func startHub(t *testing.T, folder string, args ...string) *process {
+	t.Helper()
+	p := launchHub(t, folder, args...)
+	p.serving(t)
+	return p
+}
+
+// serving waits until it serves.
+func (p *process) serving(t *testing.T) {
+	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		b, _ := os.ReadFile(p.log)
 		if _, rest, ok := bytes.Cut(b, []byte(`"msg":"serving","on":"`)); ok {
 			address, _, _ := bytes.Cut(rest, []byte(`"`))
 			p.address = string(address)
-			return p
+			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the hub does not serve: %s", b)
 		}
+	}
+}
+
+// kill ends it as it is (SIGKILL); before that it must not have ended by itself.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	err := p.cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		b, _ := os.ReadFile(p.log)
+		t.Fatalf("the hub ended by itself: %v: %s", err, b)
 	}
 }
 
