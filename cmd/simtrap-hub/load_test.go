@@ -103,12 +103,23 @@ func startHub(t *testing.T, folder string, args ...string) *process {
 // serving waits until it serves.
 func (p *process) serving(t *testing.T) {
 	t.Helper()
+	p.address = p.told(t, "serving")
+}
+
+// metrics is where its metrics and its health are.
+func (p *process) metrics(t *testing.T) string {
+	t.Helper()
+	return p.told(t, "metrics")
+}
+
+// told waits until the log says where something is, and gives it.
+func (p *process) told(t *testing.T, what string) string {
+	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		b, _ := os.ReadFile(p.log)
-		if _, rest, ok := bytes.Cut(b, []byte(`"msg":"serving","on":"`)); ok {
+		if _, rest, ok := bytes.Cut(b, []byte(`"msg":"`+what+`","on":"`)); ok {
 			address, _, _ := bytes.Cut(rest, []byte(`"`))
-			p.address = string(address)
-			return
+			return string(address)
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the hub does not serve: %s", b)
@@ -255,7 +266,11 @@ func revision(r *mrand.Rand, seq uint64, sensor, line int) *reportpb.Record {
 // made gives a hub's folder, opened as well.
 func madeHub(t *testing.T, url string) (string, *trust.Trust, *store.Store) {
 	t.Helper()
-	folder := filepath.Join(t.TempDir(), "hub")
+	return madeHubIn(t, filepath.Join(t.TempDir(), "hub"), url)
+}
+
+func madeHubIn(t *testing.T, folder, url string) (string, *trust.Trust, *store.Store) {
+	t.Helper()
 	if err := trust.Init(folder, trust.Making{Names: []string{"localhost", "127.0.0.1"}, Now: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
