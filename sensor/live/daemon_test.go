@@ -64,6 +64,12 @@ func (s *space) watch(mode, ports, more string) *daemon {
 			s.t.Fatal(err)
 		}
 	}
+	return s.daemon(folder)
+}
+
+// daemon starts simtrapd in a folder that is set up for it.
+func (s *space) daemon(folder string) *daemon {
+	s.t.Helper()
 	d := &daemon{folder: folder}
 	d.client = http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,

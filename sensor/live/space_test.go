@@ -52,7 +52,7 @@ func build() (folder string, err error) {
 	if folder, err = os.MkdirTemp("", "simtrap-live"); err != nil {
 		return "", err
 	}
-	c := exec.Command("go", "build", "-o", folder+"/", "simtrap/cmd/simtrap", "simtrap/cmd/simtrapd")
+	c := exec.Command("go", "build", "-o", folder+"/", "simtrap/cmd/simtrap", "simtrap/cmd/simtrapd", "simtrap/cmd/simtrap-hub")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
 		os.RemoveAll(folder)
