@@ -39,7 +39,7 @@ func reporting(t *testing.T, all []*reporter, perSecond int) (stop func()) {
 				case <-tick.C:
 				}
 				n := int(time.Duration(perSecond) * every / time.Second)
-				if rng.IntN(100) == 0 {
+				if rng.IntN(250) == 0 {
 					n = 1500 // more than the outbox holds
 				}
 				r.give(t, rng, n)
@@ -51,13 +51,13 @@ func reporting(t *testing.T, all []*reporter, perSecond int) (stop func()) {
 
 // TestKilled kills a hub at random moments, of its start too, while sensors report
 // to it. Whatever it has acknowledged is there, once; gaps equal what is missing;
-// and what it links is linked. SIMTRAP_KILLS says how often, 15 without.
+// and what it links is linked. SIMTRAP_KILLS says how often, 10 without.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts programs")
 	}
-	kills := killsFromEnv(15)
+	kills := killsFromEnv(10)
 	folder, h, s := madeHub(t, "")
 	b := newBalancer(t, 1)
 	var all []*reporter
@@ -79,7 +79,7 @@ func TestKilled(t *testing.T) {
 		} else {
 			p.serving(t)
 			b.set(0, p.address)
-			time.Sleep(time.Duration(rng.IntN(400)) * time.Millisecond)
+			time.Sleep(time.Duration(rng.IntN(600)) * time.Millisecond)
 		}
 		p.kill(t)
 		b.set(0, "")
@@ -122,13 +122,13 @@ func lapse(t *testing.T, db *sql.DB) {
 
 // TestSeveralHubs runs three hubs on one PostgreSQL behind a balancer, and kills one
 // after another under load. Nothing is lost or doubled, and linking goes on.
-// SIMTRAP_KILLS says how often, 6 without.
+// SIMTRAP_KILLS says how often, 4 without.
 func TestSeveralHubs(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts programs")
 	}
-	kills := killsFromEnv(6)
+	kills := killsFromEnv(4)
 	pg, err := storetest.Start()
 	if err != nil {
 		t.Skip(err)

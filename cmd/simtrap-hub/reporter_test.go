@@ -64,7 +64,7 @@ func newReporter(t *testing.T, m *member, number int, address string) *reporter 
 	}
 	// Waits are as short as the outages.
 	if r.up, err = uplink.New(r, uplink.NewGRPC(m.client(address), "https://"+address), uplink.Options{
-		Encode: uplink.Encode, BackoffMin: 10 * time.Millisecond, BackoffMax: 100 * time.Millisecond, Deadline: 5 * time.Second,
+		Encode: uplink.Encode, BackoffMin: 10 * time.Millisecond, BackoffMax: 40 * time.Millisecond, Deadline: 5 * time.Second,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func newReporter(t *testing.T, m *member, number int, address string) *reporter 
 // Batch implements uplink.Source. A few records come together, as a sensor's do.
 func (r *reporter) Batch(ctx context.Context, maxBytes, maxRecords int) ([]outbox.Record, error) {
 	select {
-	case <-time.After(60 * time.Millisecond):
+	case <-time.After(20 * time.Millisecond):
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
