@@ -103,8 +103,8 @@ func rows[T any](t testing.TB, text []byte) (list []T) {
 // stored is a finding as the hub lists it.
 type stored struct {
 	ID, Sensor string
-	BoxID      string `json:"boxId"`
-	RingID     string `json:"ringId"`
+	BoxID      string `json:"box_id"`
+	RingID     string `json:"ring_id"`
 	Finding    finding
 }
 
