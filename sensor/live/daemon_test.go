@@ -146,6 +146,11 @@ type finding struct {
 	Signals     []struct {
 		ID string `json:"id"`
 	} `json:"signals"`
+	Margin *float64 `json:"margin"`
+	Hub    *struct {
+		Nats    float64 `json:"nats"`
+		Verdict string  `json:"verdict"`
+	} `json:"hub"`
 }
 
 // outline is what is equal between two findings of one line.

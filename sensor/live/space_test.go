@@ -142,6 +142,8 @@ type process struct {
 	cmd  *exec.Cmd
 	out  *os.File // what it says, both ways
 	over chan error
+	// patience is how long ready waits.
+	patience time.Duration
 }
 
 // start starts a program in the namespace. It does not outlive the test.
@@ -151,7 +153,7 @@ func (s *space) start(folder, name string, args ...string) *process {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p := &process{t: s.t, name: filepath.Base(name), out: out, over: make(chan error, 1)}
+	p := &process{t: s.t, name: filepath.Base(name), out: out, over: make(chan error, 1), patience: 30 * time.Second}
 	p.cmd = exec.Command(name, args...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = folder, out, out
 	// Of the thread, which is the namespace's.
@@ -199,7 +201,7 @@ func (p *process) said() string {
 // ready waits until f says so; when the process ends before, the test does.
 func (p *process) ready(what string, f func() bool) {
 	p.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(p.patience); !f(); time.Sleep(20 * time.Millisecond) {
 		select {
 		case err := <-p.over:
 			p.over <- err
@@ -207,7 +209,7 @@ func (p *process) ready(what string, f func() bool) {
 		default:
 		}
 		if time.Now().After(end) {
-			p.t.Fatalf("%s: %s: not within 30 s\n%s", p.name, what, p.said())
+			p.t.Fatalf("%s: %s: not within %v\n%s", p.name, what, p.patience, p.said())
 		}
 	}
 }
