@@ -43,7 +43,7 @@ func TestHubNats(t *testing.T) {
 	scenario := map[string]string{}
 	for first := 0; first < n+n/10; first += each {
 		folder := newFolder(t)
-		var taps []tap
+		var taps []played
 		for i := first; i < min(first+each, n+n/10); i++ {
 			kind := kinds[0]
 			if i%11 == 10 {
@@ -57,7 +57,7 @@ func TestHubNats(t *testing.T) {
 			for _, l := range m.Lines {
 				truth[name+"/"+l.Address], scenario[name+"/"+l.Address] = l, x.Name
 			}
-			taps = append(taps, tap{name, []string{file}, []*lab.Truth{m}})
+			taps = append(taps, played{name, []string{file}, []*lab.Truth{m}})
 		}
 		all = append(all, s.report(c, fmt.Sprintf("city-%d", first/each), taps...))
 		for _, p := range taps { // it has been read

@@ -40,8 +40,8 @@ func captures(t *testing.T, folder, scenario string, from, to uint64) (files []s
 	return files, truths
 }
 
-// tap is one port of an appliance that replays captures, one after the other.
-type tap struct {
+// played is one port of an appliance that replays captures, one after the other.
+type played struct {
 	name   string
 	files  []string
 	truths []*lab.Truth
@@ -49,7 +49,7 @@ type tap struct {
 
 // report lets an appliance replay what comes to its taps and report it, and waits
 // until all is at the hub. The appliance stays as on silent taps.
-func (s *space) report(c *centre, name string, taps ...tap) *daemon {
+func (s *space) report(c *centre, name string, taps ...played) *daemon {
 	s.t.Helper()
 	var ports []string
 	for _, p := range taps {
@@ -139,7 +139,7 @@ func TestRings(t *testing.T) {
 				}
 			}
 		}
-		reporting.Go(func() { appliances[i] = s.report(c, p.name, tap{p.name, files, truths}) })
+		reporting.Go(func() { appliances[i] = s.report(c, p.name, played{p.name, files, truths}) })
 	}
 	reporting.Wait()
 	raised := 0
