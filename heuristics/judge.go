@@ -348,7 +348,7 @@ func (p *profile) controllers() []Controller {
 }
 
 func (p *profile) links() Links {
-	k := Links{Stack: p.shape, Contact: p.contact, Active: slices.Clone(p.active)}
+	k := Links{Stack: p.stack(), Contact: p.contact, Active: slices.Clone(p.active)}
 	var as []*account
 	for _, a := range p.accounts {
 		as = append(as, a)

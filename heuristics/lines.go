@@ -375,7 +375,7 @@ func (l *Lines) counted(p *profile, o *openCall, c *sip.Call) {
 		side = 1
 	}
 	l.agent(p, c.UserAgent[side])
-	if s := [2]uint64{c.CallerShape, c.CalleeShape}[side]; s != 0 {
+	if s := [2]uint64{c.CallerShape, c.CalleeShape}[side]; s != 0 && (!o.inbound || p.shape == 0) {
 		p.shape = s
 	}
 }

@@ -189,7 +189,7 @@ func (p *profile) saw(a ident.Addr, r role) {
 		return
 	}
 	if p.tap.far != nil {
-		p.tap.far(p.line, a, r.String(), p.shape, r == roleTrunkPeer, p.last)
+		p.tap.far(p.line, a, r.String(), p.stack(), r == roleTrunkPeer, p.last)
 	}
 	x := p.peers[a]
 	if x == nil {

@@ -33,7 +33,8 @@ type Options struct {
 	// "none" strips it, "phone" puts a popular desk phone's name there.
 	Vendor string
 	// Ring, when named, makes captures that go together: those of one name are of the
-	// same hours, and a softswitch that drives boxes is the same host in all of them.
+	// same hours, and a softswitch that drives boxes is the same host in all of them;
+	// what else they have in common the scenarios of Together tell.
 	Ring    string
 	Format  string // "" or "pcap", nano (pcap, nanoseconds), pcapng
 	Snaplen int    // bytes kept of a frame; 0 keeps all

@@ -578,3 +578,18 @@ func TestRing(t *testing.T) {
 		t.Error("another ring, or none, is the same")
 	}
 }
+
+// The box that is carried is one box: on another day all that is its own is the same,
+// and nothing that is the place's.
+func TestCarried(t *testing.T) {
+	make := func(seed uint64, ring string) *Truth {
+		return makeAndRead(t, Options{Scenario: "ring-carried", Seed: seed, Duration: time.Minute, Ring: ring}).truth
+	}
+	a, b, c := make(1, "river"), make(2, "river"), make(2, "hill")
+	if x, y := a.Lines[0], b.Lines[0]; x.Address == y.Address || x.Cards[0] != y.Cards[0] || len(x.Cards) != len(y.Cards) || b.Start.Sub(a.Start) != 24*time.Hour {
+		t.Errorf("%s from %v, %s from %v, cards %v and %v", x.Address, a.Start, y.Address, b.Start, x.Cards[0], y.Cards[0])
+	}
+	if c.Lines[0].Cards[0] == b.Lines[0].Cards[0] || c.Lines[0].Controllers[0].Addr == b.Lines[0].Controllers[0].Addr {
+		t.Error("the box of another ring is the same")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -167,7 +168,7 @@ func drawPPM(r *rand.Rand) float64 {
 // host adds a host beyond the tap, in the country or abroad.
 func (s *sim) host(name string, abroad bool) *node {
 	r := s.rng("far " + name)
-	if name == "softswitch" && s.ring != "" {
+	if s.ring != "" && (name == "softswitch" || strings.HasPrefix(name, "ring ")) {
 		r = s.shared("far " + name)
 	}
 	n := &node{

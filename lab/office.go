@@ -9,12 +9,19 @@ import (
 // officeNAT is an office of phones behind one NAT at a hosted exchange: every
 // phone a device with a clock, a socket and an account of its own.
 func officeNAT(s *sim, n int, gap, talk time.Duration) *line {
+	return officeAt(s, nil, n, gap, talk)
+}
+
+// officeAt is the same at an exchange that others use as well; nil for one of its own.
+func officeAt(s *sim, server *agent, n int, gap, talk time.Duration) *line {
 	l := s.newLine(ClassHostedPBX, fmt.Sprintf("office, %d phones behind NAT at a hosted exchange", n), VerdictNone, VerdictNone)
 	l.truth.Channels = n
 	r := l.rng
 	l.loss /= 2
-	server := s.newAgent(s.host("hosted exchange", false), dialKamailio("kamailio (5.6.2 (x86_64/linux))"), 5060, "pbx", "")
-	server.domain = server.host()
+	if server == nil {
+		server = s.newAgent(s.host("hosted exchange", false), dialKamailio("kamailio (5.6.2 (x86_64/linux))"), 5060, "pbx", "")
+		server.domain = server.host()
+	}
 	l.controls(server.node, "registrar")
 	pc := l.device("computer")
 	s.chores(l, pc)
@@ -133,12 +140,19 @@ func officeCall(s *sim, l *line, talk time.Duration) *call {
 type exchange struct{ pbx, carrier *agent }
 
 func (s *sim) exchange(l *line, software string, registers bool) *exchange {
+	return s.exchangeAt(l, software, nil, registers)
+}
+
+// exchangeAt is the same at a carrier that others use as well; nil for one of its own.
+func (s *sim) exchangeAt(l *line, software string, carrier *agent, registers bool) *exchange {
 	dev := l.device("pbx")
 	pc := l.device("computer")
 	s.chores(l, pc)
 	s.web(l, pc, 45*time.Second, 60_000)
-	carrier := s.newAgent(s.host("carrier", false), dialQuietSwitch(), 5060, "trunk", "")
-	carrier.domain = carrier.host()
+	if carrier == nil {
+		carrier = s.newAgent(s.host("carrier", false), dialQuietSwitch(), 5060, "trunk", "")
+		carrier.domain = carrier.host()
+	}
 	d := dialChanSIP(software)
 	if l.rng.IntN(2) == 0 {
 		d = dialPJSIP(software)

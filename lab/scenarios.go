@@ -27,9 +27,9 @@ type Scenario struct {
 func (s Scenario) Duration() time.Duration { return s.duration }
 
 // Scenarios lists what can be made: those that show one thing each, boxes
-// first, then those that are drawn from.
+// first, those that show it together, then those that are drawn from.
 func Scenarios() []Scenario {
-	return slices.Concat(Shown(),
+	return slices.Concat(Shown(), Together(),
 		gatewayScenarios(), controlScenarios(), relayScenarios(), bankScenarios(), messagesScenarios(), originationScenarios(),
 		homeScenarios(), conferenceScenarios(), officeScenarios(), pbxScenarios(), hostedScenarios(), adapterScenarios(),
 		callcentreScenarios(), carrierScenarios(), breakoutScenarios(), vpnScenarios(), smallcellScenarios(), diallerScenarios(),

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +27,7 @@ import (
 	"simtrap/heuristics"
 	"simtrap/heuristics/catalogue"
 	"simtrap/ident"
+	"simtrap/internal/smalldisk"
 	"simtrap/lab"
 	"simtrap/report"
 	"simtrap/report/fleet"
@@ -398,26 +398,8 @@ func TestHubKilled(t *testing.T) {
 // gaps, exactly; a case goes in all the same as long as anything less important
 // can make room.
 func TestHubDiskFull(t *testing.T) {
-	const env = "SIMTRAP_TEST_TMPFS"
-	dir := os.Getenv(env)
+	dir := smalldisk.Folder(t, "3m")
 	if dir == "" {
-		if runtime.GOOS != "linux" || os.Getuid() != 0 {
-			t.Skip("mounting a small tmpfs needs root on Linux")
-		}
-		self, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := exec.Command("unshare", "-m", "sh", "-c",
-			`mount -t tmpfs -o size=3m none "$1" || exit 77; exec "$0" -test.run='^TestHubDiskFull$' -test.v`, self, t.TempDir())
-		c.Env = append(os.Environ(), env+"="+c.Args[len(c.Args)-1])
-		out, err := c.CombinedOutput()
-		if c.ProcessState == nil || c.ProcessState.ExitCode() == 77 || strings.Contains(string(out), "unshare failed") {
-			t.Skipf("no mount namespace: %v: %s", err, out)
-		}
-		if err != nil || !strings.Contains(string(out), "PASS: TestHubDiskFull") {
-			t.Fatalf("%v\n%s", err, out)
-		}
 		return
 	}
 	h := startedHub(t)

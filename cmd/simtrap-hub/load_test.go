@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	mrand "math/rand/v2"
 	"net/http"
@@ -78,7 +79,8 @@ type process struct {
 	log     string
 }
 
-func startHub(t *testing.T, folder string, args ...string) *process {
+// launchHub starts one, and does not wait until it serves.
+func launchHub(t *testing.T, folder string, args ...string) *process {
 	t.Helper()
 	p := &process{log: filepath.Join(t.TempDir(), "log")}
 	log, err := os.Create(p.log)
@@ -92,16 +94,54 @@ func startHub(t *testing.T, folder string, args ...string) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.cmd.Process.Kill(); p.cmd.Wait() })
+	return p
+}
+
+func startHub(t *testing.T, folder string, args ...string) *process {
+	t.Helper()
+	p := launchHub(t, folder, args...)
+	p.serving(t)
+	return p
+}
+
+// serving waits until it serves.
+func (p *process) serving(t *testing.T) {
+	t.Helper()
+	p.address = p.told(t, "serving")
+}
+
+// metrics is where its metrics and its health are.
+func (p *process) metrics(t *testing.T) string {
+	t.Helper()
+	return p.told(t, "metrics")
+}
+
+// told waits until the log says where something is, and gives it.
+func (p *process) told(t *testing.T, what string) string {
+	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		b, _ := os.ReadFile(p.log)
-		if _, rest, ok := bytes.Cut(b, []byte(`"msg":"serving","on":"`)); ok {
+		if _, rest, ok := bytes.Cut(b, []byte(`"msg":"`+what+`","on":"`)); ok {
 			address, _, _ := bytes.Cut(rest, []byte(`"`))
-			p.address = string(address)
-			return p
+			return string(address)
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the hub does not serve: %s", b)
 		}
+	}
+}
+
+// kill ends it as it is (SIGKILL); before that it must not have ended by itself.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	err := p.cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		b, _ := os.ReadFile(p.log)
+		t.Fatalf("the hub ended by itself: %v: %s", err, b)
 	}
 }
 
@@ -202,7 +242,11 @@ func enrollAll(t *testing.T, s *store.Store, h *trust.Trust, n int) []*member {
 // made gives a hub's folder, opened as well.
 func madeHub(t *testing.T, url string) (string, *trust.Trust, *store.Store) {
 	t.Helper()
-	folder := filepath.Join(t.TempDir(), "hub")
+	return madeHubIn(t, filepath.Join(t.TempDir(), "hub"), url)
+}
+
+func madeHubIn(t *testing.T, folder, url string) (string, *trust.Trust, *store.Store) {
+	t.Helper()
 	if err := trust.Init(folder, trust.Making{Names: []string{"localhost", "127.0.0.1"}, Now: time.Now()}); err != nil {
 		t.Fatal(err)
 	}

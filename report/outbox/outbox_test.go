@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"simtrap/internal/smalldisk"
 )
 
 const childEnv = "SIMTRAP_OUTBOX_CHILD"
@@ -686,26 +688,8 @@ func (h *heard) Write(p []byte) (int, error) {
 
 // TestFullDisk fills a small tmpfs.
 func TestFullDisk(t *testing.T) {
-	const env = "SIMTRAP_OUTBOX_TMPFS"
-	dir := os.Getenv(env)
+	dir := smalldisk.Folder(t, "1m")
 	if dir == "" {
-		if runtime.GOOS != "linux" || os.Getuid() != 0 {
-			t.Skip("mounting a small tmpfs needs root on Linux")
-		}
-		self, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := exec.Command("unshare", "-m", "sh", "-c",
-			`mount -t tmpfs -o size=1m none "$1" || exit 77; exec "$0" -test.run='^TestFullDisk$' -test.v`, self, t.TempDir())
-		c.Env = append(os.Environ(), env+"="+c.Args[len(c.Args)-1])
-		out, err := c.CombinedOutput()
-		if c.ProcessState == nil || c.ProcessState.ExitCode() == 77 || strings.Contains(string(out), "unshare failed") {
-			t.Skipf("no mount namespace: %v: %s", err, out)
-		}
-		if err != nil || !strings.Contains(string(out), "PASS: TestFullDisk") {
-			t.Fatalf("%v\n%s", err, out)
-		}
 		return
 	}
 	const reserve = 200 << 10
@@ -737,15 +721,7 @@ func TestFullDisk(t *testing.T) {
 	fill(10, Case)
 	fill(100, Low)
 	// Somebody else takes the rest.
-	f, err := os.Create(filepath.Join(dir, "else"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for b := make([]byte, 4096); ; {
-		if _, err := f.Write(b); err != nil {
-			break
-		}
-	}
+	smalldisk.Fill(t, dir, 0)
 	if n := free(); n > 0 {
 		t.Fatalf("%d bytes are free", n)
 	}
@@ -767,7 +743,6 @@ func TestFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.Close()
 	if accepted+refused != arrived+lost || arrived < 310 || lost == 0 {
 		t.Fatalf("%d accepted and %d refused; %d arrived and gaps count %d", accepted, refused, arrived, lost)
 	}

@@ -55,6 +55,12 @@ func newFolder(t testing.TB) string {
 func (s *space) watch(mode, ports, more string) *daemon {
 	s.t.Helper()
 	folder := configured(s.t, mode, ports, more)
+	return s.daemon(folder)
+}
+
+// daemon starts simtrapd in a folder that is set up for it.
+func (s *space) daemon(folder string) *daemon {
+	s.t.Helper()
 	d := asked(folder)
 	d.process = s.start(folder, program("simtrapd"), "run", "-c", "d.yaml")
 	return d
@@ -200,6 +206,11 @@ type finding struct {
 	Signals     []struct {
 		ID string `json:"id"`
 	} `json:"signals"`
+	Margin *float64 `json:"margin"`
+	Hub    *struct {
+		Nats    float64 `json:"nats"`
+		Verdict string  `json:"verdict"`
+	} `json:"hub"`
 }
 
 // outline is what is equal between two findings of one line.

@@ -59,7 +59,7 @@ func build() (folder string, err error) {
 	if err = os.Chmod(folder, 0o755); err != nil {
 		return "", err
 	}
-	c := exec.Command("go", "build", "-o", folder+"/", "simtrap/cmd/simtrap", "simtrap/cmd/simtrapd")
+	c := exec.Command("go", "build", "-o", folder+"/", "simtrap/cmd/simtrap", "simtrap/cmd/simtrapd", "simtrap/cmd/simtrap-hub")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
 		os.RemoveAll(folder)
@@ -149,6 +149,8 @@ type process struct {
 	cmd  *exec.Cmd
 	out  *os.File // what it says, both ways
 	over chan error
+	// patience is how long ready waits.
+	patience time.Duration
 }
 
 // start starts a program in the namespace. It does not outlive the test.
@@ -164,7 +166,7 @@ func (s *space) start(folder, name string, args ...string) *process {
 // launch starts what was made ready, in the namespace.
 func (s *space) launch(folder string, out *os.File, cmd *exec.Cmd) *process {
 	s.t.Helper()
-	p := &process{t: s.t, name: filepath.Base(cmd.Path), cmd: cmd, out: out, over: make(chan error, 1)}
+	p := &process{t: s.t, name: filepath.Base(cmd.Path), cmd: cmd, out: out, over: make(chan error, 1), patience: 30 * time.Second}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = folder, out, out
 	// Of the thread, which is the namespace's.
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
@@ -211,7 +213,7 @@ func (p *process) said() string {
 // ready waits until f says so; when the process ends before, the test does.
 func (p *process) ready(what string, f func() bool) {
 	p.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(p.patience); !f(); time.Sleep(20 * time.Millisecond) {
 		select {
 		case err := <-p.over:
 			p.over <- err
@@ -219,7 +221,7 @@ func (p *process) ready(what string, f func() bool) {
 		default:
 		}
 		if time.Now().After(end) {
-			p.t.Fatalf("%s: %s: not within 30 s\n%s", p.name, what, p.said())
+			p.t.Fatalf("%s: %s: not within %v\n%s", p.name, what, p.patience, p.said())
 		}
 	}
 }
