@@ -56,8 +56,12 @@ func count(lines []Line, used map[string]int) Counts {
 				continue
 			}
 			x := c.Controllers[k.Value]
-			x.Lines = used[k.Value]
 			x.Known++
+			// Where a test says nothing else, sensors have told of no other lines.
+			x.Lines = x.Known
+			if n, ok := used[k.Value]; ok {
+				x.Lines = n
+			}
 			if l.Verdict >= Watch && !l.Declared {
 				x.Watch++
 			}

@@ -257,3 +257,25 @@ func TestOneAccessAtTwoSensors(t *testing.T) {
 		t.Errorf("hands %+v rings %+v, want one hand and two lines, which are no ring", linked(g.Hands), r)
 	}
 }
+
+// TestUntoldController: until a sensor has told an hour of a controller, three
+// gateways behind it may be all that it drives, or three of the forty customers of
+// a hosted exchange.
+func TestUntoldController(t *testing.T) {
+	var w world
+	ring(&w, "x", 3)
+	_, g := w.judge()
+	if rings := w.rings(g); len(rings) != 1 {
+		t.Fatalf("rings %+v of a controller that no other line uses, want one", rings)
+	}
+	w.used = map[string]int{}
+	for _, l := range w.lines {
+		for _, c := range l.Controllers {
+			w.used[c.Addr] = 0
+		}
+	}
+	_, g = w.judge()
+	if rings := w.rings(g); len(rings) != 0 {
+		t.Errorf("rings %+v of a controller of which no hour is told, want none", rings)
+	}
+}

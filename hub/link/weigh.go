@@ -50,10 +50,11 @@ func rarity(n, f int) float64 {
 // drives them all than if it is a service that many use, nats, at most 11 with the
 // rarity of the controller in it. Three things are asked of it: how many of its
 // lines are suspect by themselves, how many lines there are, and how alike the
-// software of these is.
+// software of these is. Before a sensor has told an hour of it, nobody knows how
+// many lines use it that are no suspects, and it says nothing.
 func (c Controller) Dedication() float64 {
 	n := c.all()
-	if n < 2 {
+	if n < 2 || c.Lines == 0 {
 		return 0
 	}
 	d := min(rarity(population, n), rarityNats)

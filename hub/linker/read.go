@@ -194,7 +194,9 @@ func (w *Worker) busiest(ctx context.Context, addrs []string) (map[string]int, e
 			if len(w.busy) >= mostBusy {
 				clear(w.busy) // it is read again where it is needed
 			}
-			w.busy[a] = busy{lines[i], now.Add(busyFor)}
+			if lines[i] > 0 { // an hour that is told later is to be known at once
+				w.busy[a] = busy{lines[i], now.Add(busyFor)}
+			}
 		}
 	}
 	return out, nil

@@ -210,6 +210,7 @@ func TestTwoRingsBehindOneWholesaler(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *hub) {
 		h.report("north", busiest("192.0.2.1", "trunk-peer", 300))
 		for ring := range 2 {
+			h.report("north", busiest(fmt.Sprintf("198.51.100.%d", ring+1), "sms-server", 5))
 			for i := range 5 {
 				f := finding(fmt.Sprintf("203.0.113.%d", ring*100+i+1), reportpb.Verdict_VERDICT_WATCH, time.Duration(i)*time.Hour, 20*day)
 				f.Links.Accounts = texts(fmt.Sprint("account", ring, i, "-"), 4)
