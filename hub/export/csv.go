@@ -110,7 +110,7 @@ func (f csvForm) columns() []string {
 	case querypb.ExportKind_EXPORT_KIND_SENSORS:
 		return []string{
 			"id", "version", "catalogue", "policy", "last_report", "packet_time", "clock_difference_ms", "certificate_ends",
-			"revoked", "records_missing", "alarms",
+			"revoked", "records_missing", "alarms", "controllers_left",
 		}
 	}
 	return []string{"id", "title", "state", "owner", "ring_ids", "box_ids", "opened", "closed", "outcome"}
@@ -192,6 +192,7 @@ func (csvForm) row(dst []byte, row proto.Message) []byte {
 		r.bool(m.GetRevoked())
 		r.uint(m.GetRecordsMissing())
 		r.list(m.GetAlarms())
+		r.uint(m.GetControllersLeft())
 	case *querypb.Case:
 		r.text(m.GetId())
 		r.text(m.GetTitle())

@@ -160,10 +160,10 @@ func TestRowJSON(t *testing.T) {
 		row  proto.Message
 		want string
 	}{
-		{&querypb.Case{}, `{"id":"","title":"","state":"","owner":"","ring_ids":[],"box_ids":[],"opened":null,"closed":null,"outcome":""}`},
+		{&querypb.Case{}, `{"id":"","title":"","state":"","owner":"","ring_ids":[],"box_ids":[],"opened":null,"closed":null,"outcome":"","comments":[]}`},
 		{
 			&querypb.Case{Id: "a", State: querypb.CaseState_CASE_STATE_HANDED_OVER, RingIds: []string{"b", "c"}, Opened: timestamppb.New(time.Unix(1, 5)), Outcome: 9},
-			`{"id":"a","title":"","state":"handed-over","owner":"","ring_ids":["b","c"],"box_ids":[],"opened":"1970-01-01T00:00:01.000000005Z","closed":null,"outcome":"9"}`,
+			`{"id":"a","title":"","state":"handed-over","owner":"","ring_ids":["b","c"],"box_ids":[],"opened":"1970-01-01T00:00:01.000000005Z","closed":null,"outcome":"9","comments":[]}`,
 		},
 		{
 			&querypb.Ring{Lines: 1 << 63, Margin: proto.Float64(-0.125), Verdict: reportpb.Verdict_VERDICT_NONE},

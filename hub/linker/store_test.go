@@ -1,7 +1,6 @@
 package linker
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -10,34 +9,14 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"go.uber.org/goleak"
-
 	"simtrap/hub/store"
 	"simtrap/hub/store/storetest"
 	"simtrap/report/reportpb"
 )
 
-var server struct {
-	once sync.Once
-	*storetest.Server
-	err error
-}
+var server storetest.Shared
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	var err error
-	if server.Server != nil {
-		err = server.Stop()
-	}
-	if err == nil && code == 0 {
-		err = goleak.Find()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 
 // hub is a store with sensors that report to it.
 type hub struct {
@@ -78,20 +57,7 @@ func newHub(t testing.TB, o store.Options, sensors ...string) *hub {
 func onBoth(t *testing.T, test func(t *testing.T, h *hub)) {
 	sensors := []string{"north", "south"}
 	t.Run("sqlite", func(t *testing.T) { test(t, newHub(t, store.Options{Folder: t.TempDir()}, sensors...)) })
-	t.Run("postgres", func(t *testing.T) {
-		server.once.Do(func() { server.Server, server.err = storetest.Start() })
-		if errors.Is(server.err, storetest.ErrMissing) {
-			t.Skip(server.err)
-		}
-		if server.err != nil {
-			t.Fatal(server.err)
-		}
-		u, err := server.URL()
-		if err != nil {
-			t.Fatal(err)
-		}
-		test(t, newHub(t, store.Options{URL: u}, sensors...))
-	})
+	t.Run("postgres", func(t *testing.T) { test(t, newHub(t, store.Options{URL: server.URL(t)}, sensors...)) })
 }
 
 // report sends records of one sensor, as one delivery.

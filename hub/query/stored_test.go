@@ -5,19 +5,15 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 	"unicode"
 
 	"connectrpc.com/connect"
-	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -28,29 +24,9 @@ import (
 	"simtrap/report/reportpb"
 )
 
-// server is the PostgreSQL of all tests, started by the first that wants one.
-var server struct {
-	once sync.Once
-	*storetest.Server
-	err error
-}
+var server storetest.Shared
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if server.Server != nil {
-		if err := server.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 
 // onBoth runs a test on SQLite and, where it is installed, on PostgreSQL.
 func onBoth(t *testing.T, test func(t *testing.T, s *store.Store)) {
@@ -69,18 +45,7 @@ func onBoth(t *testing.T, test func(t *testing.T, s *store.Store)) {
 	}
 	t.Run("sqlite", func(t *testing.T) { test(t, open(t, store.Options{Folder: t.TempDir()})) })
 	t.Run("postgres", func(t *testing.T) {
-		server.once.Do(func() { server.Server, server.err = storetest.Start() })
-		if errors.Is(server.err, storetest.ErrMissing) {
-			t.Skip(server.err)
-		}
-		if server.err != nil {
-			t.Fatal(server.err)
-		}
-		url, err := server.URL()
-		if err != nil {
-			t.Fatal(err)
-		}
-		test(t, open(t, store.Options{URL: url}))
+		test(t, open(t, store.Options{URL: server.URL(t)}))
 	})
 }
 

@@ -2,62 +2,30 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"simtrap/hub/store/storetest"
 	"simtrap/report/reportpb"
 )
 
-// server is started by the first test that asks for it.
-var server struct {
-	once sync.Once
-	*storetest.Server
-	err error
-}
+var server storetest.Shared
 
 func TestMain(m *testing.M) {
 	if os.Getenv("SIMTRAP_STORE_CHILD") != "" {
 		child()
 		return
 	}
-	code := m.Run()
-	if server.Server != nil {
-		if err := server.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(server.Main(m))
 }
 
 func postgresURL(t testing.TB) string {
 	t.Helper()
-	server.once.Do(func() { server.Server, server.err = storetest.Start() })
-	if errors.Is(server.err, storetest.ErrMissing) {
-		t.Skip(server.err)
-	}
-	if server.err != nil {
-		t.Fatal(server.err)
-	}
-	u, err := server.URL()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
+	return server.URL(t)
 }
 
 var hubKey = []byte("a key of a hub, thirty-two bytes")
