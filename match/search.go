@@ -512,7 +512,7 @@ func (s *Search) weighAll(l *Line, cards []*card, least float64) (found []*trial
 
 // judge looks at cards that coincide enough by what accident would do if the
 // line's calls stood elsewhere: where that is more than the rates say, they are
-// raised; where one shift alone does as well, it is a timetable.
+// raised; where one shift alone gives what only a common cue can, it is a timetable.
 func (s *Search) judge(r *Result, l *Line, cards []*card, least float64) {
 	found := s.weighAll(l, cards, least)
 	if len(found) == 0 {
@@ -532,9 +532,13 @@ func (s *Search) judge(r *Result, l *Line, cards []*card, least float64) {
 	for _, by := range turns {
 		try(l.shifted(by), true)
 	}
-	for _, hours := range []int{-24, -3, -2, -1, 1, 2, 3, 24} {
+	hours := [...]int{-24, -3, -2, -1, 1, 2, 3, 24}
+	for _, hours := range hours {
 		try(l.later(time.Duration(hours)*time.Hour), false)
 	}
+	// What a shift gives is an e-value of nothing: for a card behind the line all of
+	// them together reach this once in a hundred times.
+	timetable := math.Log(Accepted * float64(len(turns)+len(hours)))
 	for _, t := range found {
 		expected := t.b.tally.expected * float64(len(turns))
 		// Three standard deviations, so that chance alone raises nothing.
@@ -546,7 +550,7 @@ func (s *Search) judge(r *Result, l *Line, cards []*card, least float64) {
 		m := s.describe(l, t.card, &t.b, max(float64(t.hits)/float64(len(turns)), t.b.tally.expected), least)
 		switch {
 		case t.b.log < least:
-		case t.top > alone-math.Log(Accepted):
+		case t.top > min(alone-math.Log(Accepted), timetable):
 			r.Timetables = append(r.Timetables, m)
 		default:
 			r.Matches = append(r.Matches, m)
