@@ -298,25 +298,34 @@ func TestLoad(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var following sync.WaitGroup
-	var open atomic.Int64
+	var open, again atomic.Int64
+	var lastRefusal atomic.Value
 	for _, m := range fleet {
 		following.Go(func() {
-			w, err := fleetpbconnect.NewFleetServiceClient(m.client(p.address), "https://"+p.address, connect.WithGRPC()).WatchPolicy(ctx, connect.NewRequest(&fleetpb.WatchPolicyRequest{}))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer w.Close()
-			for first := true; w.Receive(); first = false {
-				if first {
-					open.Add(1)
+			// All come at once: who is refused comes again, as a sensor does.
+			for followed := false; !followed && ctx.Err() == nil; {
+				w, err := fleetpbconnect.NewFleetServiceClient(m.client(p.address), "https://"+p.address, connect.WithGRPC()).WatchPolicy(ctx, connect.NewRequest(&fleetpb.WatchPolicyRequest{}))
+				if err == nil {
+					for w.Receive() {
+						if !followed {
+							followed = true
+							open.Add(1)
+						}
+					}
+					err = w.Err()
+					w.Close()
+				}
+				if !followed && ctx.Err() == nil {
+					again.Add(1)
+					lastRefusal.Store(fmt.Sprint(err))
+					time.Sleep(time.Second)
 				}
 			}
 		})
 	}
 	for deadline := time.Now().Add(3 * time.Minute); open.Load() < int64(len(fleet)); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d sensors follow their policy", open.Load(), len(fleet))
+			t.Fatalf("%d of %d sensors follow their policy, after %d refusals, the last %v", open.Load(), len(fleet), again.Load(), lastRefusal.Load())
 		}
 	}
 	_, idle := p.memory(t)
@@ -331,7 +340,7 @@ func TestLoad(t *testing.T) {
 		})
 	}
 	telling.Wait()
-	t.Logf("all follow their policy and have told of controllers after %v", time.Since(started).Round(time.Millisecond))
+	t.Logf("all follow their policy and have told of controllers after %v and %d refusals", time.Since(started).Round(time.Millisecond), again.Load())
 
 	// Somebody looks at lists meanwhile.
 	var looks []time.Duration
