@@ -309,6 +309,9 @@ func (d *Daemon) watch(ctx context.Context, ports []Port) error {
 			if writing != nil {
 				<-writing
 			}
+			if err == nil && stopping != nil && d.hub != nil {
+				d.hub.ended()
+			}
 			d.checkpoint()
 			d.log.Info("stopped", zap.Uint64("findings", d.out.written.Load()))
 			return err

@@ -411,6 +411,14 @@ func (h *hub) hour(x *controllers.Hour) {
 	}
 }
 
+// ended tells the hour that captures ended in: nothing of it is to come. That of a tap
+// is kept and goes on after a restart.
+func (h *hub) ended() {
+	if over := h.hours.Take(); over != nil {
+		h.hour(over)
+	}
+}
+
 // checkpoint keeps the present hour.
 func (h *hub) checkpoint() error {
 	b, err := h.hours.Freeze()

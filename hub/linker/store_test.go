@@ -196,6 +196,29 @@ func TestTwoRingsBehindOneWholesaler(t *testing.T) {
 	})
 }
 
+// TestHourAfterFindings: a controller joins lines when an hour of it is told, also if
+// the findings came before, and not sooner.
+func TestHourAfterFindings(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *hub) {
+		for i := range 5 {
+			f := finding(fmt.Sprintf("203.0.113.%d", i+1), reportpb.Verdict_VERDICT_WATCH, time.Duration(i)*time.Hour, 20*day)
+			f.Links.Accounts = texts(fmt.Sprint("account", i, "-"), 4)
+			f.Controllers = []*reportpb.Controller{{Addr: "198.51.100.1", Role: "sms-server"}}
+			f.Links.Stack = "00000000000000a1"
+			h.report([]string{"north", "south"}[i%2], found(1, f))
+		}
+		h.link(3)
+		if _, rings := h.groups(); len(rings) != 0 {
+			t.Fatalf("rings %+v of a controller of which no hour is told, want none", rings)
+		}
+		h.report("north", busiest("198.51.100.1", "sms-server", 5))
+		h.link(3)
+		if _, rings := h.groups(); len(rings) != 1 || rings[0].Lines != 5 {
+			t.Errorf("rings %+v after the first hour, want one of five", rings)
+		}
+	})
+}
+
 func TestHostedExchangeOfFortyOffices(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *hub) {
 		h.report("north", busiest("192.0.2.1", "registrar", 40))

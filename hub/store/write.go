@@ -655,6 +655,9 @@ func (g *ingest) writeSketches() error {
 			g.seen(f)
 		}
 	}
+	if err := g.touchTold(); err != nil {
+		return err
+	}
 	n, err := g.t.run(g.ctx, g.s.sql.hours, rows)
 	if err != nil {
 		return fmt.Errorf("write sketches: %w", err)
@@ -667,6 +670,62 @@ func (g *ingest) writeSketches() error {
 		return fmt.Errorf("write sketches: %w", err)
 	}
 	g.sketches += uint64(n)
+	return nil
+}
+
+// maxTold bounds the suspect tenancies of one controller that its first hour touches:
+// so many are no ring.
+const maxTold = 1000
+
+// touchTold has the suspect tenancies of controllers looked at again of which this is
+// the first hour told: before it nobody knew how many other lines they have, and they
+// joined nobody.
+func (g *ingest) touchTold() error {
+	untold := map[netip.Addr]bool{}
+	var addrs [][]byte
+	for _, p := range g.admitted {
+		for _, f := range p.faces {
+			if len(p.hours) > 0 && f.role != "media" && !untold[f.addr] {
+				untold[f.addr] = true
+				addrs = append(addrs, addrBytes(f.addr))
+			}
+		}
+	}
+	if len(addrs) == 0 {
+		return nil
+	}
+	if err := in(g.ctx, g.t, func(r *sql.Rows) error {
+		var addr []byte
+		if err := r.Scan(&addr); err != nil {
+			return err
+		}
+		delete(untold, addrFrom(addr))
+		return nil
+	}, `SELECT c.addr FROM controller c WHERE c.role <> 'media' AND EXISTS (SELECT 1 FROM controller_hour h WHERE h.addr = c.addr AND h.role = c.role)
+		AND c.addr IN ?`, inOrder(addrs)); err != nil {
+		return fmt.Errorf("read controllers: %w", err)
+	}
+	var ids [][]byte
+	for addr := range untold {
+		k := KeyOf(KeyController, addr.String())
+		if err := each(g.ctx, g.t, func(r *sql.Rows) error {
+			var id []byte
+			if err := r.Scan(&id); err != nil {
+				return err
+			}
+			ids = append(ids, id)
+			return nil
+		}, `SELECT finding FROM bearer WHERE kind = ? AND digest = ? AND verdict >= 2 LIMIT ?`, int64(k.Kind), k.Sum[:], maxTold); err != nil {
+			return fmt.Errorf("read keys: %w", err)
+		}
+	}
+	var queue []any
+	for _, id := range inOrder(ids) {
+		queue = append(queue, id, rand.Int64(), g.s.now().UnixNano(), "", int64(0))
+	}
+	if _, err := g.t.run(g.ctx, g.s.sql.queue, queue); err != nil {
+		return fmt.Errorf("write queue: %w", err)
+	}
 	return nil
 }
 
