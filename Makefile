@@ -112,6 +112,11 @@ test-flood: ## ten million forged senders beside one real box, which takes two m
 test-equal: ## every lab scenario from beginning to end through both accountings (root)
 	SIMTRAP_EQUAL='$(or $(ONLY),.)' go test ./bpf -count=1 -timeout 2h -run '^TestEqualWhole$$' -v
 
+test-kills: ## kill simtrapd and simtrap-hub a thousand times each, cut their network (an hour; root)
+	SIMTRAP_KILLS=1000 go test ./sensor -count=1 -timeout 60m -run '^TestHubKilled' -v
+	SIMTRAP_KILLS=1000 go test ./cmd/simtrap-hub -count=1 -timeout 60m -run '^TestKilled|^TestSeveralHubs' -v
+	SIMTRAP_CUTS=24 go test ./sensor/live -count=1 -timeout 60m -run '^TestCut' -v
+
 # LOAD gives more, such as LOAD='SIMTRAP_LOAD_RATE=0 SIMTRAP_LOAD_STORE=postgres://...'.
 bench-hub: ## load a hub with 2,000 sensors and 1,500 findings a second for a minute
 	SIMTRAP_LOAD_SENSORS=2000 SIMTRAP_LOAD_RATE=1500 SIMTRAP_LOAD_BATCH=100 SIMTRAP_LOAD_SENDERS=32 SIMTRAP_LOAD_FOR=1m $(LOAD) \
