@@ -91,6 +91,7 @@ func TestDiskFull(t *testing.T) {
 	})
 	p.kill(t)
 	b.set(0, "")
+	overflow(t, all)
 	free()
 	p = begin()
 	stop()

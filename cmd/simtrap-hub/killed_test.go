@@ -84,6 +84,7 @@ func TestKilled(t *testing.T) {
 		p.kill(t)
 		b.set(0, "")
 	}
+	overflow(t, all)
 	stop()
 	p := startHub(t, folder, "--sensor-records", "1000000")
 	b.set(0, p.address)
@@ -109,6 +110,19 @@ func TestKilled(t *testing.T) {
 		t.Errorf("nothing was tried: %v; %d boxes", sum, boxes)
 	}
 	t.Logf("%d kills, %d of them before the hub served: %v; %d boxes linked as they are", kills, early, sum, boxes)
+}
+
+// overflow waits until a sensor that goes on reporting has had to drop records.
+func overflow(t *testing.T, all []*reporter) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for _, r := range all {
+			if len(r.box.Stats().Lost) > 0 {
+				return
+			}
+		}
+	}
+	t.Fatal("no outbox is full after a minute")
 }
 
 // lapse lets the leases of hubs that were killed be over, for which one would wait
