@@ -106,7 +106,7 @@ func TestCut(t *testing.T) {
 	truth := makeCapture(t, file, lab.Options{Scenario: "goip-line", Seed: 1, Duration: length})
 	port := fmt.Sprintf("{name: tap, files: [%s]}", file)
 	begin := func(c *centre, speed float64) *daemon {
-		d := w.sensor.daemon(w.sensor.appliance(c, "north", replayed(speed, port)))
+		d := w.sensor.daemon(w.sensor.appliance(c, "north", replayed(speed, "wait", port)))
 		d.running()
 		return d
 	}

@@ -168,9 +168,9 @@ func (s *space) appliance(c *centre, name, text string) (folder string) {
 }
 
 // replayed is how an appliance of files is set up.
-func replayed(speed float64, ports ...string) string {
-	return fmt.Sprintf("ports: [%s]\ncapture: file\nreplay: {speed: %v, at-end: wait}\nhome: [%s]\nstate: state\noutput: out/findings.jsonl\nsocket: run/s\nmetrics: {listen: none}\nhub: {health-interval: 1s}\n",
-		strings.Join(ports, ", "), speed, homes)
+func replayed(speed float64, end string, ports ...string) string {
+	return fmt.Sprintf("ports: [%s]\ncapture: file\nreplay: {speed: %v, at-end: %s}\nhome: [%s]\nstate: state\noutput: out/findings.jsonl\nsocket: run/s\nmetrics: {listen: none}\nhub: {health-interval: 1s}\n",
+		strings.Join(ports, ", "), speed, end, homes)
 }
 
 // arrived waits until all that an appliance has to report is at the hub.
