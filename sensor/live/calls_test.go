@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"simtrap/sensor"
 )
 
 // realCalls is a Kamailio registrar with a trunk, a box of eight accounts that SIPp
@@ -127,12 +129,27 @@ func (r *realCalls) call(t *testing.T) {
 }
 
 // TestRealCalls: other people's programs call through a box, and each way of
-// capturing finds what replay finds in a recording.
+// capturing finds what replay finds in a recording. A reader that is kept from the
+// processors for too long puts frames out of their order, which it counts, and may
+// find less: then the calls are made once more.
 func TestRealCalls(t *testing.T) {
 	t.Parallel()
+	const rounds = 3
+	for n := 1; n <= rounds; n++ {
+		displaced := false
+		t.Run(fmt.Sprint(n), func(t *testing.T) { displaced = makeCalls(t, n == rounds) })
+		if !displaced {
+			return
+		}
+	}
+}
+
+// makeCalls makes the calls, watched in every way, and compares, unless a reader was
+// kept waiting and it is not the last time.
+func makeCalls(t *testing.T, last bool) (displaced bool) {
 	r := newRealCalls(t)
 	daemons := map[string]*daemon{}
-	last := ""
+	port := ""
 	for i, mode := range modes() {
 		near, far := fmt.Sprintf("near%d", i), fmt.Sprintf("far%d", i)
 		r.hub.cable(near, far)
@@ -141,31 +158,42 @@ func TestRealCalls(t *testing.T) {
 			continue
 		}
 		r.plug(near)
-		last = near
+		port = near
 		daemons[mode] = r.hub.watch(mode, "{name: "+far+"}", "home: [203.0.113.0/24]\n")
 	}
 	for _, d := range daemons {
 		d.running()
 	}
-	file, recording := r.hub.record(r.folder, last)
+	file, recording := r.hub.record(r.folder, port)
 	r.call(t)
 	time.Sleep(recorderTakes)
 	recorded(recording)
 	want := replay(t, "203.0.113.0/24", file)
-	for _, mode := range modes() {
-		if d := daemons[mode]; d != nil {
-			t.Run(mode, func(t *testing.T) {
-				t.Parallel()
-				st := d.settled()
-				if st.Ports[0].Mode != mode {
-					t.Errorf("taken by %s", st.Ports[0].Mode)
-				}
-				if st.Calls < calls || st.Streams < 2*calls-1 {
-					t.Errorf("%d calls, %d streams; want %d and two for each", st.Calls, st.Streams, calls)
-				}
-				t.Logf("%d frames up, %d messages, %d streams, %v", st.Ports[0].Frames, st.Messages, st.Streams, st.Losses)
-				equal(t, 1, want, d.findings())
-			})
+	all := map[string]sensor.Status{}
+	for mode, d := range daemons {
+		st := d.settled()
+		all[mode] = st
+		for _, l := range st.Losses {
+			if strings.Contains(l.Reason, "before an earlier one's time") {
+				t.Logf("%s: %d frames out of their order", mode, l.Count)
+				displaced = true
+			}
 		}
 	}
+	if displaced && !last {
+		return true
+	}
+	for mode, st := range all {
+		t.Run(mode, func(t *testing.T) {
+			if st.Ports[0].Mode != mode {
+				t.Errorf("taken by %s", st.Ports[0].Mode)
+			}
+			if st.Calls < calls || st.Streams < 2*calls-1 {
+				t.Errorf("%d calls, %d streams; want %d and two for each", st.Calls, st.Streams, calls)
+			}
+			t.Logf("%d frames up, %d messages, %d streams, %v", st.Ports[0].Frames, st.Messages, st.Streams, st.Losses)
+			equal(t, 1, want, daemons[mode].findings())
+		})
+	}
+	return displaced
 }
