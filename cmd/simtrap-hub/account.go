@@ -1,18 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"simtrap/cmd/internal/command"
 	"simtrap/hub/people"
@@ -44,7 +38,7 @@ func newAccountAdd(p *place) *cobra.Command {
 				return command.Usage(cmd, fmt.Errorf("--role %w", err))
 			}
 			return p.with(cmd, func(ctx context.Context, h *hub) error {
-				password, err := readPassword(p.t, "password of "+args[0]+": ")
+				password, err := command.Password(p.t, "password of "+args[0]+": ")
 				if err != nil {
 					return err
 				}
@@ -63,7 +57,7 @@ func newAccountPassword(p *place) *cobra.Command {
 		Args:  command.OneArg("name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.with(cmd, func(ctx context.Context, h *hub) error {
-				password, err := readPassword(p.t, "new password of "+args[0]+": ")
+				password, err := command.Password(p.t, "new password of "+args[0]+": ")
 				if err != nil {
 					return err
 				}
@@ -174,26 +168,4 @@ func newAccountList(p *place) *cobra.Command {
 		},
 	}
 	return p.asJSON(cmd, "one JSON object per line")
-}
-
-// maxLine is more than any password.
-const maxLine = 4096
-
-// readPassword asks at the terminal, without showing what is typed, or takes the
-// first line of standard input.
-func readPassword(t command.Terminal, prompt string) (string, error) {
-	if f, ok := t.In.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprint(t.Err, prompt)
-		password, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(t.Err)
-		return string(password), err
-	}
-	line, err := bufio.NewReader(io.LimitReader(t.In, maxLine)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", err
-	}
-	if line = strings.TrimRight(line, "\r\n"); line == "" {
-		return "", errors.New("no password on standard input")
-	}
-	return line, nil
 }

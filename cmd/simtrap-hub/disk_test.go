@@ -1,7 +1,6 @@
 package main
 
 import (
-	"database/sql"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -9,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"simtrap/hub/store"
 	"simtrap/internal/smalldisk"
 )
 
@@ -96,17 +94,7 @@ func TestDiskFull(t *testing.T) {
 	p = begin()
 	stop()
 	drain(t, all, time.Minute)
-	s, err := store.Open(t.Context(), store.Options{Folder: folder, HubKey: h.HubKey()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	db, err := sql.Open("sqlite", filepath.Join(folder, "hub.db")+"?_pragma=busy_timeout(10000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	lapse(t, db)
+	s, db := beside(t, folder, h.HubKey())
 	boxes := linked(t, s, all, time.Minute)
 	for _, r := range all {
 		r.stop()

@@ -89,17 +89,7 @@ func TestKilled(t *testing.T) {
 	p := startHub(t, folder, "--sensor-records", "1000000")
 	b.set(0, p.address)
 	drain(t, all, time.Minute)
-	s, err := store.Open(t.Context(), store.Options{Folder: folder, HubKey: h.HubKey()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	db, err := sql.Open("sqlite", filepath.Join(folder, "hub.db")+"?_pragma=busy_timeout(10000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	lapse(t, db)
+	s, db := beside(t, folder, h.HubKey())
 	boxes := linked(t, s, all, 2*time.Minute)
 	for _, r := range all {
 		r.stop()
@@ -110,6 +100,23 @@ func TestKilled(t *testing.T) {
 		t.Errorf("nothing was tried: %v; %d boxes", sum, boxes)
 	}
 	t.Logf("%d kills, %d of them before the hub served: %v; %d boxes linked as they are", kills, early, sum, boxes)
+}
+
+// beside opens the store of a hub that serves, and its tables themselves.
+func beside(t *testing.T, folder string, key []byte) (*store.Store, *sql.DB) {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{Folder: folder, HubKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	db, err := sql.Open("sqlite", filepath.Join(folder, "hub.db")+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	lapse(t, db)
+	return s, db
 }
 
 // overflow waits until a sensor that goes on reporting has had to drop records.

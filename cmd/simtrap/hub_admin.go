@@ -1,19 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -160,7 +156,7 @@ from the terminal, or from the first line of standard input.`,
 	}
 	role := "viewer"
 	add := administers(to, "add [flags] NAME", "Make an account", command.OneArg("name"), func(ctx context.Context, c client, args []string) error {
-		password, err := newPassword(t, args[0])
+		password, err := command.Password(t, "new password of "+report.Plain(args[0])+": ")
 		if err != nil {
 			return err
 		}
@@ -179,7 +175,7 @@ from the terminal, or from the first line of standard input.`,
 	token.Flags().DurationVar(&life, "for", life, "`TIME` that it holds, up to 8784h")
 	cmd.AddCommand(add, token,
 		change("passwd NAME", "Change a password; the account's sessions end", command.OneArg("name"), func(m *adminpb.ChangeAccountRequest, _ []string) (err error) {
-			m.Password, err = newPassword(t, m.Name)
+			m.Password, err = command.Password(t, "new password of "+report.Plain(m.Name)+": ")
 			return err
 		}),
 		change("role NAME ROLE", "Change what an account may do", command.TwoArgs("a name and a role"), func(m *adminpb.ChangeAccountRequest, args []string) error { m.Role = args[1]; return nil }),
@@ -204,24 +200,6 @@ from the terminal, or from the first line of standard input.`,
 			return nil
 		}))
 	return cmd
-}
-
-// newPassword asks for one at the terminal, or takes the first line of standard input.
-func newPassword(t command.Terminal, name string) (string, error) {
-	if f, ok := t.In.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprintf(t.Err, "new password of %s: ", report.Plain(name))
-		password, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(t.Err)
-		return string(password), err
-	}
-	line, err := bufio.NewReader(io.LimitReader(t.In, maxSession)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", err
-	}
-	if line = strings.TrimRight(line, "\r\n"); line == "" {
-		return "", errors.New("no password on standard input")
-	}
-	return line, nil
 }
 
 // newHubEnroll and newHubRevoke are below sensors.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -16,14 +15,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"simtrap/cmd/internal/command"
 )
 
 // Bounds in bytes: more than any password, and any answer about a session.
 const (
-	maxPassword = 1024
 	maxSession  = 4096
 )
 
@@ -54,7 +51,7 @@ The password is not kept. simtrap hub logout ends the token.`,
 				return err
 			}
 			login.Hub = address
-			password, err := readPassword(t, "password of "+account+": ")
+			password, err := command.Password(t, "password of "+account+": ")
 			if err != nil {
 				return err
 			}
@@ -164,29 +161,6 @@ func session(ctx context.Context, c *http.Client, method, address string, body [
 		return errors.New("what answers there is no simtrap-hub")
 	}
 	return nil
-}
-
-// readPassword asks at the terminal, without an echo, or takes the first line of
-// standard input.
-func readPassword(t command.Terminal, prompt string) (string, error) {
-	if f, ok := t.In.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprint(t.Err, prompt)
-		password, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(t.Err)
-		return string(password), err
-	}
-	line, err := bufio.NewReader(io.LimitReader(t.In, maxPassword+1)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", err
-	}
-	line = strings.TrimRight(line, "\r\n")
-	switch {
-	case line == "":
-		return "", errors.New("no password on standard input")
-	case len(line) > maxPassword:
-		return "", errors.New("the first line of standard input is too long for a password")
-	}
-	return line, nil
 }
 
 // writeLogin replaces the file at once and whole.
