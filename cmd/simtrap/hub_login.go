@@ -19,10 +19,8 @@ import (
 	"simtrap/cmd/internal/command"
 )
 
-// Bounds in bytes: more than any password, and any answer about a session.
-const (
-	maxSession  = 4096
-)
+// maxSession is more than any answer about a session, bytes.
+const maxSession = 4096
 
 func newHubLogin(t command.Terminal, to *hubAccess) *cobra.Command {
 	var account string
