@@ -572,7 +572,7 @@ func (s *Search) describe(l *Line, c *card, b *best, expected, least float64) (m
 	asked := 0
 	m = Match{
 		Line: l.Name, Card: c.text, Records: b.tally.n, Coincide: len(b.tally.hits), Expected: expected,
-		E: b.log - least + math.Log(Accepted), Offset: time.Duration(b.offset), Early: b.way == early, LineCalls: len(l.Events),
+		E: b.log - least + math.Log(Accepted), Offset: time.Duration(b.offset), Early: b.way != exact, LineCalls: len(l.Events),
 		Nameless: true,
 	}
 	for _, h := range b.tally.hits {
