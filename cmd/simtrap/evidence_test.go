@@ -210,3 +210,22 @@ func TestEvidenceKeyMode(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A report that unpacks to more than any report is refused before it is read.
+func TestEvidenceReportBound(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := bundle.Manifest{Made: "2026-11-23T10:00:00Z", Chain: bundle.Chain{Number: 1}}
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+	_, err = bundle.Write(t.Context(), f, m, []bundle.Part{bundle.Bytes(partEnglish, make([]byte, maxReport+1))}, key, nil)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	status, out, errs := execute(t.Context(), nil, "evidence", "report", f.Name())
+	if status != command.Failed || out != "" || !strings.Contains(errs, "more than 67108864") {
+		t.Errorf("status %d, %d bytes: %s", status, len(out), errs)
+	}
+}
