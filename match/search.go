@@ -2,6 +2,7 @@ package match
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -419,8 +420,9 @@ type Result struct {
 	Left    Left
 }
 
-// Result weighs the cards that were kept.
-func (s *Search) Result() (*Result, error) {
+// Result weighs the cards that were kept, which may take minutes where many are
+// weighed at many offsets. It ends early with the context's error.
+func (s *Search) Result(ctx context.Context) (*Result, error) {
 	if !s.second {
 		s.choose()
 	}
@@ -448,7 +450,10 @@ func (s *Search) Result() (*Result, error) {
 		}
 	}
 	for n, l := range s.lines {
-		s.judge(r, l, by[n], least)
+		s.judge(ctx, r, l, by[n], least)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	order := func(a, b Match) int {
 		return cmp.Or(cmp.Compare(b.E, a.E), strings.Compare(a.Line, b.Line), strings.Compare(a.Card, b.Card))
@@ -475,11 +480,14 @@ const leastAgreed = 3
 // weighAll weighs cards with a line, each with what the others tell of the clock:
 // who goes with a line by accident has no part in what the rest says, so that what
 // is promised of it holds.
-func (s *Search) weighAll(l *Line, cards []*card, least float64) (found []*trial) {
+func (s *Search) weighAll(ctx context.Context, l *Line, cards []*card, least float64) (found []*trial) {
 	trials := make([]*trial, len(cards))
 	var total []float64
 	agreed := 0
 	for i, c := range cards {
+		if ctx.Err() != nil {
+			return nil
+		}
 		t := &trial{card: c, b: s.weigh(l, c.talks, 1, nil), top: math.Inf(-1)}
 		trials[i] = t
 		if t.b.log >= least {
@@ -495,6 +503,9 @@ func (s *Search) weighAll(l *Line, cards []*card, least float64) (found []*trial
 		t.b.grid = nil
 	}
 	for _, t := range trials {
+		if ctx.Err() != nil {
+			return nil
+		}
 		others := agreed
 		if t.agreed != nil {
 			others--
@@ -519,13 +530,16 @@ func (s *Search) weighAll(l *Line, cards []*card, least float64) (found []*trial
 // judge looks at cards that coincide enough by what accident would do if the
 // line's calls stood elsewhere: where that is more than the rates say, they are
 // raised; where one shift alone gives what only a common cue can, it is a timetable.
-func (s *Search) judge(r *Result, l *Line, cards []*card, least float64) {
-	found := s.weighAll(l, cards, least)
+func (s *Search) judge(ctx context.Context, r *Result, l *Line, cards []*card, least float64) {
+	found := s.weighAll(ctx, l, cards, least)
 	if len(found) == 0 {
 		return
 	}
 	used := l.marks()
 	try := func(m *Line, within bool) {
+		if ctx.Err() != nil {
+			return
+		}
 		for _, c := range found {
 			t := s.compare(m, c.b.way, c.b.offset, c.talks, 1, used, true)
 			if within {

@@ -2,7 +2,9 @@ package match
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -160,6 +162,25 @@ func TestTimetables(t *testing.T) {
 	}
 }
 
+// Whoever stops a search does not wait for the weighing.
+func TestStopped(t *testing.T) {
+	calls, records := box(rand.New(rand.NewPCG(6, 6)), "a")
+	s, err := NewSearch(NewLines(calls, 0, 0), Options{ClockError: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, take := range []func(*Record){s.First, s.Second} {
+		for _, r := range records {
+			take(r)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if r, err := s.Result(ctx); !errors.Is(err, context.Canceled) || r != nil {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // What was read must be read again.
 func TestChangedRecords(t *testing.T) {
 	calls, records := box(rand.New(rand.NewPCG(6, 6)), "a")
@@ -170,7 +191,7 @@ func TestChangedRecords(t *testing.T) {
 	for _, r := range records {
 		s.First(r)
 	}
-	if _, err := s.Result(); err != ErrChanged {
+	if _, err := s.Result(t.Context()); err != ErrChanged {
 		t.Errorf("%v, want %v", err, ErrChanged)
 	}
 }

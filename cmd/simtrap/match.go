@@ -348,7 +348,10 @@ func (m *matching) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
-	result, err := search.Result()
+	result, err := search.Result(ctx)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.flags.calls, err)
 	}
