@@ -259,7 +259,7 @@ func Summary(r *Result, c *Counters) []string {
 	add(unsure, "calls of lines whose times are not known well enough")
 	add(left, "calls of lines for which there was no room")
 	add(uint64(len(r.Timetables)), "cards left out: they coincide as well when the line's calls are shifted, so both keep to a timetable")
-	add(uint64(len(r.Called)), "cards left out: the line called them")
+	add(uint64(len(r.Called)), "cards left out: the line asked for their own numbers, as one does that calls them")
 	nameless := uint64(0)
 	for i := range r.Matches {
 		if r.Matches[i].Nameless {
