@@ -99,7 +99,7 @@ func find(t *testing.T, lines []*Line, o Options, records []*Record) *Result {
 	for _, r := range records {
 		s.Second(r)
 	}
-	res, err := s.Result()
+	res, err := s.Result(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func findIn(t *testing.T, lines []*Line, m Mapping, file []byte) *Result {
 			t.Fatalf("bad rows: %v", r.Bad.First)
 		}
 	}
-	res, err := s.Result()
+	res, err := s.Result(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,9 +114,13 @@ func (l *Line) add(c *reportpb.Call) {
 		l.Unanswered++
 		return
 	}
-	e := Event{Answer: c.Answered.AsTime().UnixNano(), Called: c.Called}
+	e := Event{Called: c.Called}
+	believed := func(s int64) bool { return s >= earliest && s <= latest } // others have no nanoseconds
+	if believed(c.Answered.Seconds) {
+		e.Answer = c.Answered.AsTime().UnixNano()
+	}
 	slack := int64(min(max(c.StartUncertaintyNs, c.EndUncertaintyNs), uint64(math.MaxInt64)))
-	if c.End.IsValid() {
+	if c.End.IsValid() && e.Answer != 0 && believed(c.End.Seconds) {
 		e.End = c.End.AsTime().UnixNano()
 	}
 	if e.End <= e.Answer || e.End-e.Answer > maxCall || slack > maxSlack {

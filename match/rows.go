@@ -28,7 +28,6 @@ type rows struct {
 	separator byte
 	line      int64 // of the row given last, from 1
 	bytes     int64 // read
-	row       []byte
 	fields    [][]byte
 	text      []byte // quoted texts without their quotation marks
 }

@@ -2,6 +2,7 @@ package match
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -218,7 +219,8 @@ func (s *Search) First(r *Record) {
 	s.records++
 	h := s.hash(r.Card)
 	s.distinct.InsertHash(mix(h, 0, 0))
-	if s.records&0xffff == 1 {
+	// Often at first, when a few more cards ask for much more.
+	if s.records&0xffff == 0 || s.records&(s.records-1) == 0 {
 		s.enough = s.threshold(0.9 * float64(s.distinct.Estimate()))
 	}
 	for w := range ways {
@@ -382,7 +384,7 @@ type Match struct {
 	Line    string
 	Card    string // as the records have it
 	MSISDN  string // calling number of its outgoing calls, where the records have one
-	Records int    // answered calls of the card in the line's hours
+	Records int    // answered calls of the card in the line's hours, those with one number once
 	// Coincide of them begin and end with a call of the line; Expected would by
 	// accident: of one card, at one clock offset.
 	Coincide int
@@ -397,6 +399,7 @@ type Match struct {
 	// Agree and Differ count the coincidences whose called numbers are known on
 	// both sides and are the same or not. They count for nothing.
 	Agree, Differ int
+	Nameless      bool     // no number that it called is known
 	Cells         []string // where it was, at most four
 	LineCalls     int      // answered calls of the line
 }
@@ -407,16 +410,19 @@ type Result struct {
 	// Timetables are cards that would be accepted, but coincide as well when the
 	// line's calls are shifted: both keep to a timetable.
 	Timetables []Match
-	Lines      []*Line
-	Records    uint64  // answered, in the lines' time
-	Cards      float64 // that have them, an estimate not too low
-	Offsets    int
-	Weighed    int // cards that were looked at in full
-	Left       Left
+	// Called are cards that would be accepted, but that the line itself called.
+	Called  []Match
+	Lines   []*Line
+	Records uint64  // answered, in the lines' time
+	Cards   float64 // that have them, an estimate not too low
+	Offsets int
+	Weighed int // cards that were looked at in full
+	Left    Left
 }
 
-// Result weighs the cards that were kept.
-func (s *Search) Result() (*Result, error) {
+// Result weighs the cards that were kept, which may take minutes where many are
+// weighed at many offsets. It ends early with the context's error.
+func (s *Search) Result(ctx context.Context) (*Result, error) {
 	if !s.second {
 		s.choose()
 	}
@@ -433,6 +439,7 @@ func (s *Search) Result() (*Result, error) {
 		slices.SortFunc(c.talks, func(a, b talk) int {
 			return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end), cmp.Compare(a.called, b.called))
 		})
+		c.talks = apart(c.talks, s.tolerance+s.slack)
 		names = append(names, c)
 	}
 	slices.SortFunc(names, func(a, b *card) int { return strings.Compare(a.text, b.text) })
@@ -443,13 +450,17 @@ func (s *Search) Result() (*Result, error) {
 		}
 	}
 	for n, l := range s.lines {
-		s.judge(r, l, by[n], least)
+		s.judge(ctx, r, l, by[n], least)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	order := func(a, b Match) int {
 		return cmp.Or(cmp.Compare(b.E, a.E), strings.Compare(a.Line, b.Line), strings.Compare(a.Card, b.Card))
 	}
 	slices.SortFunc(r.Matches, order)
 	slices.SortFunc(r.Timetables, order)
+	slices.SortFunc(r.Called, order)
 	return r, nil
 }
 
@@ -469,11 +480,14 @@ const leastAgreed = 3
 // weighAll weighs cards with a line, each with what the others tell of the clock:
 // who goes with a line by accident has no part in what the rest says, so that what
 // is promised of it holds.
-func (s *Search) weighAll(l *Line, cards []*card, least float64) (found []*trial) {
+func (s *Search) weighAll(ctx context.Context, l *Line, cards []*card, least float64) (found []*trial) {
 	trials := make([]*trial, len(cards))
 	var total []float64
 	agreed := 0
 	for i, c := range cards {
+		if ctx.Err() != nil {
+			return nil
+		}
 		t := &trial{card: c, b: s.weigh(l, c.talks, 1, nil), top: math.Inf(-1)}
 		trials[i] = t
 		if t.b.log >= least {
@@ -489,6 +503,9 @@ func (s *Search) weighAll(l *Line, cards []*card, least float64) (found []*trial
 		t.b.grid = nil
 	}
 	for _, t := range trials {
+		if ctx.Err() != nil {
+			return nil
+		}
 		others := agreed
 		if t.agreed != nil {
 			others--
@@ -513,13 +530,16 @@ func (s *Search) weighAll(l *Line, cards []*card, least float64) (found []*trial
 // judge looks at cards that coincide enough by what accident would do if the
 // line's calls stood elsewhere: where that is more than the rates say, they are
 // raised; where one shift alone gives what only a common cue can, it is a timetable.
-func (s *Search) judge(r *Result, l *Line, cards []*card, least float64) {
-	found := s.weighAll(l, cards, least)
+func (s *Search) judge(ctx context.Context, r *Result, l *Line, cards []*card, least float64) {
+	found := s.weighAll(ctx, l, cards, least)
 	if len(found) == 0 {
 		return
 	}
 	used := l.marks()
 	try := func(m *Line, within bool) {
+		if ctx.Err() != nil {
+			return
+		}
 		for _, c := range found {
 			t := s.compare(m, c.b.way, c.b.offset, c.talks, 1, used, true)
 			if within {
@@ -547,21 +567,27 @@ func (s *Search) judge(r *Result, l *Line, cards []*card, least float64) {
 		if factor > 1 {
 			t.b = s.weigh(l, t.talks, factor, t.prior)
 		}
-		m := s.describe(l, t.card, &t.b, max(float64(t.hits)/float64(len(turns)), t.b.tally.expected), least)
+		m, called := s.describe(l, t.card, &t.b, max(float64(t.hits)/float64(len(turns)), t.b.tally.expected), least)
 		switch {
 		case t.b.log < least:
 		case t.top > min(alone-math.Log(Accepted), timetable):
 			r.Timetables = append(r.Timetables, m)
+		case called:
+			r.Called = append(r.Called, m)
 		default:
 			r.Matches = append(r.Matches, m)
 		}
 	}
 }
 
-func (s *Search) describe(l *Line, c *card, b *best, expected, least float64) Match {
-	m := Match{
+// describe tells of a card. called says that the line called it: most of its
+// coincidences are incoming calls to the number that the line asked for.
+func (s *Search) describe(l *Line, c *card, b *best, expected, least float64) (m Match, called bool) {
+	asked := 0
+	m = Match{
 		Line: l.Name, Card: c.text, Records: b.tally.n, Coincide: len(b.tally.hits), Expected: expected,
-		E: b.log - least + math.Log(Accepted), Offset: time.Duration(b.offset), Early: b.way == early, LineCalls: len(l.Events),
+		E: b.log - least + math.Log(Accepted), Offset: time.Duration(b.offset), Early: b.way != exact, LineCalls: len(l.Events),
+		Nameless: true,
 	}
 	for _, h := range b.tally.hits {
 		k, e := &c.talks[h.talk], &l.Events[h.event]
@@ -572,16 +598,22 @@ func (s *Search) describe(l *Line, c *card, b *best, expected, least float64) Ma
 		if k.direction == Outgoing && k.calling != "" {
 			m.MSISDN = k.calling
 		}
+		if k.called != "" && k.direction != Incoming || k.calling != "" && k.direction == Incoming {
+			m.Nameless = false
+		}
 		if k.cell != "" && len(m.Cells) < maxCells && !slices.Contains(m.Cells, k.cell) {
 			m.Cells = append(m.Cells, k.cell)
 		}
 		if s.options.Number != nil && k.called != "" && e.Called != "" {
 			if s.options.Number(k.called) == e.Called {
 				m.Agree++
+				if k.direction == Incoming {
+					asked++
+				}
 			} else {
 				m.Differ++
 			}
 		}
 	}
-	return m
+	return m, 2*asked > len(b.tally.hits)
 }

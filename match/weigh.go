@@ -56,10 +56,54 @@ func (s *search) window(l *Line, w way, k *talk) (from, to, lo, hi int64) {
 	return k.start - slack, k.startTo + slack, k.shortest - slack, k.longest + slack
 }
 
-// matches says whether the event's length and direction are the talk's.
+// matches says whether the event's length and direction are the talk's. Whom a
+// gateway's cards call is called when the line is, so of a line whose direction is
+// not known incoming calls of cards tell nothing.
 func (e *Event) matches(k *talk, lo, hi int64) bool {
 	d := e.End - e.Answer
-	return d >= lo && d <= hi && (e.Direction == Unknown || k.direction == Unknown || e.Direction == k.direction)
+	return d >= lo && d <= hi && (k.direction == Unknown || e.Direction == k.direction || e.Direction == Unknown && k.direction == Outgoing)
+}
+
+// Limits of what makes two talks of a card one.
+const (
+	farDigits = 8  // of a number: how it was dialled stands before them
+	lookBack  = 64 // talks that one is compared with
+)
+
+// apart gives, of a card's talks in order, those that each tell something new: one
+// for every number at the far end, since whoever often calls an honest line, or is
+// called by it, goes with it call after call; and one for every time, since a
+// call may be told of in several records and have several legs on the line. It
+// looks at nothing of the line, so what is promised holds for those that are left.
+// Outgoing calls whose number is not told are taken for calls to different ones.
+func apart(talks []talk, slack int64) []talk {
+	type end struct {
+		direction Direction
+		number    string
+	}
+	out := make([]talk, 0, len(talks))
+	met := make(map[end]bool)
+next:
+	for _, k := range talks {
+		far := end{k.direction, k.called}
+		if k.direction == Incoming {
+			far.number = k.calling
+		}
+		far.number = far.number[max(len(far.number)-farDigits, 0):]
+		told := far.number != "" || k.direction == Incoming
+		if told && met[far] {
+			continue
+		}
+		for i := len(out) - 1; i >= max(len(out)-lookBack, 0); i-- {
+			o := &out[i]
+			if k.start-o.startTo <= 2*slack && k.end-o.endTo <= 2*slack && o.end-k.endTo <= 2*slack {
+				continue next
+			}
+		}
+		met[far] = told
+		out = append(out, k)
+	}
+	return out
 }
 
 // tally is how the talks of a card went with a line's calls, in one way and at

@@ -26,10 +26,13 @@ type Names struct {
 
 // coincident says in words what speaks for a card.
 func (m *Match) coincident() string {
-	text := fmt.Sprintf("%d of its %d answered calls begin and end with calls of the line; accident would give %s; e-value %s, %d is enough",
+	text := fmt.Sprintf("%d of its %d answered calls begin and end with calls of the line, those with one number counted once; accident would give %s; e-value %s, %d is enough",
 		m.Coincide, m.Records, few(m.Expected), power(m.E), Accepted)
 	if m.Early {
 		text += "; the line is answered while the mobile network rings"
+	}
+	if m.Nameless {
+		text += "; whom it called is not known, and who often calls the line itself looks the same"
 	}
 	switch {
 	case m.Agree > 0 && m.Differ == 0:
@@ -256,6 +259,14 @@ func Summary(r *Result, c *Counters) []string {
 	add(unsure, "calls of lines whose times are not known well enough")
 	add(left, "calls of lines for which there was no room")
 	add(uint64(len(r.Timetables)), "cards left out: they coincide as well when the line's calls are shifted, so both keep to a timetable")
+	add(uint64(len(r.Called)), "cards left out: the line asked for their own numbers, as one does that calls them")
+	nameless := uint64(0)
+	for i := range r.Matches {
+		if r.Matches[i].Nameless {
+			nameless++
+		}
+	}
+	add(nameless, "cards named though the records do not tell whom they called: who often calls the line itself looks the same")
 	add(r.Left.Candidates, "records for whose cards there was no room in the first reading: narrow the records to the lines' hours")
 	add(uint64(r.Left.Pairs), "cards that were less likely than those looked at: narrow the records to the lines' hours")
 	add(uint64(r.Left.Busy), "cards with too many calls to be looked at")

@@ -298,6 +298,9 @@ func (m *making) run(ctx context.Context, paths []string) error {
 	if name, once := files.Once(); once {
 		return command.Usage(m.cmd, fmt.Errorf("evidence is of files, which can be hashed, and %s is none: save it to a file first", name))
 	}
+	if n := len(files.Inputs()); n > bundle.MaxInputs {
+		return fmt.Errorf("%d captures, more than the %d of a bundle: make one for each part of the time, chained with --previous", n, bundle.MaxInputs)
+	}
 	if _, err := os.Lstat(m.flags.output); err == nil && !m.flags.force {
 		return fmt.Errorf("%s is there already: name another file, or replace it with --force", m.flags.output)
 	}

@@ -57,7 +57,7 @@ func (f *checkFlags) options(cmd *cobra.Command) (o bundle.Options, err error) {
 		if err != nil {
 			return o, fmt.Errorf("--previous: %w", err)
 		}
-		o.Previous = &v.File
+		o.Previous, o.PreviousNumber = &v.File, v.Manifest.Chain.Number
 	}
 	return o, nil
 }
@@ -114,7 +114,7 @@ wrong usage.`,
 				}
 				tellHolds(t.Out, name, v)
 				tellUnknown(t, name, v)
-				o.Previous = &v.File
+				o.Previous, o.PreviousNumber = &v.File, v.Manifest.Chain.Number
 			}
 			return nil
 		},
@@ -182,7 +182,7 @@ func newEvidenceShow(t command.Terminal) *cobra.Command {
 				return err
 			}
 			if part != "" {
-				return writePart(t.Out, args[0], part, o)
+				return writePart(t, t.Out, args[0], part, bundle.MaxBytes, o)
 			}
 			v, err := verifyFile(args[0], o)
 			if err != nil {
@@ -211,11 +211,16 @@ func newEvidenceShow(t command.Terminal) *cobra.Command {
 
 // writePart writes one part of a bundle that holds. It is read twice: nothing is
 // written before everything is known to hold, and the second time it is held
-// to what the first one found.
-func writePart(w io.Writer, name, part string, o bundle.Options) error {
+// to what the first one found. A part of more than most bytes is refused.
+func writePart(t command.Terminal, w io.Writer, name, part string, most int64, o bundle.Options) error {
 	first, err := verifyFile(name, o)
 	if err != nil {
 		return err
+	}
+	for _, e := range first.Manifest.Parts {
+		if e.Name == part && e.Bytes > most {
+			return fmt.Errorf("%s: part %s: %d bytes, more than %d", name, part, e.Bytes, most)
+		}
 	}
 	found := false
 	o.Part = func(e bundle.Entry, r io.Reader) error {
@@ -235,8 +240,12 @@ func writePart(w io.Writer, name, part string, o bundle.Options) error {
 	case !found:
 		return fmt.Errorf("%s has no part %s: simtrap evidence show %s names them", name, part, name)
 	}
+	tellUnknown(t, name, again)
 	return nil
 }
+
+// maxReport is more than any report that make writes, bytes: it is held in memory.
+const maxReport = 64 << 20
 
 func newEvidenceReport(t command.Terminal) *cobra.Command {
 	var f checkFlags
@@ -260,7 +269,7 @@ func newEvidenceReport(t command.Terminal) *cobra.Command {
 				part = partChinese
 			}
 			var page bytes.Buffer
-			if err := writePart(&page, args[0], part, o); err != nil {
+			if err := writePart(t, &page, args[0], part, maxReport, o); err != nil {
 				return err
 			}
 			if output == "" {

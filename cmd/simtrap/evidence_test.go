@@ -210,3 +210,42 @@ func TestEvidenceKeyMode(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A report that unpacks to more than any report is refused before it is read.
+func TestEvidenceReportBound(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := bundle.Manifest{Made: "2026-11-23T10:00:00Z", Chain: bundle.Chain{Number: 1}}
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+	_, err = bundle.Write(t.Context(), f, m, []bundle.Part{bundle.Bytes(partEnglish, make([]byte, maxReport+1))}, key, nil)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	status, out, errs := execute(t.Context(), nil, "evidence", "report", f.Name())
+	if status != command.Failed || out != "" || !strings.Contains(errs, "more than 67108864") {
+		t.Errorf("status %d, %d bytes: %s", status, len(out), errs)
+	}
+}
+
+// More captures than a bundle names are refused before they are read.
+func TestEvidenceInputs(t *testing.T) {
+	dir := t.TempDir()
+	head := []byte("\xd4\xc3\xb2\xa1\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x01\x00\x00\x00")
+	for n := range bundle.MaxInputs + 1 {
+		if err := os.WriteFile(filepath.Join(dir, strings.Repeat("x", 1+n/100)+string(rune('a'+n%100/10))+string(rune('a'+n%10))+".pcap"), head, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	key := filepath.Join(t.TempDir(), "key")
+	if status, _, errs := execute(t.Context(), nil, "evidence", "keygen", key); status != command.Done {
+		t.Fatal(errs)
+	}
+	status, _, errs := execute(t.Context(), nil, "evidence", "make", "--line", "192.0.2.1", "--key", key, "-o", key+".b", dir)
+	if status != command.Failed || !strings.Contains(errs, "1025 captures, more than the 1024 of a bundle") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+}

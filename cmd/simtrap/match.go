@@ -111,7 +111,7 @@ matched; 1 for anything that prevented the work; 2 for wrong usage.`,
 	s.StringVar(&c.Direction, "direction", "", "`COLUMN` that says whether the card calls or is called")
 	s.StringSliceVar(&c.Outgoing, "outgoing", nil, "`WORD,...` in it for a card that calls (default mo,moc,out,outgoing,originating)")
 	s.StringSliceVar(&c.Incoming, "incoming", nil, "`WORD,...` in it for a card that is called (default mt,mtc,in,incoming,terminating)")
-	s.StringVar(&c.Called, "called", "", "`COLUMN` of the number called")
+	s.StringVar(&c.Called, "called", "", "`COLUMN` of the number called: without it regular callers of a line look like its cards")
 	s.StringVar(&c.Calling, "calling", "", "`COLUMN` of the number calling")
 	s.StringVar(&c.Cell, "cell", "", "`COLUMN` of where the card was")
 	s.StringVar(&c.Time, "time", "", "how times are written: rfc3339, unix, unixms, or a `PATTERN` such as \"DD.MM.YYYY hh:mm:ss\"")
@@ -348,7 +348,10 @@ func (m *matching) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
-	result, err := search.Result()
+	result, err := search.Result(ctx)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.flags.calls, err)
 	}

@@ -345,6 +345,12 @@ func TestSignerAndChain(t *testing.T) {
 	if v, err := check(two, Options{Previous: &sum}); err != nil || !v.PreviousKnown {
 		t.Errorf("chain: %+v, %v", v, err)
 	}
+	if _, err := check(two, Options{Previous: &sum, PreviousNumber: 1}); err != nil {
+		t.Error(err)
+	}
+	if where, _ := names(fail(check(two, Options{Previous: &sum, PreviousNumber: 2}))); where != "chain" {
+		t.Errorf("a number left out: %q", where)
+	}
 	other := sha256.Sum256(two)
 	for _, b := range [][]byte{one, two} {
 		if where, _ := names(fail(check(b, Options{Previous: &other}))); where != "chain" {

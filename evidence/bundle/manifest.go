@@ -38,9 +38,10 @@ const (
 	MaxFile     = MaxBytes + 1<<24 // of the file
 	MaxManifest = 1 << 20
 	MaxStamp    = 64 << 10
+	MaxInputs   = 1024
 
-	maxName  = 100     // of a part, as tar has room for
-	maxLines = 1024    // and inputs
+	maxName  = 100 // of a part, as tar has room for
+	maxLines = 1024
 	window   = 1 << 20 // of zstd
 )
 
@@ -166,8 +167,8 @@ func (m *Manifest) check() error {
 		return fmt.Errorf("signed with %.40q: this program knows Ed25519", m.Signer.Algorithm)
 	case len(m.Parts) == 0 || len(m.Parts) > MaxParts:
 		return fmt.Errorf("%d parts: want 1 to %d", len(m.Parts), MaxParts)
-	case len(m.Lines) > maxLines || len(m.Inputs) > maxLines:
-		return fmt.Errorf("%d lines and %d inputs: want %d at most", len(m.Lines), len(m.Inputs), maxLines)
+	case len(m.Lines) > maxLines || len(m.Inputs) > MaxInputs:
+		return fmt.Errorf("%d lines and %d inputs: want %d and %d at most", len(m.Lines), len(m.Inputs), maxLines, MaxInputs)
 	}
 	if _, err := m.key(); err != nil {
 		return err

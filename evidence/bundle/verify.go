@@ -27,6 +27,8 @@ type Options struct {
 	Signer ed25519.PublicKey
 	// Previous is the SHA-256 of the file of the bundle before.
 	Previous *[sha256.Size]byte
+	// PreviousNumber is its number in the chain, 0 when nobody knows.
+	PreviousNumber int64
 	// Roots are who is trusted to certify time-stamp services.
 	Roots *x509.CertPool
 	// Part is given each part while it is read, before it is known whether it
@@ -84,6 +86,9 @@ func Verify(r io.ReaderAt, size int64, o Options) (*Verified, error) {
 	if o.Previous != nil {
 		switch want := hex.EncodeToString(o.Previous[:]); v.Manifest.Chain.Previous {
 		case want:
+			if n := v.Manifest.Chain.Number; o.PreviousNumber != 0 && n != o.PreviousNumber+1 {
+				return nil, fault("chain", "it is number %d, and the bundle before it number %d", n, o.PreviousNumber)
+			}
 			v.PreviousKnown = true
 		case "":
 			return nil, fault("chain", "it is the first of its chain, and names none before it")
