@@ -67,6 +67,7 @@ func TestStrangersLeaveRoom(t *testing.T) {
 
 // Who is revoked has a certificate and is a stranger.
 func TestRevokedAreStrangers(t *testing.T) {
+	t.Parallel()
 	h := run(t, Options{Stranger: 2 * time.Second})
 	a := h.enrolled("north-1")
 	if err := h.store.Revoke(t.Context(), "north-1", "root", "", h.now()); err != nil {
@@ -82,6 +83,7 @@ func TestRevokedAreStrangers(t *testing.T) {
 }
 
 func TestStrangersTime(t *testing.T) {
+	t.Parallel()
 	h := run(t, Options{Stranger: 2 * time.Second, Beside: map[string]http.Handler{"/mine": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		Vouch(r.Context(), "account ann")
 	})}})
@@ -242,6 +244,7 @@ func (f *failing) Accept() (net.Conn, error) {
 
 // What is open when the listener fails is answered, and closed.
 func TestListenerFails(t *testing.T) {
+	t.Parallel()
 	h := run(t, Options{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
