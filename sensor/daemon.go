@@ -195,7 +195,7 @@ func (t *teller) Finding(f *heuristics.Finding) error {
 	c := d.steer
 	d.mu.Unlock()
 	f = shared(f, c)
-	if d.hub.declared.holds(d.hub.options.LineName(f.Line), max(f.Told, f.Last)) {
+	if d.hub.declared.holds(d.hub.options.LineName(f.Line), f.Line.Bits, max(f.Told, f.Last)) {
 		x := *f
 		x.Declared = true
 		f = &x

@@ -76,6 +76,9 @@ func steered(c *config.Config, p *fleetpb.Policy) (*config.Config, error) {
 type register struct {
 	mu   sync.Mutex
 	ends map[string]int64 // ns since the Unix epoch, by the line's name
+	// The same of IPv6 addresses, by the line of so many bits that each lies in.
+	within map[string]int64
+	bits   uint8
 }
 
 // maxDeclared bounds the register.
@@ -92,15 +95,38 @@ func (r *register) set(list []*fleetpb.DeclaredGateway) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ends = ends
+	r.ends, r.within, r.bits = ends, nil, 0
 	return err
 }
 
-func (r *register) holds(line string, now int64) bool {
+// holds says whether a line is declared, by its name, or by an address in it where it
+// is a prefix of so many bits.
+func (r *register) holds(line string, bits uint8, now int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	end, ok := r.ends[line]
-	return ok && now < end
+	if now < r.ends[line] {
+		return true
+	}
+	if bits == 0 {
+		return false
+	}
+	if r.within == nil || r.bits != bits {
+		r.within, r.bits = make(map[string]int64), bits
+		for name, end := range r.ends {
+			realm, text := "", name
+			if i := strings.LastIndexByte(name, '/'); i >= 0 {
+				realm, text = name[:i+1], name[i+1:]
+			}
+			a, err := netip.ParseAddr(text)
+			if err != nil || !a.Is6() {
+				continue
+			}
+			if p, err := a.Prefix(int(bits)); err == nil {
+				r.within[realm+p.String()] = max(end, r.within[realm+p.String()])
+			}
+		}
+	}
+	return now < r.within[line]
 }
 
 // verdictsOf gives what a policy says of controllers. What names no address or no

@@ -67,6 +67,9 @@ Exit status: 0 when the hub was made; 1 when it was not; 2 for wrong usage.`,
 			}
 			if err := p.with(cmd, func(context.Context, *hub) error { return nil }); err != nil {
 				// So that init can be tried again.
+				if p.storeURL() == "" {
+					err = errors.Join(err, store.Unmake(p.folder))
+				}
 				return errors.Join(err, trust.Unmake(p.folder))
 			}
 			return p.with(cmd, func(ctx context.Context, h *hub) error {

@@ -197,6 +197,10 @@ func TestAdminister(t *testing.T) {
 	if x := got.Msg.GetPolicy(); err != nil || x.GetVersion() != 2 || len(x.GetHome()) != 1 || len(x.GetDeclaredGateways()) != 1 || x.GetDeclaredGateways()[0].GetLine() != "north/2001:db8::/64" {
 		t.Errorf("policy %v, %v", x, err)
 	}
+	// It is taken off under the text that it was declared under.
+	if err := do(ctx, s.RemoveGateway, &adminpb.RemoveGatewayRequest{Line: "north/2001:DB8::9/64"}); err != nil {
+		t.Error(err)
+	}
 	for name, test := range map[string]struct {
 		err  error
 		want connect.Code

@@ -10,9 +10,10 @@ import (
 
 // crowd are the connections that are open. Who has shown neither a certificate that
 // holds nor a token is a stranger: strangers have a part of the room, each for a
-// short time, and the one who came first makes room for the next, so that however
-// many come, sensors and people get through. Who is known has so many, and a further
-// one ends the first.
+// short time, and one of them makes room for the next, so that however many come,
+// sensors and people get through: the first of the place that most of them come from,
+// so that nobody clears the room by himself, or where they come from everywhere the
+// first of all. Who is known has so many, and a further one ends the first.
 type crowd struct {
 	most, strangers, each int
 	within                time.Duration // that a stranger has to become known
@@ -21,12 +22,17 @@ type crowd struct {
 	mu      sync.Mutex
 	open    int
 	unknown *list.List            // of *visitor, the first at the back
-	known   map[string]*list.List // the same, by name
+	places  map[string]*list.List // the same, by where they come from
+	crowded map[string]bool       // places that a share or more of them come from
+	known   map[string]*list.List // of *visitor, by name
 }
+
+// share is how many strangers of one place are many: an eighth of all.
+func (c *crowd) share() int { return max(1, c.strangers/8) }
 
 func newCrowd(l Limits, within time.Duration, refuse func(string)) *crowd {
 	return &crowd{most: l.Connections, strangers: l.Strangers, each: l.Each, within: within, refuse: refuse,
-		unknown: list.New(), known: make(map[string]*list.List)}
+		unknown: list.New(), places: make(map[string]*list.List), crowded: make(map[string]bool), known: make(map[string]*list.List)}
 }
 
 // visitor is one connection.
@@ -34,8 +40,49 @@ type visitor struct {
 	net.Conn
 	crowd *crowd
 	name  string // empty of a stranger
+	from  string // as place counts it
 	place *list.Element
+	near  *list.Element // among the strangers of the same place
 	end   *time.Timer
+}
+
+// admit counts a stranger.
+func (c *crowd) admit(v *visitor) {
+	of := c.places[v.from]
+	if of == nil {
+		of = list.New()
+		c.places[v.from] = of
+	}
+	v.place, v.near = c.unknown.PushFront(v), of.PushFront(v)
+	if of.Len() >= c.share() {
+		c.crowded[v.from] = true
+	}
+}
+
+// dismiss counts a stranger no more.
+func (c *crowd) dismiss(v *visitor) {
+	of := c.places[v.from]
+	c.unknown.Remove(v.place)
+	of.Remove(v.near)
+	if of.Len() < c.share() {
+		delete(c.crowded, v.from)
+	}
+	if of.Len() == 0 {
+		delete(c.places, v.from)
+	}
+	v.place, v.near = nil, nil
+}
+
+// first is the stranger who makes room.
+func (c *crowd) first() *visitor {
+	of := c.unknown
+	most := 0
+	for from := range c.crowded { // eight at most
+		if x := c.places[from]; x.Len() > most {
+			of, most = x, x.Len()
+		}
+	}
+	return of.Back().Value.(*visitor)
 }
 
 // enter takes a connection in, or gives nil where there is no room for it.
@@ -44,15 +91,15 @@ func (c *crowd) enter(conn net.Conn) *visitor {
 	var out *visitor
 	switch {
 	case c.unknown.Len() > 0 && (c.open >= c.most || c.unknown.Len() >= c.strangers):
-		out = c.unknown.Back().Value.(*visitor)
+		out = c.first()
 		c.leave(out)
 	case c.open >= c.most:
 		c.mu.Unlock()
 		c.refuse("connections")
 		return nil
 	}
-	v := &visitor{Conn: conn, crowd: c}
-	v.place = c.unknown.PushFront(v)
+	v := &visitor{Conn: conn, crowd: c, from: place(conn.RemoteAddr().String())}
+	c.admit(v)
 	c.open++
 	v.end = time.AfterFunc(c.within, v.expire)
 	c.mu.Unlock()
@@ -70,7 +117,7 @@ func (c *crowd) leave(v *visitor) {
 	}
 	v.end.Stop()
 	if v.name == "" {
-		c.unknown.Remove(v.place)
+		c.dismiss(v)
 	} else if of := c.known[v.name]; of.Remove(v.place) != nil && of.Len() == 0 {
 		delete(c.known, v.name)
 	}
@@ -102,7 +149,7 @@ func (v *visitor) vouch(name string) {
 		return
 	}
 	v.end.Stop()
-	c.unknown.Remove(v.place)
+	c.dismiss(v)
 	of := c.known[name]
 	if of == nil {
 		of = list.New()

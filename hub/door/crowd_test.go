@@ -2,8 +2,10 @@ package door
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -65,14 +67,15 @@ func TestStrangersLeaveRoom(t *testing.T) {
 
 // Who is revoked has a certificate and is a stranger.
 func TestRevokedAreStrangers(t *testing.T) {
-	h := run(t, Options{Stranger: 300 * time.Millisecond})
+	t.Parallel()
+	h := run(t, Options{Stranger: 2 * time.Second})
 	a := h.enrolled("north-1")
 	if err := h.store.Revoke(t.Context(), "north-1", "root", "", h.now()); err != nil {
 		t.Fatal(err)
 	}
 	_, err := a.send(finding(1, 1, 1, "203.0.113.7"))
 	code(t, "revoked", err, connect.CodeUnauthenticated)
-	for deadline := time.Now().Add(5 * time.Second); h.refused("stranger too long") == 0; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); h.refused("stranger too long") == 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("its connection stands still")
 		}
@@ -80,7 +83,8 @@ func TestRevokedAreStrangers(t *testing.T) {
 }
 
 func TestStrangersTime(t *testing.T) {
-	h := run(t, Options{Stranger: 300 * time.Millisecond, Beside: map[string]http.Handler{"/mine": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	t.Parallel()
+	h := run(t, Options{Stranger: 2 * time.Second, Beside: map[string]http.Handler{"/mine": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		Vouch(r.Context(), "account ann")
 	})}})
 	a, ann := h.enrolled("north-1"), h.client(nil, nil)
@@ -94,7 +98,7 @@ func TestStrangersTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Body.Close()
-	if !ended(h.dial(1)[0], 5*time.Second) {
+	if !ended(h.dial(1)[0], 10*time.Second) {
 		t.Fatal("a connection that says nothing stands")
 	}
 	time.Sleep(300 * time.Millisecond)
@@ -157,6 +161,64 @@ func TestCrowd(t *testing.T) {
 	})
 }
 
+// from is a connection from an address.
+type from struct {
+	net.Conn
+	addr netip.AddrPort
+}
+
+func (f from) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(f.addr) }
+
+// Whoever opens very many connections makes room among his own: others have the time
+// that they need to say who they are.
+func TestOneCrowds(t *testing.T) {
+	gone := 0
+	c := newCrowd(Limits{Connections: 1000, Strangers: 32, Each: 3}, time.Minute, func(string) { gone++ })
+	enter := func(addr string) *visitor {
+		a, b := net.Pipe()
+		t.Cleanup(func() { a.Close(); b.Close() })
+		return c.enter(from{a, netip.AddrPortFrom(netip.MustParseAddr(addr), 9)})
+	}
+	stands := func(v *visitor) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return v.place != nil
+	}
+	slow := enter("192.0.2.1")
+	var own []*visitor
+	for i := range 500 {
+		// One host has all of a /64.
+		own = append(own, enter(fmt.Sprintf("2001:db8::%x", i)))
+	}
+	late := enter("192.0.2.2")
+	for i := range 500 {
+		own = append(own, enter(fmt.Sprintf("2001:db8::1:%x", i)))
+	}
+	if !stands(slow) || !stands(late) {
+		t.Error("others' connections were closed for one who opens a thousand")
+	}
+	slow.vouch("north-1")
+	if open, strangers := c.count(); strangers != 31 || open != 32 || gone != 1002-32 {
+		t.Errorf("%d open, %d of strangers, %d sent away", open, strangers, gone)
+	}
+	// From everywhere: the first goes.
+	for i := range 100 {
+		enter(fmt.Sprintf("198.51.100.%d", i+1))
+	}
+	if stands(late) || !stands(slow) {
+		t.Error("the first of all stands, or a sensor does not")
+	}
+	for _, v := range append(own, slow) {
+		v.Close()
+	}
+	for c.unknown.Len() > 0 {
+		c.unknown.Back().Value.(*visitor).Close()
+	}
+	if open, _ := c.count(); open != 0 || len(c.places) != 0 || len(c.crowded) != 0 {
+		t.Errorf("%d open, %d places, %d crowded after all were closed", open, len(c.places), len(c.crowded))
+	}
+}
+
 // failing is a listener that fails when it is told to.
 type failing struct {
 	net.Listener
@@ -182,6 +244,7 @@ func (f *failing) Accept() (net.Conn, error) {
 
 // What is open when the listener fails is answered, and closed.
 func TestListenerFails(t *testing.T) {
+	t.Parallel()
 	h := run(t, Options{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -611,6 +611,7 @@ func TestPolicy(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	h := run(t, Options{})
 	a := h.enrolled("north-1")
 	in, out := make(chan struct{}), make(chan struct{})
@@ -655,6 +656,7 @@ func TestDrain(t *testing.T) {
 
 // A hub that leaves is not ready, and serves on until it has left.
 func TestLeave(t *testing.T) {
+	t.Parallel()
 	h := run(t, Options{Leave: 2 * time.Second})
 	a := h.enrolled("north-1")
 	stopped := make(chan error, 1)
@@ -857,6 +859,7 @@ func TestCurl(t *testing.T) {
 // A body that does not come is given up; an answer may take longer than a body.
 // Who asks and then reads nothing holds nobody up.
 func TestSlowReaders(t *testing.T) {
+	t.Parallel()
 	ended := make(chan error)
 	h := run(t, Options{Write: 200 * time.Millisecond, Beside: map[string]http.Handler{"/endless": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var err error

@@ -91,8 +91,17 @@ func busiest(addr, role string, lines uint64) *reportpb.Record {
 	}}}
 }
 
-// link lets n workers side by side do all there is.
+// link lets n workers side by side do all there is, while nobody reports.
 func (h *hub) link(n int) {
+	h.Helper()
+	h.work(n)
+	if left, err := h.Queued(h.Context()); err != nil || left > 0 {
+		h.Fatalf("%d tenancies are left in the queue, error %v", left, err)
+	}
+}
+
+// work lets n workers side by side do what there is.
+func (h *hub) work(n int) {
 	h.Helper()
 	var wait sync.WaitGroup
 	for i := range n {
@@ -112,9 +121,6 @@ func (h *hub) link(n int) {
 		})
 	}
 	wait.Wait()
-	if left, err := h.Queued(h.Context()); err != nil || left > 0 {
-		h.Fatalf("%d tenancies are left in the queue, error %v", left, err)
-	}
 }
 
 func (h *hub) groups() (boxes []store.BoxRow, rings []store.Ring) {
@@ -282,7 +288,7 @@ func TestRingGrowsAndFalls(t *testing.T) {
 			}
 		}()
 		for range 5 {
-			h.link(3)
+			h.work(3)
 		}
 		<-done
 		h.link(3)

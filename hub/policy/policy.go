@@ -205,11 +205,16 @@ func Declare(line, reason, owner string, life time.Duration, now time.Time) (fun
 	}, nil
 }
 
-// Remove gives a change that takes a line off the register.
+// Remove gives a change that takes a line off the register, as it stands there or as
+// Declare would write it.
 func Remove(line string) func(*fleetpb.Policy) (*fleetpb.Policy, error) {
+	written, err := Line(line)
+	if err != nil {
+		written = line
+	}
 	return func(m *fleetpb.Policy) (*fleetpb.Policy, error) {
 		n := len(m.GetDeclaredGateways())
-		m.DeclaredGateways = slices.DeleteFunc(m.DeclaredGateways, func(g *fleetpb.DeclaredGateway) bool { return g.GetLine() == line })
+		m.DeclaredGateways = slices.DeleteFunc(m.DeclaredGateways, func(g *fleetpb.DeclaredGateway) bool { return g.GetLine() == line || g.GetLine() == written })
 		if n == len(m.DeclaredGateways) {
 			return nil, invalid("%s is not declared", line)
 		}

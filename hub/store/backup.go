@@ -79,6 +79,19 @@ func Exists(folder string) bool {
 	return false
 }
 
+// Unmake takes back the tables of SQLite that were just made in a folder, for who could
+// not make the rest of them: else nothing is made over what is left. No store may have
+// them open.
+func Unmake(folder string) error {
+	var errs []error
+	for _, end := range []string{"", "-wal", "-shm", "-journal"} {
+		if err := os.Remove(filepath.Join(folder, fileName+end)); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Restore puts a copy that Backup made into a folder that has no store yet, after
 // looking whether it is whole and not of a newer version, and makes it safe to serve
 // (Restored). It makes the folder if need be, and of an error leaves nothing in it.

@@ -297,12 +297,30 @@ func TestVersions(t *testing.T) {
 				}
 				admit(t, s, "north")
 				deliver(t, s, "north", 1, revisionOf(1, 1, none, "10.0.0.1", withContact("~0123456789abcdef")))
+				if v == 3 {
+					// A person's and a program's: there was no telling them apart but by their time.
+					for i, life := range []time.Duration{12 * time.Hour, 90 * 24 * time.Hour} {
+						if err := s.within(t.Context(), func(x *tx) error {
+							_, err := x.exec(t.Context(), "INSERT INTO session (hash, account, made, expires) VALUES (?, ?, ?, ?)",
+								append(make([]byte, 31), byte(i)), "ana", noon.UnixNano(), noon.Add(life).UnixNano())
+							return err
+						}); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
 				s = openStore(t, o)
 				if got := lineNames(all(t, s.Findings, Filter{}, 9)); !cmp.Equal(got, []string{"10.0.0.1"}) {
 					t.Errorf("findings %v", got)
+				}
+				for i := range 2 {
+					x, err := s.Session(t.Context(), [32]byte{31: byte(i)}, noon)
+					if v == 3 && (err != nil || x.Program != (i == 1) || x.Account != "ana") {
+						t.Errorf("session %d: %+v, %v", i, x, err)
+					}
 				}
 				deliver(t, s, "north", 2, revisionOf(1, 2, watch, "10.0.0.1"))
 				if n, err := s.Queued(t.Context()); n != 1 || err != nil {
@@ -392,6 +410,55 @@ func TestSeveralHubs(t *testing.T) {
 	}
 	if got := all(t, hubs[2].Findings, Filter{}, 1000); len(got) != 200 {
 		t.Errorf("%d findings", len(got))
+	}
+}
+
+// Sensors that tell the first hour of one controller at the same time touch each
+// other's findings beside their own, and are in nobody's way.
+func TestFirstHoursAtOnce(t *testing.T) {
+	u := postgresURL(t)
+	var hubs [2]*Store
+	for i := range hubs {
+		hubs[i] = openStore(t, Options{URL: u})
+	}
+	sensors := []string{"north", "south"}
+	admit(t, hubs[0], sensors...)
+	const findings, rounds = 10, 4
+	for round := range rounds {
+		addr := fmt.Sprintf("198.51.100.%d", round+1)
+		records := func(revision uint64) (rs []*reportpb.Record) {
+			for n := range findings {
+				rs = append(rs, record(uint64(n+1), revisionOf(round*findings+n, revision, watch, fmt.Sprintf("10.0.%d.%d", round, n), withController(addr, someStack), func(f *reportpb.Finding) {
+					if revision > 1 {
+						// Of a card that both see the row is taken too.
+						f.Cards = []*reportpb.Card{{Imsi: fmt.Sprintf("46000~%016x", round)}}
+					}
+				})))
+			}
+			return rs
+		}
+		var wg sync.WaitGroup
+		for i, name := range sensors {
+			deliverRecords(t, hubs[i], name, records(1)...)
+		}
+		for i, name := range sensors {
+			hour := &reportpb.Record{Sequence: findings + 1, Kind: &reportpb.Record_Controllers{Controllers: &reportpb.ControllerSketch{
+				Hour: stamp(noon), Controllers: []*reportpb.ControllerHour{{Addr: addr, Role: "registrar", Lines: 40, Calls: 9}}}}}
+			wg.Go(func() {
+				if _, err := hubs[i].Ingest(context.Background(), Delivery{Sensor: name, First: 1, Last: findings + 1, Records: append(records(2), hour), ReceivedAt: noon}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	for i, s := range hubs {
+		if n := s.Counters().Retries; n > 0 {
+			t.Errorf("hub %d was in another's way %d times", i, n)
+		}
+	}
+	if n, err := hubs[0].Queued(t.Context()); n != 2*rounds*findings || err != nil {
+		t.Errorf("%d wait to be linked, %v; want %d", n, err, 2*rounds*findings)
 	}
 }
 

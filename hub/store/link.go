@@ -1153,6 +1153,12 @@ func (s *Store) SaveVerdicts(ctx context.Context, seen map[string]uint64, vs []C
 		if _, err := t.run(ctx, s.sql.verdicts, rows); err != nil {
 			return err
 		}
+		if t.d.dialect == postgres {
+			// In the order in which reports take them.
+			if err := in(ctx, t, func(*sql.Rows) error { return nil }, "SELECT name FROM sensor WHERE name IN ? ORDER BY name"+t.forUpdate(), told); err != nil {
+				return err
+			}
+		}
 		var sensors []any
 		for _, n := range told {
 			sensors = append(sensors, n)

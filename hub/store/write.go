@@ -181,7 +181,8 @@ type ingest struct {
 
 	sensors map[string]*sensorRow // those admitted
 	faces   map[faceKey]face
-	stored  []int // by delivery
+	queue   map[ID]int64 // findings to be linked anew, and when they were touched
+	stored  []int        // by delivery
 	older   []int
 
 	findings, calls, sketches, healths, gaps, cut uint64
@@ -210,8 +211,8 @@ type known struct {
 
 func (g *ingest) run() error {
 	g.stored, g.older = make([]int, len(g.group)), make([]int, len(g.group))
-	g.faces = map[faceKey]face{}
-	for _, step := range []func() error{g.readSensors, g.writeFindings, g.writeCalls, g.writeSketches, g.writeGaps, g.writeFaces, g.writeSensors} {
+	g.faces, g.queue = map[faceKey]face{}, map[ID]int64{}
+	for _, step := range []func() error{g.readSensors, g.writeFindings, g.writeCalls, g.writeSketches, g.writeQueue, g.writeGaps, g.writeFaces, g.writeSensors} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -342,7 +343,7 @@ func (g *ingest) writeFindings() error {
 		return fmt.Errorf("forget keys: %w", err)
 	}
 
-	var findings, newFindings, lines, revisions, bearers, newBearers, queue []any
+	var findings, newFindings, lines, revisions, bearers, newBearers []any
 	cards := map[ID]cardRow{}
 	cardSince := map[ID]int64{}
 	touched := map[ID]*newFinding{} // lines, by the highest that was told
@@ -393,7 +394,7 @@ func (g *ingest) writeFindings() error {
 			}
 		}
 		if e.verdict >= int64(reportpb.Verdict_VERDICT_WATCH) || there && k.verdict >= int64(reportpb.Verdict_VERDICT_WATCH) {
-			queue = append(queue, raw, rand.Int64(), e.received, "", int64(0))
+			g.queue[id] = e.received
 		}
 		for _, c := range e.cards {
 			if o, ok := cards[c.id]; ok {
@@ -419,7 +420,7 @@ func (g *ingest) writeFindings() error {
 		b    *bulk
 		flat []any
 	}{
-		{"findings", q.newFindings, newFindings}, {"findings", q.findings, findings}, {"lines", q.lines, lines}, {"revisions", q.revisions, revisions}, {"keys", q.newBearers, newBearers}, {"keys", q.bearers, bearers}, {"queue", q.queue, queue},
+		{"findings", q.newFindings, newFindings}, {"findings", q.findings, findings}, {"lines", q.lines, lines}, {"revisions", q.revisions, revisions}, {"keys", q.newBearers, newBearers}, {"keys", q.bearers, bearers},
 	} {
 		if _, err := g.t.run(g.ctx, w.b, w.flat); err != nil {
 			return fmt.Errorf("write %s: %w", w.what, err)
@@ -705,7 +706,6 @@ func (g *ingest) touchTold() error {
 		AND c.addr IN ?`, inOrder(addrs)); err != nil {
 		return fmt.Errorf("read controllers: %w", err)
 	}
-	var ids [][]byte
 	for addr := range untold {
 		k := KeyOf(KeyController, addr.String())
 		if err := each(g.ctx, g.t, func(r *sql.Rows) error {
@@ -713,17 +713,30 @@ func (g *ingest) touchTold() error {
 			if err := r.Scan(&id); err != nil {
 				return err
 			}
-			ids = append(ids, id)
+			if _, is := g.queue[ID(id)]; !is {
+				g.queue[ID(id)] = g.s.now().UnixNano()
+			}
 			return nil
 		}, `SELECT finding FROM bearer WHERE kind = ? AND digest = ? AND verdict >= 2 LIMIT ?`, int64(k.Kind), k.Sum[:], maxTold); err != nil {
 			return fmt.Errorf("read keys: %w", err)
 		}
 	}
-	var queue []any
-	for _, id := range inOrder(ids) {
-		queue = append(queue, id, rand.Int64(), g.s.now().UnixNano(), "", int64(0))
+	return nil
+}
+
+// writeQueue has findings linked anew. Those that touchTold found are of any sensor, so
+// all of them are taken at once and in one order: of two transactions that took them
+// crosswise each would wait for the other.
+func (g *ingest) writeQueue() error {
+	var ids [][]byte
+	for id := range g.queue {
+		ids = append(ids, bytes.Clone(id[:]))
 	}
-	if _, err := g.t.run(g.ctx, g.s.sql.queue, queue); err != nil {
+	var rows []any
+	for _, id := range inOrder(ids) {
+		rows = append(rows, id, rand.Int64(), g.queue[ID(id)], "", int64(0))
+	}
+	if _, err := g.t.run(g.ctx, g.s.sql.queue, rows); err != nil {
 		return fmt.Errorf("write queue: %w", err)
 	}
 	return nil

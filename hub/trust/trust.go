@@ -531,7 +531,12 @@ func Copy(from, to string) error {
 	for _, name := range fileNames() {
 		b, err := readFile(from, name)
 		if name == catalogueFile && errors.Is(err, fs.ErrNotExist) {
-			continue // kept elsewhere
+			// Kept elsewhere. One that lies in the other folder is not ours to take for a part
+			// of what is made there.
+			if _, err := os.Lstat(filepath.Join(to, name)); !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%w: %s", ErrMade, filepath.Join(to, name))
+			}
+			continue
 		}
 		if err != nil {
 			return err

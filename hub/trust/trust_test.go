@@ -526,3 +526,36 @@ func FuzzTokenHash(f *testing.F) {
 		}
 	})
 }
+
+// A secret for packs that is kept apart from a backup is no part of what is made of
+// it, and not lost when that comes to nothing.
+func TestCopyBesideASecret(t *testing.T) {
+	_, _, from := made(t, Making{})
+	secret, err := os.ReadFile(filepath.Join(from, catalogueFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(from, catalogueFile)); err != nil {
+		t.Fatal(err)
+	}
+	to := t.TempDir()
+	if err := os.WriteFile(filepath.Join(to, catalogueFile), secret, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Copy(from, to); !errors.Is(err, ErrMade) {
+		t.Errorf("copied into a folder that has a hub's file: %v", err)
+	}
+	if b, err := os.ReadFile(filepath.Join(to, catalogueFile)); err != nil || !bytes.Equal(b, secret) {
+		t.Errorf("the secret: %v", err)
+	}
+	empty := filepath.Join(t.TempDir(), "hub")
+	if err := Copy(from, empty); err != nil {
+		t.Fatal(err)
+	}
+	if err := Unmake(empty); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(empty, "*")); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
