@@ -43,6 +43,8 @@ const (
 	tendEvery = time.Second
 
 	batchFrames = 4096
+	// enough is how many bytes of frames are taken before batches are made of them.
+	enough = 64 << 20
 )
 
 // Source is one port with the programs attached. Next is for one goroutine;
@@ -60,6 +62,7 @@ type Source struct {
 
 	pending          []heldFrame // read and not given yet, with their bytes in spare
 	bytes            []byte
+	enough           int // see there
 	ready            []*capture.Batch
 	seq              uint64
 	newest           int64
@@ -108,7 +111,7 @@ func Open(name string, cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: no such port: %w", name, err)
 	}
-	s := &Source{cfg: cfg, name: name, ifindex: port.Index}
+	s := &Source{cfg: cfg, name: name, ifindex: port.Index, enough: enough}
 	s.offset.Store(wallOffset())
 	if s.netlink, err = openNetlink(); err != nil {
 		return nil, err
@@ -339,11 +342,13 @@ func (s *Source) drain() error {
 }
 
 // takeAll waits for frames until the deadline, takes all there are, and says up to
-// which time none is missing.
+// which time none is missing. In a flood that fills the rings faster than they are
+// read it ends with what is there once it has enough.
 func (s *Source) takeAll(deadline time.Time) (until int64, err error) {
 	had := len(s.pending)
 	defer func() { s.taken.Add(uint64(len(s.pending) - had)) }()
 	s.frames.SetDeadline(deadline)
+	full := false
 	for first := true; ; first = false {
 		err := s.frames.ReadInto(&s.record)
 		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, perf.ErrFlushed) {
@@ -361,6 +366,12 @@ func (s *Source) takeAll(deadline time.Time) (until int64, err error) {
 			s.frames.SetDeadline(time.Unix(1, 0))
 		}
 		s.take(s.record.RawSample)
+		if !full && len(s.bytes) >= s.enough {
+			full = true
+			if err := s.frames.Flush(); err != nil {
+				return until, fmt.Errorf("%s: read frames: %w", s.name, err)
+			}
+		}
 	}
 }
 

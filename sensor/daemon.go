@@ -309,7 +309,7 @@ func (d *Daemon) watch(ctx context.Context, ports []Port) error {
 			if writing != nil {
 				<-writing
 			}
-			if err == nil && stopping != nil && d.hub != nil {
+			if err == nil && ctx.Err() == nil && d.hub != nil { // else it goes on after a restart
 				d.hub.ended()
 			}
 			d.checkpoint()

@@ -342,9 +342,12 @@ INLINE int dull(const u8 *b, const void *end, u32 wire, int in_test)
 	}
 	u32 zero = 0;
 	struct counters *c = map_lookup(&counts, &zero);
-	if (unlikely(!c) || unlikely(!(c->n[tcp_segments] & (in_test ? (u64)sample - 1 : dull_mask))))
+	if (unlikely(!c))
 		return 0;
-	count(c, tcp_segments);
+	u64 n = c->n[tcp_segments] + 1; // as thin will find it
+	if (unlikely(!(n & (in_test ? (u64)sample - 1 : dull_mask))))
+		return 0;
+	c->n[tcp_segments] = n;
 	return 1;
 }
 
