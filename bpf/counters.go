@@ -50,7 +50,6 @@ const (
 	limitedFirst
 	limitedFragment
 	framesLost
-	unheard
 	numCounters
 )
 
@@ -69,7 +68,7 @@ func counterNames() [numCounters]string {
 		upLeft: "up_left", upSample: "up_sample",
 		limitedSource: "limited_source", limitedSYN: "limited_syn", limitedHello: "limited_hello", limitedDNS: "limited_dns",
 		limitedHTTP: "limited_http", limitedLeft: "limited_left", limitedFirst: "limited_first",
-		limitedFragment: "limited_fragment", framesLost: "frames_lost", unheard: "unheard",
+		limitedFragment: "limited_fragment", framesLost: "frames_lost",
 	}
 }
 
