@@ -50,6 +50,7 @@ const (
 	limitedFirst
 	limitedFragment
 	framesLost
+	unheard
 	numCounters
 )
 
@@ -68,7 +69,7 @@ func counterNames() [numCounters]string {
 		upLeft: "up_left", upSample: "up_sample",
 		limitedSource: "limited_source", limitedSYN: "limited_syn", limitedHello: "limited_hello", limitedDNS: "limited_dns",
 		limitedHTTP: "limited_http", limitedLeft: "limited_left", limitedFirst: "limited_first",
-		limitedFragment: "limited_fragment", framesLost: "frames_lost",
+		limitedFragment: "limited_fragment", framesLost: "frames_lost", unheard: "unheard",
 	}
 }
 

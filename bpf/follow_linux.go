@@ -14,6 +14,5 @@ func canonical(k *kernelKey) {
 // markOf gives the place of a connection's mark, as kernel/follow.h does.
 func markOf(k *kernelKey) uint32 {
 	x := k.Src[0] ^ k.Src[1] ^ k.Src[3] ^ k.Dst[0] ^ k.Dst[1] ^ k.Dst[3]
-	h := (x ^ uint32(k.Sport^k.Dport)<<8) * 0x9e3779b1
-	return (h ^ h>>15) & (numMarks - 1)
+	return (x ^ uint32(k.Sport+k.Dport)<<16) >> 18
 }

@@ -15,7 +15,7 @@ import (
 
 type kernelCounters struct {
 	_ structs.HostLayout
-	N [47]uint64
+	N [48]uint64
 }
 
 type kernelCpuBudget struct {
@@ -38,20 +38,20 @@ type kernelFlow struct {
 		_       structs.HostLayout
 		Seen    uint64
 		MainAt  uint64
-		Ssrc    uint32
 		NewTs   uint32
 		MainTs  uint32
-		Step    uint32
-		Jitter  uint32
 		Newest  uint16
 		MainSeq uint16
 		Pt      uint8
+		Set     uint8
+		Chain   uint8
+		Run     uint8
+		Ssrc    uint32
+		Step    uint32
+		Jitter  uint32
 		RivalPt uint8
 		SidePt  uint8
 		Sided   uint8
-		Run     uint8
-		Set     uint8
-		Chain   uint8
 		Sent    uint8
 	}
 	Iv kernelInterval
@@ -78,16 +78,15 @@ type kernelInterval struct {
 	_              structs.HostLayout
 	Last           uint64
 	MaxGap         uint64
-	StartArrival   uint64
 	LeastArrival   uint64
-	LeastTimestamp uint32
-	Jitter         uint32
-	Bytes          uint32
 	Packets        uint16
-	Duplicates     uint16
 	Source         uint16
 	InStep         uint16
 	Timed          uint16
+	LeastTimestamp uint32
+	Jitter         uint32
+	Bytes          uint32
+	Duplicates     uint16
 	Sizes          [2]uint16
 	SizeCounts     [2]uint16
 	Gaps           [8]uint16
@@ -106,6 +105,7 @@ type kernelInterval struct {
 	Pt             uint8
 	SidePt         uint8
 	First          uint64
+	StartArrival   uint64
 	StartTimestamp uint32
 	Ssrc           uint32
 	Rate           uint32
@@ -204,6 +204,10 @@ const (
 	kernelVarClasses        = "classes"
 	kernelVarClockOffset    = "clock_offset"
 	kernelVarDrop           = "drop"
+	kernelVarDropOver       = "drop_over"
+	kernelVarDropTick       = "drop_tick"
+	kernelVarDropUntil      = "drop_until"
+	kernelVarDullMask       = "dull_mask"
 	kernelVarFirst          = "first"
 	kernelVarFrameType      = "frame_type"
 	kernelVarGre            = "gre"
@@ -301,6 +305,10 @@ type kernelVariableSpecs struct {
 	Classes        *ebpf.VariableSpec `ebpf:"classes"`
 	ClockOffset    *ebpf.VariableSpec `ebpf:"clock_offset"`
 	Drop           *ebpf.VariableSpec `ebpf:"drop"`
+	DropOver       *ebpf.VariableSpec `ebpf:"drop_over"`
+	DropTick       *ebpf.VariableSpec `ebpf:"drop_tick"`
+	DropUntil      *ebpf.VariableSpec `ebpf:"drop_until"`
+	DullMask       *ebpf.VariableSpec `ebpf:"dull_mask"`
 	First          *ebpf.VariableSpec `ebpf:"first"`
 	FrameType      *ebpf.VariableSpec `ebpf:"frame_type"`
 	Gre            *ebpf.VariableSpec `ebpf:"gre"`
@@ -386,6 +394,10 @@ type kernelVariables struct {
 	Classes        *ebpf.Variable `ebpf:"classes"`
 	ClockOffset    *ebpf.Variable `ebpf:"clock_offset"`
 	Drop           *ebpf.Variable `ebpf:"drop"`
+	DropOver       *ebpf.Variable `ebpf:"drop_over"`
+	DropTick       *ebpf.Variable `ebpf:"drop_tick"`
+	DropUntil      *ebpf.Variable `ebpf:"drop_until"`
+	DullMask       *ebpf.Variable `ebpf:"dull_mask"`
 	First          *ebpf.Variable `ebpf:"first"`
 	FrameType      *ebpf.Variable `ebpf:"frame_type"`
 	Gre            *ebpf.Variable `ebpf:"gre"`

@@ -31,7 +31,7 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 	}
 	for name, value := range map[string]any{
 		"gtp": toggle(c.GTP), "vxlan": toggle(c.VXLAN), "gre": toggle(c.GRE), "home": toggle(c.homes()),
-		"ring": toggle(ring), "test": toggle(c.test), "bench": c.bench,
+		"ring": toggle(ring), "test": toggle(c.test), "dull_mask": c.dullMask(), "bench": c.bench,
 		"sample": c.Sample, "first": c.First, "budget_source": c.PerSource,
 		"budget_syn": c.SYN, "budget_hello": c.Hello, "budget_dns": c.DNS, "budget_http": c.HTTP,
 		"budget_left": c.Left, "budget_first": c.FirstTotal, "budget_fragment": c.Fragments,
@@ -98,6 +98,15 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 		}
 	}
 	return objects, nil
+}
+
+// dullMask is the mask of the count of TCP's segments that is zero where a segment must
+// not end at the first look.
+func (c *Config) dullMask() uint64 {
+	if c.test {
+		return 0
+	}
+	return uint64(c.Sample) - 1
 }
 
 // putHomes tells the kernel of prefixes. IPv4 stands behind ::ffff:0:0/96 in its

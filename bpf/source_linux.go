@@ -32,6 +32,9 @@ const (
 	flight = int64(time.Millisecond)
 	// anchorEvery is how often the kernel is told the wall time.
 	anchorEvery = int64(time.Second)
+	// heardFor is how long the TC program drops after it was last told to, which is
+	// every anchorEvery: clsact's filter stays when this process is killed.
+	heardFor = int64(5 * time.Second)
 	// lookEvery is how often a port is looked at for addresses and routes.
 	lookEvery = int64(5 * time.Second)
 	// passEvery is how long a pass of the sweep should take.
@@ -160,6 +163,9 @@ func (s *Source) start(ring bool) (err error) {
 	o := s.objects
 	if err := o.ClockOffset.Set(uint64(s.offset.Load())); err != nil {
 		return fmt.Errorf("set the clock: %w", err)
+	}
+	if err := s.alive(); err != nil {
+		return err
 	}
 	s.sweep = newSweepers(o, &s.cfg.Types, s.cfg.Port)
 	s.frames, err = perf.NewReaderWithOptions(o.FrameEvents, s.cfg.FrameRing, perf.ReaderOptions{Watermark: s.cfg.FrameRing / 8})
@@ -302,6 +308,9 @@ func (s *Source) keep() error {
 		if err := s.objects.ClockOffset.Set(uint64(offset)); err != nil {
 			return fmt.Errorf("set the clock: %w", err)
 		}
+		if err := s.alive(); err != nil {
+			return err
+		}
 	}
 	if now-s.looked >= lookEvery {
 		s.looked = now
@@ -309,6 +318,14 @@ func (s *Source) keep() error {
 			return fmt.Errorf("%s: the port is gone: %w", s.name, err)
 		}
 		return s.look()
+	}
+	return nil
+}
+
+// alive lets the TC program drop for heardFor from now on, if it is to at all.
+func (s *Source) alive() error {
+	if err := s.objects.DropUntil.Set(uint64(monotonic() + heardFor)); err != nil {
+		return fmt.Errorf("say that frames are listened to: %w", err)
 	}
 	return nil
 }

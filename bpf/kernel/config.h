@@ -42,9 +42,15 @@ const volatile u32 first = 96;
 // what it read in the map readings.
 const volatile u8 test = 0;
 
-// bench replaces flow, sequence number and timestamp of RTP by those of
-// 2^(bench - 1) flows in an order that looks random, for make bench-live.
+// dull_mask sends one segment of TCP in so many to the longer look that else would have
+// ended at the first, whose only question about toggles this is: where sample is set,
+// those that may be in it; in tests all of them. It has all bits set else.
+const volatile u64 dull_mask = ~0ULL;
+
+// bench replaces flow, sequence number and timestamp of RTP by those of one flow or of
+// 100,000 in an order that looks random, for make bench-live.
 const volatile u32 bench = 0;
+enum { ONE_FLOW = 1, MANY_FLOWS = 2 };
 
 // clock_offset is what wall time is ahead of CLOCK_MONOTONIC, ns; user space
 // sets it anew all the time.
@@ -54,6 +60,13 @@ volatile u64 test_now = 0;
 // drop keeps frames from the machine's own network. User space sets it on a port
 // without address and route only, and looks again all the time.
 volatile u8 drop = 0;
+
+// drop_until is when the TC program ceases to drop, whatever drop says, ns of
+// CLOCK_MONOTONIC: user space puts it off all the time, as long as it lives. The program
+// keeps in the other two whether that is over, and at which tick it looked.
+volatile u64 drop_until = 0;
+volatile u64 drop_tick = 0;
+volatile u8 drop_over = 1;
 
 // opaque is zero, which the verifier cannot know: offsets that it is added to
 // are no constants any more, so that ways through the parser which meet again

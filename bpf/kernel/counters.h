@@ -64,6 +64,9 @@ enum counter {
 	limited_fragment,
 	frames_lost,
 
+	// Frames that were passed on since nobody was there to have them dropped.
+	unheard,
+
 	counters_max,
 };
 

@@ -28,22 +28,22 @@ enum {
 };
 
 // interval is a record as it is handed over. Its fields stand so that what every
-// packet of a voice touches is in one line of the cache; see flow.
+// packet of a voice touches is in one line of the cache, and what it counts in one
+// word; see flow and voice.
 struct interval {
 	u64 last; // stays when the record is closed: it is the flow's newest arrival
 
 	// From here on all is emptied when the record is closed.
 	u64 max_gap;
-	u64 start_arrival;
 	u64 least_arrival;
-	u32 least_timestamp;
-	u32 jitter;
-	u32 bytes;
-	u16 packets;
-	u16 duplicates;
+	u16 packets; // of the four, none is ever more than this
 	u16 source;
 	u16 in_step;
 	u16 timed;
+	u32 least_timestamp;
+	u32 jitter;
+	u32 bytes;
+	u16 duplicates;
 	u16 sizes[2];
 	u16 size_counts[2];
 	u16 gaps[8];
@@ -62,6 +62,7 @@ struct interval {
 	u8 pt;
 	u8 side_pt;
 	u64 first;
+	u64 start_arrival; // 0 where least_arrival is
 	u32 start_timestamp;
 	u32 ssrc;
 	u32 rate;
@@ -79,22 +80,34 @@ struct interval {
 struct source {
 	u64 seen;
 	u64 main_at;
-	u32 ssrc;
-	u32 new_ts;
+	u32 new_ts; // this and the next are written as one
 	u32 main_ts;
+	u16 newest; // and so are these
+	u16 main_seq;
+	u8 pt; // these four are asked as one, see STEADY
+	u8 set;
+	u8 chain; // CHAINED, STRAY
+	u8 run;
+	u32 ssrc;
 	u32 step;
 	u32 jitter;
-	u16 newest;
-	u16 main_seq;
-	u8 pt;
 	u8 rival_pt;
 	u8 side_pt;
 	u8 sided;
-	u8 run;
-	u8 set;
-	u8 chain;
 	u8 sent; // datagrams that went up as the flow's first; FOLLOW: all of them go
 };
+
+// CHAINED says that main_at, main_ts and main_seq are those of the packet before,
+// STRAY that other is the last timestamp step, which was not as those before.
+enum { CHAINED = 1, STRAY = 2 };
+
+// STEADY is pt, set, chain and run of a source with payload type t, which nobody
+// contends with and whose last timestamp step was as those before.
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define STEADY(t) ((t) | 1 << 8 | CHAINED << 16)
+#else
+#define STEADY(t) ((t) << 24 | 1 << 16 | CHAINED << 8)
+#endif
 
 enum { FOLLOW = 255 };
 
@@ -319,7 +332,7 @@ INLINE void advance(struct flow *f, enum place at, u16 d, const struct header *h
 		f->iv.jumps++;
 	default:
 		s->seen = 1;
-		s->chain = 0;
+		s->chain &= ~CHAINED;
 	}
 	s->newest = h->seq;
 	s->new_ts = h->timestamp;
@@ -355,14 +368,15 @@ INLINE void judge(struct flow *f, u32 dt, int neighbours)
 		f->iv.timed++;
 	} else if (dt == s->step || (forward && dt % s->step == 0)) {
 		f->iv.timed++;
-		f->r.other = 0;
+		s->chain &= ~STRAY;
 	} else {
 		f->iv.untimed++;
-		if (forward && dt == f->r.other) {
+		if (forward && s->chain & STRAY && dt == f->r.other) {
 			s->step = dt;
-			f->r.other = 0;
+			s->chain &= ~STRAY;
 		} else {
 			f->r.other = dt;
+			s->chain |= STRAY;
 		}
 	}
 }
@@ -383,8 +397,8 @@ INLINE void timing(struct flow *f, u64 t, const struct header *h, u32 rate)
 {
 	struct source *s = &f->s;
 	struct interval *iv = &f->iv;
-	int whole = s->chain;
-	if (likely(s->chain)) {
+	int whole = s->chain & CHAINED;
+	if (likely(whole)) {
 		u32 dt = h->timestamp - s->main_ts;
 		judge(f, dt, (u16)(h->seq - s->main_seq) == 1);
 		u64 since = t - s->main_at;
@@ -402,7 +416,7 @@ INLINE void timing(struct flow *f, u64 t, const struct header *h, u32 rate)
 			}
 		}
 	}
-	if (!whole || iv->start_arrival == 0) {
+	if (!whole || iv->least_arrival == 0) {
 		iv->start_arrival = iv->least_arrival = t;
 		iv->start_timestamp = iv->least_timestamp = h->timestamp;
 	} else if (rate) {
@@ -413,7 +427,7 @@ INLINE void timing(struct flow *f, u64 t, const struct header *h, u32 rate)
 			iv->least_timestamp = h->timestamp;
 		}
 	}
-	s->chain = 1;
+	s->chain |= CHAINED;
 	s->main_at = t;
 	s->main_ts = h->timestamp;
 	s->main_seq = h->seq;
@@ -535,6 +549,58 @@ INLINE void account(void *ctx, struct flow *f, struct counters *c, u64 t, u32 le
 		if (at != LATE)
 			timing(f, t, h, rate);
 	}
+}
+
+// voice adds one packet to the record of f if it is what nearly all of a voice's are:
+// the next one of the only source there is, a timestamp step after the last, not the
+// first in its interval. Payload type, sequence number, timestamp and ssrc are pt to
+// ssrc. It does what account would, in half the time, and if it gives 0 it did nothing.
+INLINE int voice(struct flow *f, u64 t, u32 length, u32 pt, u16 seq, u32 ts, u32 ssrc)
+{
+	struct source *s = &f->s;
+	struct interval *iv = &f->iv;
+	u32 state, rate = types[pt & 127].rate, step = ts - s->main_ts;
+	u64 gap = t - iv->last, since = t - s->main_at;
+	__builtin_memcpy(&state, &s->pt, sizeof(state));
+	if (state != STEADY(pt) || s->ssrc != ssrc || (u16)(seq - s->newest) != 1 || step != s->step || !step || !rate)
+		return 0;
+	// What is backwards is much. That of IDLE there is less, flows are told by gap;
+	// and since times any rate of RTP is below 2^63.
+	if (t >= f->end || gap > IDLE || since > IDLE || iv->packets + iv->duplicates >= FULL_RECORD ||
+	    !iv->least_arrival || iv->sizes[0] != length || !iv->size_counts[0])
+		return 0;
+	s64 off = (s64)per_second(since * rate) - (s32)step;
+	if (off < 0)
+		off = -off;
+	if (off >= 2 * (s64)rate)
+		return 0;
+
+	u64 four;
+	__builtin_memcpy(&four, &iv->packets, sizeof(four));
+	four += 0x0001000100010001; // none of them overflows
+	__builtin_memcpy(&iv->packets, &four, sizeof(four));
+	iv->last = t;
+	iv->bytes += length;
+	iv->size_counts[0]++;
+	iv->gaps[bin(gap)]++;
+	if (gap > iv->max_gap)
+		iv->max_gap = gap;
+	u32 jitter = s->jitter;
+	jitter += (u32)off - ((jitter + 8) >> 4);
+	s->jitter = jitter;
+	if (jitter > iv->jitter)
+		iv->jitter = jitter;
+	if ((s64)((t - iv->least_arrival) * rate) < (s64)(s32)(ts - iv->least_timestamp) * (s64)SECOND) {
+		iv->least_arrival = t;
+		iv->least_timestamp = ts;
+	}
+	s->seen = s->seen << 1 | 1;
+	s->main_at = t;
+	u64 both = ts * 0x100000001ULL;
+	__builtin_memcpy(&s->new_ts, &both, sizeof(both));
+	u32 seqs = seq * 0x10001U;
+	__builtin_memcpy(&s->newest, &seqs, sizeof(seqs));
+	return 1;
 }
 
 INLINE void key4_of(struct key4 *four, const struct key *k)

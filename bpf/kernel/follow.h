@@ -22,17 +22,18 @@ struct {
 // marks are set for connections in follows; user space takes out the old ones.
 volatile u8 marks[MARKS] = {};
 
-// mark_of gives the place of a connection's mark: of its addresses and its ports,
-// exclusive or, so that it is the same for both directions.
-INLINE u32 mark_of(u32 x, u32 y)
+// mark_of gives the place of a connection's mark: of its addresses, exclusive or, and
+// of its ports as they stand beside each other, whose sum is in the upper half of the
+// product: it is the same for both directions.
+INLINE u32 mark_of(u32 x, u32 ports)
 {
-	u32 h = (x ^ y << 8) * 0x9e3779b1;
-	return (h ^ h >> 15) & (MARKS - 1);
+	return (x ^ ports * 0x10001) >> 18;
 }
 
 INLINE u32 mark(const struct key *k)
 {
-	return mark_of(k->src[0] ^ k->src[1] ^ k->src[3] ^ k->dst[0] ^ k->dst[1] ^ k->dst[3], (u32)k->sport ^ k->dport);
+	return mark_of(k->src[0] ^ k->src[1] ^ k->src[3] ^ k->dst[0] ^ k->dst[1] ^ k->dst[3],
+	               (u32)k->sport << 16 | k->dport);
 }
 
 INLINE int lower_first(struct key *out, const struct key *k)

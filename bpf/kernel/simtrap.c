@@ -31,18 +31,39 @@ struct {
 	__type(value, struct reading);
 } readings SEC(".maps");
 
-INLINE void tell(const struct packet *k, u32 verdict)
+INLINE int tell(struct view *v)
 {
+	struct packet k;
+	__builtin_memset(&k, 0, sizeof(k));
+	int what = read_frame(v, &k);
 	u32 zero = 0;
 	struct reading *r = map_lookup(&readings, &zero);
 	if (!r)
-		return;
-	r->key = k->key;
-	r->verdict = verdict;
-	r->at = k->at;
-	r->length = k->length;
-	r->proto = k->proto;
-	r->flags = k->flags;
+		return 0;
+	r->key = k.key;
+	r->verdict = what;
+	r->at = k.at;
+	r->length = k.length;
+	r->proto = k.proto;
+	r->flags = k.flags;
+	return 0;
+}
+
+// The frame is read anew for it, apart, so that the verifier looks at what follows in a
+// test as often as else.
+APART int tell_xdp(void *ctx)
+{
+	struct view v = {.ctx = ctx};
+	again(&v);
+	v.wire = v.end - v.data;
+	return tell(&v);
+}
+
+APART int tell_tc(void *ctx)
+{
+	struct view v = {.ctx = ctx, .wire = ((volatile struct __sk_buff *)ctx)->len, .tc = 1};
+	again(&v);
+	return tell(&v);
 }
 
 // thin says whether this frame, one of those that counter which counts, is in
@@ -113,8 +134,19 @@ APART int tcp_segment(struct seen *s, struct packet *k)
 	return 0;
 }
 
+// large_flow gives the record of a large datagram's flow if one is there that has no
+// RTP: SIP under a keystream may be in it. QUIC, which is most of what is large, is not
+// asked about, nor is the table for what tells itself what it is.
+APART struct flow *large_flow(const struct packet *k)
+{
+	if (k->length > MAX_HIDDEN || k->key.sport == be16(443) || k->key.dport == be16(443))
+		return 0;
+	struct flow *f = find(k);
+	return f && !f->s.set ? f : 0;
+}
+
 // plain handles a datagram that does not read as RTP, whatever its length. f is
-// the record of its flow if there is one.
+// the record of its flow if there is one; of a large one it is looked for here.
 APART int plain(struct seen *s, struct packet *k, struct flow *f)
 {
 	if (k->at > FARTHEST)
@@ -131,8 +163,12 @@ APART int plain(struct seen *s, struct packet *k, struct flow *f)
 		}
 		if ((class & UDP_START) && control_udp(p, s->end, length, word)) {
 			push(s, k, up_control, s->wire);
-			if (f && p[0] <= 0x17) // RAS ends with messages that tell nothing
-				f->s.sent = FOLLOW;
+			if (p[0] <= 0x17) { // RAS ends with messages that tell nothing
+				if (length > MAX_PAYLOAD)
+					f = large_flow(k);
+				if (f)
+					f->s.sent = FOLLOW;
+			}
 			return 0;
 		}
 		if ((class & (TOKEN | BREAK)) && length >= 11 &&
@@ -146,6 +182,8 @@ APART int plain(struct seen *s, struct packet *k, struct flow *f)
 			return 0;
 		}
 	}
+	if (length > MAX_PAYLOAD)
+		f = large_flow(k);
 	if ((f && f->s.sent == FOLLOW) || followed(&k->key)) {
 		push(s, k, up_follow, s->wire);
 		return 0;
@@ -160,15 +198,27 @@ APART int plain(struct seen *s, struct packet *k, struct flow *f)
 	return 0;
 }
 
-// disguise makes the packet one of 2^(bench - 1) flows, each in step, for the
-// measurement of costs.
-INLINE void disguise(struct packet *k, struct header *h, u64 n)
+// hundred_thousands gives n / 100000, for n below 2^36, without dividing.
+INLINE u64 hundred_thousands(u64 n)
 {
-	u32 shift = (bench - 1) & 31;
-	if (bench > 1)
-		k->key.src[3] ^= ((u32)n * 1103515245 + 12345) & ((1U << shift) - 1);
-	h->seq = n >> shift;
-	h->timestamp = (u32)(n >> shift) * 160;
+	return (n >> 5) * 2814749768ULL >> 43;
+}
+
+// disguise makes the packet, the nth, one of as many flows as bench says, each in step,
+// for the measurement of costs. Each pass over the flows has an order of its own, or
+// records would be used in the order that they lie in.
+INLINE void disguise(u32 *src, u16 *seq, u32 *timestamp, u64 n)
+{
+	if (bench == ONE_FLOW) {
+		*seq = n;
+		*timestamp = (u32)n * 160;
+		return;
+	}
+	u64 pass = hundred_thousands(n);
+	u64 at = (n - pass * 100000) * ((pass * 7919 & 8191) * 10 + 3) + (pass * 31337 & 0xffff);
+	*src ^= (u32)(at - hundred_thousands(at) * 100000);
+	*seq = pass;
+	*timestamp = (u32)pass * 160;
 }
 
 // seen_of makes what the slow ways need; the fast ones never get here.
@@ -206,29 +256,6 @@ INLINE int tcp_fast(const struct view *v, const struct counters *c, const struct
 	return classes[*p] & TCP_START || marks[mark(&k->key)] || thin(c, tcp_segments);
 }
 
-// dull says whether the frame is a segment of TCP that nobody asks for, in the shape
-// that most have. It says nothing that tcp_fast would not, but sooner.
-INLINE int dull(const struct view *v, const struct counters *c)
-{
-	u8 *b = v->data;
-	if (v->data + 54 > v->end)
-		return 0;
-	if (!plain_ipv4(b) || !plain_proto(b, TCP))
-		return 0;
-	u32 total = load16(b + 16), control = load16(b + 46), h = control >> 12 << 2;
-	s32 length = (s32)total - 20 - (s32)h;
-	if (total > v->wire - 14 || h < 20 || control & 2)
-		return 0;
-	if (length < 4)
-		return length >= 0;
-	u8 *p = b + 34 + h;
-	if ((void *)p + 1 > v->end || classes[*p] & TCP_START)
-		return 0;
-	u32 x = *(u32 *)(b + 26) ^ *(u32 *)(b + 30), y = (u32) * (u16 *)(b + 34) ^ *(u16 *)(b + 36);
-	// The sample goes by how many there were with this one.
-	return !marks[mark_of(x, y)] && !(sample && !((c->n[tcp_segments] + 1) & (sample - 1)));
-}
-
 INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet *k)
 {
 	if (unlikely(k->length == 0)) {
@@ -237,16 +264,9 @@ INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet
 	}
 	if (unlikely(k->length > MAX_PAYLOAD)) {
 		count(c, udp_large);
-		// SIP under a keystream may be in here, of a flow that has small packets too
-		// and no RTP; QUIC, which is most of what is large, is not asked about.
-		struct flow *f = 0;
-		if (k->length <= MAX_HIDDEN && k->key.sport != be16(443) && k->key.dport != be16(443))
-			f = find(k);
-		if (f && f->s.set)
-			f = 0;
 		struct seen s;
 		seen_of(&s, v, c, 0);
-		plain(&s, k, f);
+		plain(&s, k, 0);
 		return;
 	}
 	u64 t = now();
@@ -265,7 +285,7 @@ INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet
 	h.pt ^= zero;
 	k->length ^= zero;
 	if (bench)
-		disguise(k, &h, c->n[accounted] + c->n[starts]);
+		disguise(&k->key.src[3], &h.seq, &h.timestamp, c->n[accounted] + c->n[starts]);
 	struct flow *f = find(k);
 	if (unlikely(f && (s64)(t - f->iv.last) > (s64)IDLE)) {
 		count(c, flows_idle);
@@ -296,22 +316,95 @@ INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet
 		plain(&s, k, f);
 }
 
+// dull ends what most frames are: segments of TCP that nobody asks for, in the shape
+// that most have. It says nothing that look would not, but sooner: in a program's own
+// frame of the stack, which is small, with no register to save, and every question of
+// the header put as one where it can be.
+INLINE int dull(const u8 *b, const void *end, u32 wire, int in_test)
+{
+	if ((const void *)b + 54 > end || !plain_ipv4(b) || !plain_proto(b, TCP))
+		return 0;
+	u32 total = load16(b + 16);
+	// The header's length must be 20 or more, and SYN not set.
+	u32 more = (le16(*(const u16 *)(b + 46)) & 0x2f0) - 0x50;
+	if (total > wire - 14 || more > 0xa0)
+		return 0;
+	more >>= 2;
+	s32 length = (s32)(total - more);
+	if (unlikely(length < 40))
+		return 0;
+	if (likely(length >= 44)) {
+		const u8 *p = b + 54 + more;
+		if ((const void *)p + 1 > end || classes[*p] & TCP_START)
+			return 0;
+		if (marks[mark_of(*(const u32 *)(b + 26) ^ *(const u32 *)(b + 30), *(const u32 *)(b + 34))])
+			return 0;
+	}
+	u32 zero = 0;
+	struct counters *c = map_lookup(&counts, &zero);
+	if (unlikely(!c))
+		return 0;
+	u64 n = c->n[tcp_segments] + 1; // as thin will find it
+	if (unlikely(!(n & (in_test ? (u64)sample - 1 : dull_mask))))
+		return 0;
+	c->n[tcp_segments] = n;
+	return 1;
+}
+
+// spoken accounts a packet of a voice in the shape that most have, if there is a record
+// of its flow: 1 if that is all there is to do. Like dull, it is there for speed alone.
+INLINE int spoken(void *data, void *end, u32 wire)
+{
+	u8 *b = data;
+	if (data + 54 > end || !plain_ipv4(b) || !plain_proto(b, UDP))
+		return 0;
+	u32 total = load16(b + 16), n = load16(b + 38), word = load32(b + 42);
+	if (total > wire - 14 || n + 20 > total || n < 8 + 12 || n > 8 + MAX_PAYLOAD || word >> 23 != 0x100)
+		return 0;
+	struct key4 k = {
+	    .src = *(u32 *)(b + 26), .dst = *(u32 *)(b + 30), .sport = *(u16 *)(b + 34), .dport = *(u16 *)(b + 36)};
+	if (be16(k.sport) <= PORT_MPLS || be16(k.dport) <= PORT_MPLS)
+		return 0;
+	u32 zero = 0;
+	struct counters *c = map_lookup(&counts, &zero);
+	if (!c)
+		return 0;
+	u16 seq = word;
+	u32 ts = load32(b + 46), ssrc = load32(b + 50);
+	if (sample && !((c->n[accounted] + 1) & (sample - 1)))
+		return 0;
+	if (bench)
+		disguise(&k.src, &seq, &ts, c->n[accounted] + c->n[starts]);
+	u64 t = now();
+	struct flow *f = map_lookup(&flows4, &k);
+	if (!f || !voice(f, t, n - 8, word >> 16 & 0x7f, seq, ts, ssrc))
+		return 0;
+	count(c, accounted);
+	return 1;
+}
+
+APART int spoken_xdp(void *ctx)
+{
+	struct view v = {.ctx = ctx};
+	again(&v);
+	return spoken(v.data, v.end, v.end - v.data);
+}
+
+APART int spoken_tc(void *ctx)
+{
+	struct view v = {.ctx = ctx, .tc = 1};
+	again(&v);
+	return spoken(v.data, v.end, ((volatile struct __sk_buff *)ctx)->len);
+}
+
 INLINE void look(struct view *v)
 {
 	u32 zero = 0;
 	struct counters *c = map_lookup(&counts, &zero);
 	if (!c)
 		return;
-	if (!test && dull(v, c)) {
-		count(c, tcp_segments);
-		return;
-	}
 	struct packet k;
-	if (test)
-		__builtin_memset(&k, 0, sizeof(k));
 	int what = read_frame(v, &k);
-	if (test)
-		tell(&k, what);
 	again(v);
 	if (what == NEXT_UDP) {
 		udp_datagram(v, c, &k);
@@ -340,37 +433,101 @@ INLINE void look(struct view *v)
 	}
 }
 
-SEC("xdp")
-int simtrap_xdp(struct xdp_md *ctx)
+APART int look_xdp(void *ctx)
 {
-	struct view v = {
-	    .ctx = ctx,
-	    .data = (void *)(long)ctx->data,
-	    .end = (void *)(long)ctx->data_end,
-	};
+	struct view v = {.ctx = ctx};
+	again(&v);
 	v.wire = v.end - v.data;
 	look(&v);
-	return drop ? XDP_DROP : XDP_PASS;
+	return 0;
 }
 
 // HEADERS is how much of a frame TC is to see at once.
 enum { HEADERS = 256 };
 
-SEC("tc")
-int simtrap_tc(struct __sk_buff *skb)
+// pull makes it so. It is apart, or the verifier looks at what follows once for frames
+// that are shorter and once for those that are not.
+APART int pull(struct __sk_buff *skb)
 {
 	u32 want = skb->len < HEADERS ? skb->len : HEADERS;
 	if ((void *)(long)skb->data + want > (void *)(long)skb->data_end)
 		skb_pull_data(skb, want);
-	struct view v = {
-	    .ctx = skb,
-	    .data = (void *)(long)skb->data,
-	    .end = (void *)(long)skb->data_end,
-	    .wire = skb->len,
-	    .tc = 1,
-	};
+	return 0;
+}
+
+APART int look_tc(void *ctx)
+{
+	struct view v = {.ctx = ctx, .wire = ((volatile struct __sk_buff *)ctx)->len, .tc = 1};
+	again(&v);
 	look(&v);
-	return drop ? TC_DROP : TC_NEXT;
+	return 0;
+}
+
+// A test is told what was read before anything else is done, then all goes the way that
+// it goes else.
+APART int test_xdp(struct xdp_md *ctx)
+{
+	tell_xdp(ctx);
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	if (!dull(data, end, end - data, 1) && !spoken_xdp(ctx))
+		look_xdp(ctx);
+	return 0;
+}
+
+APART int test_tc(struct __sk_buff *skb)
+{
+	pull(skb);
+	tell_tc(skb);
+	if (!dull((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, 1) && !spoken_tc(skb))
+		look_tc(skb);
+	return 0;
+}
+
+SEC("xdp")
+int simtrap_xdp(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	if (unlikely(!dull(data, end, end - data, 0))) {
+		if (test)
+			test_xdp(ctx);
+		else if (!spoken_xdp(ctx))
+			look_xdp(ctx);
+	}
+	return XDP_PASS - drop; // which is XDP_DROP where it is 1
+}
+
+// heard says whether user space is still there to want frames dropped: a filter of clsact
+// outlives a process that is killed, and would cut a port off that is used for something
+// else by then. The clock is read once in a tick of the kernel's. What XDP and TCX attach
+// ends with the process.
+APART int heard(void)
+{
+	u64 tick = jiffies64();
+	if (unlikely(tick != drop_tick)) {
+		drop_tick = tick;
+		drop_over = (s64)(ktime_get_ns() - drop_until) >= 0;
+	}
+	if (likely(!drop_over))
+		return 1;
+	u32 zero = 0;
+	struct counters *c = map_lookup(&counts, &zero);
+	if (c)
+		count(c, unheard);
+	return 0;
+}
+
+SEC("tc")
+int simtrap_tc(struct __sk_buff *skb)
+{
+	if (unlikely(!dull((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, 0))) {
+		if (test) {
+			test_tc(skb);
+		} else if (!spoken_tc(skb)) {
+			pull(skb);
+			look_tc(skb);
+		}
+	}
+	return drop && heard() ? TC_DROP : TC_NEXT;
 }
 
 char terms[] SEC("license") = "Dual BSD/GPL";

@@ -25,9 +25,11 @@ typedef signed long long s64;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define be16(x) __builtin_bswap16(x)
 #define be32(x) __builtin_bswap32(x)
+#define le16(x) (x)
 #else
 #define be16(x) (x)
 #define be32(x) (x)
+#define le16(x) __builtin_bswap16(x)
 #endif
 
 enum {
@@ -53,6 +55,7 @@ static u64 (*const ktime_get_ns)(void) = (void *)5;
 static u32 (*const get_prandom_u32)(void) = (void *)7;
 static long (*const perf_event_output)(void *ctx, void *map, u64 flags, void *data, u64 size) = (void *)25;
 static long (*const skb_pull_data)(void *skb, u32 len) = (void *)39;
+static u64 (*const jiffies64)(void) = (void *)118;
 static long (*const ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
 
 struct xdp_md {
