@@ -465,7 +465,9 @@ APART int look_tc(void *ctx)
 
 // A test is told what was read before anything else is done, then all goes the way that
 // it goes else.
-APART int test_xdp(struct xdp_md *ctx)
+// Not apart: on the longest way each call takes 32 bytes of the stack in Linux 5.10, and
+// one more would take them above 512.
+INLINE int test_xdp(struct xdp_md *ctx)
 {
 	tell_xdp(ctx);
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -474,7 +476,7 @@ APART int test_xdp(struct xdp_md *ctx)
 	return 0;
 }
 
-APART int test_tc(struct __sk_buff *skb)
+INLINE int test_tc(struct __sk_buff *skb)
 {
 	pull(skb);
 	tell_tc(skb);
