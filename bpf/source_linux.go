@@ -541,15 +541,60 @@ func (s *Source) countStarts() (n uint64, err error) {
 // remark takes out the marks of connections that are followed no more, which else
 // would slowly fill the table.
 func (s *Source) remark() {
-	var marks [numMarks]uint8
-	var key kernelKey
-	var value uint32
-	it := s.objects.Follows.Iterate()
-	for it.Next(&key, &value) {
-		marks[markOf(&key)] = 1
+	marks, err := s.followed()
+	if err == nil {
+		err = s.objects.Marks.Set(*marks)
 	}
-	if it.Err() == nil {
-		_ = s.objects.Marks.Set(marks) // the next time, then
+	if err == nil {
+		_ = s.markFollowed() // the next time, then
+	}
+}
+
+// markFollowed sets the mark of every connection that is followed, and looks again
+// until all stand: marks are written whole, so that one which the kernel sets meanwhile
+// is overwritten. The kernel names a connection before it marks it.
+func (s *Source) markFollowed() error {
+	for range 8 {
+		want, err := s.followed()
+		if err != nil {
+			return err
+		}
+		var have [numMarks]uint8
+		if err := s.objects.Marks.Get(&have); err != nil {
+			return fmt.Errorf("read the marks of connections: %w", err)
+		}
+		missing := false
+		for i, m := range want {
+			if m > have[i] {
+				have[i], missing = m, true
+			}
+		}
+		if !missing {
+			return nil
+		}
+		if err := s.objects.Marks.Set(have); err != nil {
+			return fmt.Errorf("mark a connection: %w", err)
+		}
+	}
+	return nil // a flood of them; the next pass looks again
+}
+
+// followed gives the marks that the followed connections should have.
+func (s *Source) followed() (*[numMarks]uint8, error) {
+	marks := new([numMarks]uint8)
+	keys, values := make([]kernelKey, batchSize), make([]uint32, batchSize)
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := s.objects.Follows.BatchLookup(&cursor, keys, values, nil)
+		for i := range n {
+			marks[markOf(&keys[i])] = 1
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return marks, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the connections that are followed: %w", err)
+		}
 	}
 }
 
@@ -631,12 +676,7 @@ func (s *Source) Follow(f rtp.Flow) error {
 	if err := s.objects.Follows.Put(&k, uint32(1)); err != nil {
 		return fmt.Errorf("follow a connection: %w", err)
 	}
-	var marks [numMarks]uint8
-	if err := s.objects.Marks.Get(&marks); err != nil {
-		return fmt.Errorf("follow a connection: %w", err)
-	}
-	marks[markOf(&k)] = 1
-	if err := s.objects.Marks.Set(marks); err != nil {
+	if err := s.markFollowed(); err != nil {
 		return fmt.Errorf("follow a connection: %w", err)
 	}
 	return nil

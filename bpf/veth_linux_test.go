@@ -717,6 +717,26 @@ func TestFollow(t *testing.T) {
 		if n := s.Counts(); n["up_follow"] != 5 {
 			t.Errorf("%v", n)
 		}
+		// A mark that was overwritten between its reading and its writing is set again.
+		if err := s.objects.Marks.Set([numMarks]uint8{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Follow(rtp.Flow{Src: b, Dst: a, SrcPort: 9010, DstPort: 9011}); err != nil {
+			t.Fatal(err)
+		}
+		out.send(udpFrame("10.1.2.3", "198.51.100.7", 9001, 9000, bytes.Repeat([]byte{0xff}, 1400)))
+		time.Sleep(50 * time.Millisecond)
+		if n := s.Counts(); n["up_follow"] != 6 {
+			t.Errorf("%v", n)
+		}
+		s.work.Lock()
+		s.remark()
+		s.work.Unlock()
+		out.send(udpFrame("10.1.2.3", "198.51.100.7", 9001, 9000, bytes.Repeat([]byte{0xff}, 1400)))
+		time.Sleep(50 * time.Millisecond)
+		if n := s.Counts(); n["up_follow"] != 7 {
+			t.Errorf("%v", n)
+		}
 		// Large ones of a flow with small ones and no RTP.
 		before := s.Counts()["up_first"]
 		for range 3 {

@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=$PWD/tmp/kernels
-limit=${LIMIT:-240} # seconds for one machine
+limit=${LIMIT:-420} # seconds for one machine
 mkdir -p "$cache"
 
 # Name, architecture, release, package; the slowest first.
