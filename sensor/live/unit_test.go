@@ -238,7 +238,11 @@ func TestUnit(t *testing.T) {
 			d.ready(runs[i].name+": it is ready", func() bool { return d.told("READY=1") })
 		}
 	}
-	check := s.asService(u, "ExecStartPre", daemons[0].folder)
+	first := slices.IndexFunc(daemons, func(d *service) bool { return d != nil })
+	if first < 0 {
+		t.Skip(skipped[0])
+	}
+	check := s.asService(u, "ExecStartPre", daemons[first].folder)
 	if err := check.wait(10 * time.Second); err != nil {
 		t.Errorf("ExecStartPre: %v: %s", err, check.said())
 	}
