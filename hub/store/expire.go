@@ -152,7 +152,7 @@ func (s *Store) rowsOf(ctx context.Context, columns int, q string, args ...any) 
 // deleteRows deletes those of rows that where is still true of.
 func (s *Store) deleteRows(ctx context.Context, table, key, where string, rows [][]any, args ...any) error {
 	q := "DELETE FROM " + table + " WHERE " + strings.ReplaceAll(key, ",", " = ? AND") + " = ? AND " + where
-	return s.within(ctx, func(t *tx) error {
+	return s.withinAs(ctx, patient, func(t *tx) error {
 		for _, row := range rows {
 			if _, err := t.exec(ctx, q, append(slices.Clone(row), args...)...); err != nil {
 				return err

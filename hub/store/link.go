@@ -55,7 +55,7 @@ type Touched struct {
 func (s *Store) Claim(ctx context.Context, owner string, n int, lease time.Duration) ([]Touched, error) {
 	var ts []Touched
 	now := s.now().UnixNano()
-	err := s.within(ctx, func(t *tx) error {
+	err := s.withinAs(ctx, lax, func(t *tx) error {
 		ts = ts[:0]
 		skip := t.forUpdate()
 		if skip != "" {
@@ -104,7 +104,7 @@ func (s *Store) Release(ctx context.Context, owner string, ts []Touched) error {
 // holdUntil changes the leases that owner has among ts, and gives how many.
 func (s *Store) holdUntil(ctx context.Context, owner string, ts []Touched, next string, until int64) (int, error) {
 	var mine [][]byte
-	err := s.within(ctx, func(t *tx) error {
+	err := s.withinAs(ctx, lax, func(t *tx) error {
 		mine = mine[:0]
 		if err := in(ctx, t, func(r *sql.Rows) error {
 			var id []byte
@@ -671,7 +671,7 @@ func (s *Store) SaveLinks(ctx context.Context, l Links) error {
 	if err := l.sound(); err != nil {
 		return err
 	}
-	return s.within(ctx, func(t *tx) error { return s.saveLinks(ctx, t, l) })
+	return s.withinAs(ctx, lax, func(t *tx) error { return s.saveLinks(ctx, t, l) })
 }
 
 func (l *Links) sound() error {
@@ -1149,7 +1149,8 @@ func (s *Store) SaveVerdicts(ctx context.Context, seen map[string]uint64, vs []C
 	if _, _, told, err := change(s.db, ""); err != nil || len(told) == 0 {
 		return err
 	}
-	return s.within(ctx, func(t *tx) error {
+	// The version of a policy that a sensor was given must not come again: not lax.
+	return s.withinAs(ctx, patient, func(t *tx) error {
 		gone, rows, told, err := change(t, t.forUpdate())
 		if err != nil {
 			return err
