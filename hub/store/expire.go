@@ -100,6 +100,7 @@ func (s *Store) Expire(ctx context.Context, now time.Time, r Retention, sign Sig
 		{"sketches' rests", "controller_left", "sensor, hour, part", "hour < ?", now.Add(-cmp.Or(r.Sketch, 7*day)).UnixNano()},
 		{"controllers", "controller", "addr, role", "last_seen < ?", now.Add(-cmp.Or(r.Case, 730*day)).UnixNano()},
 		{"controllers' versions", "controller_told", "addr", "version > ? AND NOT EXISTS (SELECT 1 FROM controller c WHERE c.addr = controller_told.addr)", 0},
+		{"uses of controllers", "controller_use", "digest, slot", "slot >= ? AND lines = 0 AND watch = 0 AND review = 0", -1},
 		{"cards", "card", "id", "last_seen < ?", now.Add(-cmp.Or(r.Case, 730*day)).UnixNano()},
 		{"sessions", "session", "hash", "expires < ?", now.UnixNano()},
 		{"tokens", "token", "hash", "expires < ?", now.Add(-30 * day).UnixNano()},
@@ -151,7 +152,7 @@ func (s *Store) rowsOf(ctx context.Context, columns int, q string, args ...any) 
 // deleteRows deletes those of rows that where is still true of.
 func (s *Store) deleteRows(ctx context.Context, table, key, where string, rows [][]any, args ...any) error {
 	q := "DELETE FROM " + table + " WHERE " + strings.ReplaceAll(key, ",", " = ? AND") + " = ? AND " + where
-	return s.within(ctx, func(t *tx) error {
+	return s.withinAs(ctx, patient, func(t *tx) error {
 		for _, row := range rows {
 			if _, err := t.exec(ctx, q, append(slices.Clone(row), args...)...); err != nil {
 				return err
@@ -255,6 +256,7 @@ func (s *Store) expireFindings(ctx context.Context, now, before time.Time, verdi
 func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, ids [][]byte, verdict, aged int64, sign Signer) (int, error) {
 	body := DeletionBody{At: now.UTC(), Before: before.UTC(), Findings: map[string]int{}}
 	var gone, keys, rows []any
+	used := uses{}
 	var lines [][]byte
 	of := map[string]int64{}
 	left := ids[:0:0]
@@ -268,7 +270,9 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 		if err := s.pack.unpack(packed, &old); err != nil {
 			return err
 		}
-		for _, k := range Keys(old.GetFinding()) {
+		ks := Keys(old.GetFinding())
+		used.add(sensor, ks, verdict, -1)
+		for _, k := range ks {
 			keys = append(keys, int64(k.Kind), bytes.Clone(k.Sum[:]), id)
 		}
 		left, lines, gone = append(left, id), append(lines, line), append(gone, id)
@@ -355,6 +359,9 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 		}
 	}
 	if err := lowerLines(ctx, t, lines); err != nil {
+		return 0, err
+	}
+	if _, err := t.run(ctx, s.sql.uses, used.rows()); err != nil {
 		return 0, err
 	}
 	names := make([]string, 0, len(of))

@@ -20,7 +20,7 @@ import (
 
 // statements for many rows, of ingest and of linking.
 type statements struct {
-	findings, newFindings, lines, revisions, bearers, newBearers, unbear, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
+	findings, newFindings, lines, revisions, bearers, newBearers, unbear, uses, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
 
 	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, tellings, told *bulk
 
@@ -50,6 +50,9 @@ func newStatements() *statements {
 		bearers: insertInto("bearer", bearerColumns,
 			"(kind, digest, finding) DO UPDATE SET verdict = excluded.verdict WHERE bearer.verdict <> excluded.verdict"),
 		unbear: deleteFrom("bearer", "s:kind b:digest b:finding"),
+		uses: insertInto("controller_use", "b:digest s:slot i:lines i:watch i:review",
+			`(digest, slot) DO UPDATE SET lines = controller_use.lines + excluded.lines, watch = controller_use.watch + excluded.watch,
+			review = controller_use.review + excluded.review`),
 		cards: insertInto("card", "b:id t:imsi t:imei t:iccid t:msisdn i:since i:first_seen i:last_seen",
 			`(id) DO UPDATE SET imei = CASE WHEN excluded.imei <> '' THEN excluded.imei ELSE card.imei END,
 			iccid = CASE WHEN excluded.iccid <> '' THEN excluded.iccid ELSE card.iccid END,
@@ -181,6 +184,7 @@ type ingest struct {
 
 	sensors map[string]*sensorRow // those admitted
 	faces   map[faceKey]face
+	uses    uses
 	queue   map[ID]int64 // findings to be linked anew, and when they were touched
 	stored  []int        // by delivery
 	older   []int
@@ -211,8 +215,8 @@ type known struct {
 
 func (g *ingest) run() error {
 	g.stored, g.older = make([]int, len(g.group)), make([]int, len(g.group))
-	g.faces, g.queue = map[faceKey]face{}, map[ID]int64{}
-	for _, step := range []func() error{g.readSensors, g.writeFindings, g.writeCalls, g.writeSketches, g.writeQueue, g.writeGaps, g.writeFaces, g.writeSensors} {
+	g.faces, g.uses, g.queue = map[faceKey]face{}, uses{}, map[ID]int64{}
+	for _, step := range []func() error{g.readSensors, g.writeFindings, g.writeCalls, g.writeSketches, g.writeQueue, g.writeGaps, g.writeFaces, g.writeUses, g.writeSensors} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -339,7 +343,11 @@ func (g *ingest) writeFindings() error {
 		}
 	}
 	slices.SortFunc(rekeyed, bytes.Compare)
-	if err := g.forget(rekeyed, func(id ID) []Key { return best[id].keys }); err != nil {
+	if err := g.forget(rekeyed, func(id ID, old []Key) []Key {
+		g.uses.add(best[id].sensor, old, have[id].verdict, -1)
+		g.uses.add(best[id].sensor, best[id].keys, have[id].verdict, 1)
+		return best[id].keys
+	}); err != nil {
 		return fmt.Errorf("forget keys: %w", err)
 	}
 
@@ -389,6 +397,11 @@ func (g *ingest) writeFindings() error {
 			}
 		}
 		if !there || k.verdict != e.verdict || k.keyed != e.keyed {
+			if !there {
+				g.uses.add(e.sensor, e.keys, e.verdict, 1)
+			} else {
+				g.uses.moved(e.sensor, e.keys, k.verdict, e.verdict)
+			}
 			for _, key := range e.keys {
 				*keys = append(*keys, int64(key.Kind), bytes.Clone(key.Sum[:]), raw, e.verdict)
 			}
@@ -450,8 +463,9 @@ func lowerLines(ctx context.Context, t *tx, lines [][]byte) error {
 	return nil
 }
 
-// forget deletes the keys that findings had and now have not.
-func (g *ingest) forget(ids [][]byte, now func(ID) []Key) error {
+// forget deletes the keys that findings had and now have not. now gives those that
+// they have, and is told which they had.
+func (g *ingest) forget(ids [][]byte, now func(id ID, old []Key) []Key) error {
 	var gone []any
 	err := in(g.ctx, g.t, func(r *sql.Rows) error {
 		var id, body []byte
@@ -462,8 +476,9 @@ func (g *ingest) forget(ids [][]byte, now func(ID) []Key) error {
 		if err := g.s.pack.unpack(body, &old); err != nil {
 			return err
 		}
-		keep := now(ID(id))
-		for _, k := range Keys(old.GetFinding()) {
+		had := Keys(old.GetFinding())
+		keep := now(ID(id), had)
+		for _, k := range had {
 			if _, found := slices.BinarySearchFunc(keep, k, compareKeys); !found {
 				gone = append(gone, int64(k.Kind), bytes.Clone(k.Sum[:]), id)
 			}
