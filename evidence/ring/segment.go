@@ -54,8 +54,8 @@ var table = crc32.MakeTable(crc32.Castagnoli)
 // ErrDamaged says that a segment is not as it was written.
 var ErrDamaged = errors.New("damaged")
 
-// ErrKey says that a segment is encrypted, and not to the key that was given.
-var ErrKey = errors.New("encrypted to another key")
+// ErrKey says that a segment is encrypted, and that no key was given.
+var ErrKey = errors.New("encrypted")
 
 func suite() (hpke.KDF, hpke.AEAD) { return hpke.HKDFSHA256(), hpke.AES256GCM() }
 
@@ -262,8 +262,8 @@ func cut(err error) error {
 
 // Next gives the next frame and what was kept of it, until the call after; io.EOF
 // behind the last. It fails with ErrDamaged where a block is not as it was written:
-// what came before is. Of an encrypted segment the first block tells whether the key
-// is the right one: ErrKey.
+// what came before is. A block that another key is for cannot be told from a damaged
+// one.
 func (x *Reader) Next() (f capture.Frame, data []byte, err error) {
 	if x.frames == 0 {
 		if err := x.fill(); err != nil {
