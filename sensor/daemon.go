@@ -46,17 +46,18 @@ type Options struct {
 
 // Daemon is one run of simtrapd.
 type Daemon struct {
-	o      Options
-	log    *Logger
-	since  time.Time
-	rights *Rights
-	out    *Output
-	engine Engine
-	hub    *hub           // nil where nothing is reported to one
-	begun  *config.Config // with what the policy said at the start
-	pages  *pages
-	http   *server
-	local  *server
+	o       Options
+	log     *Logger
+	since   time.Time
+	rights  *Rights
+	out     *Output
+	engine  Engine
+	hub     *hub           // nil where nothing is reported to one
+	headers *headers       // nil where none are kept
+	begun   *config.Config // with what the policy said at the start
+	pages   *pages
+	http    *server
+	local   *server
 
 	mu       sync.Mutex
 	config   *config.Config // the file's
@@ -127,6 +128,18 @@ func (d *Daemon) run(ctx context.Context) (err error) {
 		}
 		engine.Sink, engine.Catalogue, engine.Upstream = &teller{d}, kept.Catalogue, d.hub
 	}
+	names := func(int64) *ident.Pseudonymizer { return d.o.Names }
+	if d.hub != nil { // who compares what several appliances saw needs the fleet's
+		names = func(t int64) *ident.Pseudonymizer {
+			_, n := d.hub.at(t)
+			return n
+		}
+	}
+	if d.headers, err = openHeaders(c, options, names, d.log.Logger); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.headers.close()) }()
+	engine.Sink = d.headers.sink(engine.Sink)
 	if d.engine, err = d.o.Engine(engine); err != nil {
 		return err
 	}
@@ -146,7 +159,9 @@ func (d *Daemon) run(ctx context.Context) (err error) {
 	var meters []*meter
 	for i := range ports {
 		sources[i] = ports[i].Source
-		meters = append(meters, metered(&ports[i], c.Never))
+		m := metered(&ports[i], c.Never)
+		m.cut = d.headers.cutter()
+		meters = append(meters, m)
 	}
 	d.mu.Lock()
 	d.meters, d.ports = meters, ports
@@ -550,6 +565,8 @@ func (d *Daemon) Status() Status {
 	if a, ok := d.engine.(Alarmer); ok {
 		s.Alarms = append(s.Alarms, a.Alarms()...)
 	}
+	s.Headers = d.headers.status(d.begun)
+	s.Losses = append(s.Losses, lossesOf("", d.headers.losses())...)
 	s.reached = e.Last
 	s.Reload.Restart = slices.Concat(s.Reload.Restart, d.policyRestart)
 	if d.hub != nil {

@@ -218,6 +218,9 @@ func (r *Ring) Follow(l ident.Line, name string, rank int) {
 
 // Leave keeps no more of a line. What is there stays for its time.
 func (r *Ring) Leave(l ident.Line) {
+	if !r.Wants(l) {
+		return
+	}
 	r.set.Lock()
 	defer r.set.Unlock()
 	r.leave(func(f *followed) bool { return f.line == l })
