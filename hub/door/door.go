@@ -46,6 +46,8 @@ type Store interface {
 	LatestPolicy(context.Context) (store.Policy, error)
 	LatestPack(context.Context) (*fleetpb.CataloguePack, error)
 	Verdicts(ctx context.Context, sensor string, now time.Time) ([]store.ControllerVerdict, error)
+	NextEvidence(ctx context.Context, sensor string, now time.Time) (store.Evidence, error)
+	AddEvidencePiece(ctx context.Context, sensor string, p store.EvidencePiece, now time.Time) (uint64, error)
 	Ready(context.Context) error
 }
 
@@ -131,7 +133,7 @@ func New(o Options) (*Door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decompressor: %w", err)
 	}
-	codec := newProtoCodec(&reportpb.SendRequest{}, &fleetpb.EnrollRequest{}, &fleetpb.RenewRequest{}, &fleetpb.GetPolicyRequest{}, &fleetpb.WatchPolicyRequest{})
+	codec := newProtoCodec(&reportpb.SendRequest{}, &fleetpb.EnrollRequest{}, &fleetpb.RenewRequest{}, &fleetpb.GetPolicyRequest{}, &fleetpb.WatchPolicyRequest{}, &fleetpb.NextRequestRequest{}, &fleetpb.SendPieceRequest{})
 	d.batch = codec.shapes[(&reportpb.Batch{}).ProtoReflect().Descriptor().FullName()]
 	options := []connect.HandlerOption{
 		connect.WithCodec(codec), connect.WithCodec(jsonCodec{}),
@@ -151,6 +153,7 @@ func New(o Options) (*Door, error) {
 	handle := func(path string, h http.Handler) { d.mux.Handle(path, d.guard(h)) }
 	handle(reportpbconnect.NewReportServiceHandler(reports{d}, options...))
 	handle(fleetpbconnect.NewFleetServiceHandler(fleet{d}, options...))
+	handle(fleetpbconnect.NewHeadersServiceHandler(headers{d}, options...))
 	for pattern, h := range o.Beside {
 		d.mux.Handle(pattern, d.beside(h))
 	}
@@ -339,8 +342,10 @@ func (d *Door) guard(next http.Handler) http.Handler {
 			if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 				most = maxJSON
 			}
-		case fleetpbconnect.FleetServiceWatchPolicyProcedure:
-			stream = true
+		case fleetpbconnect.FleetServiceWatchPolicyProcedure, fleetpbconnect.HeadersServiceNextRequestProcedure:
+			stream = true // it waits
+		case fleetpbconnect.HeadersServiceSendPieceProcedure:
+			most = maxGive
 		}
 		id, since, x := d.identify(r.Context(), r.TLS, at)
 		if x != nil {

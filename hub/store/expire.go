@@ -111,6 +111,9 @@ func (s *Store) Expire(ctx context.Context, now time.Time, r Retention, sign Sig
 			return total, fmt.Errorf("expire %s: %w", q.what, err)
 		}
 	}
+	if err := s.expireEvidence(ctx, now); err != nil {
+		return total, fmt.Errorf("expire evidence: %w", err)
+	}
 	if err := s.expireCalls(ctx, now.Add(-cmp.Or(r.Review, 30*day)).UnixNano()); err != nil {
 		return total, fmt.Errorf("expire calls: %w", err)
 	}
