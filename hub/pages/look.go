@@ -329,7 +329,9 @@ func places() []struct {
 		path, name, key string
 		need            need
 	}{
-		{"/", "Overview", "o", reads}, {"/findings", "Findings", "f", reads}, {"/help", "Help", "h", reads},
+		{"/", "Overview", "o", reads}, {"/findings", "Findings", "f", reads}, {"/rings", "Rings", "r", reads}, {"/controllers", "Controllers", "c", reads},
+		{"/cases", "Cases", "a", reads}, {"/sensors", "Sensors", "s", reads}, {"/gateways", "Declared gateways", "d", reads}, {"/audit", "Audit log", "l", audits},
+		{"/help", "Help", "h", reads},
 	}
 }
 

@@ -41,6 +41,7 @@ type Store interface {
 	DropView(ctx context.Context, account, name string) error
 	Views(ctx context.Context, account string) ([]store.View, error)
 	Stand(context.Context) (store.Stand, error)
+	AuditHead(context.Context) (store.AuditEntry, error)
 }
 
 // Evidence gives bundles of a case. The implementation asks who may and writes the
@@ -193,6 +194,22 @@ func routes() []route {
 		{"POST /views/remove", reads, (*Pages).dropView},
 		{"POST /outcomes", works, (*Pages).setOutcome},
 		{"GET /lines/{id}", reads, (*Pages).line},
+		{"GET /boxes/{id}", reads, (*Pages).box},
+		{"GET /rings", reads, (*Pages).rings},
+		{"GET /rings/{id}", reads, (*Pages).ring},
+		{"GET /controllers", reads, (*Pages).controllers},
+		{"GET /controllers/{addr}/{role}", reads, (*Pages).controller},
+		{"GET /sensors", reads, (*Pages).sensors},
+		{"GET /cases", reads, (*Pages).cases},
+		{"POST /cases", works, (*Pages).openCase},
+		{"GET /cases/{id}", reads, (*Pages).caseFile},
+		{"POST /cases/{id}", works, (*Pages).changeCase},
+		{"POST /cases/{id}/evidence", works, (*Pages).evidence},
+		{"GET /export", reads, (*Pages).export},
+		{"GET /gateways", reads, (*Pages).gateways},
+		{"POST /gateways", admins, (*Pages).declare},
+		{"POST /gateways/remove", admins, (*Pages).undeclare},
+		{"GET /audit", audits, (*Pages).audit},
 	}
 }
 

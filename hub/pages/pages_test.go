@@ -2,12 +2,13 @@ package pages
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -23,7 +24,9 @@ import (
 	"simtrap/report/reportpb"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("internal/poll.runtime_pollWait")) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
+}
 
 const password = "correct horse battery"
 
@@ -182,15 +185,16 @@ func (b *browser) post(path string, form url.Values) (int, string, http.Header) 
 
 var lineLink = regexp.MustCompile(`href="(/lines/[0-9a-f]{32}\?finding=[0-9a-f]{32})"`)
 
-func TestFirst(t *testing.T) {
-	h := open(t, 60, nil, nil)
-	b := h.browser("analyst")
-	for _, path := range []string{"/", "/findings", "/help"} {
-		os.WriteFile("../../tmp/page"+strings.ReplaceAll(path, "/", "_")+".html", []byte(b.want(path)), 0o600)
-	}
-	m := lineLink.FindStringSubmatch(b.want("/findings?verdict=case"))
-	if m == nil {
-		t.Fatal("no link to a line")
-	}
-	os.WriteFile("../../tmp/page_line.html", []byte(b.want(m[1])), 0o600)
+// bundles gives a bundle of nothing.
+type bundles struct{}
+
+func (bundles) Bundle(_ context.Context, who people.Person, caseID, authority string, w io.Writer) error {
+	_, err := io.WriteString(w, who.Account+" "+caseID+" "+authority)
+	return err
+}
+
+// sum is the SHA-256 of a file.
+func (a asset) sum() string {
+	s := sha256.Sum256(a.plain)
+	return hex.EncodeToString(s[:])
 }

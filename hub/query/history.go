@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"simtrap/hub/store"
+	"simtrap/report/querypb"
 	"simtrap/report/reportpb"
 )
 
@@ -138,4 +139,24 @@ func (s *Service) GatewayLine(ctx context.Context, id string) (string, error) {
 
 func (s *Service) gatewayID(line string) string {
 	return hex.EncodeToString(derive(s.register, line)[:16])
+}
+
+// maxBusiest is how many controllers are told of by fan-in.
+const maxBusiest = 100
+
+// Busiest gives the controllers that most lines at review or above speak to, and then
+// those that most lines do.
+func (s *Service) Busiest(ctx context.Context) ([]*querypb.Controller, error) {
+	if _, err := s.admit(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := s.store.Busiest(ctx, maxBusiest)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	var out []*querypb.Controller
+	for i := range rows {
+		out = append(out, controllerRow(&rows[i]))
+	}
+	return out, nil
 }

@@ -36,6 +36,7 @@ type Store interface {
 	Revisions(context.Context, store.ID) ([]store.Revision, error)
 	Calls(context.Context, store.ID, int) ([]store.Call, error)
 	LatestPolicy(context.Context) (store.Policy, error)
+	Busiest(ctx context.Context, n int) ([]store.Controller, error)
 	Boxes(context.Context, store.Filter, store.Page) (store.List[store.BoxRow], error)
 	Box(context.Context, store.ID) (store.BoxRow, error)
 	Edges(context.Context, []store.ID, int) ([]store.Edge, error)

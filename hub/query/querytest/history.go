@@ -14,3 +14,8 @@ func (s *Store) Calls(context.Context, store.ID, int) ([]store.Call, error) { re
 
 // LatestPolicy implements query.Store. There is none.
 func (s *Store) LatestPolicy(context.Context) (store.Policy, error) { return store.Policy{}, s.Err }
+
+// Busiest implements query.Store.
+func (s *Store) Busiest(_ context.Context, n int) ([]store.Controller, error) {
+	return s.ControllerRows[:min(n, len(s.ControllerRows))], s.Err
+}
