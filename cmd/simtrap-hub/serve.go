@@ -24,6 +24,7 @@ import (
 	"simtrap/hub/admin"
 	"simtrap/hub/door"
 	"simtrap/hub/linker"
+	"simtrap/hub/pages"
 	"simtrap/hub/people"
 	"simtrap/hub/query"
 	"simtrap/hub/store"
@@ -159,9 +160,16 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	adminPath, administers := adminpbconnect.NewAdminServiceHandler(office, admin.HandlerOptions()...)
 	auditPath, audits := adminpbconnect.NewAuditServiceHandler(office, admin.HandlerOptions()...)
 	mine := func(next http.Handler) http.Handler { return h.people.Handler(known(next)) }
+	site, err := pages.New(pages.Options{
+		Query: q, Office: office, People: h.people, Store: h.store, Key: h.trust.Derive("pages"), Closing: ctx.Done(), Log: log,
+		Known: func(ctx context.Context, who people.Person) { door.Vouch(ctx, "account "+who.Account) },
+	})
+	if err != nil {
+		return err
+	}
 	d, err := door.New(door.Options{
 		Store: h.store, Trust: h.trust, Limits: s.limits, Leave: s.leave, Drain: s.drain, Policy: s.policy, Registry: registry, Log: log,
-		Beside: map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), "/login": h.people.LoginHandler()},
+		Beside: map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), "/login": h.people.LoginHandler(), "/": site},
 	})
 	if err != nil {
 		return err
