@@ -79,6 +79,11 @@ func signals() []signal {
 		sipStack(),
 		softswitchPeer(),
 		subscriptions(),
+		talkDirection(),
+		talkLegs(),
+		talkPlace(),
+		talkPorts(),
+		unreadSignalling(),
 		vendorString(),
 	}
 }
