@@ -392,6 +392,7 @@ func (f *frost) talked(t *talked) {
 			f.Fail()
 			k.direction = talk.Unknown
 		}
+		f.count(&k.others)
 		f.Bool(&k.again)
 		f.Bool(&k.counted)
 	})

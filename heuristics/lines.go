@@ -547,7 +547,6 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	if s.Call != 0 {
 		p.voiced(s)
 	} else if p.attemptsIn+p.attemptsOut == 0 && len(p.unbound) < maxOpen {
-		l.count(p, "concurrency", concurrencyBin(len(p.unbound)))
 		if p.unbound == nil {
 			p.unbound = make(map[uint64]struct{})
 		}

@@ -21,7 +21,7 @@ func unreadSignalling() signal {
 				return none
 			case p.counted >= unreadCalls:
 				return signallingRead
-			case p.talked.calls >= unreadCalls && p.attemptsIn+p.attemptsOut == 0:
+			case p.sealed():
 				return signallingUnread
 			}
 			return none

@@ -79,10 +79,12 @@ func signals() []signal {
 		sipStack(),
 		softswitchPeer(),
 		subscriptions(),
-		talkDirection(),
+		talkConcurrency(),
 		talkLegs(),
+		talkOutbound(),
 		talkPlace(),
 		talkPorts(),
+		talkRinging(),
 		unreadSignalling(),
 		vendorString(),
 	}

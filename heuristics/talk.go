@@ -23,6 +23,7 @@ type voiceCall struct {
 	start, answer, end int64
 	until              int64 // when it was told to be over
 	direction          talk.Direction
+	others             int  // calls of the line that were up when it was answered
 	again              bool // its port had a call before
 	counted            bool
 }
@@ -55,7 +56,7 @@ func (l *Lines) Talk(line ident.Line, c *talk.Call, now int64) {
 		l.counters.CallsDropped++
 		return
 	}
-	t.waiting = append(t.waiting, voiceCall{start: c.Start, answer: c.Answer, end: c.End, until: now, direction: c.Direction, again: t.again(c)})
+	t.waiting = append(t.waiting, voiceCall{start: c.Start, answer: c.Answer, end: c.End, until: now, direction: c.Direction, others: c.Others, again: t.again(c)})
 	if t.ended != 0 && c.Start >= t.ended && len(p.traits.pauses) < maxPauses {
 		p.traits.pauses = append(p.traits.pauses, c.Start-t.ended)
 	}
@@ -103,7 +104,8 @@ func (l *Lines) settleTalk(p *profile, all bool) {
 		t.calls++
 		t.last = max(t.last, c.end)
 		p.traits.hours[uint64(c.end)/uint64(60*minute)%24]++
-		l.count(p, "talk-direction", int(c.direction))
+		l.count(p, "talk-concurrency", concurrencyBin(c.others))
+		l.direction(p, c.direction)
 		port := 0
 		if c.again {
 			port = 1
@@ -118,10 +120,31 @@ func (l *Lines) settleTalk(p *profile, all bool) {
 	t.waiting = slices.DeleteFunc(t.waiting, func(c voiceCall) bool { return c.counted && l.now-c.until > 3*legWait })
 }
 
+// direction counts who was heard first, in two steps, of which the first tells
+// nearly all: how often a line that is called sends its ringing is its habit.
+func (l *Lines) direction(p *profile, d talk.Direction) {
+	if d == talk.Outbound {
+		l.count(p, "talk-outbound", 1)
+		return
+	}
+	l.count(p, "talk-outbound", 0)
+	ringing := 0
+	if d == talk.Inbound {
+		ringing = 1
+	}
+	l.count(p, "talk-ringing", ringing)
+}
+
 // sameCall says whether two calls are legs of one: they end together, and were
 // answered or begun together.
 func (c *voiceCall) sameCall(o *voiceCall) bool {
 	return near(c.end, o.end) && (near(c.answer, o.answer) || near(c.start, o.start))
+}
+
+// sealed says that the line has calls and that no signalling of it can be read:
+// what it says of itself besides would go unseen as well (VERDICT section 2).
+func (p *profile) sealed() bool {
+	return p.talked.calls >= unreadCalls && p.attemptsIn+p.attemptsOut == 0 && p.firstHidden == 0
 }
 
 // callsSeen is how many calls of the line count, whichever way they were told.
