@@ -20,7 +20,7 @@ type start struct{ class, scenario, profile string }
 // fits holds.
 func starts() []start {
 	return []start{
-		{"gateway", "control-", "control"}, {"gateway", "box-low", "slow"}, {"gateway", "box-hbs", "slow"}, {"gateway", "thin-", "slow"},
+		{"gateway", "control-", "control"}, {"gateway", "box-low", "slow"}, {"gateway", "box-hbs", "slow"}, {"gateway", "thin-", "slow"}, {"gateway", "hide-", "hidden"},
 		{"sim-bank", "bank-site", "site"},
 		{"message-box", "message-sip-voice", "voice"}, {"message-box", "message-smpp-voice", "voice"},
 		{"two-slot-relay", "relay-busy", "busy"},

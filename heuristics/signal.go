@@ -79,6 +79,13 @@ func signals() []signal {
 		sipStack(),
 		softswitchPeer(),
 		subscriptions(),
+		talkConcurrency(),
+		talkLegs(),
+		talkOutbound(),
+		talkPlace(),
+		talkPorts(),
+		talkRinging(),
+		unreadSignalling(),
 		vendorString(),
 	}
 }
