@@ -10,9 +10,10 @@ FUZZTIME ?= 10s
 PACKAGES ?= ./...
 BIN      := bin
 TMP      := tmp
+DIST     := dist
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub test-flood test-equal test-kills test-kernels clean
+.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub test-flood test-equal test-kills test-kernels packages test-packages clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -126,8 +127,14 @@ bench-hub: ## load a hub with 2,000 sensors and 1,500 findings a second for a mi
 test-kernels: ## load, attach and judge a call on other kernels, in qemu (Debian)
 	scripts/kernels.sh $(ONLY)
 
+packages: ## deb packages and tarballs, reproducible, into dist/; ARCHES="amd64 arm64 armhf"
+	firmware/packages/build.sh $(DIST) $(or $(ARCHES),amd64 arm64 armhf)
+
+test-packages: ## build packages twice, compare, install and purge them in a new Debian (root, debootstrap)
+	firmware/packages/test.sh $(or $(ARCHES),amd64)
+
 generate: ## run every go:generate line
 	go generate ./...
 
 clean: ## remove what was built
-	rm -rf $(BIN) $(TMP)
+	rm -rf $(BIN) $(TMP) $(DIST)
