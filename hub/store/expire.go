@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -96,7 +97,6 @@ func (s *Store) Expire(ctx context.Context, now time.Time, r Retention, sign Sig
 		what, table, key, where string
 		before                  int64
 	}{
-		{"sketches", "controller_hour", "addr, role, hour, sensor, part", "hour < ?", now.Add(-cmp.Or(r.Sketch, 7*day)).UnixNano()},
 		{"sketches' rests", "controller_left", "sensor, hour, part", "hour < ?", now.Add(-cmp.Or(r.Sketch, 7*day)).UnixNano()},
 		{"controllers", "controller", "addr, role", "last_seen < ?", now.Add(-cmp.Or(r.Case, 730*day)).UnixNano()},
 		{"controllers' versions", "controller_told", "addr", "version > ? AND NOT EXISTS (SELECT 1 FROM controller c WHERE c.addr = controller_told.addr)", 0},
@@ -113,6 +113,9 @@ func (s *Store) Expire(ctx context.Context, now time.Time, r Retention, sign Sig
 	}
 	if err := s.expireEvidence(ctx, now); err != nil {
 		return total, fmt.Errorf("expire evidence: %w", err)
+	}
+	if err := s.expireSketches(ctx, now.Add(-cmp.Or(r.Sketch, 7*day)).UnixNano()); err != nil {
+		return total, fmt.Errorf("expire sketches: %w", err)
 	}
 	if err := s.expireCalls(ctx, now.Add(-cmp.Or(r.Review, 30*day)).UnixNano()); err != nil {
 		return total, fmt.Errorf("expire calls: %w", err)
@@ -136,6 +139,59 @@ func (s *Store) expireRows(ctx context.Context, table, key, where string, before
 			return nil
 		}
 	}
+}
+
+// expireSketches deletes hours of controllers that were before a time. Of a controller
+// that findings at watch and above name, those that BusiestHour looks at stay when it
+// falls silent, as long as such findings do: a ring that rests on it must not fall apart
+// since nobody knows any more how few lines it had.
+func (s *Store) expireSketches(ctx context.Context, before int64) error {
+	const key = "hour, addr, role, sensor, part"
+	at := []any{int64(math.MinInt64), []byte{}, "", "", int64(math.MinInt64)}
+	for {
+		rows, err := s.rowsOf(ctx, 6, "SELECT "+key+`, CASE WHEN EXISTS (SELECT 1 FROM controller_hour n WHERE n.addr = h.addr AND n.role = h.role AND n.hour >= h.hour + ?) THEN 1 ELSE 0 END
+			FROM controller_hour h WHERE hour < ? AND (`+key+") > (?, ?, ?, ?, ?) ORDER BY "+key+" LIMIT ?", append([]any{int64(busiestOf), before}, append(slices.Clone(at), expireRows)...)...)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		at = rows[len(rows)-1][:5]
+		var digests [][]byte
+		for _, row := range rows {
+			digests = append(digests, useDigest(row[1]))
+		}
+		named := map[ID]bool{}
+		if err := in(ctx, s.db, func(r *sql.Rows) error {
+			var digest []byte
+			err := r.Scan(&digest)
+			if err == nil {
+				named[ID(digest)] = true
+			}
+			return err
+		}, "SELECT digest FROM controller_use WHERE digest IN ? GROUP BY digest HAVING sum(watch) > 0", inOrder(slices.Clone(digests))); err != nil {
+			return err
+		}
+		var gone [][]any
+		for i, row := range rows {
+			if row[5] != int64(0) || !named[ID(digests[i])] {
+				gone = append(gone, row[:5])
+			}
+		}
+		if len(gone) > 0 {
+			if err := s.deleteRows(ctx, "controller_hour", key, "hour < ?", gone, before); err != nil {
+				return err
+			}
+		}
+		if len(rows) < expireRows {
+			return nil
+		}
+	}
+}
+
+// useDigest gives the digest under which the use of a controller's address is counted.
+func useDigest(addr any) []byte {
+	b, _ := addr.([]byte)
+	sum := KeyOf(KeyController, addrFrom(b).String()).Sum
+	return sum[:]
 }
 
 // rowsOf reads rows of so many columns.
