@@ -22,6 +22,7 @@ import (
 
 	"simtrap/cmd/internal/command"
 	"simtrap/hub/admin"
+	"simtrap/hub/bundles"
 	"simtrap/hub/door"
 	"simtrap/hub/linker"
 	"simtrap/hub/people"
@@ -155,13 +156,15 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	path, answers := querypbconnect.NewQueryServiceHandler(q, query.HandlerOptions()...)
+	proof := query.NewEvidence(q, h.store, bundles.New(bundles.Options{Store: h.store, Sign: h.trust.Evidence(), Headers: h.trust.Headers(), Key: h.trust.Derive, Version: command.Version()}))
+	proofPath, proves := querypbconnect.NewEvidenceServiceHandler(proof, query.HandlerOptions()...)
 	office := admin.New(admin.Options{Store: h.store, People: h.people, Tokens: h.trust, Log: log})
 	adminPath, administers := adminpbconnect.NewAdminServiceHandler(office, admin.HandlerOptions()...)
 	auditPath, audits := adminpbconnect.NewAuditServiceHandler(office, admin.HandlerOptions()...)
 	mine := func(next http.Handler) http.Handler { return h.people.Handler(known(next)) }
 	d, err := door.New(door.Options{
 		Store: h.store, Trust: h.trust, Limits: s.limits, Leave: s.leave, Drain: s.drain, Policy: s.policy, Registry: registry, Log: log,
-		Beside: map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), "/login": h.people.LoginHandler()},
+		Beside: map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), proofPath: mine(proves), "/login": h.people.LoginHandler()},
 	})
 	if err != nil {
 		return err

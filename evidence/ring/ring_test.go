@@ -127,6 +127,9 @@ func keys(t testing.TB) (*PrivateKey, *PublicKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if b, err := k.Public().Encode(); err != nil || !bytes.Equal(b, public) {
+		t.Errorf("%s, %v", b, err)
+	}
 	if _, err := ParsePublicKey(private); err == nil {
 		t.Error("a private key is taken for a public one")
 	}
