@@ -186,7 +186,7 @@ func (h *hub) runSensor(folder, name, headers string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lab.Make(f, lab.Options{Scenario: "goip-line", Seed: 1, Duration: 20 * time.Minute}); err != nil {
+	if _, err := lab.Make(f, lab.Options{Scenario: "goip-line", Seed: 1, Duration: 12 * time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
