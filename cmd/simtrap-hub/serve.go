@@ -22,8 +22,10 @@ import (
 
 	"simtrap/cmd/internal/command"
 	"simtrap/hub/admin"
+	"simtrap/hub/bundles"
 	"simtrap/hub/door"
 	"simtrap/hub/linker"
+	events "simtrap/hub/notify"
 	"simtrap/hub/pages"
 	"simtrap/hub/people"
 	"simtrap/hub/query"
@@ -41,6 +43,8 @@ type serving struct {
 	logLevel, format string
 	limits           door.Limits
 	policy           time.Duration
+	handOver         handOver
+	targets          []events.Target
 }
 
 func newServe(p *place) *cobra.Command {
@@ -70,6 +74,9 @@ wrong usage.`,
 			if s.linkers < 0 || s.linkers > 64 {
 				return command.Usage(cmd, errors.New("--linkers: want 0 to 64"))
 			}
+			if s.targets, err = s.handOver.targets(); err != nil {
+				return command.Usage(cmd, err)
+			}
 			return p.serve(cmd.Context(), s, keep, log)
 		},
 	}
@@ -81,6 +88,7 @@ wrong usage.`,
 	f.DurationVar(&s.leave, "leave", 0, "`TIME` that it goes on after it says that it is not ready, for a balancer to notice")
 	f.DurationVar(&s.drain, "drain", s.drain, "`TIME` that what is being answered has to end")
 	f.DurationVar(&s.policy, "policy-interval", s.policy, "`TIME` between looks for a changed policy")
+	s.handOver.bind(f)
 	f.StringVar(&s.logLevel, "log-level", s.logLevel, "`LEVEL`: debug, info, warn or error")
 	f.StringVar(&s.format, "log-format", s.format, "`FORMAT`: text or json")
 	f.Float64Var(&s.limits.Records, "sensor-records", 1000, "`N` records a second that one appliance may send in the long run")
@@ -149,13 +157,16 @@ func (p *place) serve(ctx context.Context, s *serving, keep store.Retention, log
 }
 
 func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Retention, log *zap.Logger) error {
-	q, err := query.New(query.Options{Store: h.store, People: asking{}, Audit: uses{h.people}, Key: h.trust.Derive("query"), Log: log})
+	tell := events.New(events.Options{Targets: s.targets, Log: log})
+	q, err := query.New(query.Options{Store: tell.Cases(h.store), People: asking{}, Audit: uses{h.people}, Key: h.trust.Derive("query"), Log: log})
 	if err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	path, answers := querypbconnect.NewQueryServiceHandler(q, query.HandlerOptions()...)
+	proof := query.NewEvidence(q, h.store, bundles.New(bundles.Options{Store: h.store, Sign: h.trust.Evidence(), Headers: h.trust.Headers(), Key: h.trust.Derive, Version: command.Version()}))
+	proofPath, proves := querypbconnect.NewEvidenceServiceHandler(proof, query.HandlerOptions()...)
 	office := admin.New(admin.Options{Store: h.store, People: h.people, Tokens: h.trust, Log: log})
 	adminPath, administers := adminpbconnect.NewAdminServiceHandler(office, admin.HandlerOptions()...)
 	auditPath, audits := adminpbconnect.NewAuditServiceHandler(office, admin.HandlerOptions()...)
@@ -168,8 +179,8 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 		return err
 	}
 	d, err := door.New(door.Options{
-		Store: h.store, Trust: h.trust, Limits: s.limits, Leave: s.leave, Drain: s.drain, Policy: s.policy, Registry: registry, Log: log,
-		Beside: map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), "/login": h.people.LoginHandler(), "/": site},
+		Store: tell.Findings(h.store), Trust: h.trust, Limits: s.limits, Leave: s.leave, Drain: s.drain, Policy: s.policy, Registry: registry, Log: log,
+		Beside: map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), proofPath: mine(proves), "/login": h.people.LoginHandler(), "/": site},
 	})
 	if err != nil {
 		return err
@@ -208,6 +219,8 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	measure(registry, h.store, workers)
 	working.Go(func() { expire(work, h, keep, log) })
 	working.Go(func() { h.people.Run(work) })
+	working.Go(func() { tell.Run(work) })
+	measureTelling(registry, tell)
 
 	log.Info("serving", zap.Stringer("on", l.Addr()), zap.Strings("names", h.trust.Names()), zap.String("authority", h.trust.Fingerprint()), zap.String("version", command.Version()))
 	notify("READY=1")

@@ -25,6 +25,19 @@ type PrivateKey struct{ key hpke.PrivateKey }
 // Public gives the half that encrypts.
 func (k *PrivateKey) Public() *PublicKey { return &PublicKey{k.key.PublicKey()} }
 
+// Encode writes it as SubjectPublicKeyInfo in PEM.
+func (k *PublicKey) Encode() ([]byte, error) {
+	e, err := ecdh.X25519().NewPublicKey(k.key.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKIXPublicKey(e)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemPublic, Bytes: der}), nil
+}
+
 // GenerateKey makes a pair of X25519 in PEM: PKCS #8 and SubjectPublicKeyInfo
 // (RFC 8410).
 func GenerateKey() (private, public []byte, err error) {

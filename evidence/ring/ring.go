@@ -35,7 +35,8 @@ const (
 	damaged   = ".damaged"
 	linesFile = "lines.json"
 
-	maxQueue    = 8192 // frames on their way to the disk
+	maxQueue    = 1 << 16  // frames on their way to the disk
+	maxQueued   = 16 << 20 // bytes of them
 	flushAfter  = 5 * time.Second
 	maxSegments = 1 << 15 // files
 	maxDamaged  = 8       // files that are set aside
@@ -119,6 +120,7 @@ type Ring struct {
 
 	lost, failed, frames, left, evicted, aged, bad, removed atomic.Uint64
 	bytes                                                   atomic.Int64
+	queued                                                  atomic.Int64 // bytes
 	count                                                   atomic.Int64
 
 	// Of the writer.
@@ -248,11 +250,15 @@ func (r *Ring) Add(l ident.Line, f *capture.Frame, data []byte) {
 		return
 	}
 	x := frame{to: to, f: *f, data: append([]byte(nil), data[:min(len(data), maxKept)]...)}
-	select {
-	case r.queue <- x:
-	default:
-		r.lost.Add(1)
+	if r.queued.Add(int64(len(x.data))) <= maxQueued {
+		select {
+		case r.queue <- x:
+			return
+		default:
+		}
 	}
+	r.queued.Add(-int64(len(x.data)))
+	r.lost.Add(1)
 }
 
 // Stats says how things stand.
@@ -339,6 +345,7 @@ func (r *Ring) run() {
 // take puts a frame into its line's block.
 func (r *Ring) take(x frame) {
 	f := x.to
+	r.queued.Add(-int64(len(x.data)))
 	if f.frames > 0 && len(f.buf)+recordHead+len(x.data) > maxBlock {
 		r.flush(f)
 	}

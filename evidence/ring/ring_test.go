@@ -127,6 +127,9 @@ func keys(t testing.TB) (*PrivateKey, *PublicKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if b, err := k.Public().Encode(); err != nil || !bytes.Equal(b, public) {
+		t.Errorf("%s, %v", b, err)
+	}
 	if _, err := ParsePublicKey(private); err == nil {
 		t.Error("a private key is taken for a public one")
 	}
@@ -494,6 +497,29 @@ func TestAgainstModel(t *testing.T) {
 			},
 		})
 	})
+}
+
+func BenchmarkAdd(b *testing.B) {
+	for _, encrypted := range []bool{false, true} {
+		b.Run(fmt.Sprint(encrypted), func(b *testing.B) {
+			o := options(b.TempDir())
+			o.Limit, o.PerLine = 1<<30, 1<<28
+			if encrypted {
+				_, o.Key = keys(b)
+			}
+			r := opened(b, o)
+			for n := range byte(100) {
+				r.Follow(line(n), fmt.Sprintf("203.0.113.%d", n), 1)
+			}
+			f := &capture.Frame{Wire: 214, Link: capture.LinkEthernet}
+			data := make([]byte, 54)
+			for i := 0; b.Loop(); i++ {
+				r.Add(line(byte(i%100)), f, data)
+			}
+			r.Close()
+			b.ReportMetric(100*float64(r.Stats().Lost)/float64(b.N), "%lost")
+		})
+	}
 }
 
 // FuzzReader: whatever a segment says, reading it ends, within bounds.

@@ -1,0 +1,236 @@
+package query
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"simtrap/hub/bundles"
+	"simtrap/hub/store"
+	"simtrap/report/querypb"
+	"simtrap/report/querypb/querypbconnect"
+	"simtrap/report/reportpb"
+)
+
+// EvidenceStore is what of a store.Store requests for evidence need beside queries'.
+type EvidenceStore interface {
+	AddEvidence(context.Context, store.Evidence) error
+	Evidence(ctx context.Context, id store.ID, now time.Time) (store.Evidence, error)
+}
+
+// Bundles makes a bundle of what came, in a file that is closed to be rid of it.
+type Bundles interface {
+	Make(ctx context.Context, e store.Evidence, findings []*reportpb.Finding) (*os.File, error)
+}
+
+// Evidence answers simtrap.query.v1.EvidenceService: it asks sensors for headers, by way
+// of the store, and gives what came as bundles.
+type Evidence struct {
+	s     *Service
+	store EvidenceStore
+	make  Bundles
+}
+
+var _ querypbconnect.EvidenceServiceHandler = (*Evidence)(nil)
+
+// NewEvidence gives one beside a service of queries.
+func NewEvidence(s *Service, st EvidenceStore, b Bundles) *Evidence { return &Evidence{s, st, b} }
+
+const (
+	// evidenceLife is how long sensors may take to answer, and for how long what came is
+	// kept.
+	evidenceLife = 24 * time.Hour
+	// Bytes that are taken of one line, and of all lines of a request.
+	maxLineBytes     = 64 << 20
+	maxEvidenceBytes = 256 << 20
+	maxEvidenceFinds = 1000 // findings in a bundle
+)
+
+// AskEvidence implements querypbconnect.EvidenceServiceHandler.
+func (e *Evidence) AskEvidence(ctx context.Context, r *connect.Request[querypb.AskEvidenceRequest]) (*connect.Response[querypb.AskEvidenceResponse], error) {
+	s, m := e.s, r.Msg
+	if _, err := s.admit(ctx); err != nil {
+		return nil, err
+	}
+	if m.GetAuthority() == "" {
+		return nil, invalid("authority: headers of a line's packets are fetched under one")
+	}
+	if len(m.GetLineIds()) > store.MaxEvidenceParts {
+		return nil, invalid("line_ids: %d, at most %d", len(m.GetLineIds()), store.MaxEvidenceParts)
+	}
+	from, until := m.GetFrom(), m.GetUntil()
+	for _, t := range []*timestamppb.Timestamp{from, until} {
+		if t != nil && (!t.IsValid() || t.AsTime().Year() > 2261 || t.AsTime().Year() < 1970) {
+			return nil, invalid("from and until: no time")
+		}
+	}
+	v, err := s.look(ctx, "AskEvidence", m.GetAuthority(), m)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now().UTC()
+	x := store.Evidence{Account: v.person.Account, Authority: v.authority, Made: now, Expires: now.Add(evidenceLife)}
+	if from != nil {
+		x.From = from.AsTime()
+	}
+	if until != nil {
+		x.Until = until.AsTime()
+	}
+	seen := make(map[store.ID]bool)
+	add := func(l *store.Line) error {
+		if seen[l.ID] {
+			return nil
+		}
+		seen[l.ID] = true
+		if len(x.Parts) == store.MaxEvidenceParts {
+			return invalid("more than %d lines: ask in parts", store.MaxEvidenceParts)
+		}
+		p := store.EvidencePart{Line: l.ID, Sensor: l.Sensor, Name: l.Name}
+		rand.Read(p.ID[:]) // never fails
+		x.Parts = append(x.Parts, p)
+		return nil
+	}
+	for _, text := range m.GetLineIds() {
+		key, err := s.storedLine(text)
+		if err != nil {
+			return nil, invalid("line_ids: %w", err)
+		}
+		l, err := s.store.Line(ctx, key)
+		if err == nil {
+			err = add(&l)
+		}
+		if err != nil {
+			return nil, s.failed(ctx, err)
+		}
+	}
+	if m.GetCaseId() != "" {
+		if x.Case, err = id(m.GetCaseId()); err != nil {
+			return nil, err
+		}
+		c, err := s.store.Case(ctx, x.Case)
+		if err == nil && len(c.Boxes)+len(c.Rings) > 0 {
+			err = every(ctx, store.Filter{Cases: []store.ID{x.Case}}, s.store.Lines, add)
+		}
+		if err != nil {
+			return nil, s.failed(ctx, err)
+		}
+	}
+	if len(x.Parts) == 0 {
+		return nil, invalid("no line is named, nor one of the case known")
+	}
+	for i := range x.Parts {
+		x.Parts[i].Most = min(maxLineBytes, int64(maxEvidenceBytes/len(x.Parts)))
+	}
+	rand.Read(x.ID[:])
+	switch err := e.store.AddEvidence(ctx, x); {
+	case errors.Is(err, store.ErrFull):
+		return nil, connect.NewError(connect.CodeResourceExhausted, errors.New("as much evidence waits as may: it is forgotten a day after it was asked for"))
+	case err != nil:
+		return nil, s.failed(ctx, err)
+	}
+	for i := range x.Parts {
+		x.Parts[i].State = store.EvidenceWaiting
+	}
+	return connect.NewResponse(&querypb.AskEvidenceResponse{Evidence: e.row(&x)}), nil
+}
+
+func (e *Evidence) row(x *store.Evidence) *querypb.Evidence {
+	m := &querypb.Evidence{Id: x.ID.String(), Account: x.Account, Authority: x.Authority, Asked: stamp(x.Made), Expires: stamp(x.Expires)}
+	for _, p := range x.Parts {
+		m.Parts = append(m.Parts, &querypb.EvidencePart{LineId: e.s.lineID(p.Line), Sensor: p.Sensor, State: querypb.EvidenceState(p.State), Bytes: uint64(max(p.Bytes, 0)), Reason: p.Reason})
+	}
+	return m
+}
+
+// get gives a request that whoever asks may see.
+func (e *Evidence) get(ctx context.Context, text string) (Person, store.Evidence, error) {
+	who, err := e.s.admit(ctx)
+	if err != nil {
+		return who, store.Evidence{}, err
+	}
+	if !who.Clear {
+		return who, store.Evidence{}, connect.NewError(connect.CodePermissionDenied, errors.New("this account may not ask for evidence"))
+	}
+	key, err := id(text)
+	if err != nil {
+		return who, store.Evidence{}, err
+	}
+	x, err := e.store.Evidence(ctx, key, e.s.now())
+	if err != nil {
+		return who, x, e.s.failed(ctx, err)
+	}
+	return who, x, nil
+}
+
+// GetEvidence implements querypbconnect.EvidenceServiceHandler.
+func (e *Evidence) GetEvidence(ctx context.Context, r *connect.Request[querypb.GetEvidenceRequest]) (*connect.Response[querypb.GetEvidenceResponse], error) {
+	_, x, err := e.get(ctx, r.Msg.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&querypb.GetEvidenceResponse{Evidence: e.row(&x)}), nil
+}
+
+// FetchBundle implements querypbconnect.EvidenceServiceHandler.
+func (e *Evidence) FetchBundle(ctx context.Context, r *connect.Request[querypb.FetchBundleRequest], out *connect.ServerStream[querypb.FetchBundleResponse]) error {
+	s := e.s
+	_, x, err := e.get(ctx, r.Msg.GetId())
+	if err != nil {
+		return err
+	}
+	v, err := s.look(ctx, "FetchBundle", x.Authority, r.Msg)
+	if err != nil {
+		return err
+	}
+	select {
+	case s.exports <- struct{}{}:
+		defer func() { <-s.exports }()
+	default:
+		return connect.NewError(connect.CodeResourceExhausted, errors.New("as many exports as may run are running; ask again later"))
+	}
+	var lines []store.ID
+	for _, p := range x.Parts {
+		lines = append(lines, p.Line)
+	}
+	var findings []*reportpb.Finding
+	if err := every(ctx, store.Filter{LineIDs: lines}, s.store.Findings, func(f *store.Finding) error {
+		if len(findings) == maxEvidenceFinds {
+			return fmt.Errorf("more than %d findings about the lines", maxEvidenceFinds)
+		}
+		if told := s.findingRow(f, v).GetFinding(); told != nil {
+			findings = append(findings, told)
+		}
+		return nil
+	}); err != nil {
+		return s.failed(ctx, err)
+	}
+	f, err := e.make.Make(ctx, x, findings)
+	if errors.Is(err, bundles.ErrNoKey) {
+		return connect.NewError(connect.CodeFailedPrecondition, err)
+	}
+	if err != nil {
+		return s.failed(ctx, err)
+	}
+	defer f.Close()
+	for b := make([]byte, 64<<10); ; {
+		n, err := io.ReadFull(f, b)
+		if n > 0 {
+			if err := out.Send(&querypb.FetchBundleResponse{Data: b[:n]}); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		case err != nil:
+			return s.failed(ctx, err)
+		}
+	}
+}
