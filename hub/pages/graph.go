@@ -17,7 +17,7 @@ const (
 	maxGraphLines       = 60
 	maxGraphControllers = 16
 	maxGraphCards       = 40
-	maxLabels           = 60 // edges whose reason is written, not only shown on them
+	maxLabels           = 40 // links whose reason is written, not only shown on them
 )
 
 // kind is what a node of a graph stands for; its number is the column it is drawn in.
@@ -149,9 +149,9 @@ func (g *graph) layout() (rows int) {
 
 // Sizes of a graph, in units of its viewBox.
 const (
-	graphWidth  = 1160
+	graphWidth  = 1240
 	graphMargin = 24
-	graphRow    = 34
+	graphRow    = 44
 )
 
 // draw gives the picture. The table of its edges says the same.
@@ -165,7 +165,7 @@ func (k *look) draw(g *graph) template.HTML {
 	for _, n := range g.nodes {
 		used[n.Kind]++
 	}
-	x := func(k kind) int { return [...]int{150, 430, 740, 1000}[k] }
+	x := func(k kind) int { return [...]int{210, 470, 740, 1060}[k] }
 	y := func(n node) int {
 		return graphMargin + 30 + int((float64(n.row)+0.5)/float64(used[n.Kind])*float64(rows*graphRow))
 	}
@@ -178,31 +178,43 @@ func (k *look) draw(g *graph) template.HTML {
 			fmt.Fprintf(&b, `<text x="%d" y="20" text-anchor="middle">%s</text>`, x(kind(kd)), e(k.parts.Text(name)))
 		}
 	}
+	// Edges of one column are links between lines: their words are written, those of
+	// one pair beside each other, and all others show where the pointer rests.
+	var said strings.Builder
+	written := 0
+	pairs := make(map[[2]int][]string)
+	var order [][2]int
 	for _, ed := range g.edges {
-		from, to := g.nodes[ed.From], g.nodes[ed.To]
-		if from.Kind > to.Kind || from.Kind == to.Kind && from.row > to.row {
-			from, to = to, from
-		}
-		x1, y1, x2, y2 := x(from.Kind), y(from), x(to.Kind), y(to)
-		class := "edge"
-		if from.Kind == aBox && to.Kind == aLine {
-			class = "edge weak" // that it was seen there
-		}
 		words := k.tell(ed.Reason)
 		if ed.Nats != 0 {
 			words += fmt.Sprintf(" (%+.1f)", ed.Nats)
 		}
-		lx, ly := (x1+x2)/2, (y1+y2)/2-3
-		if from.Kind == to.Kind {
-			// Two of one column: an arc to the right of it.
-			bend := 60 + (y2-y1)/4
-			fmt.Fprintf(&b, `<path class="%s" d="M%d %dC%d %d %d %d %d %d"><title>%s</title></path>`, class, x1, y1, x1+bend, y1, x2+bend, y2, x2, y2, e(words))
-			lx = x1 + bend*3/4
-		} else {
-			fmt.Fprintf(&b, `<path class="%s" d="M%d %dC%d %d %d %d %d %d"><title>%s</title></path>`, class, x1, y1, (x1+x2)/2, y1, (x1+x2)/2, y2, x2, y2, e(words))
+		key := [2]int{ed.From, ed.To}
+		if a, z := g.nodes[ed.From], g.nodes[ed.To]; a.Kind > z.Kind || a.Kind == z.Kind && a.row > z.row {
+			key = [2]int{ed.To, ed.From}
 		}
-		if len(g.edges) <= maxLabels && class == "edge" {
-			fmt.Fprintf(&b, `<text class="reason" x="%d" y="%d" text-anchor="middle">%s</text>`, lx, ly, e(cut(words, 34)))
+		if pairs[key] == nil {
+			order = append(order, key)
+		}
+		pairs[key] = append(pairs[key], words)
+	}
+	for _, key := range order {
+		from, to, words := g.nodes[key[0]], g.nodes[key[1]], strings.Join(pairs[key], "; ")
+		x1, y1, x2, y2 := x(from.Kind), y(from), x(to.Kind), y(to)
+		if from.Kind != to.Kind {
+			class := "edge"
+			if from.Kind == aBox && to.Kind == aLine {
+				class = "edge weak" // that it was seen there
+			}
+			fmt.Fprintf(&b, `<path class="%s" d="M%d %dC%d %d %d %d %d %d"><title>%s</title></path>`, class, x1, y1, (x1+x2)/2, y1, (x1+x2)/2, y2, x2, y2, e(words))
+			continue
+		}
+		// An arc to the right of the column.
+		bend := 40 + min((y2-y1)/4, 120)
+		fmt.Fprintf(&b, `<path class="edge link" d="M%d %dC%d %d %d %d %d %d"><title>%s</title></path>`, x1, y1, x1+bend, y1, x2+bend, y2, x2, y2, e(words))
+		if written < maxLabels {
+			written++
+			fmt.Fprintf(&said, `<text class="reason" x="%d" y="%d">%s</text>`, x1+bend*3/4+6, (y1+y2)/2+4, e(cut(words, 48)))
 		}
 	}
 	for _, n := range g.nodes {
@@ -221,6 +233,7 @@ func (k *look) draw(g *graph) template.HTML {
 		fmt.Fprintf(&b, `<a href="%s"><circle class="node %s" cx="%d" cy="%d" r="8"/><text x="%d" y="%d" text-anchor="%s">%s</text></a>`,
 			e(n.Address), n.Kind.class(), x(n.Kind), y(n), x(n.Kind)+dx, y(n)+dy, anchor, e(name))
 	}
+	b.WriteString(said.String())
 	b.WriteString("</svg>")
 	return template.HTML(b.String())
 }
