@@ -225,6 +225,7 @@ func TestBrowser(t *testing.T) {
 		t.Skip("a browser takes its time: not with -short")
 	}
 	h := open(t, 30, hostile, func(o *Options) { o.Watch = 100 * time.Millisecond; o.Evidence = bundles{} })
+	h.account("analyst")
 	c := chromium(t, h.server.URL)
 	if err := os.MkdirAll(pictures, 0o755); err != nil {
 		t.Fatal(err)

@@ -38,6 +38,7 @@ func (w *watch) pass(d time.Duration) {
 func TestSession(t *testing.T) {
 	clock := &watch{at: time.Now()}
 	h := open(t, 0, nil, func(o *Options) { o.Now = clock.now })
+	h.account("analyst")
 	b := h.browser("")
 	for _, form := range []url.Values{
 		{"account": {"analyst"}, "password": {"not his password"}}, {"account": {"nobody"}, "password": {password}}, {},
@@ -137,6 +138,7 @@ func TestSession(t *testing.T) {
 // TestThrottle: after ten failures the page says how long to wait.
 func TestThrottle(t *testing.T) {
 	h := open(t, 0, nil, nil)
+	h.account("viewer")
 	b := h.browser("")
 	for range 10 {
 		b.send("/sign-in", url.Values{"account": {"viewer"}, "password": {"not his password"}})
