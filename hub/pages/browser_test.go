@@ -329,3 +329,45 @@ func report1(ctx context.Context, s *store.Store) error {
 	_, err := s.Ingest(ctx, store.Delivery{Sensor: "south", Epoch: 9, First: 1, Last: 1, ReceivedAt: at, Records: []*reportpb.Record{{Sequence: 1, KeyEpoch: 1, Kind: &reportpb.Record_Finding{Finding: r}}}})
 	return err
 }
+
+// TestPictures makes the pictures of docs/pages.md of a hub that runs: SIMTRAP_PAGES is
+// its address, SIMTRAP_PAGES_PASSWORD that of the account ann (scripts/pictures.sh).
+func TestPictures(t *testing.T) {
+	base := os.Getenv("SIMTRAP_PAGES")
+	if base == "" {
+		t.Skip("no hub is named: scripts/pictures.sh names one")
+	}
+	c := chromium(t, base)
+	into := "../../docs/pages"
+	shot := func(name, path string, height int64) {
+		c.open(path)
+		call(c, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 1100, Height: height, DeviceScaleFactor: 1})
+		png, err := chromedp.Run(c.ctx, chromedp.CaptureScreenshot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(into, name+".png"), png, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(into, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	link := func(path, selector string) string {
+		c.open(path)
+		return script[string](c, fmt.Sprintf("document.querySelector(%q).getAttribute('href')", selector))
+	}
+	c.open("/sign-in")
+	c.run(chromedp.KeyEvent("ann" + kb.Tab + os.Getenv("SIMTRAP_PAGES_PASSWORD") + kb.Enter))
+	c.until("the overview", `location.pathname === "/" && document.querySelector("#new")`)
+	shot("overview", "/", 900)
+	shot("findings", "/findings", 560)
+	line := link("/findings", "table[data-rows] tbody a")
+	shot("line", line, 1900)
+	shot("ring", link("/rings", "table[data-rows] tbody a"), 1100)
+	shot("controllers", "/controllers", 420)
+	shot("case", link("/cases", "table[data-rows] tbody a"), 900)
+	c.scheme("dark")
+	shot("line-dark", line+"&lang=zh", 900)
+	c.quiet("pictures")
+}

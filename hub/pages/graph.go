@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"simtrap/report/querypb"
+	"simtrap/hub/query"
 )
 
 // Bounds of a graph; what is left out is counted beside it, and stands in lists.
@@ -17,7 +17,8 @@ const (
 	maxGraphLines       = 60
 	maxGraphControllers = 16
 	maxGraphCards       = 40
-	maxLabels           = 40 // links whose reason is written, not only shown on them
+	maxGraphLinks       = 120 // between lines
+	maxLabels           = 12  // links whose reason is written, not only shown on them
 )
 
 // kind is what a node of a graph stands for; its number is the column it is drawn in.
@@ -49,6 +50,7 @@ type edge struct {
 	From, To int // of nodes
 	Reason   string
 	Nats     float64 // 0 where it has none
+	Hand     bool    // for one hand, not for one box
 }
 
 // graph is lines, boxes, controllers and cards, and what joins them.
@@ -86,7 +88,8 @@ func (g *graph) add(k kind, id, name, address string) int {
 }
 
 // join adds an edge; one that is there already is left.
-func (g *graph) join(from, to int, reason string, nats float64) {
+func (g *graph) join(e edge) {
+	from, to, reason := e.From, e.To, e.Reason
 	if from < 0 || to < 0 || from == to {
 		return
 	}
@@ -95,7 +98,7 @@ func (g *graph) join(from, to int, reason string, nats float64) {
 	}) {
 		return
 	}
-	g.edges = append(g.edges, edge{from, to, reason, nats})
+	g.edges = append(g.edges, e)
 }
 
 // layout gives each node its row, the same for the same graph: columns by kind, and in
@@ -182,16 +185,20 @@ func (k *look) draw(g *graph) template.HTML {
 	// one pair beside each other, and all others show where the pointer rests.
 	var said strings.Builder
 	written := 0
-	pairs := make(map[[2]int][]string)
-	var order [][2]int
+	type pair struct {
+		from, to int
+		hand     bool
+	}
+	pairs := make(map[pair][]string)
+	var order []pair
 	for _, ed := range g.edges {
 		words := k.tell(ed.Reason)
 		if ed.Nats != 0 {
 			words += fmt.Sprintf(" (%+.1f)", ed.Nats)
 		}
-		key := [2]int{ed.From, ed.To}
+		key := pair{ed.From, ed.To, ed.Hand}
 		if a, z := g.nodes[ed.From], g.nodes[ed.To]; a.Kind > z.Kind || a.Kind == z.Kind && a.row > z.row {
-			key = [2]int{ed.To, ed.From}
+			key = pair{ed.To, ed.From, ed.Hand}
 		}
 		if pairs[key] == nil {
 			order = append(order, key)
@@ -199,7 +206,7 @@ func (k *look) draw(g *graph) template.HTML {
 		pairs[key] = append(pairs[key], words)
 	}
 	for _, key := range order {
-		from, to, words := g.nodes[key[0]], g.nodes[key[1]], strings.Join(pairs[key], "; ")
+		from, to, words := g.nodes[key.from], g.nodes[key.to], strings.Join(pairs[key], "; ")
 		x1, y1, x2, y2 := x(from.Kind), y(from), x(to.Kind), y(to)
 		if from.Kind != to.Kind {
 			class := "edge"
@@ -210,8 +217,11 @@ func (k *look) draw(g *graph) template.HTML {
 			continue
 		}
 		// An arc to the right of the column.
-		bend := 40 + min((y2-y1)/4, 120)
-		fmt.Fprintf(&b, `<path class="edge link" d="M%d %dC%d %d %d %d %d %d"><title>%s</title></path>`, x1, y1, x1+bend, y1, x2+bend, y2, x2, y2, e(words))
+		bend, class := 40+min((y2-y1)/4, 120), "edge link"
+		if key.hand {
+			bend, class = bend+30, "edge hand"
+		}
+		fmt.Fprintf(&b, `<path class="%s" d="M%d %dC%d %d %d %d %d %d"><title>%s</title></path>`, class, x1, y1, x1+bend, y1, x2+bend, y2, x2, y2, e(words))
 		if written < maxLabels {
 			written++
 			fmt.Fprintf(&said, `<text class="reason" x="%d" y="%d">%s</text>`, x1+bend*3/4+6, (y1+y2)/2+4, e(cut(words, 48)))
@@ -250,14 +260,13 @@ func cut(s string, n int) string {
 // edgeRow is an edge as the table has it.
 type edgeRow struct {
 	From, To node
-	Reason   string
-	Nats     float64
+	edge
 }
 
 func (g *graph) table() []edgeRow {
 	var out []edgeRow
 	for _, e := range g.edges {
-		out = append(out, edgeRow{g.nodes[e.From], g.nodes[e.To], e.Reason, e.Nats})
+		out = append(out, edgeRow{g.nodes[e.From], g.nodes[e.To], e})
 	}
 	return out
 }
@@ -265,8 +274,8 @@ func (g *graph) table() []edgeRow {
 // KindName is what a node stands for.
 func (n node) KindName() string { return [...]string{"controller", "box", "line", "card"}[n.Kind] }
 
-// graphOf makes the graph of boxes and of findings in them.
-func graphOf(boxes []*querypb.Box, findings []findingRow) *graph {
+// graphOf makes the graph of boxes, of findings in them, and of what links lines.
+func graphOf(boxes []string, findings []findingRow, links []query.Link) *graph {
 	g := newGraph()
 	boxNode := func(id string) int { return g.add(aBox, id, "box "+short(id), "/boxes/"+id) }
 	lineNode := func(id, name string) int {
@@ -275,8 +284,8 @@ func graphOf(boxes []*querypb.Box, findings []findingRow) *graph {
 		}
 		return g.add(aLine, id, name+short(id), "/lines/"+id)
 	}
-	for _, b := range boxes {
-		boxNode(b.GetId())
+	for _, id := range boxes {
+		boxNode(id)
 	}
 	// How many lines each card and controller is on: those of several tell most.
 	on := make(map[string]map[string]bool)
@@ -293,7 +302,7 @@ func graphOf(boxes []*querypb.Box, findings []findingRow) *graph {
 		if f.LineID == "" || box == "" {
 			continue
 		}
-		g.join(boxNode(box), lineNode(f.LineID, told.GetLine()), "seen on", 0)
+		g.join(edge{From: boxNode(box), To: lineNode(f.LineID, told.GetLine()), Reason: "seen on"})
 		for _, c := range told.GetCards() {
 			name := cmp.Or(c.GetImsi(), c.GetIccid())
 			if name == "" {
@@ -313,20 +322,18 @@ func graphOf(boxes []*querypb.Box, findings []findingRow) *graph {
 	slices.SortStableFunc(cards, busiest)
 	for _, c := range controllers {
 		addr, role, _ := strings.Cut(c.key, "/")
-		g.join(g.add(aController, c.key, c.name, controllerPath(addr, role)), boxNode(c.box), c.reason, 0)
+		g.join(edge{From: g.add(aController, c.key, c.name, controllerPath(addr, role)), To: boxNode(c.box), Reason: c.reason})
 	}
 	for _, c := range cards {
-		g.join(lineNode(c.box, ""), g.add(aCard, c.key, c.name, "/findings?card="+template.URLQueryEscaper(c.name)), c.reason, 0)
+		g.join(edge{From: lineNode(c.box, ""), To: g.add(aCard, c.key, c.name, "/findings?card="+template.URLQueryEscaper(c.name)), Reason: c.reason})
 	}
-	for _, b := range boxes {
-		for _, l := range b.GetLinks() {
-			from, to := lineNode(l.GetFrom(), ""), lineNode(l.GetTo(), "")
-			reason := l.GetReason()
-			if reason == "" {
-				reason = linkName(l.GetKind())
-			}
-			g.join(from, to, reason, l.GetNats())
+	slices.SortStableFunc(links, func(a, b query.Link) int { return cmp.Compare(b.Nats, a.Nats) })
+	for i, l := range links {
+		if i >= maxGraphLinks {
+			g.Left["links"] = len(links) - maxGraphLinks
+			break
 		}
+		g.join(edge{lineNode(l.From, ""), lineNode(l.To, ""), cmp.Or(l.Reason, linkName(l.Kind)), l.Nats, l.Hand})
 	}
 	return g
 }

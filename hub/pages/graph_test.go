@@ -22,7 +22,7 @@ func someGraph(t *rapid.T) *graph {
 	}
 	for range rapid.IntRange(0, 300).Draw(t, "edges") {
 		if len(at) > 0 {
-			g.join(rapid.SampledFrom(at).Draw(t, "from"), rapid.SampledFrom(at).Draw(t, "to"), rapid.SampledFrom([]string{"a", "b", evil}).Draw(t, "reason"), rapid.Float64Range(-3, 20).Draw(t, "nats"))
+			g.join(edge{rapid.SampledFrom(at).Draw(t, "from"), rapid.SampledFrom(at).Draw(t, "to"), rapid.SampledFrom([]string{"a", "b", evil}).Draw(t, "reason"), rapid.Float64Range(-3, 20).Draw(t, "nats"), rapid.Bool().Draw(t, "hand")})
 		}
 	}
 	return g

@@ -80,7 +80,13 @@ func TestHistory(t *testing.T) {
 	if list, err := q.Busiest(as("kim")); err != nil || len(list) == 0 || list[0].GetReviewLines() != 3 {
 		t.Errorf("busiest: %v %v", list, err)
 	}
+	box := querytest.ID(11).String()
+	links, err := q.Links(as("kim"), []string{box}, 10)
+	if err != nil || len(links) != 1 || links[0].Hand || links[0].Reason != "the same card" || links[0].From == links[0].To || links[0].From != of[ids[0].String()] && links[0].From != of[ids[1].String()] {
+		t.Errorf("links: %v %v", links, err)
+	}
 	for name, ask := range map[string]func(context.Context) error{
+		"links":     func(ctx context.Context) error { _, err := q.Links(ctx, []string{box}, 1); return err },
 		"revisions": func(ctx context.Context) error { _, err := q.Revisions(ctx, finding); return err },
 		"calls":     func(ctx context.Context) error { _, err := q.Calls(ctx, finding, 1); return err },
 		"lines":     func(ctx context.Context) error { _, err := q.LinesOf(ctx, []string{finding}); return err },
@@ -93,6 +99,7 @@ func TestHistory(t *testing.T) {
 	for name, ask := range map[string]func() error{
 		"revisions": func() error { _, err := q.Revisions(as("kim"), "x"); return err },
 		"calls":     func() error { _, err := q.Calls(as("kim"), "x", 1); return err },
+		"links":     func() error { _, err := q.Links(as("kim"), []string{"x"}, 1); return err },
 		"lines":     func() error { _, err := q.LinesOf(as("kim"), []string{"x"}); return err },
 	} {
 		wantCode(t, name+" of no id", ask(), connect.CodeInvalidArgument)
