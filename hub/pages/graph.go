@@ -183,8 +183,11 @@ func (k *look) draw(g *graph) template.HTML {
 	}
 	// Edges of one column are links between lines: their words are written, those of
 	// one pair beside each other, and all others show where the pointer rests.
-	var said strings.Builder
-	written := 0
+	type label struct {
+		x, y int
+		text string
+	}
+	var labels []label
 	type pair struct {
 		from, to int
 		hand     bool
@@ -222,9 +225,8 @@ func (k *look) draw(g *graph) template.HTML {
 			bend, class = bend+30, "edge hand"
 		}
 		fmt.Fprintf(&b, `<path class="%s" d="M%d %dC%d %d %d %d %d %d"><title>%s</title></path>`, class, x1, y1, x1+bend, y1, x2+bend, y2, x2, y2, e(words))
-		if written < maxLabels {
-			written++
-			fmt.Fprintf(&said, `<text class="reason" x="%d" y="%d">%s</text>`, x1+bend*3/4+6, (y1+y2)/2+4, e(cut(words, 48)))
+		if len(labels) < maxLabels {
+			labels = append(labels, label{x1 + bend*3/4 + 6, (y1+y2)/2 + 4, cut(words, 60)})
 		}
 	}
 	for _, n := range g.nodes {
@@ -237,13 +239,23 @@ func (k *look) draw(g *graph) template.HTML {
 			anchor, dx = "start", 14
 		}
 		dy := 4
-		if dx == 0 {
+		switch n.Kind {
+		case aBox:
 			dy = -11
+		case aLine: // its links lie to the right
+			anchor, dx, dy = "end", -4, -10
 		}
 		fmt.Fprintf(&b, `<a href="%s"><circle class="node %s" cx="%d" cy="%d" r="8"/><text x="%d" y="%d" text-anchor="%s">%s</text></a>`,
 			e(n.Address), n.Kind.class(), x(n.Kind), y(n), x(n.Kind)+dx, y(n)+dy, anchor, e(name))
 	}
-	b.WriteString(said.String())
+	slices.SortStableFunc(labels, func(a, b label) int { return cmp.Compare(a.y, b.y) })
+	for i := range labels {
+		l := &labels[i]
+		if i > 0 {
+			l.y = max(l.y, labels[i-1].y+15) // not on the one above
+		}
+		fmt.Fprintf(&b, `<text class="reason" x="%d" y="%d">%s</text>`, l.x, l.y, e(l.text))
+	}
 	b.WriteString("</svg>")
 	return template.HTML(b.String())
 }
