@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"simtrap/report/querypb"
+	"simtrap/hub/query"
 )
 
 // Bounds of a graph; what is left out is counted beside it, and stands in lists.
@@ -17,7 +17,8 @@ const (
 	maxGraphLines       = 60
 	maxGraphControllers = 16
 	maxGraphCards       = 40
-	maxLabels           = 60 // edges whose reason is written, not only shown on them
+	maxGraphLinks       = 120 // between lines
+	maxLabels           = 12  // links whose reason is written, not only shown on them
 )
 
 // kind is what a node of a graph stands for; its number is the column it is drawn in.
@@ -49,6 +50,7 @@ type edge struct {
 	From, To int // of nodes
 	Reason   string
 	Nats     float64 // 0 where it has none
+	Hand     bool    // for one hand, not for one box
 }
 
 // graph is lines, boxes, controllers and cards, and what joins them.
@@ -86,7 +88,8 @@ func (g *graph) add(k kind, id, name, address string) int {
 }
 
 // join adds an edge; one that is there already is left.
-func (g *graph) join(from, to int, reason string, nats float64) {
+func (g *graph) join(e edge) {
+	from, to, reason := e.From, e.To, e.Reason
 	if from < 0 || to < 0 || from == to {
 		return
 	}
@@ -95,7 +98,7 @@ func (g *graph) join(from, to int, reason string, nats float64) {
 	}) {
 		return
 	}
-	g.edges = append(g.edges, edge{from, to, reason, nats})
+	g.edges = append(g.edges, e)
 }
 
 // layout gives each node its row, the same for the same graph: columns by kind, and in
@@ -149,9 +152,9 @@ func (g *graph) layout() (rows int) {
 
 // Sizes of a graph, in units of its viewBox.
 const (
-	graphWidth  = 1160
+	graphWidth  = 1240
 	graphMargin = 24
-	graphRow    = 34
+	graphRow    = 44
 )
 
 // draw gives the picture. The table of its edges says the same.
@@ -165,7 +168,7 @@ func (k *look) draw(g *graph) template.HTML {
 	for _, n := range g.nodes {
 		used[n.Kind]++
 	}
-	x := func(k kind) int { return [...]int{150, 430, 740, 1000}[k] }
+	x := func(k kind) int { return [...]int{210, 470, 740, 1060}[k] }
 	y := func(n node) int {
 		return graphMargin + 30 + int((float64(n.row)+0.5)/float64(used[n.Kind])*float64(rows*graphRow))
 	}
@@ -178,31 +181,52 @@ func (k *look) draw(g *graph) template.HTML {
 			fmt.Fprintf(&b, `<text x="%d" y="20" text-anchor="middle">%s</text>`, x(kind(kd)), e(k.parts.Text(name)))
 		}
 	}
+	// Edges of one column are links between lines: their words are written, those of
+	// one pair beside each other, and all others show where the pointer rests.
+	type label struct {
+		x, y int
+		text string
+	}
+	var labels []label
+	type pair struct {
+		from, to int
+		hand     bool
+	}
+	pairs := make(map[pair][]string)
+	var order []pair
 	for _, ed := range g.edges {
-		from, to := g.nodes[ed.From], g.nodes[ed.To]
-		if from.Kind > to.Kind || from.Kind == to.Kind && from.row > to.row {
-			from, to = to, from
-		}
-		x1, y1, x2, y2 := x(from.Kind), y(from), x(to.Kind), y(to)
-		class := "edge"
-		if from.Kind == aBox && to.Kind == aLine {
-			class = "edge weak" // that it was seen there
-		}
 		words := k.tell(ed.Reason)
 		if ed.Nats != 0 {
 			words += fmt.Sprintf(" (%+.1f)", ed.Nats)
 		}
-		lx, ly := (x1+x2)/2, (y1+y2)/2-3
-		if from.Kind == to.Kind {
-			// Two of one column: an arc to the right of it.
-			bend := 60 + (y2-y1)/4
-			fmt.Fprintf(&b, `<path class="%s" d="M%d %dC%d %d %d %d %d %d"><title>%s</title></path>`, class, x1, y1, x1+bend, y1, x2+bend, y2, x2, y2, e(words))
-			lx = x1 + bend*3/4
-		} else {
-			fmt.Fprintf(&b, `<path class="%s" d="M%d %dC%d %d %d %d %d %d"><title>%s</title></path>`, class, x1, y1, (x1+x2)/2, y1, (x1+x2)/2, y2, x2, y2, e(words))
+		key := pair{ed.From, ed.To, ed.Hand}
+		if a, z := g.nodes[ed.From], g.nodes[ed.To]; a.Kind > z.Kind || a.Kind == z.Kind && a.row > z.row {
+			key = pair{ed.To, ed.From, ed.Hand}
 		}
-		if len(g.edges) <= maxLabels && class == "edge" {
-			fmt.Fprintf(&b, `<text class="reason" x="%d" y="%d" text-anchor="middle">%s</text>`, lx, ly, e(cut(words, 34)))
+		if pairs[key] == nil {
+			order = append(order, key)
+		}
+		pairs[key] = append(pairs[key], words)
+	}
+	for _, key := range order {
+		from, to, words := g.nodes[key.from], g.nodes[key.to], strings.Join(pairs[key], "; ")
+		x1, y1, x2, y2 := x(from.Kind), y(from), x(to.Kind), y(to)
+		if from.Kind != to.Kind {
+			class := "edge"
+			if from.Kind == aBox && to.Kind == aLine {
+				class = "edge weak" // that it was seen there
+			}
+			fmt.Fprintf(&b, `<path class="%s" d="M%d %dC%d %d %d %d %d %d"><title>%s</title></path>`, class, x1, y1, (x1+x2)/2, y1, (x1+x2)/2, y2, x2, y2, e(words))
+			continue
+		}
+		// An arc to the right of the column.
+		bend, class := 40+min((y2-y1)/4, 120), "edge link"
+		if key.hand {
+			bend, class = bend+30, "edge hand"
+		}
+		fmt.Fprintf(&b, `<path class="%s" d="M%d %dC%d %d %d %d %d %d"><title>%s</title></path>`, class, x1, y1, x1+bend, y1, x2+bend, y2, x2, y2, e(words))
+		if len(labels) < maxLabels {
+			labels = append(labels, label{x1 + bend*3/4 + 6, (y1+y2)/2 + 4, cut(words, 60)})
 		}
 	}
 	for _, n := range g.nodes {
@@ -215,11 +239,22 @@ func (k *look) draw(g *graph) template.HTML {
 			anchor, dx = "start", 14
 		}
 		dy := 4
-		if dx == 0 {
+		switch n.Kind {
+		case aBox:
 			dy = -11
+		case aLine: // its links lie to the right
+			anchor, dx, dy = "end", -4, -10
 		}
 		fmt.Fprintf(&b, `<a href="%s"><circle class="node %s" cx="%d" cy="%d" r="8"/><text x="%d" y="%d" text-anchor="%s">%s</text></a>`,
 			e(n.Address), n.Kind.class(), x(n.Kind), y(n), x(n.Kind)+dx, y(n)+dy, anchor, e(name))
+	}
+	slices.SortStableFunc(labels, func(a, b label) int { return cmp.Compare(a.y, b.y) })
+	for i := range labels {
+		l := &labels[i]
+		if i > 0 {
+			l.y = max(l.y, labels[i-1].y+15) // not on the one above
+		}
+		fmt.Fprintf(&b, `<text class="reason" x="%d" y="%d">%s</text>`, l.x, l.y, e(l.text))
 	}
 	b.WriteString("</svg>")
 	return template.HTML(b.String())
@@ -237,14 +272,13 @@ func cut(s string, n int) string {
 // edgeRow is an edge as the table has it.
 type edgeRow struct {
 	From, To node
-	Reason   string
-	Nats     float64
+	edge
 }
 
 func (g *graph) table() []edgeRow {
 	var out []edgeRow
 	for _, e := range g.edges {
-		out = append(out, edgeRow{g.nodes[e.From], g.nodes[e.To], e.Reason, e.Nats})
+		out = append(out, edgeRow{g.nodes[e.From], g.nodes[e.To], e})
 	}
 	return out
 }
@@ -252,8 +286,8 @@ func (g *graph) table() []edgeRow {
 // KindName is what a node stands for.
 func (n node) KindName() string { return [...]string{"controller", "box", "line", "card"}[n.Kind] }
 
-// graphOf makes the graph of boxes and of findings in them.
-func graphOf(boxes []*querypb.Box, findings []findingRow) *graph {
+// graphOf makes the graph of boxes, of findings in them, and of what links lines.
+func graphOf(boxes []string, findings []findingRow, links []query.Link) *graph {
 	g := newGraph()
 	boxNode := func(id string) int { return g.add(aBox, id, "box "+short(id), "/boxes/"+id) }
 	lineNode := func(id, name string) int {
@@ -262,8 +296,8 @@ func graphOf(boxes []*querypb.Box, findings []findingRow) *graph {
 		}
 		return g.add(aLine, id, name+short(id), "/lines/"+id)
 	}
-	for _, b := range boxes {
-		boxNode(b.GetId())
+	for _, id := range boxes {
+		boxNode(id)
 	}
 	// How many lines each card and controller is on: those of several tell most.
 	on := make(map[string]map[string]bool)
@@ -280,7 +314,7 @@ func graphOf(boxes []*querypb.Box, findings []findingRow) *graph {
 		if f.LineID == "" || box == "" {
 			continue
 		}
-		g.join(boxNode(box), lineNode(f.LineID, told.GetLine()), "seen on", 0)
+		g.join(edge{From: boxNode(box), To: lineNode(f.LineID, told.GetLine()), Reason: "seen on"})
 		for _, c := range told.GetCards() {
 			name := cmp.Or(c.GetImsi(), c.GetIccid())
 			if name == "" {
@@ -300,20 +334,18 @@ func graphOf(boxes []*querypb.Box, findings []findingRow) *graph {
 	slices.SortStableFunc(cards, busiest)
 	for _, c := range controllers {
 		addr, role, _ := strings.Cut(c.key, "/")
-		g.join(g.add(aController, c.key, c.name, controllerPath(addr, role)), boxNode(c.box), c.reason, 0)
+		g.join(edge{From: g.add(aController, c.key, c.name, controllerPath(addr, role)), To: boxNode(c.box), Reason: c.reason})
 	}
 	for _, c := range cards {
-		g.join(lineNode(c.box, ""), g.add(aCard, c.key, c.name, "/findings?card="+template.URLQueryEscaper(c.name)), c.reason, 0)
+		g.join(edge{From: lineNode(c.box, ""), To: g.add(aCard, c.key, c.name, "/findings?card="+template.URLQueryEscaper(c.name)), Reason: c.reason})
 	}
-	for _, b := range boxes {
-		for _, l := range b.GetLinks() {
-			from, to := lineNode(l.GetFrom(), ""), lineNode(l.GetTo(), "")
-			reason := l.GetReason()
-			if reason == "" {
-				reason = linkName(l.GetKind())
-			}
-			g.join(from, to, reason, l.GetNats())
+	slices.SortStableFunc(links, func(a, b query.Link) int { return cmp.Compare(b.Nats, a.Nats) })
+	for i, l := range links {
+		if i >= maxGraphLinks {
+			g.Left["links"] = len(links) - maxGraphLinks
+			break
 		}
+		g.join(edge{lineNode(l.From, ""), lineNode(l.To, ""), cmp.Or(l.Reason, linkName(l.Kind)), l.Nats, l.Hand})
 	}
 	return g
 }

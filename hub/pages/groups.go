@@ -4,20 +4,24 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"connectrpc.com/connect"
 
+	"simtrap/hub/query"
 	"simtrap/report/querypb"
 )
 
-// groupFindings is how many findings of a box or a ring its page rests on.
-const groupFindings = 200
+// What the page of a box or a ring rests on.
+const (
+	groupFindings = 200
+	groupLinks    = 500
+)
 
 // groupPage is a box or a ring: what it is made of and what holds it together.
 type groupPage struct {
 	Box   *querypb.Box
 	Ring  *querypb.Ring
-	Boxes []*querypb.Box
 	Rows  []findingRow
 	More  bool // findings that are not told
 	Cases []*querypb.Case
@@ -39,7 +43,19 @@ func (v *visit) group(m *groupPage, f *querypb.Filter) error {
 	if m.Rows, err = v.findingRows(list.Msg.GetFindings()); err != nil {
 		return err
 	}
-	g := connectGroup(m)
+	boxes := m.Ring.GetBoxIds()
+	if m.Box != nil {
+		boxes = []string{m.Box.GetId()}
+	}
+	boxes = boxes[:min(len(boxes), maxGraphBoxes)]
+	links, err := q.Links(v.ctx, boxes, groupLinks)
+	if err != nil {
+		return err
+	}
+	if m.Box != nil { // that lines hold one hand's boxes is no matter of one box
+		links = slices.DeleteFunc(links, func(l query.Link) bool { return l.Hand })
+	}
+	g := graphOf(boxes, m.Rows, links)
 	m.Graph, m.Edges, m.Left = v.look.draw(g), g.table(), g.Left
 	m.Clocks = v.look.clocks(readings(list.Msg.GetFindings(), func(x *querypb.Finding) string {
 		for _, r := range m.Rows {
@@ -56,14 +72,6 @@ func (v *visit) group(m *groupPage, f *querypb.Filter) error {
 	m.Cases = cases.Msg.GetCases()
 	m.Rows = m.Rows[:min(len(m.Rows), pageRows)]
 	return nil
-}
-
-func connectGroup(m *groupPage) *graph {
-	boxes := m.Boxes
-	if m.Box != nil {
-		boxes = []*querypb.Box{m.Box}
-	}
-	return graphOf(boxes, m.Rows)
 }
 
 func (p *Pages) box(v *visit) error {
@@ -85,11 +93,6 @@ func (p *Pages) ring(v *visit) error {
 	}
 	m := &groupPage{Ring: got.Msg.GetRing()}
 	f := &querypb.Filter{RingIds: []string{m.Ring.GetId()}}
-	boxes, err := p.o.Query.ListBoxes(v.ctx, connect.NewRequest(&querypb.ListBoxesRequest{Filter: f, Page: &querypb.Page{Size: maxGraphBoxes}}))
-	if err != nil {
-		return err
-	}
-	m.Boxes = boxes.Msg.GetBoxes()
 	if err := v.group(m, f); err != nil {
 		return err
 	}
@@ -140,9 +143,9 @@ func controllerPath(addr, role string) string {
 }
 
 func (p *Pages) controllers(v *visit) error {
-	query := v.r.URL.Query()
-	form := readFilter(query)
-	m := &controllersPage{Filter: form, FanIn: !form.Set() && !query.Has("all") && !query.Has("after")}
+	asked := v.r.URL.Query()
+	form := readFilter(asked)
+	m := &controllersPage{Filter: form, FanIn: !form.Set() && !asked.Has("all") && !asked.Has("after")}
 	var rows []*querypb.Controller
 	var err error
 	if m.FanIn {
@@ -153,12 +156,12 @@ func (p *Pages) controllers(v *visit) error {
 			return err
 		}
 		var a *connect.Response[querypb.ListControllersResponse]
-		a, err = p.o.Query.ListControllers(v.ctx, connect.NewRequest(&querypb.ListControllersRequest{Filter: filter, Page: &querypb.Page{Size: pageRows, Token: query.Get("after")}}))
+		a, err = p.o.Query.ListControllers(v.ctx, connect.NewRequest(&querypb.ListControllersRequest{Filter: filter, Page: &querypb.Page{Size: pageRows, Token: asked.Get("after")}}))
 		if err == nil {
 			rows = a.Msg.GetControllers()
 			m.Next = nextPage("/controllers", form, a.Msg.GetNextPageToken())
 		}
-		if query.Has("after") {
+		if asked.Has("after") {
 			m.First = "/controllers?all=1&" + form.Query()
 		}
 	}

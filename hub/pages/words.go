@@ -46,8 +46,9 @@ func chinese() [][2]string {
 
 		// Boxes, rings, controllers.
 		{"What holds it together", "相互关联"}, {"Graph", "关系图"}, {"Edges as a table", "关联列表"}, {"From", "自"}, {"To", "至"}, {"not drawn:", "未绘出："}, {"Nothing is kept of it.", "没有保存其内容。"},
-		{"Controllers drive boxes, boxes were seen on lines (dashed), cards were seen on lines. An edge between two lines says why both held one box, and what that is worth in nats.",
-			"控制端驱动设备；设备见于线路（虚线）；卡见于线路。两条线路之间的连线说明为何判定两者接过同一台设备，以及其分量（nat）。"},
+		{"Controllers drive boxes, boxes were seen on lines (dashed), cards were seen on lines. An edge between two lines says why both held one box, or, dotted, why one hand drives what they hold, and what that is worth in nats.",
+			"控制端驱动设备；设备见于线路（虚线）；卡见于线路。两条线路之间的连线说明为何判定两者接过同一台设备，点线则说明为何判定由同一人操控，以及其分量（nat）。"},
+		{"Speaks of", "指向"}, {"one box", "同一台设备"}, {"one hand", "同一人操控"}, {"links", "关联"},
 		{"%d controller(s), %d box node(s), %d line(s), %d card(s)", "控制端 {1} 个，设备 {2} 台，线路 {3} 条，卡 {4} 张"},
 		{"seen on", "见于"}, {"the card was seen there", "卡见于该线路"},
 		{"the same card", "同一张卡"}, {"the same cards", "相同的卡"}, {"the same accounts", "相同的账号"}, {"the same address behind the NAT", "相同的内网地址"}, {"the same RTCP CNAME", "相同的 RTCP CNAME"},

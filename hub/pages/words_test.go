@@ -69,7 +69,7 @@ func TestWords(t *testing.T) {
 	said = append(said,
 		"has never reported", "does not report", "its certificate has ended", "its clock is off by more than a second", "records are missing",
 		"Problem", "Line", "Box", "Ring", "Controller", "Case", "Not shown", "Sign in", "Active", "History", "Graph", "Clocks as a table",
-		"seen on", "the card was seen there", "1 time active", "7 times active", "1 call on 1 row", "12 revisions", "1 reading", "3.5 s",
+		"seen on", "links", "controllers", "boxes", "lines", "cards", "the card was seen there", "1 time active", "7 times active", "1 call on 1 row", "12 revisions", "1 reading", "3.5 s",
 		"2 controllers, 1 box node, 7 lines, 0 cards", "finding 0123abcd", "box 0123abcd",
 		"filter: lines: more of an address than /24 (IPv6: /48) needs an authority", "there is none of that id", "the hub is busy; ask again",
 		"this account may not see addresses of lines in clear; ask for them without an authority",

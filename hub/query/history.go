@@ -160,3 +160,44 @@ func (s *Service) Busiest(ctx context.Context) ([]*querypb.Controller, error) {
 	}
 	return out, nil
 }
+
+// Link is what two lines have in common, and what that is worth.
+type Link struct {
+	From, To string // ids of lines, as answers show them
+	Kind     querypb.LinkKind
+	Hand     bool // for one hand, not for one box
+	Nats     float64
+	Reason   string // in plain words
+}
+
+// Links gives what joins lines of boxes, at most n, strongest first: to one box, and to
+// one hand.
+func (s *Service) Links(ctx context.Context, boxes []string, n int) ([]Link, error) {
+	if _, err := s.admit(ctx); err != nil {
+		return nil, err
+	}
+	keys, err := idList("box_ids", boxes)
+	if err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	edges, err := s.store.Edges(ctx, keys, n)
+	if err != nil || len(edges) == 0 {
+		if err != nil {
+			err = s.failed(ctx, err)
+		}
+		return nil, err
+	}
+	var ends []store.ID
+	for _, e := range edges {
+		ends = append(ends, e.A, e.B)
+	}
+	of, err := s.store.LinesOf(ctx, ends)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	var out []Link
+	for _, e := range edges {
+		out = append(out, Link{s.lineID(of[e.A]), s.lineID(of[e.B]), querypb.LinkKind(e.Kind), e.Scope != store.ScopeBox, e.Nats, e.Reason})
+	}
+	return out, nil
+}
