@@ -3,8 +3,6 @@ package pipeline
 import (
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"simtrap/hidden/talk"
 	"simtrap/ident"
 	"simtrap/rtp"
@@ -51,8 +49,9 @@ func TestTalks(t *testing.T) {
 			t.Errorf("%s: %d calls, %d lines held: %+v", name, len(told), len(c.lines), told)
 		}
 		if name == "nobody's" {
-			if d := cmp.Diff([]talk.Call{{Flow: up.Flow, Start: 1e9, Answer: 5e9, End: 60e9, Direction: talk.Inbound, Sources: [2]int{1, 1}}}, told); d != "" {
-				t.Errorf("%s (-want +got):\n%s", name, d)
+			want := talk.Call{Flow: up.Flow, Start: 1e9, Answer: 5e9, End: 60e9, Direction: talk.Inbound, Sources: [2]int{1, 1}}
+			if told[0] != want {
+				t.Errorf("%+v, want %+v", told[0], want)
 			}
 		}
 	}
