@@ -145,7 +145,7 @@ func (c *voiceCall) sameCall(o *voiceCall) bool {
 // sealed says that the line has calls and that no signalling of it can be read:
 // what it says of itself besides would go unseen as well (VERDICT section 2).
 func (p *profile) sealed() bool {
-	return p.talked.calls >= unreadCalls && p.attemptsIn+p.attemptsOut == 0 && p.firstHidden == 0 && p.exchanges.first == 0
+	return p.talked.calls >= unreadCalls && p.attemptsIn+p.attemptsOut == 0
 }
 
 // callsSeen is how many calls of the line count, whichever way they were told.
