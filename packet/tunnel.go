@@ -114,6 +114,7 @@ func (d *Decoder) pptp(flags uint16, b []byte, n int, p *Packet) (layer, []byte,
 	if flags&0x1000 == 0 || length == 0 {
 		return stop(NotGRE)
 	}
+	p.pptp = uint32(n)
 	b, n = b[h:], n-h
 	if length > n {
 		d.Counters[PPTPLengthLong]++

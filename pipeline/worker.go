@@ -56,7 +56,7 @@ func (w *worker) work(e *epoch) {
 				kind, whole = w.decoder.Resume(data, p), true
 				w.locate(p)
 			}
-			if kind != packet.Datagram && kind != packet.Segment {
+			if kind != packet.Datagram && kind != packet.Segment && kind != packet.Opaque {
 				continue
 			}
 			s := w.shardOf(p)
@@ -69,6 +69,10 @@ func (w *worker) work(e *epoch) {
 			}
 			to := w.shard(s)
 			to.accounted, to.sample = run.media, run.sample
+			if kind == packet.Opaque {
+				to.opaque(p)
+				continue
+			}
 			to.packet(p)
 		}
 	}

@@ -37,6 +37,9 @@ func NewMeter[K comparable](n int, emit func(K, *Interval)) *Meter[K] {
 	return &Meter[K]{cap: max(n, 1), flows: make(map[K]*metered[K]), emit: emit}
 }
 
+// full says whether a flow would have to make room for k.
+func (m *Meter[K]) full(k K) bool { return len(m.flows) >= m.cap && m.flows[k] == nil }
+
 // Counters gives a copy of the counters.
 func (m *Meter[K]) Counters() MeterCounters { return m.c }
 
@@ -75,6 +78,14 @@ func (m *Meter[K]) Add(k K, t int64, up, stream bool, size int) {
 		f.iv.Up.Add(f.iv.Start, t, size)
 	} else {
 		f.iv.Down.Add(f.iv.Start, t, size)
+	}
+}
+
+// Sweep says that time has reached now, ns since the Unix epoch: intervals that
+// are over are told of, and flows without a packet since forgotten.
+func (m *Meter[K]) Sweep(now int64) {
+	for m.oldest != nil && m.oldest.iv.Start+int64(Length) <= now {
+		m.drop(m.oldest)
 	}
 }
 

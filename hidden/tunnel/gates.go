@@ -1,0 +1,128 @@
+package tunnel
+
+import "simtrap/ident"
+
+// Gates keeps the gates of flows that cannot be read, and the intervals of those
+// whose gate is open. Both tables are bounded: the gate that has been silent for
+// longest among eight makes room; open flows beyond what there is room for wait
+// until another has been silent for an interval, since a crowd that took turns would
+// leave nothing whole. It belongs to one goroutine.
+type Gates struct {
+	seed  uint64
+	table []gates // nil until there is something for it
+	meter *Meter[Flow]
+	c     GateCounters
+}
+
+// GateCounters says what Gates lost and kept.
+type GateCounters struct {
+	Evicted uint64 // gates that were in use in this or the last length
+	Crowded uint64 // packets of open flows without room
+	Meter   MeterCounters
+}
+
+const (
+	gateWays    = 8
+	gateBuckets = 128 // of Gates: 1,024 flows
+	maxOpen     = 128 // flows whose intervals are kept at once
+)
+
+// gates are those whose hashes end alike.
+type gates struct {
+	hash [gateWays]uint64 // never 0 but for none
+	gate [gateWays]Gate
+}
+
+// NewGates tells emit of each interval of an open gate's flow; it is valid until
+// emit returns.
+func NewGates(seed uint64, emit func(*Record)) *Gates {
+	var r Record
+	return &Gates{seed: seed, meter: NewMeter(maxOpen, func(f Flow, iv *Interval) {
+		r = Record{f, *iv}
+		emit(&r)
+	})}
+}
+
+// Wants says whether a packet of size bytes of payload has to be told of: while
+// no gate is open only those of the size of voice have.
+func (g *Gates) Wants(size int) bool { return Voice(size) || len(g.meter.flows) > 0 && size > 0 }
+
+// Packet takes a packet of a flow that cannot be read, of size bytes of payload
+// above UDP or TCP or, without either, above IP, at t, ns since the Unix epoch.
+func (g *Gates) Packet(src, dst ident.Addr, srcPort, dstPort uint16, proto uint8, realm ident.Realm, t int64, size int) {
+	if t < 0 {
+		return
+	}
+	const tcp = 6
+	h := ((src.Hash(g.seed) + uint64(srcPort)*0x9e3779b97f4a7c15) ^ (dst.Hash(g.seed) + uint64(dstPort)*0x9e3779b97f4a7c15)) + uint64(proto)<<32 + uint64(realm)<<48
+	h ^= h >> 29
+	h |= 1 << 63
+	gate := g.find(h)
+	if gate == nil {
+		if !Voice(size) {
+			return
+		}
+		gate = g.begin(h, uint32(t/int64(Length)))
+	}
+	f, up := NewFlow(src, dst, srcPort, dstPort, proto, realm)
+	open := gate.stay > 0
+	if Voice(size) {
+		open = gate.Packet(t, up)
+	}
+	switch {
+	case !open:
+	case g.meter.full(f):
+		g.c.Crowded++
+	default:
+		g.meter.Add(f, t, up, proto == tcp, size)
+	}
+}
+
+func (g *Gates) find(h uint64) *Gate {
+	if g.table == nil {
+		return nil
+	}
+	b := &g.table[h%gateBuckets]
+	for i, o := range b.hash {
+		if o == h {
+			return &b.gate[i]
+		}
+	}
+	return nil
+}
+
+// begin makes a gate in the place of the one that has been silent for longest.
+func (g *Gates) begin(h uint64, length uint32) *Gate {
+	if g.table == nil {
+		g.table = make([]gates, gateBuckets)
+	}
+	b := &g.table[h%gateBuckets]
+	oldest := 0
+	for i := range b.gate {
+		if b.hash[i] == 0 {
+			oldest = i
+			break
+		}
+		if b.gate[i].length < b.gate[oldest].length {
+			oldest = i
+		}
+	}
+	if b.hash[oldest] != 0 && b.gate[oldest].length+1 >= length {
+		g.c.Evicted++
+	}
+	b.hash[oldest], b.gate[oldest] = h, Gate{length: length}
+	return &b.gate[oldest]
+}
+
+// Sweep says that time has reached now: intervals that are over are told of.
+func (g *Gates) Sweep(now int64) { g.meter.Sweep(now) }
+
+// Close tells of what is left.
+func (g *Gates) Close() { g.meter.Close() }
+
+// Counters gives a copy of the counters.
+func (g *Gates) Counters() GateCounters {
+	c := g.c
+	c.Meter = g.meter.Counters()
+	return c
+}
