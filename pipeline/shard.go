@@ -43,6 +43,7 @@ type shard struct {
 	now     int64
 	seq     uint64 // of the packet at work
 	source  uint32
+	pair    uint64 // hash of its addresses, whichever way
 	// accounted says that the packet's source accounts media itself.
 	accounted bool
 	sample    uint32 // one in so many of its other frames is given; 0 none
@@ -127,7 +128,7 @@ func newShard(seed uint64, room *arenas) *shard {
 	s := &shard{seed: seed, room: room, control: control.New(), output: &output{}, spare: &output{}}
 	s.media = rtp.NewAccounting(rtp.Config{Seed: seed}, s.interval)
 	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: maxStreams, Dropped: s.dropped}, s.interesting)
-	s.gates = tunnel.NewGates(seed, func(r *tunnel.Record) { s.output.tunnels = append(s.output.tunnels, *r) })
+	s.gates = tunnel.NewGates(func(r *tunnel.Record) { s.output.tunnels = append(s.output.tunnels, *r) })
 	s.meter.seed = seed
 	s.meter.emit = func(e *metered) { s.output.metered = append(s.output.metered, *e) }
 	s.onMessage = s.framed
@@ -214,7 +215,7 @@ func (s *shard) packet(p *packet.Packet) {
 // flow that may be a tunnel. A source that accounts media keeps these itself.
 func (s *shard) opaque(p *packet.Packet) {
 	if !s.accounted && s.gates.Wants(int(p.Length)) {
-		s.gates.Packet(p.Src, p.Dst, p.SrcPort, p.DstPort, p.Proto, p.Realm, p.Time, int(p.Length))
+		s.gates.Packet(s.pair, p.Src, p.Dst, p.SrcPort, p.DstPort, p.Proto, p.Realm, p.Time, int(p.Length))
 	}
 }
 

@@ -123,16 +123,16 @@ func at(last byte) ident.Addr { return ident.AddrFrom4([]byte{203, 0, 113, last}
 // what makes room is counted.
 func TestGatesBounds(t *testing.T) {
 	told := 0
-	g := NewGates(7, func(*Record) { told++ })
+	g := NewGates(func(*Record) { told++ })
 	const flows = 3 * gateWays * gateBuckets
 	for i := range flows {
-		g.Packet(at(byte(i)), at(byte(i>>8)), 1, 2, 17, ident.Realm(i>>16), 1e15, 100)
+		g.Packet(uint64(i)*0x9e3779b97f4a7c15, at(byte(i)), at(byte(i>>8)), 1, 2, 17, 0, 1e15, 100)
 	}
 	if c := g.Counters(); c.Evicted < flows/3 || c.Evicted >= flows {
 		t.Errorf("%d of %d gates evicted", c.Evicted, flows)
 	}
 	// All of these are open: the meter holds maxOpen at once.
-	g = NewGates(7, func(*Record) { told++ })
+	g = NewGates(func(*Record) { told++ })
 	now := int64(0)
 	for k := range 5 * Least {
 		now = int64(k)*int64(Length)/Least + 1
@@ -140,8 +140,8 @@ func TestGatesBounds(t *testing.T) {
 			g.Sweep(now)
 		}
 		for i := range 2 * maxOpen {
-			g.Packet(at(1), at(2), uint16(i), 2, 17, 0, now, 100)
-			g.Packet(at(2), at(1), 2, uint16(i), 17, 0, now, 100)
+			g.Packet(5, at(1), at(2), uint16(i), 2, 17, 0, now, 100)
+			g.Packet(5, at(2), at(1), 2, uint16(i), 17, 0, now, 100)
 		}
 	}
 	if n := len(g.meter.flows); n != maxOpen {
