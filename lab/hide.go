@@ -8,6 +8,15 @@ import (
 	"time"
 )
 
+// What boxes hide in.
+const (
+	HideTunnel    = "tunnel"          // over UDP, or IP alone
+	HideTunnelTCP = "tunnel over TCP" // which says less of what is inside
+	HideSRTP      = "TLS and SRTP"
+	HideSIP       = "obfuscated SIP" // voice in clear
+	HideBank      = "enciphered bank"
+)
+
 // Hiding lists boxes that hide what they say, and honest lines that look like
 // them for the same reason: all of it is encrypted. Their truth tells each call's
 // course, so that who counts calls can be judged. The shares are guesses: few
@@ -18,14 +27,24 @@ func Hiding() []Scenario {
 		return Scenario{Name: name, Text: text, Box: true, Class: class, Share: share, Heavy: true, hiding: true, duration: d, build: build}
 	}
 	way := func(name, kind, text string) Scenario {
-		return box(name, ClassGateway, text, 0.0125, 12*m, func(s *sim) { s.tunnelled(kind, 12*m) })
+		out := box(name, ClassGateway, text, 0.0125, 12*m, func(s *sim) { s.tunnelled(kind, 12*m) })
+		if out.Hides = HideTunnel; kind == vpnOverTCP || kind == vpnRelayTCP {
+			out.Hides = HideTunnelTCP
+		}
+		return out
 	}
 	hidden := func(name, text string, share float64, how func(*rand.Rand) func([]byte) []byte) Scenario {
-		return box(name, ClassGateway, text, share, 20*m, func(s *sim) { s.disguised(20*m, how) })
+		out := box(name, ClassGateway, text, share, 20*m, func(s *sim) { s.disguised(20*m, how) })
+		out.Hides = HideSIP
+		return out
+	}
+	in := func(what string, s Scenario) Scenario {
+		s.Hides = what
+		return s
 	}
 	list := []Scenario{
-		box("hide-srtp", ClassGateway, "gateway of eight channels or more: SIP over TLS, SRTP", 0.05, 20*m, func(s *sim) { s.sealedBox(20 * m) }),
-		box("hide-srtp-two", ClassTwoSlot, "board with one or two cards: SIP over TLS, SRTP", 0.1, 2*60*m, func(s *sim) { s.sealedBoard(120 * m) }),
+		in(HideSRTP, box("hide-srtp", ClassGateway, "gateway of eight channels or more: SIP over TLS, SRTP", 0.05, 20*m, func(s *sim) { s.sealedBox(20 * m) })),
+		in(HideSRTP, box("hide-srtp-two", ClassTwoSlot, "board with one or two cards: SIP over TLS, SRTP", 0.1, 2*60*m, func(s *sim) { s.sealedBoard(120 * m) })),
 		way("hide-wireguard", vpnWireGuard, "gateway all of whose calls go through WireGuard"),
 		way("hide-openvpn", vpnOpenVPN, "the same through OpenVPN over UDP"),
 		way("hide-openvpn-tcp", vpnOverTCP, "the same through OpenVPN over TCP"),
@@ -42,7 +61,7 @@ func Hiding() []Scenario {
 			return func(b []byte) []byte { return base64.StdEncoding.AppendEncode(nil, b) }
 		}),
 		hidden("hide-rc4", "gateway whose SIP is under RC4, each message with a prefix of its own in the key", 0.03, rc4Prefixed),
-		box("hide-bank", ClassBank, "gateway whose cards sit in a bank elsewhere, all of it enciphered", 0.1, 25*m, sealedBank),
+		in(HideBank, box("hide-bank", ClassBank, "gateway whose cards sit in a bank elsewhere, all of it enciphered", 0.1, 25*m, sealedBank)),
 	}
 	return append(list, twins()...)
 }

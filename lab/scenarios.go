@@ -17,6 +17,7 @@ type Scenario struct {
 	Class string
 	Share float64 // of the class's lines, by weight
 	Heavy bool    // its lines carry a lot of voice: what boxes are mistaken for
+	Hides string  // what a box hides in, such as HideTunnel; empty for all else
 
 	duration time.Duration
 	hiding   bool
