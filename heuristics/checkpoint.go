@@ -302,6 +302,10 @@ func (f *frost) profile(p *profile) (banks []bankKey) {
 	f.legs(p)
 	state.List(c, &p.onward, maxLegs, f.span)
 	f.talked(&p.talked)
+	state.Int(c, &p.exchanges.first)
+	f.count(&p.exchanges.calls)
+	f.count(&p.exchanges.bound)
+	state.List(c, &p.exchanges.times, maxExchanges, func(v *int64) { state.Int(c, v) })
 	state.List(c, &p.clocks, maxClocks, func(k *clock) { c.Float(&k.ppm); c.Float(&k.err) })
 	state.Map(c, &p.cnames, maxNames, func(k *ident.CNAME, n *int) {
 		s := f.clear.CNAME(*k)

@@ -57,6 +57,7 @@ type profile struct {
 	unsignalled   int                 // voice streams of a line that shows no signalling
 	unbound       map[uint64]struct{} // confirmed streams of a line that shows no signalling
 	talked        talked
+	exchanges     exchanges
 	clocks        []clock
 	cnames        map[ident.CNAME]int // streams of the line that bore it
 	named         int                 // streams that bore any

@@ -7,7 +7,7 @@ import (
 )
 
 // hiddenSIP is the first sighting of SIP that was made unlike SIP: under a fixed
-// keystream, or in Base64. A line that shows SIP in clear does not hide it, and of
+// keystream, under a cipher that begins anew with each message, or in Base64. A line that shows SIP in clear does not hide it, and of
 // one whose signalling cannot be read at all unread-signalling tells: nothing is
 // said of them.
 func hiddenSIP() signal {
@@ -18,6 +18,9 @@ func hiddenSIP() signal {
 			if b := p.firstBase64(); b != 0 && (first == 0 || b < first) {
 				first = b
 			}
+			if x := &p.exchanges; first == 0 && x.signalling() {
+				first = x.first
+			}
 			if first == 0 && (p.sipUp > 0 || p.sealed()) {
 				return 0, 0, false
 			}
@@ -26,6 +29,8 @@ func hiddenSIP() signal {
 		detail: func(p *profile, _ []uint32) string {
 			switch {
 			case p.firstHidden != 0:
+			case p.exchanges.signalling():
+				return fmt.Sprintf("messages under a cipher each, to the rhythm of signalling: %d of %s end with them", p.exchanges.bound, plural(uint32(p.exchanges.calls), "call"))
 			case p.firstBase64() != 0:
 				return "SIP put into Base64: gateways do so to get past filters, and diallers may as well"
 			default:

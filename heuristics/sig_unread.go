@@ -11,13 +11,14 @@ const (
 )
 
 // unreadSignalling reads whether the signalling of a line's calls can be read at
-// all. A line with SIP under a keystream says more of that by hidden-sip.
+// all. Of a line that scrambles its messages one by one hidden-sip says
+// more.
 func unreadSignalling() signal {
 	return signal{
 		id: "unread-signalling",
 		static: func(p *profile, _ int64) int {
 			switch {
-			case p.firstHidden != 0:
+			case p.firstHidden != 0 || p.exchanges.first != 0:
 				return none
 			case p.counted >= unreadCalls:
 				return signallingRead

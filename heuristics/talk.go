@@ -108,6 +108,7 @@ func (l *Lines) settleTalk(p *profile, all bool) {
 		t.calls++
 		t.last = max(t.last, c.end)
 		p.traits.hours[uint64(c.end)/uint64(60*minute)%24]++
+		p.exchanges.ended(c.end)
 		l.count(p, "talk-concurrency", concurrencyBin(c.others))
 		l.direction(p, c.direction)
 		port := 0
@@ -148,12 +149,12 @@ func (c *voiceCall) sameCall(o *voiceCall) bool {
 // sealed says that the line has calls and that no signalling of it can be read:
 // what it says of itself besides would go unseen as well (VERDICT section 2).
 func (p *profile) sealed() bool {
-	return p.voiceAlone() || p.tunnel.enough() && p.attemptsIn+p.attemptsOut == 0 && p.firstHidden == 0
+	return p.voiceAlone() || p.tunnel.enough() && p.attemptsIn+p.attemptsOut == 0
 }
 
 // voiceAlone says that of calls outside of tunnels no signalling can be read.
 func (p *profile) voiceAlone() bool {
-	return p.talked.calls >= unreadCalls && p.attemptsIn+p.attemptsOut == 0 && p.firstHidden == 0
+	return p.talked.calls >= unreadCalls && p.attemptsIn+p.attemptsOut == 0
 }
 
 // callsSeen is how many calls of the line count, whichever way they were told.

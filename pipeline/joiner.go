@@ -133,6 +133,8 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 			j.streams.RTCP(&s.reports[r.index])
 		case kindHidden:
 			j.hidden(&s.hiddens[r.index])
+		case kindScrambled:
+			j.scrambled(&s.scrambled[r.index])
 		case kindSignal:
 			j.signal(&s.signals[r.index])
 		}
@@ -321,6 +323,19 @@ func (j *joiner) hidden(h *sip.Hidden) {
 	}
 	if line, ok := j.line(h.Caller.Addr, h.Realm); ok {
 		j.lines.Hidden(line, false, h)
+	}
+}
+
+// scrambled takes an exchange of what may be signalling under a cipher.
+func (j *joiner) scrambled(x *sip.Scrambled) {
+	if j.follow != nil {
+		j.follow(rtp.Flow{Src: x.A.Addr, Dst: x.B.Addr, SrcPort: x.A.Port, DstPort: x.B.Port, Realm: x.Realm}, x.Time)
+	}
+	if line, ok := j.line(x.A.Addr, x.Realm); ok {
+		j.lines.Exchange(line, x.B.Addr, x.Time)
+	}
+	if line, ok := j.line(x.B.Addr, x.Realm); ok {
+		j.lines.Exchange(line, x.A.Addr, x.Time)
 	}
 }
 

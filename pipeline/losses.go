@@ -32,6 +32,7 @@ func (r *run) losses() []Loss {
 	var set control.Stats
 	var hidden sip.HiddenCounters
 	var gates tunnel.GateCounters
+	var veiled sip.ScrambledCounters
 	for _, s := range r.shards {
 		if s == nil {
 			continue
@@ -77,6 +78,8 @@ func (r *run) losses() []Loss {
 		hidden.Evicted += s.hidden.Counters.Evicted
 		hidden.Crowded += s.hidden.Counters.Crowded
 		hidden.Echoed += s.hidden.Counters.Echoed
+		veiled.Evicted += s.veiled.Counters.Evicted
+		veiled.Crowded += s.veiled.Counters.Crowded
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -107,6 +110,7 @@ func (r *run) losses() []Loss {
 	add("sip", "flows not examined for scrambled SIP: too many at once", hidden.Evicted+hidden.Crowded)
 	add("sip", "flows that may hide SIP, left aside: one end sends back what it is sent", hidden.Echoed)
 	h := r.join.h323.Counters()
+	add("sip", "flows not examined for messages under a cipher each: too many at once", veiled.Evicted+veiled.Crowded)
 	add("h323", "messages of RAS that cannot be read", shard.unreadRAS)
 	add("h323", "messages of call signalling that cannot be read", shard.unreadQ931)
 	add("h323", "packets of TPKT that hold no message of call signalling", tpkt.Other)

@@ -22,6 +22,7 @@ type shard struct {
 	streams *packet.Streams
 	recent  [recentSize]recent
 	hidden  sip.HiddenTable
+	veiled  sip.ScrambledTable
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
 	socket  sip.WebSocketStats
@@ -61,6 +62,7 @@ type output struct {
 	messages  int // in the arenas
 	controls  []control.Record
 	hiddens   []sip.Hidden
+	scrambled []sip.Scrambled
 	signals   []signal
 	intervals []rtp.Interval
 	metered   []metered
@@ -90,6 +92,7 @@ const (
 	kindControl
 	kindRTCP
 	kindHidden
+	kindScrambled
 	kindSignal
 )
 
@@ -205,6 +208,8 @@ func (s *shard) packet(p *packet.Packet) {
 		if s.hidden.Datagram(p, &h) {
 			s.hiddens = append(s.hiddens, h)
 			s.add(kindHidden, len(s.hiddens)-1)
+		} else if s.exchange(p) {
+			s.add(kindScrambled, len(s.scrambled)-1)
 		} else if rtp.LooksRTCP(p.Payload, p.Length) {
 			s.report(p)
 		}
@@ -217,6 +222,16 @@ func (s *shard) opaque(p *packet.Packet) {
 	if !s.accounted && s.gates.Wants(p.Time, int(p.Length)) {
 		s.gates.Packet(s.pair, p.Src, p.Dst, p.SrcPort, p.DstPort, p.Proto, p.Realm, p.Time, int(p.Length))
 	}
+}
+
+// exchange looks for signalling whose messages are under a cipher each.
+func (s *shard) exchange(p *packet.Packet) bool {
+	var x sip.Scrambled
+	if !s.veiled.Datagram(p, &x) {
+		return false
+	}
+	s.scrambled = append(s.scrambled, x)
+	return true
 }
 
 // report reads one datagram of RTCP.
@@ -577,7 +592,7 @@ func (o *output) reset(room *arenas) {
 	clear(o.arenas)
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals, o.reports = emptied(o.records), emptied(o.controls), emptied(o.intervals), emptied(o.reports)
-	o.hiddens, o.signals = emptied(o.hiddens), emptied(o.signals)
+	o.hiddens, o.signals, o.scrambled = emptied(o.hiddens), emptied(o.signals), emptied(o.scrambled)
 	o.metered, o.tunnels = emptied(o.metered), emptied(o.tunnels)
 }
 

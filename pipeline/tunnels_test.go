@@ -44,9 +44,9 @@ func halves(list []tunnel.Record) (out []tunnel.Record) {
 	return out
 }
 
-// counted plays records, in batches of so many, and gives the channels of each
+// channelsOf plays records, in batches of so many, and gives the channels of each
 // line found.
-func counted(t *testing.T, list []tunnel.Record, batch int) (map[string]int, *tunnels) {
+func channelsOf(t *testing.T, list []tunnel.Record, batch int) (map[string]int, *tunnels) {
 	t.Helper()
 	homes, err := ident.ParseHomes([]string{"203.0.113.0/24"}, 0)
 	if err != nil {
@@ -84,11 +84,11 @@ func TestTunnelsCount(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, batch := range []int{1, 7, 1000} {
-				got, _ := counted(t, tt.list, batch)
+				got, _ := channelsOf(t, tt.list, batch)
 				if d := gocmp.Diff(tt.want, got); d != "" {
 					t.Errorf("in batches of %d (-want +got):\n%s", batch, d)
 				}
-				if got, _ = counted(t, halves(tt.list), 2*batch); !gocmp.Equal(tt.want, got) {
+				if got, _ = channelsOf(t, halves(tt.list), 2*batch); !gocmp.Equal(tt.want, got) {
 					t.Errorf("from two ports, in batches of %d: %v", batch, got)
 				}
 			}
@@ -101,7 +101,7 @@ func TestTunnelsCount(t *testing.T) {
 func TestTunnelsBounds(t *testing.T) {
 	home, far := ident.AddrFrom4([]byte{203, 0, 113, 7}), ident.AddrFrom4([]byte{210, 0, 0, 1})
 	list := crowd(home, far, 4000, 9, 20)
-	if _, q := counted(t, append(list, list[3], list[4]), 1); q.late != 2 {
+	if _, q := channelsOf(t, append(list, list[3], list[4]), 1); q.late != 2 {
 		t.Errorf("%d late, want 2", q.late)
 	}
 	var many []tunnel.Record
@@ -110,7 +110,7 @@ func TestTunnelsBounds(t *testing.T) {
 		one.APort = uint16(i)
 		many = append(many, one)
 	}
-	if _, q := counted(t, many, len(many)); q.evicted != 10 || len(q.flows) != maxTunnels {
+	if _, q := channelsOf(t, many, len(many)); q.evicted != 10 || len(q.flows) != maxTunnels {
 		t.Errorf("%d evicted, %d kept", q.evicted, len(q.flows))
 	}
 }

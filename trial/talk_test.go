@@ -1,4 +1,4 @@
-package talk_test
+package trial_test
 
 import (
 	"bytes"
