@@ -14,7 +14,7 @@ const (
 )
 
 // controllerPlace reads where the far end is that most of the line's calls go
-// over or its accounts live at, once a list of networks tells.
+// over or its accounts live at, or its tunnel leads to, once a list of networks tells.
 func controllerPlace() signal {
 	return signal{
 		id: "controller-place",

@@ -22,7 +22,7 @@ func unreadSignalling() signal {
 				return none
 			case p.counted >= unreadCalls:
 				return signallingRead
-			case p.sealed():
+			case p.voiceAlone():
 				return signallingUnread
 			}
 			return none

@@ -85,6 +85,8 @@ func signals() []signal {
 		talkPlace(),
 		talkPorts(),
 		talkRinging(),
+		tunnelCalls(),
+		tunnelEarlySignal(),
 		unreadSignalling(),
 		vendorString(),
 	}

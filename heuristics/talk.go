@@ -25,6 +25,7 @@ type voiceCall struct {
 	direction          talk.Direction
 	others             int  // calls of the line that were up when it was answered
 	again              bool // its port had a call before
+	far                ident.Addr
 	counted            bool
 }
 
@@ -56,7 +57,7 @@ func (l *Lines) Talk(line ident.Line, c *talk.Call, now int64) {
 		l.counters.CallsDropped++
 		return
 	}
-	t.waiting = append(t.waiting, voiceCall{start: c.Start, answer: c.Answer, end: c.End, until: now, direction: c.Direction, others: c.Others, again: t.again(c)})
+	t.waiting = append(t.waiting, voiceCall{start: c.Start, answer: c.Answer, end: c.End, until: now, direction: c.Direction, others: c.Others, again: t.again(c), far: c.Flow.Dst})
 	if t.ended != 0 && c.Start >= t.ended && len(p.traits.pauses) < maxPauses {
 		p.traits.pauses = append(p.traits.pauses, c.Start-t.ended)
 	}
@@ -98,6 +99,9 @@ func (l *Lines) settleTalk(p *profile, all bool) {
 			continue
 		}
 		c.counted = true
+		if x := p.peers[c.far]; x != nil && x.roles[roleVPNPeer] > 0 {
+			continue // a lone call in a tunnel has the shape of a stream
+		}
 		if t.calls == 0 {
 			t.first = c.end
 		}
@@ -145,6 +149,11 @@ func (c *voiceCall) sameCall(o *voiceCall) bool {
 // sealed says that the line has calls and that no signalling of it can be read:
 // what it says of itself besides would go unseen as well (VERDICT section 2).
 func (p *profile) sealed() bool {
+	return p.voiceAlone() || p.tunnel.enough() && p.attemptsIn+p.attemptsOut == 0
+}
+
+// voiceAlone says that of calls outside of tunnels no signalling can be read.
+func (p *profile) voiceAlone() bool {
 	return p.talked.calls >= unreadCalls && p.attemptsIn+p.attemptsOut == 0
 }
 

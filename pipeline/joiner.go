@@ -52,6 +52,7 @@ type joiner struct {
 	intervals           []rtp.Interval // that wait for their time, in order
 	fresh               []rtp.Interval
 	metered             households
+	tunnels             tunnels
 	stats               joinStats
 
 	feed      *sessions.Feed // may be nil
@@ -113,6 +114,7 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 	})
 	j.merge()
 	j.metered.add(all)
+	j.tunnels.add(all)
 	done := 0
 	for i := range j.order {
 		r := &j.order[i]
@@ -254,6 +256,7 @@ func (j *joiner) turn(t int64) {
 	j.media.advance(t)
 	j.pairs.advance(t)
 	j.metered.play(j.lines, t)
+	j.tunnels.play(j, t)
 }
 
 func (j *joiner) message(p *packet.Packet, m *sip.Message) {
@@ -568,6 +571,7 @@ func (j *joiner) finish(all *[shards]*output, now int64) {
 	}
 	j.intervals = nil
 	j.metered.play(j.lines, math.MaxInt64)
+	j.tunnels.play(j, math.MaxInt64)
 	j.lines.Closing()
 	j.tracker.Flush()
 	j.h323.Flush()

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"simtrap/control"
 	"simtrap/h323"
+	"simtrap/hidden/tunnel"
 	"simtrap/packet"
 	"simtrap/rtp"
 	"simtrap/sip"
@@ -30,6 +31,7 @@ func (r *run) losses() []Loss {
 	var media rtp.Counters
 	var set control.Stats
 	var hidden sip.HiddenCounters
+	var gates tunnel.GateCounters
 	var veiled sip.ScrambledCounters
 	for _, s := range r.shards {
 		if s == nil {
@@ -70,6 +72,9 @@ func (r *run) losses() []Loss {
 		set.Garbage += c.Garbage
 		set.Unsound += c.Unsound
 		set.Doubtful += c.Doubtful
+		g := s.gates.Counters()
+		gates.Evicted += g.Evicted
+		gates.Crowded += g.Crowded
 		hidden.Evicted += s.hidden.Counters.Evicted
 		hidden.Crowded += s.hidden.Counters.Crowded
 		hidden.Echoed += s.hidden.Counters.Echoed
@@ -121,6 +126,10 @@ func (r *run) losses() []Loss {
 	add("media", "first packets of flows displaced before the second: table full", media.StartsForgotten)
 	add("media", "flows displaced: table full", media.Evicted)
 	add("media", "packets whose header was cut by a snap length", media.Cut)
+	add("tunnels", "flows that cannot be read, forgotten before they were looked at: table full", gates.Evicted)
+	add("tunnels", "packets of flows that cannot be read, not counted: too many such flows at once", gates.Crowded)
+	add("tunnels", "flows whose calls were counted, forgotten: table full", r.join.tunnels.evicted)
+	add("tunnels", "intervals after their time", r.join.tunnels.late)
 	s := r.join.streams.Counters()
 	add("media", "streams dropped before they were confirmed: table full", s.Forgotten)
 	add("media", "streams ended early: table full", s.Evicted)

@@ -135,7 +135,7 @@ func (m *meter) leave(b *capture.Batch) {
 	for i := range b.Frames {
 		f := b.Frames[i]
 		switch m.decoder.Frame(f.Link, b.Block[f.Off:f.Off+f.Len], f.Wire, &m.packet) {
-		case packet.Datagram, packet.Segment, packet.Fragment:
+		case packet.Datagram, packet.Segment, packet.Fragment, packet.Opaque:
 			if m.named(&m.packet) {
 				m.dropped.Add(1)
 				continue
