@@ -214,7 +214,7 @@ func (s *shard) packet(p *packet.Packet) {
 // opaque takes a packet of which nothing may be readable, as an interval of a
 // flow that may be a tunnel. A source that accounts media keeps these itself.
 func (s *shard) opaque(p *packet.Packet) {
-	if !s.accounted && s.gates.Wants(int(p.Length)) {
+	if !s.accounted && s.gates.Wants(p.Time, int(p.Length)) {
 		s.gates.Packet(s.pair, p.Src, p.Dst, p.SrcPort, p.DstPort, p.Proto, p.Realm, p.Time, int(p.Length))
 	}
 }

@@ -85,7 +85,9 @@ func (q *tunnels) play(j *joiner, t int64) {
 		for n++; n < len(q.waiting) && q.waiting[n].Flow == r.Flow && q.waiting[n].Start == r.Start; n++ {
 			r.Merge(&q.waiting[n].Interval)
 		}
-		q.count(j, r)
+		if !r.Sparse() {
+			q.count(j, r)
+		}
 	}
 	if n > 0 {
 		q.waiting = append(q.waiting[:0], q.waiting[n:]...)

@@ -22,7 +22,7 @@ func play(g *Gate, lengths [][2]int) (open []int) {
 					continue
 				}
 				at := start + int64(k)*int64(Length)/int64(max(n[0], n[1]))
-				if g.Packet(at, way == 0) && first {
+				if g.Packet(at, way == 0, 100) && first {
 					open = append(open, i)
 				}
 				first = false
@@ -46,12 +46,12 @@ func TestGate(t *testing.T) {
 		lengths [][2]int
 		want    []int
 	}{
-		{"three lengths in a row", times(5, enough), []int{3, 4}},
+		{"three lengths in a row", times(6, enough), []int{4, 5}},
 		{"too few one way", times(9, few), nil},
 		{"one way", times(9, oneWay), nil},
 		{"one of three is thin", append(append(times(2, enough), few), times(3, enough)...), nil},
 		{"one of three has nothing", append(append(times(2, enough), quiet), times(3, enough)...), nil},
-		{"a call ends and another begins", append(append(times(3, enough), times(2, few)...), enough), []int{3, 4, 5}},
+		{"a call ends and another begins", append(append(times(3, enough), times(2, few)...), enough), []int{4, 5}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if d := gocmp.Diff(tt.want, play(&Gate{}, tt.lengths)); d != "" {
@@ -61,7 +61,7 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestGateShuts: after a minute in which it was thin or silent a gate is shut and
+// TestGateShuts: after 26 s in which it was thin or silent a gate is shut and
 // must be earned again.
 func TestGateShuts(t *testing.T) {
 	for _, tt := range []struct {
@@ -77,7 +77,7 @@ func TestGateShuts(t *testing.T) {
 		{"silent for very long", [2]int{}, 100_000, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			lengths := append(times(3, [2]int{Least, Least}), times(tt.n, tt.thin)...)
+			lengths := append(times(4, [2]int{Least, Least}), times(tt.n, tt.thin)...)
 			lengths = append(lengths, [2]int{1, 0})
 			open := play(&Gate{}, lengths)
 			if got := len(open) > 0 && open[len(open)-1] == len(lengths)-1; got != tt.want {
@@ -93,10 +93,14 @@ func TestGateIsNorm(t *testing.T) {
 		lengths := rapid.SliceOfN(rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]int{0, 1, Least - 1, Least, 200}), 2, 2),
 			func(v []int) [2]int { return [2]int{v[0], v[1]} }), 1, 90).Draw(t, "lengths")
 		var want []int
-		run, since := 0, Stays
+		run, since, open := 0, Stays, false
 		for i, n := range lengths {
-			if since < Stays && n != [2]int{} {
-				want = append(want, i)
+			if n != [2]int{} {
+				// The length in which it opens is not kept.
+				if open && since < Stays {
+					want = append(want, i)
+				}
+				open = since < Stays
 			}
 			if n[0] >= Least && n[1] >= Least {
 				run++
@@ -134,7 +138,7 @@ func TestGatesBounds(t *testing.T) {
 	// All of these are open: the meter holds maxOpen at once.
 	g = NewGates(func(*Record) { told++ })
 	now := int64(0)
-	for k := range 5 * Least {
+	for k := range 6 * Least {
 		now = int64(k)*int64(Length)/Least + 1
 		if k%Least == 0 {
 			g.Sweep(now)

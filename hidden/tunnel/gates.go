@@ -8,10 +8,10 @@ import "simtrap/ident"
 // until another has been silent for an interval, since a crowd that took turns would
 // leave nothing whole. It belongs to one goroutine.
 type Gates struct {
-	table   []gates // nil until there is something for it
-	metered int     // flows in meter
-	meter   *Meter[Flow]
-	c       GateCounters
+	table []gates // nil until there is something for it
+	until int64   // ns since the Unix epoch: all gates are shut from then on
+	meter *Meter[Flow]
+	c     GateCounters
 }
 
 // GateCounters says what Gates lost and kept.
@@ -44,9 +44,9 @@ func NewGates(emit func(*Record)) *Gates {
 	})}
 }
 
-// Wants says whether a packet of size bytes of payload has to be told of: while
-// no gate is open only those of the size of voice have.
-func (g *Gates) Wants(size int) bool { return Voice(size) || g.metered > 0 && size > 0 }
+// Wants says whether a packet of size bytes of payload at t, ns since the Unix epoch,
+// has to be told of: while no gate is open only those of the size of voice have.
+func (g *Gates) Wants(t int64, size int) bool { return Voice(size) || size > 0 && t < g.until }
 
 // Packet takes a packet of a flow that cannot be read, of size bytes of payload
 // above UDP or TCP or, without either, above IP, at t, ns since the Unix epoch. pair
@@ -67,17 +67,16 @@ func (g *Gates) Packet(pair uint64, src, dst ident.Addr, srcPort, dstPort uint16
 		gate = g.begin(h, uint32(t/int64(Length)))
 	}
 	f, up := NewFlow(src, dst, srcPort, dstPort, proto, realm)
-	open := gate.stay > 0
-	if Voice(size) {
-		open = gate.Packet(t, up)
+	kept := gate.Packet(t, up, size)
+	if gate.stay > 0 {
+		g.until = max(g.until, int64(gate.length+Stays+2)*int64(Length))
 	}
 	switch {
-	case !open:
+	case !kept:
 	case g.meter.full(f):
 		g.c.Crowded++
 	default:
 		g.meter.Add(f, t, up, proto == tcp, size)
-		g.metered = len(g.meter.flows)
 	}
 }
 
@@ -120,16 +119,10 @@ func (g *Gates) begin(h uint64, length uint32) *Gate {
 }
 
 // Sweep says that time has reached now: intervals that are over are told of.
-func (g *Gates) Sweep(now int64) {
-	g.meter.Sweep(now)
-	g.metered = len(g.meter.flows)
-}
+func (g *Gates) Sweep(now int64) { g.meter.Sweep(now) }
 
 // Close tells of what is left.
-func (g *Gates) Close() {
-	g.meter.Close()
-	g.metered = 0
-}
+func (g *Gates) Close() { g.meter.Close() }
 
 // Counters gives a copy of the counters.
 func (g *Gates) Counters() GateCounters {

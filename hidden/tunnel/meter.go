@@ -96,8 +96,14 @@ func (m *Meter[K]) Close() {
 	}
 }
 
+// Sparse says whether too little is in an interval, both directions, to tell of it. A
+// source that sees one direction cannot say.
+func (iv *Interval) Sparse() bool {
+	return int(iv.Up.Packets)+int(iv.Down.Packets) < minPackets
+}
+
 func (m *Meter[K]) tell(f *metered[K]) {
-	if int(f.iv.Up.Packets)+int(f.iv.Down.Packets) < minPackets {
+	if f.iv.Sparse() {
 		m.c.Sparse++
 		return
 	}
