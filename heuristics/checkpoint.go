@@ -331,6 +331,11 @@ func (f *frost) profile(p *profile) (banks []bankKey) {
 			k.realm = f.realmNow(k.realm)
 		}
 	})
+	f.count(&p.tunnel.windows)
+	f.count(&p.tunnel.peak)
+	f.count(&p.tunnel.whole)
+	state.Int(c, &p.tunnel.last)
+	state.Int(c, &p.tunnel.talk)
 	f.verdict(p)
 	state.Int(c, &p.told.at)
 	state.Int(c, &p.told.last)

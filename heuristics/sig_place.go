@@ -14,12 +14,12 @@ const (
 )
 
 // controllerPlace reads where the far end is that most of the line's calls go
-// over or its accounts live at, once a list of networks tells.
+// over or its accounts live at, or its tunnel leads to, once a list of networks tells.
 func controllerPlace() signal {
 	return signal{
 		id: "controller-place",
 		static: func(p *profile, now int64) int {
-			if p.tap.places == nil || p.counted < placeCalls && (len(p.accounts) == 0 || now-p.firstUp < placeAfter) {
+			if p.tap.places == nil || p.counted < placeCalls && !p.tunnel.enough() && (len(p.accounts) == 0 || now-p.firstUp < placeAfter) {
 				return none
 			}
 			w, _, ok := p.place()
@@ -53,7 +53,7 @@ func controllerPlace() signal {
 			return s
 		},
 		unseen: func(p *profile) string {
-			if p.tap.places == nil || p.counted < placeCalls {
+			if p.tap.places == nil || p.counted < placeCalls && !p.tunnel.enough() {
 				return ""
 			}
 			return "no list of networks names the line's controller: whether it is abroad or on a server for hire is not known"
@@ -65,7 +65,7 @@ func controllerPlace() signal {
 func (p *profile) place() (w Place, most *peer, ok bool) {
 	var n uint32
 	for _, x := range p.peers {
-		k := x.roles[roleTrunkPeer] + x.roles[roleRegistrar]
+		k := x.roles[roleTrunkPeer] + x.roles[roleRegistrar] + x.roles[roleVPNPeer]
 		if k > n || k == n && k > 0 && x.addr.Compare(most.addr) < 0 {
 			n, most = k, x
 		}

@@ -79,6 +79,8 @@ func signals() []signal {
 		sipStack(),
 		softswitchPeer(),
 		subscriptions(),
+		tunnelCalls(),
+		tunnelEarlySignal(),
 		vendorString(),
 	}
 }

@@ -14,7 +14,7 @@ const (
 	Datagram                // a UDP datagram
 	Segment                 // a TCP segment
 	Fragment                // needs a Defrag; Packet.Frag holds it
-	// Opaque is a packet of ESP, or of GRE of PPTP in which nothing could be read:
+	// Opaque is a packet of ESP, or of GRE of PPTP whose inside is enciphered:
 	// Src, Dst, Proto and Length say all that there is, the last of what follows
 	// the IP header. It is counted by reason as what is ignored is.
 	Opaque

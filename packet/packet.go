@@ -72,8 +72,8 @@ type Packet struct {
 	// ends are those of the tunnels within the outermost one, as many as
 	// Access.Tunnel says, and stale behind them.
 	ends [maxTunnels - 1][2]ident.Addr
-	// pptp is how many bytes follow the IP header of GRE of PPTP, 0 for none: that
-	// of the innermost.
+	// pptp is how many bytes follow the IP header of GRE of PPTP with something
+	// enciphered inside, 0 for none: that of the innermost.
 	pptp uint32
 }
 
