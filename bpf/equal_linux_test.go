@@ -243,6 +243,7 @@ func TestEqual(t *testing.T) {
 	t.Run("anything", on(equalAnything))
 	t.Run("full record", on(equalFullRecord))
 	t.Run("lab", on(equalLab))
+	t.Run("tunnels", on(equalTunnels))
 }
 
 func equalOneCall(t *testing.T, twins ...*twin) {
