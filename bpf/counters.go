@@ -6,7 +6,7 @@ const (
 	notIP = iota
 	notTransport
 	esp
-	pptp
+	pptpSealed
 	malformed
 	fragments
 	leftLink
@@ -68,7 +68,7 @@ const (
 // counterNames gives the names of the counters in their order.
 func counterNames() [numCounters]string {
 	return [numCounters]string{
-		notIP: "not_ip", notTransport: "not_transport", esp: "esp", pptp: "pptp", malformed: "malformed", fragments: "fragments",
+		notIP: "not_ip", notTransport: "not_transport", esp: "esp", pptpSealed: "pptp", malformed: "malformed", fragments: "fragments",
 		leftLink: "left_link", leftTags: "left_tags", leftLabels: "left_labels", leftExtensions: "left_extensions",
 		leftTunnel: "left_tunnel", leftHeld: "left_held", leftCut: "left_cut", tcpSegments: "tcp_segments",
 		udpEmpty: "udp_empty", udpLarge: "udp_large",

@@ -244,6 +244,8 @@ func TestEqual(t *testing.T) {
 	t.Run("full record", on(equalFullRecord))
 	t.Run("lab", on(equalLab))
 	t.Run("tunnels", on(equalTunnels))
+	t.Run("gates", on(equalGates))
+	t.Run("sealed", on(equalSealed))
 }
 
 func equalOneCall(t *testing.T, twins ...*twin) {
