@@ -9,6 +9,7 @@ import (
 
 	"simtrap/control"
 	"simtrap/heuristics/catalogue"
+	"simtrap/hidden/talk"
 	"simtrap/ident"
 	"simtrap/state"
 )
@@ -300,6 +301,7 @@ func (f *frost) profile(p *profile) (banks []bankKey) {
 	f.peers(p)
 	f.legs(p)
 	state.List(c, &p.onward, maxLegs, f.span)
+	f.talked(&p.talked)
 	state.List(c, &p.clocks, maxClocks, func(k *clock) { c.Float(&k.ppm); c.Float(&k.err) })
 	state.Map(c, &p.cnames, maxNames, func(k *ident.CNAME, n *int) {
 		s := f.clear.CNAME(*k)
@@ -381,6 +383,25 @@ func (f *frost) grade(v *Verdict) {
 }
 
 func (f *frost) span(s *span) { state.Int(f.Coder, &s.from); state.Int(f.Coder, &s.to) }
+
+func (f *frost) talked(t *talked) {
+	f.count(&t.calls)
+	for _, v := range [...]*int64{&t.first, &t.last, &t.ended} {
+		state.Int(f.Coder, v)
+	}
+	state.List(f.Coder, &t.waiting, maxLegs, func(k *voiceCall) {
+		for _, v := range [...]*int64{&k.start, &k.answer, &k.end, &k.until} {
+			state.Int(f.Coder, v)
+		}
+		if state.Int(f.Coder, &k.direction); k.direction > talk.Outbound {
+			f.Fail()
+			k.direction = talk.Unknown
+		}
+		f.count(&k.others)
+		f.Bool(&k.again)
+		f.Bool(&k.counted)
+	})
+}
 
 func (f *frost) keys(s *keySet, limit int) {
 	state.Map(f.Coder, &s.m, limit, func(k *uint64, _ *struct{}) { f.Word(k) })

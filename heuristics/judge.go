@@ -56,6 +56,7 @@ func (l *Lines) judge(p *profile, final bool) {
 		l.settleOpen(p)
 	}
 	l.settleLegs(p, final)
+	l.settleTalk(p, final)
 	l.keep(p)
 	for i := range l.signals {
 		s := &l.signals[i]

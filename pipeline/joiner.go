@@ -8,6 +8,7 @@ import (
 	"simtrap/control"
 	"simtrap/h323"
 	"simtrap/heuristics"
+	"simtrap/hidden/talk"
 	"simtrap/ident"
 	"simtrap/packet"
 	"simtrap/rtp"
@@ -26,6 +27,7 @@ type joiner struct {
 	streams  *rtp.Streams
 	sessions *control.Sessions
 	media    *bindings
+	talks    *talks
 	h323     *h323.Tracker
 	pairs    *pairs
 	caller   func() ident.Number // of the call that is being told of
@@ -79,6 +81,7 @@ func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
 	j.h323, j.pairs = h323.NewTracker(h323.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j), newPairs()
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
 	j.streams.Fax = j.media.fax
+	j.talks = newTalks(func(line ident.Line, c *talk.Call) { j.lines.Talk(line, c, j.now) })
 	return j
 }
 
@@ -401,6 +404,7 @@ func (j *joiner) StreamConfirmed(s *rtp.Stream) {
 	if j.observe != nil {
 		j.observe.Stream(s, false)
 	}
+	j.talk(s, false)
 	key := flowOf(s)
 	f := j.flows[key]
 	if f == nil {
@@ -437,6 +441,7 @@ func (j *joiner) StreamEnded(s *rtp.Stream) {
 	if j.observe != nil {
 		j.observe.Stream(s, true)
 	}
+	j.talk(s, true)
 	key := flowOf(s)
 	f := j.flows[key]
 	if f.live--; f.live == 0 {
@@ -497,6 +502,7 @@ func (j *joiner) expect(c *sip.Call) {
 
 // vouch tells of a stream whose call was found after its confirmation.
 func (j *joiner) vouch(s *rtp.Stream) {
+	j.talk(s, false)
 	if line, ok := j.line(s.Flow.Src, s.Flow.Realm); ok {
 		j.lines.Voice(line, s)
 	}
@@ -521,6 +527,16 @@ func (j *joiner) release(s *rtp.Stream) {
 func ends(s *rtp.Stream) [2]socket {
 	f := &s.Flow
 	return [...]socket{{f.Dst, f.DstPort, f.Realm}, {f.Src, f.SrcPort, f.Realm}}
+}
+
+// talk has a stream among those without signalling, at both of its ends.
+func (j *joiner) talk(s *rtp.Stream, ended bool) {
+	if line, ok := j.line(s.Flow.Src, s.Flow.Realm); ok {
+		j.talks.stream(line, true, s, ended)
+	}
+	if line, ok := j.line(s.Flow.Dst, s.Flow.Realm); ok {
+		j.talks.stream(line, false, s, ended)
+	}
 }
 
 func (j *joiner) stream(s *rtp.Stream, ended bool) {

@@ -131,6 +131,7 @@ func (r *run) losses() []Loss {
 	add("media", "streams ended early: table full", s.Evicted)
 	add("media", "sockets of media descriptions not kept: table full, or too many in one call or calls at one socket", r.join.media.refused)
 	add("media", "ends of streams that found no call at once: too many at one socket", r.join.crowded)
+	add("media", "calls without signalling told before their end: too many at once on one line", r.join.talks.early)
 	add("media", "RTCP not read: too many datagrams in a second", shard.reportsMany)
 	add("media", "RTCP not read: encrypted", shard.reportsSecret)
 	add("media", "RTCP not read: without a report at its head", shard.reportsReduced)

@@ -85,6 +85,7 @@ func (q *tunnels) play(j *joiner, t int64) {
 		for n++; n < len(q.waiting) && q.waiting[n].Flow == r.Flow && q.waiting[n].Start == r.Start; n++ {
 			r.Merge(&q.waiting[n].Interval)
 		}
+		// A source that sees one direction cannot say whether there is enough.
 		if !r.Sparse() {
 			q.count(j, r)
 		}

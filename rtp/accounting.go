@@ -122,8 +122,8 @@ func NewAccounting(cfg Config, emit func(*Interval)) *Accounting {
 func (a *Accounting) Counters() Counters { return a.c }
 
 // Packet accounts one datagram, and says whether it goes on with the sequence of
-// its flow's source: then it is readable for certain. Of a flow's first packet
-// that is not known, and is said too. Packets come in order of
+// its flow's source, or is the first of its flow: then it is no part of a flow that
+// cannot be read. Packets come in order of
 // time; one that is older than its flow's last is taken to have come with it.
 func (a *Accounting) Packet(p *packet.Packet) (readable bool) {
 	switch {
@@ -153,7 +153,7 @@ func (a *Accounting) Packet(p *packet.Packet) (readable bool) {
 		began, ok := a.second(hash, t)
 		if !ok {
 			a.c.Starts++
-			return true
+			return true // a kernel program keeps no more of it than its time
 		}
 		s = a.open(hash, p, began)
 	}
