@@ -43,12 +43,14 @@ for arch in "${arches[@]}"; do
 		go build -trimpath -ldflags '-s -w' -o "$tree/bin/$p" "./cmd/$p"
 		"$stage/own/sbom" --name "$p" --version "$VERSION" --arch "$arch" "$tree/bin/$p" >"$tree/$p.spdx.json"
 	done
-	cp -r "$stage/man" "$stage/completion" "$tree/"
+	cp -r "$stage/man" "$stage/completion" LICENSE sensor/systemd/simtrapd.service docs/simtrapd.md docs/simtrapd.example.yaml \
+		firmware/packages/default.yaml "$tree/"
+	# nfpm and tar take times and modes as the files have them.
+	find "$tree" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	for p in "${programs[@]}"; do
 		STAGE=$tree DEB_ARCH=$arch GOARCH=$own GOARM='' go tool -modfile=tools/go.mod nfpm package \
 			--config "firmware/packages/$p.yaml" --packager deb --target "$out/${p}_${VERSION}_$arch.deb" >"$stage/log" || { cat "$stage/log" && exit 1; }
 	done
-	cp LICENSE sensor/systemd/simtrapd.service docs/simtrapd.md docs/simtrapd.example.yaml "$tree/"
 	tar -C "$stage" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
 		-c "$(basename "$tree")" | gzip -9n >"$out/$(basename "$tree").tar.gz"
 	for p in "${programs[@]}"; do
