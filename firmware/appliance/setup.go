@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,17 @@ func setup() error {
 
 // write writes what a configuration comes to.
 func write(c *Config) error {
+	// Rules of a port that is not there cannot be made, and none would be in force.
+	all := c.taps
+	c.taps = slices.DeleteFunc(slices.Clone(all), func(port string) bool {
+		_, err := os.Stat("/sys/class/net/" + port)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "tap port %s: no such interface\n", port)
+		}
+		return err != nil
+	})
 	files, err := render(c)
+	c.taps = all
 	if err != nil {
 		return err
 	}

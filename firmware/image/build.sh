@@ -92,8 +92,12 @@ sort -u "$work/modules" "$work/first" >"$work/kept"
 find "$mods" -type d -empty -delete
 depmod -b "$root" "$kernel"
 mv "$root/boot/vmlinuz-$kernel" "$work/vmlinuz"
+mv "$root/usr/lib/systemd/boot/efi" "$work/efi"
+stub=$work/efi/linux$efi.efi.stub
 rm -rf "$root"/boot/*
 
+go build -trimpath -o "$work/disk" ./firmware/image
+go build -trimpath -o "$work/sbom" ./firmware/sbom
 export GOARCH=$arch
 go build -trimpath -ldflags '-s -w' -o "$root/usr/bin/simtrapd" ./cmd/simtrapd
 go build -trimpath -ldflags '-s -w' -o "$root/usr/bin/simtrap-appliance" ./firmware/appliance
@@ -134,13 +138,11 @@ hash=$(veritysetup format --salt=- --uuid=5d3f7a60-0000-4000-8000-0000000000ff -
 [ ${#hash} = 64 ] || fail "no hash tree"
 
 find "$work/initramfs" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-(cd "$work/initramfs" && find . | sort | cpio -o -H newc --quiet --reproducible -R 0:0 | zstd -q -19 -T1) >"$work/initrd"
+(cd "$work/initramfs" && find . | sort | cpio -o -H newc --quiet --reproducible -R 0:0 | zstd -q -15 -T1) >"$work/initrd"
 
 # One file that the firmware starts: kernel, first program and the hash of the system.
 echo -n "simtrap.root=$hash:$blocks console=tty0 console=$console quiet panic=10 systemd.gpt_auto=0 systemd.getty_auto=0 systemd.show_status=false ${CMDLINE:-}" >"$work/cmdline"
 cp "$root/usr/lib/os-release" "$work/osrel"
-stub=/usr/lib/systemd/boot/efi/linux$efi.efi.stub
-[ -e "$stub" ] || fail "no image: apt-get install --no-install-recommends systemd-boot-efi"
 objcopy --add-section .osrel="$work/osrel" --change-section-vma .osrel=0x20000 \
 	--add-section .cmdline="$work/cmdline" --change-section-vma .cmdline=0x30000 \
 	--add-section .linux="$work/vmlinuz" --change-section-vma .linux=0x2000000 \
@@ -158,10 +160,9 @@ mcopy -m -i "$work/esp" "$work/loader.conf" ::loader/loader.conf
 mcopy -m -i "$work/esp" "$work/simtrap.efi" "::EFI/Linux/simtrap_$VERSION+3.efi"
 
 name=simtrap-appliance_${VERSION}_$arch
-go run ./firmware/image "$out/$name.img" "$work/esp" "$work/slot"
+"$work/disk" "$out/$name.img" "$work/esp" "$work/slot"
 cp "$work/slot" "$out/$name.slot"
 cp "$work/simtrap.efi" "$out/$name.efi"
-go build -trimpath -o "$work/sbom" ./firmware/sbom
 "$work/sbom" --name simtrap-appliance --version "$VERSION" --arch "$arch" --debs "firmware/image/packages.$arch" \
 	"$root/usr/bin/simtrapd" "$root/usr/bin/simtrap-appliance" "$work/initramfs/init" >"$out/$name.spdx.json"
 zstd -q -f -3 -T1 "$out/$name.img" -o "$out/$name.img.zst"
