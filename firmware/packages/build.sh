@@ -16,8 +16,6 @@ VERSION=${VERSION:-0~$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d.%H%M%S).$(git re
 export SOURCE_DATE_EPOCH VERSION CGO_ENABLED=0 GOOS=linux TZ=UTC LC_ALL=C
 umask 022
 
-section() { case $1 in simtrapd) echo 8 ;; *) echo 1 ;; esac; }
-
 # What the programs say of themselves is the same on every architecture.
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
@@ -33,8 +31,6 @@ done
 gzip -9n "$stage"/man/*
 
 GOARCH=$own go build -trimpath -o "$stage/own/sbom" ./firmware/sbom
-# An architecture of the machine that builds would be run by `go tool`.
-GOOS='' go tool -modfile=tools/go.mod nfpm --version >/dev/null
 for arch in "${arches[@]}"; do
 	case $arch in
 	amd64 | arm64) export GOARCH=$arch ;;
@@ -47,12 +43,14 @@ for arch in "${arches[@]}"; do
 		go build -trimpath -ldflags '-s -w' -o "$tree/bin/$p" "./cmd/$p"
 		"$stage/own/sbom" --name "$p" --version "$VERSION" --arch "$arch" "$tree/bin/$p" >"$tree/$p.spdx.json"
 	done
-	cp -r "$stage/man" "$stage/completion" "$tree/"
+	cp -r "$stage/man" "$stage/completion" LICENSE sensor/systemd/simtrapd.service docs/simtrapd.md docs/simtrapd.example.yaml \
+		firmware/packages/default.yaml "$tree/"
+	# nfpm and tar take times and modes as the files have them.
+	find "$tree" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	for p in "${programs[@]}"; do
 		STAGE=$tree DEB_ARCH=$arch GOARCH=$own GOARM='' go tool -modfile=tools/go.mod nfpm package \
-			--config "firmware/packages/$p.yaml" --packager deb --target "$out/${p}_${VERSION}_$arch.deb" >/dev/null
+			--config "firmware/packages/$p.yaml" --packager deb --target "$out/${p}_${VERSION}_$arch.deb" >"$stage/log" || { cat "$stage/log" && exit 1; }
 	done
-	cp LICENSE sensor/systemd/simtrapd.service docs/simtrapd.md docs/simtrapd.example.yaml "$tree/"
 	tar -C "$stage" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
 		-c "$(basename "$tree")" | gzip -9n >"$out/$(basename "$tree").tar.gz"
 	for p in "${programs[@]}"; do
