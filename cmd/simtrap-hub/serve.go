@@ -148,6 +148,16 @@ const (
 	expireFirst = time.Minute
 )
 
+// proofs gives pages the evidence of cases.
+type proofs struct{ from *query.Evidence }
+
+// proofWait is how long a page waits for sensors; the command line has longer.
+const proofWait = time.Minute
+
+func (p proofs) Bundle(ctx context.Context, _ people.Person, caseID, authority string, w io.Writer) error {
+	return p.from.CaseBundle(ctx, caseID, authority, proofWait, w)
+}
+
 func (p *place) serve(ctx context.Context, s *serving, keep store.Retention, log *zap.Logger) error {
 	h, err := p.open(ctx, log)
 	if err != nil {
@@ -172,7 +182,7 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	auditPath, audits := adminpbconnect.NewAuditServiceHandler(office, admin.HandlerOptions()...)
 	mine := func(next http.Handler) http.Handler { return h.people.Handler(known(next)) }
 	site, err := pages.New(pages.Options{
-		Query: q, Office: office, People: h.people, Store: h.store, Key: h.trust.Derive("pages"), Closing: ctx.Done(), Log: log,
+		Query: q, Office: office, People: h.people, Store: h.store, Evidence: proofs{proof}, Key: h.trust.Derive("pages"), Closing: ctx.Done(), Log: log,
 		Known: func(ctx context.Context, who people.Person) { door.Vouch(ctx, "account "+who.Account) },
 	})
 	if err != nil {

@@ -178,14 +178,58 @@ func (e *Evidence) GetEvidence(ctx context.Context, r *connect.Request[querypb.G
 	return connect.NewResponse(&querypb.GetEvidenceResponse{Evidence: e.row(&x)}), nil
 }
 
-// FetchBundle implements querypbconnect.EvidenceServiceHandler.
-func (e *Evidence) FetchBundle(ctx context.Context, r *connect.Request[querypb.FetchBundleRequest], out *connect.ServerStream[querypb.FetchBundleResponse]) error {
-	s := e.s
-	_, x, err := e.get(ctx, r.Msg.GetId())
+// CaseBundle asks the sensors of a case's lines, gives them a time to answer, and writes
+// the bundle of what came by then. It writes nothing when it fails before there is one.
+func (e *Evidence) CaseBundle(ctx context.Context, caseID, authority string, wait time.Duration, w io.Writer) error {
+	asked, err := e.AskEvidence(ctx, connect.NewRequest(&querypb.AskEvidenceRequest{CaseId: caseID, Authority: authority}))
 	if err != nil {
 		return err
 	}
-	v, err := s.look(ctx, "FetchBundle", x.Authority, r.Msg)
+	x := asked.Msg.GetEvidence()
+	for end := time.Now().Add(wait); !Answered(x) && time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(evidencePoll):
+		}
+		got, err := e.GetEvidence(ctx, connect.NewRequest(&querypb.GetEvidenceRequest{Id: x.GetId()}))
+		if err != nil {
+			return err
+		}
+		x = got.Msg.GetEvidence()
+	}
+	return e.bundle(ctx, &querypb.FetchBundleRequest{Id: x.GetId()}, func(b []byte) error {
+		_, err := w.Write(b)
+		return err
+	})
+}
+
+// evidencePoll is how often the store is asked whether sensors have answered.
+const evidencePoll = 500 * time.Millisecond
+
+// Answered says whether every sensor that was asked has given all or refused.
+func Answered(x *querypb.Evidence) bool {
+	for _, p := range x.GetParts() {
+		if p.GetState() != querypb.EvidenceState_EVIDENCE_STATE_DONE && p.GetState() != querypb.EvidenceState_EVIDENCE_STATE_REFUSED {
+			return false
+		}
+	}
+	return true
+}
+
+// FetchBundle implements querypbconnect.EvidenceServiceHandler.
+func (e *Evidence) FetchBundle(ctx context.Context, r *connect.Request[querypb.FetchBundleRequest], out *connect.ServerStream[querypb.FetchBundleResponse]) error {
+	return e.bundle(ctx, r.Msg, func(b []byte) error { return out.Send(&querypb.FetchBundleResponse{Data: b}) })
+}
+
+// bundle gives the bundle of what came, in pieces.
+func (e *Evidence) bundle(ctx context.Context, r *querypb.FetchBundleRequest, send func([]byte) error) error {
+	s := e.s
+	_, x, err := e.get(ctx, r.GetId())
+	if err != nil {
+		return err
+	}
+	v, err := s.look(ctx, "FetchBundle", x.Authority, r)
 	if err != nil {
 		return err
 	}
@@ -222,7 +266,7 @@ func (e *Evidence) FetchBundle(ctx context.Context, r *connect.Request[querypb.F
 	for b := make([]byte, 64<<10); ; {
 		n, err := io.ReadFull(f, b)
 		if n > 0 {
-			if err := out.Send(&querypb.FetchBundleResponse{Data: b[:n]}); err != nil {
+			if err := send(b[:n]); err != nil {
 				return err
 			}
 		}
