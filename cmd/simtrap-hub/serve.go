@@ -31,6 +31,7 @@ import (
 	"simtrap/hub/query"
 	"simtrap/hub/store"
 	"simtrap/report/adminpb/adminpbconnect"
+	"simtrap/report/querypb"
 	"simtrap/report/querypb/querypbconnect"
 )
 
@@ -155,7 +156,7 @@ type proofs struct{ from *query.Evidence }
 const proofWait = time.Minute
 
 func (p proofs) Bundle(ctx context.Context, _ people.Person, caseID, authority string, w io.Writer) error {
-	return p.from.CaseBundle(ctx, caseID, authority, proofWait, w)
+	return p.from.Gather(ctx, &querypb.AskEvidenceRequest{CaseId: caseID, Authority: authority}, proofWait, w)
 }
 
 func (p *place) serve(ctx context.Context, s *serving, keep store.Retention, log *zap.Logger) error {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,12 +48,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // hub is one that serves.
 type hub struct {
-	t      *testing.T
-	trust  *trust.Trust
-	store  *store.Store
-	people *people.People
-	addr   string
-	stop   func()
+	clients map[people.Role]*http.Client
+	t       *testing.T
+	trust   *trust.Trust
+	store   *store.Store
+	people  *people.People
+	addr    string
+	stop    func()
 }
 
 type asking struct{}
@@ -78,7 +80,7 @@ func started(t *testing.T) *hub {
 	if err := trust.Init(folder, trust.Making{Names: []string{"localhost", "127.0.0.1"}, Now: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	h := &hub{t: t}
+	h := &hub{t: t, clients: make(map[people.Role]*http.Client)}
 	var err error
 	if h.trust, err = trust.Open(folder, nil); err != nil {
 		t.Fatal(err)
@@ -94,8 +96,16 @@ func started(t *testing.T) *hub {
 	beside := make(map[string]http.Handler)
 	path, answers := querypbconnect.NewQueryServiceHandler(q)
 	beside[path] = h.people.Handler(answers)
-	path, proves := querypbconnect.NewEvidenceServiceHandler(query.NewEvidence(q, h.store, bundles.New(bundles.Options{Store: h.store, Sign: h.trust.Evidence(), Headers: h.trust.Headers(), Key: h.trust.Derive, Version: "1"})))
+	proof := query.NewEvidence(q, h.store, bundles.New(bundles.Options{Store: h.store, Sign: h.trust.Evidence(), Headers: h.trust.Headers(), Key: h.trust.Derive, Version: "1"}))
+	path, proves := querypbconnect.NewEvidenceServiceHandler(proof)
 	beside[path] = h.people.Handler(proves)
+	// As a page asks: within one request.
+	beside["/gather"] = h.people.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ask := &querypb.AskEvidenceRequest{LineIds: []string{r.FormValue("line")}, Authority: r.FormValue("authority")}
+		if err := proof.Gather(r.Context(), ask, 30*time.Second, w); err != nil {
+			http.Error(w, err.Error(), http.StatusTeapot)
+		}
+	}))
 	d, err := door.New(door.Options{Store: h.store, Trust: h.trust, Policy: 100 * time.Millisecond, Beside: beside})
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +185,27 @@ func (h *hub) as(role people.Role) (querypbconnect.QueryServiceClient, querypbco
 	tr := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool}, ForceAttemptHTTP2: true}
 	h.t.Cleanup(tr.CloseIdleConnections)
 	c := &http.Client{Transport: bearer{token, tr}}
+	h.clients[role] = c
 	return querypbconnect.NewQueryServiceClient(c, "https://"+h.addr), querypbconnect.NewEvidenceServiceClient(c, "https://"+h.addr)
+}
+
+// gathered asks as a page does.
+func (h *hub) gathered(line, authority string, want int) []byte {
+	h.t.Helper()
+	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, "https://"+h.addr+"/gather?"+url.Values{"line": {line}, "authority": {authority}}.Encode(), nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	answer, err := h.clients[people.Analyst].Do(r)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != want {
+		h.t.Fatalf("%d, %v: %.200s", answer.StatusCode, err, b)
+	}
+	return b
 }
 
 // runSensor runs a daemon over a capture of a gateway until the test ends.
@@ -504,6 +534,12 @@ func TestFetch(t *testing.T) {
 			t.Errorf("%s: %d times in the audit log, want %d", what, seen[what], n)
 		}
 	}
+
+	whole, _ := h.verified(h.gathered(l.GetId(), "case 2026-116", http.StatusOK), &x.File)
+	if whole.Manifest.Authority != "case 2026-116" || len(whole.Manifest.Inputs) != 1 {
+		t.Errorf("%+v", whole.Manifest)
+	}
+	h.gathered(l.GetId(), "", http.StatusTeapot)
 
 	// Another sensor has no part in it.
 	foreign := h.enrolled(t.TempDir(), "south")

@@ -178,15 +178,15 @@ func (e *Evidence) GetEvidence(ctx context.Context, r *connect.Request[querypb.G
 	return connect.NewResponse(&querypb.GetEvidenceResponse{Evidence: e.row(&x)}), nil
 }
 
-// CaseBundle asks the sensors of a case's lines, gives them a time to answer, and writes
-// the bundle of what came by then. It writes nothing when it fails before there is one.
-func (e *Evidence) CaseBundle(ctx context.Context, caseID, authority string, wait time.Duration, w io.Writer) error {
-	asked, err := e.AskEvidence(ctx, connect.NewRequest(&querypb.AskEvidenceRequest{CaseId: caseID, Authority: authority}))
+// Gather asks sensors, gives them a time to answer, and writes the bundle of what came
+// by then. It writes nothing when it fails before there is one.
+func (e *Evidence) Gather(ctx context.Context, ask *querypb.AskEvidenceRequest, wait time.Duration, w io.Writer) error {
+	asked, err := e.AskEvidence(ctx, connect.NewRequest(ask))
 	if err != nil {
 		return err
 	}
 	x := asked.Msg.GetEvidence()
-	for end := time.Now().Add(wait); !Answered(x) && time.Now().Before(end); {
+	for end := time.Now().Add(wait); !answered(x) && time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -207,8 +207,8 @@ func (e *Evidence) CaseBundle(ctx context.Context, caseID, authority string, wai
 // evidencePoll is how often the store is asked whether sensors have answered.
 const evidencePoll = 500 * time.Millisecond
 
-// Answered says whether every sensor that was asked has given all or refused.
-func Answered(x *querypb.Evidence) bool {
+// answered says whether every sensor that was asked has given all or refused.
+func answered(x *querypb.Evidence) bool {
 	for _, p := range x.GetParts() {
 		if p.GetState() != querypb.EvidenceState_EVIDENCE_STATE_DONE && p.GetState() != querypb.EvidenceState_EVIDENCE_STATE_REFUSED {
 			return false
