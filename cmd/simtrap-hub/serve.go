@@ -45,6 +45,7 @@ type serving struct {
 	limits           door.Limits
 	policy           time.Duration
 	handOver         handOver
+	signIn           signIn
 	targets          []events.Target
 }
 
@@ -78,6 +79,9 @@ wrong usage.`,
 			if s.targets, err = s.handOver.targets(); err != nil {
 				return command.Usage(cmd, err)
 			}
+			if _, _, err := s.signIn.options(); err != nil {
+				return command.Usage(cmd, err)
+			}
 			return p.serve(cmd.Context(), s, keep, log)
 		},
 	}
@@ -90,6 +94,7 @@ wrong usage.`,
 	f.DurationVar(&s.drain, "drain", s.drain, "`TIME` that what is being answered has to end")
 	f.DurationVar(&s.policy, "policy-interval", s.policy, "`TIME` between looks for a changed policy")
 	s.handOver.bind(f)
+	s.signIn.bind(f)
 	f.StringVar(&s.logLevel, "log-level", s.logLevel, "`LEVEL`: debug, info, warn or error")
 	f.StringVar(&s.format, "log-format", s.format, "`FORMAT`: text or json")
 	f.Float64Var(&s.limits.Records, "sensor-records", 1000, "`N` records a second that one appliance may send in the long run")
@@ -189,9 +194,15 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	if err != nil {
 		return err
 	}
+	beside := map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), proofPath: mine(proves), "/login": h.people.LoginHandler(), "/": site}
+	stopSignIn, err := serveOIDC(h, &s.signIn, beside)
+	if err != nil {
+		return err
+	}
+	defer stopSignIn()
 	d, err := door.New(door.Options{
 		Store: tell.Findings(h.store), Trust: h.trust, Limits: s.limits, Leave: s.leave, Drain: s.drain, Policy: s.policy, Registry: registry, Log: log,
-		Beside: map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), proofPath: mine(proves), "/login": h.people.LoginHandler(), "/": site},
+		Beside: beside,
 	})
 	if err != nil {
 		return err

@@ -262,7 +262,7 @@ func (p *People) Login(ctx context.Context, name, password string, from netip.Ad
 		return "", time.Time{}, ErrBusy
 	}
 	a, err := p.store.Account(ctx, name)
-	known := err == nil && !a.Disabled
+	known := err == nil && !a.Disabled && !strings.HasPrefix(a.Password, oidcKind)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", time.Time{}, err
 	}
