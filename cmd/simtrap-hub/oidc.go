@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -85,12 +86,12 @@ func (s *signIn) options() (o people.OIDCOptions, ok bool, err error) {
 }
 
 // serveOIDC adds the pages of the sign-in.
-func serveOIDC(h *hub, s *signIn, beside map[string]http.Handler) (stop func(), err error) {
+func serveOIDC(h *hub, s *signIn, beside map[string]http.Handler, done func(http.ResponseWriter, *http.Request, string, time.Time)) (stop func(), err error) {
 	o, ok, err := s.options()
 	if err != nil || !ok {
 		return func() {}, err
 	}
-	o.Key = h.trust.Derive("oidc")
+	o.Key, o.Done = h.trust.Derive("oidc"), done
 	x, err := h.people.NewOIDC(o)
 	if err != nil {
 		return func() {}, err

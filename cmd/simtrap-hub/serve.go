@@ -187,15 +187,19 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	adminPath, administers := adminpbconnect.NewAdminServiceHandler(office, admin.HandlerOptions()...)
 	auditPath, audits := adminpbconnect.NewAuditServiceHandler(office, admin.HandlerOptions()...)
 	mine := func(next http.Handler) http.Handler { return h.people.Handler(known(next)) }
+	elsewhere := ""
+	if _, ok, err := s.signIn.options(); err == nil && ok {
+		elsewhere = people.OIDCPages
+	}
 	site, err := pages.New(pages.Options{
-		Query: q, Office: office, People: h.people, Store: h.store, Evidence: proofs{proof}, Key: h.trust.Derive("pages"), Closing: ctx.Done(), Log: log,
+		Elsewhere: elsewhere, Query: q, Office: office, People: h.people, Store: h.store, Evidence: proofs{proof}, Key: h.trust.Derive("pages"), Closing: ctx.Done(), Log: log,
 		Known: func(ctx context.Context, who people.Person) { door.Vouch(ctx, "account "+who.Account) },
 	})
 	if err != nil {
 		return err
 	}
 	beside := map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), proofPath: mine(proves), "/login": h.people.LoginHandler(), "/": site}
-	stopSignIn, err := serveOIDC(h, &s.signIn, beside)
+	stopSignIn, err := serveOIDC(h, &s.signIn, beside, site.Enter)
 	if err != nil {
 		return err
 	}

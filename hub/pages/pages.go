@@ -60,6 +60,9 @@ type Options struct {
 	Store  Store
 	// Evidence, nil for none, is asked for the bundles of cases.
 	Evidence Evidence
+	// Elsewhere is where those may sign in who have no password here, a path of the hub
+	// that ends with Enter; empty for none.
+	Elsewhere string
 	// Key, 32 bytes, secret: cookies are sealed with it. The hubs of one store need
 	// the same.
 	Key []byte
@@ -235,16 +238,20 @@ func (p *Pages) routed() http.Handler {
 	}))
 	inner := guard.Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-		h.Set("Cache-Control", "no-store")
+		guarded(w.Header())
 		inner.ServeHTTP(w, r)
 	})
+}
+
+// guarded says to the browser what no page needs.
+func guarded(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+	h.Set("Cache-Control", "no-store")
 }
 
 // Errors that become pages of their own.

@@ -266,6 +266,7 @@ func inside(to string) string {
 
 type signInPage struct {
 	Next, Account, Problem string
+	Elsewhere              string
 }
 
 func (p *Pages) signIn(v *visit) error {
@@ -273,7 +274,7 @@ func (p *Pages) signIn(v *visit) error {
 	if v.known {
 		return v.back(next)
 	}
-	return v.render(http.StatusOK, "sign-in", "Sign in", &signInPage{Next: next})
+	return v.render(http.StatusOK, "sign-in", "Sign in", &signInPage{Next: next, Elsewhere: p.o.Elsewhere})
 }
 
 func (p *Pages) signedIn(v *visit) error {
@@ -282,7 +283,7 @@ func (p *Pages) signedIn(v *visit) error {
 	account := strings.TrimSpace(form.Get("account"))
 	token, _, err := p.o.People.Login(v.ctx, account, form.Get("password"), from.Addr())
 	if err != nil {
-		again := &signInPage{Next: inside(form.Get("next")), Problem: err.Error()}
+		again := &signInPage{Next: inside(form.Get("next")), Problem: err.Error(), Elsewhere: p.o.Elsewhere}
 		if people.Name(account) {
 			again.Account = account
 		}
@@ -305,6 +306,19 @@ func (p *Pages) signedIn(v *visit) error {
 	v.session = session{Token: token, Seen: p.o.Now()}
 	v.remember()
 	return v.back(form.Get("next"))
+}
+
+// Enter gives a browser the session of somebody who has signed in elsewhere. The browser
+// comes from another site, so that a cookie of this one goes only with what the page
+// that is shown asks for.
+func (p *Pages) Enter(w http.ResponseWriter, r *http.Request, token string, _ time.Time) {
+	guarded(w.Header())
+	v := &visit{p: p, w: w, r: r, ctx: r.Context(), look: p.looks[language(r)], session: session{Token: token, Seen: p.o.Now()}}
+	v.remember()
+	w.Header().Set("Refresh", "0; url=/")
+	if err := v.render(http.StatusOK, "entered", "Sign in", nil); err != nil {
+		v.fail(err)
+	}
 }
 
 func (p *Pages) signOut(v *visit) error {

@@ -5,7 +5,7 @@ package pages
 func chinese() [][2]string {
 	return [][2]string{
 		// The frame.
-		{"Skip to the content", "跳到正文"}, {"Pages", "页面"}, {"Sign in", "登录"}, {"Sign out", "退出"}, {"Password", "密码"}, {"Help", "帮助"},
+		{"Skip to the content", "跳到正文"}, {"Pages", "页面"}, {"Sign in", "登录"}, {"Sign in with the organisation's account", "使用单位账号登录"}, {"Sign out", "退出"}, {"Password", "密码"}, {"Help", "帮助"},
 		{"Findings", "发现"}, {"Rings", "团伙"}, {"Cases", "案件"}, {"Sensors", "探针"}, {"Declared gateways", "已登记网关"}, {"Audit log", "审计日志"},
 		{"viewer", "查看员"}, {"analyst", "分析员"}, {"admin", "管理员"}, {"auditor", "审计员"},
 		{"Addresses of lines are in clear, and each page is in the audit log. Ends at (UTC):", "线路地址为明文，每次查看均记入审计日志。到期时间（UTC）："},

@@ -37,13 +37,15 @@ type OIDCOptions struct {
 	Roles    map[string]Role // by group; who has several has the first of admin, analyst, auditor, viewer
 	Key      []byte          // 32 bytes: seals what a browser holds meanwhile; hubs of one store have the same
 	TLS      *tls.Config     // for the issuer; nil for the system's
-	// Done answers who has signed in; nil shows the token, for simtrap hub.
+	// Done answers a browser that began at OIDCPages; who began at OIDCPath, as everybody
+	// where it is nil, is shown the token, for simtrap hub.
 	Done func(w http.ResponseWriter, r *http.Request, token string, until time.Time)
 }
 
 // Paths of the sign-in.
 const (
 	OIDCPath     = "/oidc/login"
+	OIDCPages    = OIDCPath + "?pages"
 	CallbackPath = "/oidc/callback"
 )
 
@@ -117,6 +119,7 @@ func (x *OIDC) Close() { x.client.CloseIdleConnections() }
 type pending struct {
 	State, Nonce, Verifier string
 	Until                  time.Time
+	Pages                  bool // it began at OIDCPages
 }
 
 // ask gives the provider, once it has answered.
@@ -153,7 +156,7 @@ func (x *OIDC) LoginHandler() http.Handler {
 			http.Error(w, "the provider of sign-ins does not answer", http.StatusBadGateway)
 			return
 		}
-		p := pending{rand.Text(), rand.Text(), oauth2.GenerateVerifier(), x.people.now().Add(oidcTime)}
+		p := pending{rand.Text(), rand.Text(), oauth2.GenerateVerifier(), x.people.now().Add(oidcTime), r.URL.Query().Has("pages")}
 		b, err := json.Marshal(p)
 		if err != nil {
 			http.Error(w, "not possible now", http.StatusInternalServerError)
@@ -175,7 +178,7 @@ func (x *OIDC) CallbackHandler() http.Handler {
 		http.SetCookie(w, &http.Cookie{Name: oidcCookie, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Referrer-Policy", "no-referrer")
-		token, until, err := x.callback(r)
+		token, until, pages, err := x.callback(r)
 		switch {
 		case errors.Is(err, errOIDC):
 			x.people.log.Warn("a sign-in was refused", zap.String("from", r.RemoteAddr), zap.Error(err))
@@ -186,7 +189,7 @@ func (x *OIDC) CallbackHandler() http.Handler {
 		case err != nil:
 			x.people.log.Error("sign-in not carried out", zap.Error(err))
 			http.Error(w, "the hub cannot sign anybody in now", http.StatusServiceUnavailable)
-		case x.o.Done != nil:
+		case pages && x.o.Done != nil:
 			x.o.Done(w, r, token, until)
 		default:
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -199,8 +202,8 @@ func refuseOIDC(format string, args ...any) error {
 	return fmt.Errorf("%w (%w)", errOIDC, fmt.Errorf(format, args...))
 }
 
-func (x *OIDC) callback(r *http.Request) (token string, until time.Time, err error) {
-	fail := func(err error) (string, time.Time, error) { return "", time.Time{}, err }
+func (x *OIDC) callback(r *http.Request) (token string, until time.Time, pages bool, err error) {
+	fail := func(err error) (string, time.Time, bool, error) { return "", time.Time{}, false, err }
 	if r.Method != http.MethodGet {
 		return fail(refuseOIDC("method %s", r.Method))
 	}
@@ -254,7 +257,8 @@ func (x *OIDC) callback(r *http.Request) (token string, until time.Time, err err
 		return fail(err)
 	}
 	from, _ := netip.ParseAddrPort(r.RemoteAddr)
-	return x.people.vouched(r.Context(), name, role, oidcKind+id.Issuer+"#"+id.Subject, from.Addr())
+	token, until, err = x.people.vouched(r.Context(), name, role, oidcKind+id.Issuer+"#"+id.Subject, from.Addr())
+	return token, until, p.Pages, err
 }
 
 // who gives the name and the role that a provider's token tells.
