@@ -301,11 +301,6 @@ func (f *frost) profile(p *profile) (banks []bankKey) {
 	f.peers(p)
 	f.legs(p)
 	state.List(c, &p.onward, maxLegs, f.span)
-	f.talked(&p.talked)
-	state.Int(c, &p.exchanges.first)
-	f.count(&p.exchanges.calls)
-	f.count(&p.exchanges.bound)
-	state.List(c, &p.exchanges.times, maxExchanges, func(v *int64) { state.Int(c, v) })
 	state.List(c, &p.clocks, maxClocks, func(k *clock) { c.Float(&k.ppm); c.Float(&k.err) })
 	state.Map(c, &p.cnames, maxNames, func(k *ident.CNAME, n *int) {
 		s := f.clear.CNAME(*k)
@@ -402,6 +397,7 @@ func (f *frost) talked(t *talked) {
 			k.direction = talk.Unknown
 		}
 		f.count(&k.others)
+		control.CodeAddr(f.Coder, &k.far)
 		f.Bool(&k.again)
 		f.Bool(&k.counted)
 	})
@@ -626,6 +622,12 @@ func (f *frost) traits(t *traits) {
 	for i := range h.Names {
 		c.Word(&h.Names[i])
 	}
+	f.talked(&t.talked)
+	x := &t.exchanges
+	state.Int(c, &x.first)
+	f.count(&x.calls)
+	f.count(&x.bound)
+	state.List(c, &x.times, maxExchanges, func(v *int64) { state.Int(c, v) })
 }
 
 // Same says whether the counts come from the catalogue of now.

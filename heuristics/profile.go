@@ -56,8 +56,6 @@ type profile struct {
 	talk          int64               // ns of confirmed streams sent by the line
 	unsignalled   int                 // voice streams of a line that shows no signalling
 	unbound       map[uint64]struct{} // confirmed streams of a line that shows no signalling
-	talked        talked
-	exchanges     exchanges
 	clocks        []clock
 	cnames        map[ident.CNAME]int // streams of the line that bore it
 	named         int                 // streams that bore any

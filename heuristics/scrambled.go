@@ -28,10 +28,10 @@ const (
 // far end that is under a cipher and has the rhythm of signalling.
 func (l *Lines) Exchange(line ident.Line, far ident.Addr, t int64) {
 	p := l.evident(line, t)
-	x := &p.exchanges
-	if t < p.tenantSince {
-		return
+	if p.traits == nil || t < p.tenantSince {
+		return // it had no voice so far: nobody's habits are kept without cause
 	}
+	x := &p.traits.exchanges
 	if x.first == 0 {
 		x.first = t
 	}

@@ -18,7 +18,7 @@ func hiddenSIP() signal {
 			if b := p.firstBase64(); b != 0 && (first == 0 || b < first) {
 				first = b
 			}
-			if x := &p.exchanges; first == 0 && x.signalling() {
+			if x := &p.traits.exchanges; first == 0 && x.signalling() {
 				first = x.first
 			}
 			if first == 0 && (p.sipUp > 0 || p.sealed()) {
@@ -29,8 +29,8 @@ func hiddenSIP() signal {
 		detail: func(p *profile, _ []uint32) string {
 			switch {
 			case p.firstHidden != 0:
-			case p.exchanges.signalling():
-				return fmt.Sprintf("messages under a cipher each, to the rhythm of signalling: %d of %s end with them", p.exchanges.bound, plural(uint32(p.exchanges.calls), "call"))
+			case p.traits.exchanges.signalling():
+				return fmt.Sprintf("messages under a cipher each, to the rhythm of signalling: %d of %s end with them", p.traits.exchanges.bound, plural(uint32(p.traits.exchanges.calls), "call"))
 			case p.firstBase64() != 0:
 				return "SIP put into Base64: gateways do so to get past filters, and diallers may as well"
 			default:

@@ -7,7 +7,7 @@ func talkPlace() signal {
 	return signal{
 		id: "talk-place",
 		static: func(p *profile, _ int64) int {
-			if (p.talked.calls < placeCalls || p.talked.last-p.talked.first < placeAfter) && !p.tunnel.enough() {
+			if (p.traits.talked.calls < placeCalls || p.traits.talked.last-p.traits.talked.first < placeAfter) && !p.tunnel.enough() {
 				return none
 			}
 			w, _, ok := p.placeOf(roleMedia, roleVPNPeer)
@@ -21,7 +21,7 @@ func talkPlace() signal {
 			return "voice goes to " + x.addr.String() + w.says()
 		},
 		unseen: func(p *profile) string {
-			if p.talked.calls < placeCalls && !p.tunnel.enough() || p.tap.places == nil {
+			if p.traits.talked.calls < placeCalls && !p.tunnel.enough() || p.tap.places == nil {
 				return ""
 			}
 			return "no list of networks names where the line's voice goes: whether that is abroad or on a server for hire is not known"

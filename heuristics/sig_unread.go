@@ -18,7 +18,7 @@ func unreadSignalling() signal {
 		id: "unread-signalling",
 		static: func(p *profile, _ int64) int {
 			switch {
-			case p.firstHidden != 0 || p.exchanges.first != 0:
+			case p.firstHidden != 0 || p.traits.exchanges.first != 0:
 				return none
 			case p.counted >= unreadCalls:
 				return signallingRead
@@ -28,10 +28,10 @@ func unreadSignalling() signal {
 			return none
 		},
 		detail: func(p *profile, _ []uint32) string {
-			if p.talked.calls == 0 {
+			if p.traits.talked.calls == 0 {
 				return "its calls have signalling that can be read"
 			}
-			return fmt.Sprintf("%s without signalling that can be read", plural(uint32(p.talked.calls), "call"))
+			return fmt.Sprintf("%s without signalling that can be read", plural(uint32(p.traits.talked.calls), "call"))
 		},
 		unseen: func(*profile) string { return "" },
 	}

@@ -45,7 +45,6 @@ const (
 // heard first is not known.
 func (l *Lines) Talk(line ident.Line, c *talk.Call, now int64) {
 	p := l.evident(line, now)
-	t := &p.talked
 	switch {
 	case p.attemptsIn+p.attemptsOut > 0, c.Start < p.tenantSince, c.Start < l.began()+resumeSlack:
 		return
@@ -53,6 +52,7 @@ func (l *Lines) Talk(line ident.Line, c *talk.Call, now int64) {
 		return
 	}
 	l.keep(p)
+	t := &p.traits.talked
 	if len(t.waiting) >= maxLegs {
 		l.counters.CallsDropped++
 		return
@@ -92,7 +92,10 @@ func (t *talked) again(c *talk.Call) bool {
 
 // settleTalk counts the calls that have waited long enough, or all of them.
 func (l *Lines) settleTalk(p *profile, all bool) {
-	t := &p.talked
+	if p.traits == nil {
+		return
+	}
+	t := &p.traits.talked
 	for i := range t.waiting {
 		c := &t.waiting[i]
 		if c.counted || !all && l.now-c.until < legWait {
@@ -108,7 +111,7 @@ func (l *Lines) settleTalk(p *profile, all bool) {
 		t.calls++
 		t.last = max(t.last, c.end)
 		p.traits.hours[uint64(c.end)/uint64(60*minute)%24]++
-		p.exchanges.ended(c.end)
+		p.traits.exchanges.ended(c.end)
 		l.count(p, "talk-concurrency", concurrencyBin(c.others))
 		l.direction(p, c.direction)
 		port := 0
@@ -154,13 +157,13 @@ func (p *profile) sealed() bool {
 
 // voiceAlone says that of calls outside of tunnels no signalling can be read.
 func (p *profile) voiceAlone() bool {
-	return p.talked.calls >= unreadCalls && p.attemptsIn+p.attemptsOut == 0
+	return p.traits != nil && p.traits.talked.calls >= unreadCalls && p.attemptsIn+p.attemptsOut == 0
 }
 
 // callsSeen is how many calls of the line count, whichever way they were told.
-func (p *profile) callsSeen() int { return max(p.counted, p.talked.calls) }
+func (p *profile) callsSeen() int { return max(p.counted, p.traits.talked.calls) }
 
 // callsSpan is the time between the first and the last of them, ns.
 func (p *profile) callsSpan() int64 {
-	return max(p.lastCounted-p.firstCounted, p.talked.last-p.talked.first)
+	return max(p.lastCounted-p.firstCounted, p.traits.talked.last-p.traits.talked.first)
 }

@@ -15,7 +15,7 @@ import (
 // first eight bytes are looked at, and kept as counts by position alone.
 
 const (
-	scrambledFlows   = 256
+	scrambledFlows   = 128
 	scrambledEnough  = 24   // datagrams from which a flow is judged
 	scrambledCounted = 240  // datagrams of a flow that are counted by their bytes
 	scrambledGiveUp  = 1000 // datagrams after which one that does not fit is left alone
