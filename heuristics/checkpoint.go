@@ -401,6 +401,7 @@ func (f *frost) talked(t *talked) {
 			f.Fail()
 			k.direction = talk.Unknown
 		}
+		control.CodeAddr(f.Coder, &k.far)
 		f.count(&k.others)
 		f.Bool(&k.again)
 		f.Bool(&k.counted)

@@ -233,7 +233,7 @@ func TestTalkSurvives(t *testing.T) {
 		t.Fatal("the line is gone")
 	}
 	was.talked.ports = nil // of minutes, not kept
-	if d := cmp.Diff(was.talked, is.talked, cmp.AllowUnexported(talked{}, voiceCall{})); d != "" {
+	if d := cmp.Diff(was.talked, is.talked, cmp.AllowUnexported(talked{}, voiceCall{}, ident.Addr{})); d != "" {
 		t.Errorf("talked (-was +is):\n%s", d)
 	}
 	if d := cmp.Diff(was.exchanges, is.exchanges, cmp.AllowUnexported(exchanges{})); d != "" {
