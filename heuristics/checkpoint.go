@@ -396,6 +396,7 @@ func (f *frost) talked(t *talked) {
 			f.Fail()
 			k.direction = talk.Unknown
 		}
+		control.CodeAddr(f.Coder, &k.far)
 		f.count(&k.others)
 		control.CodeAddr(f.Coder, &k.far)
 		f.Bool(&k.again)

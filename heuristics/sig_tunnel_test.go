@@ -90,7 +90,14 @@ func TestTunnelWatch(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPlay(testLines(t, Config{Homes: home(t)}))
-			p.tunnel(tt.windows, protoUDP, tt.c)
+			for i := range tt.windows { // calls come and go
+				c := tt.c
+				if i%3 > 0 {
+					c.Mean *= 0.6
+					c.Peak, c.Low, c.High, c.Early = c.Mean, c.Mean, c.Mean, c.Early*0.6
+				}
+				p.tunnel(1, protoUDP, c)
+			}
 			f := p.finding(t)
 			if f.Verdict != tt.want {
 				t.Errorf("%v with score %.1f, margin %.1f to %s", f.Verdict, f.Score, f.Margin, f.Nearest)
@@ -133,7 +140,9 @@ func TestTunnelEnough(t *testing.T) {
 // TestTunnelLookalikes: the sizes of crowds in tunnels say nothing against those
 // who have the same, and early sound nothing much against licensed gateways.
 func TestTunnelLookalikes(t *testing.T) {
-	lookalikes(t, "tunnel-calls", []int{1, 4, 15, 10, 0}, 1, "vpn-office", "anchored-pbx", "call-centre")
+	// The lab's boxes in tunnels are larger than its offices in tunnels.
+	lookalikes(t, "tunnel-calls", []int{1, 4, 15, 10, 0}, 1.9, "vpn-office")
+	lookalikes(t, "tunnel-calls", []int{1, 4, 15, 10, 0}, 1.2, "anchored-pbx", "call-centre")
 	lookalikes(t, "tunnel-calls", []int{1, 4, 15, 10, 0}, 0.05, "pstn-breakout")
 	lookalikes(t, "tunnel-early", []int{25, 5, 0}, 1.3, "pstn-breakout")
 	lookalikes(t, "tunnel-early", []int{0, 30, 0}, 0, "vpn-office", "home")
