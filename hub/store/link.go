@@ -51,8 +51,17 @@ type Touched struct {
 }
 
 // Claim takes up to n touched tenancies that nobody else holds, for so long, the
-// longest waiting first. owner is unique to the worker.
+// longest waiting first. owner is unique to the worker. While reports wait to be written
+// here it lets them go first, for up to patience: linking takes more of the processor
+// than they do.
 func (s *Store) Claim(ctx context.Context, owner string, n int, lease time.Duration) ([]Touched, error) {
+	for until := time.Now().Add(patience); s.waiting.Load() > 0 && time.Now().Before(until); {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(patience / 40):
+		}
+	}
 	var ts []Touched
 	now := s.now().UnixNano()
 	err := s.withinAs(ctx, lax, func(t *tx) error {
