@@ -243,6 +243,9 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 		working.Go(func() { w.Run(work) })
 	}
 	measure(registry, h.store, workers)
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "simtrap_hub_forgotten_total",
+		Help:        "Whose rate was forgotten since there were too many: of sensors, addresses, or failed logins.",
+		ConstLabels: prometheus.Labels{"kind": "logins"}}, func() float64 { return float64(h.people.Forgotten()) }))
 	working.Go(func() { expire(work, h, keep, log) })
 	working.Go(func() { h.people.Run(work) })
 	working.Go(func() { tell.Run(work) })

@@ -51,8 +51,17 @@ type Touched struct {
 }
 
 // Claim takes up to n touched tenancies that nobody else holds, for so long, the
-// longest waiting first. owner is unique to the worker.
+// longest waiting first. owner is unique to the worker. While reports wait to be written
+// here it lets them go first, for up to patience: linking takes more of the processor
+// than they do.
 func (s *Store) Claim(ctx context.Context, owner string, n int, lease time.Duration) ([]Touched, error) {
+	for until := time.Now().Add(patience); s.waiting.Load() > 0 && time.Now().Before(until); {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(patience / 40):
+		}
+	}
 	var ts []Touched
 	now := s.now().UnixNano()
 	err := s.withinAs(ctx, lax, func(t *tx) error {
@@ -1013,6 +1022,8 @@ type ControllerUse struct {
 	AtReview int
 	// Version of what is told of it, for SaveVerdicts; read before the rest.
 	Version uint64
+	// Told grows with the lines that its hours tell of, by half and more at a time.
+	Told uint64
 }
 
 // ControllerUse tells it for each of addrs, in their order, counting to limit.
@@ -1045,13 +1056,25 @@ func (s *Store) controllerUse(ctx context.Context, addrs []string, limit, some i
 	}, "SELECT addr, version FROM controller_told WHERE addr IN ?", slices.Clone(raw)); err != nil {
 		return nil, err
 	}
+	told := make(map[string]uint64)
+	if err := in(ctx, s.db, func(r *sql.Rows) error {
+		var addr []byte
+		var n uint64
+		if err := r.Scan(&addr, &n); err != nil {
+			return err
+		}
+		told[string(addr)] = max(told[string(addr)], n)
+		return nil
+	}, "SELECT addr, told FROM controller WHERE role <> 'media' AND addr IN ?", slices.Clone(raw)); err != nil {
+		return nil, err
+	}
 	bs, err := s.bearers(ctx, keys, limit, int64(reportpb.Verdict_VERDICT_REVIEW), some)
 	if err != nil {
 		return nil, err
 	}
 	us := make([]ControllerUse, 0, len(addrs))
 	for i, b := range bs {
-		us = append(us, ControllerUse{Addr: addrs[i], Lines: b.Total, More: b.More, Review: b.Watch, AtReview: b.WatchTotal, Version: versions[string(raw[i])]})
+		us = append(us, ControllerUse{Addr: addrs[i], Lines: b.Total, More: b.More, Review: b.Watch, AtReview: b.WatchTotal, Version: versions[string(raw[i])], Told: told[string(raw[i])]})
 	}
 	return us, nil
 }

@@ -1,3 +1,8 @@
+-- The most lines that an hour told of a controller when its suspects were last looked at
+-- for that.
+
+ALTER TABLE controller ADD COLUMN told BIGINT NOT NULL DEFAULT 0;
+
 -- How many findings name a controller, so that nobody has to count them: by the digest
 -- of its key. A controller's row is one for each slot, which sensors have by their
 -- names, so that two writers seldom want the same; what counts is their sum. One slot
