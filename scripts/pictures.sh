@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes the pictures of docs/pages.md: a hub with the lab's data (scripts/demo-hub.sh) on
-# the loopback, looked at in a headless Chromium. Needs bin/ (make build) and Chromium.
+# the loopback, looked at in a headless Chromium.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p tmp
+go build -o bin/ ./cmd/simtrap ./cmd/simtrapd ./cmd/simtrap-hub ./cmd/simtrap-lab
 listen=127.0.0.1:${PORT:-18443}
 SERVE=1 LISTEN=$listen scripts/demo-hub.sh >tmp/pictures.log 2>&1 &
 demo=$!
