@@ -226,7 +226,7 @@ func TestBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes its time: not with -short")
 	}
-	h := open(t, 30, hostile, func(o *Options) { o.Watch = 100 * time.Millisecond; o.Evidence = bundles{} })
+	h := open(t, 4, hostile, func(o *Options) { o.Watch = 100 * time.Millisecond; o.Evidence = bundles{} })
 	h.account("analyst")
 	c := chromium(t, h.server.URL)
 	if err := os.MkdirAll(pictures, 0o755); err != nil {

@@ -204,7 +204,7 @@ func (p *Pages) controller(v *visit) error {
 
 func (p *Pages) sensors(v *visit) error {
 	after := v.r.URL.Query().Get("after")
-	m, err := v.sensorRows(after)
+	m, err := v.sensorRows(after, sensorPage)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,9 @@ import (
 const (
 	pageRows     = 50
 	overviewRows = 10
-	maxSensors   = 1000
+	maxSensors   = 1000 // that the overview looks at
+	sensorPage   = 200
+	silentRows   = 20
 )
 
 // findingRow is a finding with the id of its line.
@@ -180,7 +182,7 @@ func (p *Pages) overview(v *visit) error {
 		return err
 	}
 	m.Cases = cases.Msg.GetCases()
-	if m.Sensors, err = v.sensorRows(""); err != nil {
+	if m.Sensors, err = v.sensorRows("", maxSensors); err != nil {
 		return err
 	}
 	return v.render(http.StatusOK, "overview", "Overview", m)
@@ -195,14 +197,15 @@ type sensorRow struct {
 
 type sensorsPage struct {
 	Rows         []sensorRow
-	Silent       []sensorRow
+	Silent       []sensorRow // the first of Quiet
 	Next, First  string
 	Shown, Amiss int
+	Quiet        int
 }
 
 // sensorRows gives a page of sensors and how they do.
-func (v *visit) sensorRows(after string) (m sensorsPage, err error) {
-	a, err := v.p.o.Query.ListSensors(v.ctx, connect.NewRequest(&querypb.ListSensorsRequest{Page: &querypb.Page{Size: maxSensors, Token: after}}))
+func (v *visit) sensorRows(after string, n uint32) (m sensorsPage, err error) {
+	a, err := v.p.o.Query.ListSensors(v.ctx, connect.NewRequest(&querypb.ListSensorsRequest{Page: &querypb.Page{Size: n, Token: after}}))
 	if err != nil {
 		return m, err
 	}
@@ -236,7 +239,9 @@ func (v *visit) sensorRows(after string) (m sensorsPage, err error) {
 			row.Amiss = append(row.Amiss, "records are missing")
 		}
 		if row.Silent {
-			m.Silent = append(m.Silent, row)
+			if m.Quiet++; len(m.Silent) < silentRows {
+				m.Silent = append(m.Silent, row)
+			}
 		}
 		if len(row.Amiss) > 0 {
 			m.Amiss++

@@ -80,22 +80,29 @@ func open(t testing.TB, others int, change func(*reportpb.Finding), with func(*O
 	if with != nil {
 		with(&o)
 	}
+	h.serve(o)
+	return h
+}
+
+// serve serves pages until the test ends.
+func (h *hub) serve(o Options) {
+	h.t.Helper()
+	var err error
 	if h.pages, err = New(o); err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	h.server = httptest.NewTLSServer(h.pages)
-	t.Cleanup(func() {
+	h.t.Cleanup(func() {
 		select {
 		case <-h.closing:
 		default:
 			close(h.closing)
 		}
 		h.server.Close()
-		if err := s.Close(); err != nil {
-			t.Error(err)
+		if err := h.store.Close(); err != nil {
+			h.t.Error(err)
 		}
 	})
-	return h
 }
 
 // account makes one, if it is not there yet: passwords take their time to be hashed.

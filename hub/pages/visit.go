@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"simtrap/hub/people"
+	"simtrap/hub/query"
 )
 
 // Cookies. The name of the first keeps it to this host, over TLS.
@@ -82,7 +83,7 @@ func (v *visit) enter(to route) error {
 		return errMay
 	}
 	if v.known {
-		v.ctx = people.WithPerson(v.ctx, v.who)
+		v.ctx = query.Brief(people.WithPerson(v.ctx, v.who))
 		if v.p.o.Known != nil {
 			v.p.o.Known(v.ctx, v.who)
 		}

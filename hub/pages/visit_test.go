@@ -3,6 +3,7 @@ package pages
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -501,7 +502,7 @@ func TestStoreFails(t *testing.T) {
 
 type failing struct{ Store }
 
-var errDisk = &http.ProtocolError{ErrorString: "secret of the disk"}
+var errDisk = errors.New("secret of the disk")
 
 func (failing) Views(context.Context, string) ([]store.View, error) { return nil, errDisk }
 

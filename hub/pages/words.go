@@ -20,7 +20,7 @@ func chinese() [][2]string {
 		{"Boxes", "设备"}, {"Box", "设备"}, {"box", "设备"}, {"Ring", "团伙"}, {"ring", "团伙"}, {"controller", "控制端"}, {"card", "卡"}, {"boxes", "设备"}, {"lines", "线路"}, {"Case", "案件"}, {"Finding", "发现"},
 		{"Seen from (UTC)", "所见自（UTC）"}, {"until (UTC)", "至（UTC）"}, {"First seen (UTC)", "首次所见（UTC）"}, {"Last seen (UTC)", "末次所见（UTC）"}, {"From (UTC)", "自（UTC）"}, {"To (UTC)", "至（UTC）"}, {"Time (UTC)", "时间（UTC）"},
 		{"Saved views", "已存视图"}, {"Save this filter as", "将此筛选存为"}, {"Save", "保存"}, {"Remove", "移除"}, {"Remove the view", "移除视图"},
-		{"Nothing on this page.", "本页没有内容。"}, {"Pages of the list", "列表分页"}, {"First page", "首页"}, {"Next page", "下一页"}, {"All findings", "全部发现"},
+		{"Nothing on this page.", "本页没有内容。"}, {"Nothing among those that were looked through; there are more behind them.", "已查看的部分中没有；后面还有。"}, {"All sensors", "全部探针"}, {"Pages of the list", "列表分页"}, {"First page", "首页"}, {"Next page", "下一页"}, {"All findings", "全部发现"},
 		{"More than these:", "此外还有："}, {"Older than these:", "更早的还有："}, {"Outcome", "结果"}, {"Title", "标题"}, {"State", "状态"}, {"Owner", "负责人"}, {"Note", "备注"},
 		{"confirmed", "属实"}, {"innocent", "不实"}, {"not known yet", "尚不明"}, {"open", "处理中"}, {"handed over", "已移交"}, {"closed", "已结案"}, {"ended", "已到期"},
 		{"Opened (UTC)", "立案时间（UTC）"}, {"Closed (UTC)", "结案时间（UTC）"}, {"Ends (UTC)", "到期（UTC）"}, {"Received (UTC)", "收到时间（UTC）"},

@@ -13,6 +13,7 @@ import (
 	"simtrap/hub/query/querytest"
 	"simtrap/hub/store"
 	"simtrap/report/fleetpb"
+	"simtrap/report/querypb"
 	"simtrap/report/reportpb"
 )
 
@@ -105,4 +106,15 @@ func TestHistory(t *testing.T) {
 		wantCode(t, name+" of no id", ask(), connect.CodeInvalidArgument)
 	}
 	var _ query.Store = s
+}
+
+// TestBrief: who waits gets what one read of the store gives, and the place to go on at.
+func TestBrief(t *testing.T) {
+	s := querytest.Filled(40)
+	s.Short = 3
+	q := service(t, s, &querytest.Audit{}, nil)
+	a, err := q.ListFindings(query.Brief(as("kim")), connect.NewRequest(&querypb.ListFindingsRequest{Page: &querypb.Page{Size: 10}}))
+	if err != nil || len(a.Msg.GetFindings()) != 3 || a.Msg.GetNextPageToken() == "" {
+		t.Errorf("%d rows, %v", len(a.Msg.GetFindings()), err)
+	}
 }
