@@ -60,16 +60,26 @@ func setup() error {
 	return nil
 }
 
+// portsWithin is how long drivers of cards may take to find their ports.
+const portsWithin = time.Minute
+
 // write writes what a configuration comes to.
 func write(c *Config) error {
 	// Rules of a port that is not there cannot be made, and none would be in force.
 	all := c.taps
+	deadline := time.Now().Add(portsWithin)
 	c.taps = slices.DeleteFunc(slices.Clone(all), func(port string) bool {
-		_, err := os.Stat("/sys/class/net/" + port)
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "tap port %s: no such interface\n", port)
+		for {
+			_, err := os.Stat("/sys/class/net/" + port)
+			if err == nil {
+				return false
+			}
+			if time.Now().After(deadline) {
+				fmt.Fprintf(os.Stderr, "tap port %s: no such interface\n", port)
+				return true
+			}
+			time.Sleep(100 * time.Millisecond)
 		}
-		return err != nil
 	})
 	files, err := render(c)
 	c.taps = all

@@ -2,8 +2,8 @@
 # Shows of the packages what can be shown only by building and installing them: the
 # same commit gives the same bytes in another folder; in a new Debian the package
 # installs, simtrapd checks its configuration and judges a capture as its own user,
-# and purging leaves nothing but evidence. Needs root and debootstrap (Debian), and a
-# checkout without changes. Arguments are the architectures to compare.
+# and purging leaves nothing but evidence.
+# Needs root and debootstrap (Debian). Arguments are the architectures to compare.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tmp=$PWD/tmp/packages
@@ -14,14 +14,15 @@ skip() { echo "packages not tried: $1" && exit 0; }
 fail() { echo "FAILED: $1" && exit 1; }
 [ "$(id -u)" = 0 ] || skip "needs root"
 command -v debootstrap >/dev/null || skip "apt-get install --no-install-recommends debootstrap"
-[ -z "$(git status --porcelain)" ] || skip "the checkout has changes, which its version does not tell; commit them"
 mkdir -p "$tmp"
 
-rm -rf "$tmp/one" "$tmp/two" "$tmp/clone"
-firmware/packages/build.sh "$tmp/one" "$@"
-git clone -q --shared . "$tmp/clone"
-"$tmp/clone/firmware/packages/build.sh" "$tmp/two" "$@" >/dev/null
-rm -rf "$tmp/clone"
+# What is committed is built, in two folders.
+rm -rf "$tmp"/{one,two,clone,elsewhere}
+for pair in one:clone two:elsewhere/of-another-name; do
+	git clone -q --shared . "$tmp/${pair#*:}"
+	"$tmp/${pair#*:}/firmware/packages/build.sh" "$tmp/${pair%:*}" "$@" >"$tmp/sizes"
+done
+cat "$tmp/sizes"
 cmp "$tmp/one/SHA256SUMS" "$tmp/two/SHA256SUMS" || fail "built twice, they are not the same"
 echo "built twice in two folders: the same bytes ($(wc -l <"$tmp/one/SHA256SUMS") files)"
 
@@ -35,7 +36,7 @@ if [ ! -e "$root.tar" ]; then
 	tar -C "$root" -cf "$root.tar.new" . && mv "$root.tar.new" "$root.tar"
 fi
 rm -rf "$root" && mkdir "$root" && tar -C "$root" -xf "$root.tar"
-trap 'rm -rf "$root"' EXIT
+trap 'rm -rf "$root" "$tmp"/{clone,elsewhere}' EXIT
 in_root() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"; }
 # What there is, but for what dpkg itself, useradd and caches leave.
 listing() { (cd "$root" && find . \( -path ./proc -o -path ./var/lib/dpkg -o -path ./var/log -o -path ./var/cache \) -prune -o -print | grep -v -E '^\./etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$' | sort); }

@@ -21,14 +21,23 @@ import (
 // diskSize leaves room for the data partition.
 const diskSize = 2 << 30
 
-// configuration of the machine: the tap port is the second card.
+// configuration of the machine, with the names of its uplink and its tap port.
 const configuration = `name: trial-1
-uplink: {port: enp0s3, address: dhcp}
+uplink: {port: %s, address: dhcp}
 time: [10.0.2.2]
 sensor:
-  ports: [{name: enp0s4}]
+  ports: [{name: %s}]
   plan: cn
 `
+
+// ports gives what the system calls the two cards: by the slot where the firmware
+// numbers slots, else by their place on the bus.
+func ports(arch string) (uplink, tap string) {
+	if arch == "amd64" {
+		return "ens3", "ens4"
+	}
+	return "enp0s3", "enp0s4"
+}
 
 func main() {
 	var t trial
@@ -74,7 +83,9 @@ func (t *trial) run() error {
 		return err
 	}
 	defer cable.Close()
-	cmd := exec.CommandContext(ctx, machines()[t.arch][0], t.arguments(disk, drive, cable.path)...)
+	machine, stop := context.WithCancel(context.Background())
+	defer stop()
+	cmd := exec.CommandContext(machine, machines()[t.arch][0], t.arguments(disk, drive, cable.path)...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -95,7 +106,7 @@ func (t *trial) run() error {
 	}
 	t.console = newConsole(in, io.TeeReader(out, log))
 	err = t.watch(ctx, cable)
-	cancel()
+	stop()
 	// It is ended by its context: that is no failure.
 	_ = cmd.Wait()
 	if err != nil {
@@ -108,7 +119,8 @@ func (t *trial) run() error {
 func (t *trial) disks(ctx context.Context) (disk, drive string, err error) {
 	disk, drive = filepath.Join(t.folder, "disk"), filepath.Join(t.folder, "drive")
 	text := filepath.Join(t.folder, "appliance.yaml")
-	if err := os.WriteFile(text, []byte(configuration), 0o600); err != nil {
+	uplink, tap := ports(t.arch)
+	if err := os.WriteFile(text, fmt.Appendf(nil, configuration, uplink, tap), 0o600); err != nil {
 		return "", "", err
 	}
 	for _, c := range [][]string{
@@ -187,14 +199,15 @@ func (t *trial) watch(ctx context.Context, cable *cable) error {
 		return fmt.Errorf("the console: %w", err)
 	}
 	t.say("the console answers")
-	if err := t.ask(ctx, "1", "enp0s4"); err != nil {
-		return fmt.Errorf("simtrapd: %w", err)
+	_, tap := ports(t.arch)
+	if err := t.ask(ctx, "1", tap); err != nil {
+		return fmt.Errorf("simtrapd: %w", t.tell(err))
 	}
 	t.say("simtrapd watches its port")
 	fed := make(chan error, 1)
 	go func() { fed <- cable.feed(ctx, t.capture) }()
 	if err := t.ask(ctx, "4", t.want); err != nil {
-		return fmt.Errorf("no finding: %w", err)
+		return fmt.Errorf("no finding: %w", t.tell(err))
 	}
 	t.say("a finding, of %d frames", cable.sent.Load())
 	if n := cable.received.Load(); n != 0 {
@@ -207,6 +220,18 @@ func (t *trial) watch(ctx context.Context, cable *cable) error {
 	default:
 		return nil
 	}
+}
+
+// tell has the console say what it knows of a failure, into the log, and gives the
+// failure.
+func (t *trial) tell(err error) error {
+	for _, entry := range []string{"1", "2", "4"} {
+		some, stop := context.WithTimeout(context.Background(), 5*time.Second)
+		err = errors.Join(err, t.console.typeLine(entry))
+		_ = t.console.await(some, "what does not come")
+		stop()
+	}
+	return err
 }
 
 // ask types an entry of the console's menu until what it shows holds a text.
