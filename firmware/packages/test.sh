@@ -18,8 +18,10 @@ mkdir -p "$tmp"
 
 # What is committed is built, in two folders.
 rm -rf "$tmp"/{one,two,clone,elsewhere}
+commit=$(git rev-parse HEAD)
 for pair in one:clone two:elsewhere/of-another-name; do
-	git clone -q --shared . "$tmp/${pair#*:}"
+	git clone -q --shared --no-checkout . "$tmp/${pair#*:}"
+	git -C "$tmp/${pair#*:}" checkout -q --detach "$commit"
 	"$tmp/${pair#*:}/firmware/packages/build.sh" "$tmp/${pair%:*}" "$@" >"$tmp/sizes"
 done
 cat "$tmp/sizes"
