@@ -79,15 +79,6 @@ func signals() []signal {
 		sipStack(),
 		softswitchPeer(),
 		subscriptions(),
-		talkConcurrency(),
-		talkLegs(),
-		talkOutbound(),
-		talkPlace(),
-		talkPorts(),
-		talkRinging(),
-		tunnelCalls(),
-		tunnelEarlySignal(),
-		unreadSignalling(),
 		vendorString(),
 	}
 }

@@ -56,11 +56,10 @@ func (w *worker) work(e *epoch) {
 				kind, whole = w.decoder.Resume(data, p), true
 				w.locate(p)
 			}
-			if kind != packet.Datagram && kind != packet.Segment && kind != packet.Opaque {
+			if kind != packet.Datagram && kind != packet.Segment {
 				continue
 			}
-			pair := w.pair(p)
-			s := shardOf(pair)
+			s := w.shardOf(p)
 			if s%w.of != w.index {
 				continue
 			}
@@ -69,12 +68,7 @@ func (w *worker) work(e *epoch) {
 				p.Payload = append([]byte(nil), p.Payload...)
 			}
 			to := w.shard(s)
-			to.pair = pair
 			to.accounted, to.sample = run.media, run.sample
-			if kind == packet.Opaque {
-				to.opaque(p)
-				continue
-			}
 			to.packet(p)
 		}
 	}
@@ -136,8 +130,7 @@ func holder(homes *ident.Homes, p *packet.Packet) {
 	}
 }
 
-// pair gives the same hash for both directions of a conversation.
-func (w *worker) pair(p *packet.Packet) uint64 { return p.Src.Hash(w.seed) ^ p.Dst.Hash(w.seed) }
-
-// shardOf gives the shard of a pair.
-func shardOf(pair uint64) int { return int(pair >> 32 % shards) }
+// shardOf gives the same shard for both directions of a conversation.
+func (w *worker) shardOf(p *packet.Packet) int {
+	return int((p.Src.Hash(w.seed) ^ p.Dst.Hash(w.seed)) >> 32 % shards)
+}

@@ -121,21 +121,19 @@ func NewAccounting(cfg Config, emit func(*Interval)) *Accounting {
 // Counters gives a copy of the counters.
 func (a *Accounting) Counters() Counters { return a.c }
 
-// Packet accounts one datagram, and says whether it goes on with the sequence of
-// its flow's source, or is the first of its flow: then it is no part of a flow that
-// cannot be read. Packets come in order of
-// time; one that is older than its flow's last is taken to have come with it.
-func (a *Accounting) Packet(p *packet.Packet) (readable bool) {
+// Packet accounts one datagram. Packets come in order of time; one that is
+// older than its flow's last is taken to have come with it.
+func (a *Accounting) Packet(p *packet.Packet) {
 	switch {
 	case p.Proto != packet.UDP:
 		a.c.NotUDP++
-		return false
+		return
 	case p.Length == 0:
 		a.c.Empty++
-		return false
+		return
 	case p.Length > MaxPayload:
 		a.c.Large++
-		return false
+		return
 	}
 	t := min(max(p.Time, 1), maxTime)
 	if t >= a.next {
@@ -153,7 +151,7 @@ func (a *Accounting) Packet(p *packet.Packet) (readable bool) {
 		began, ok := a.second(hash, t)
 		if !ok {
 			a.c.Starts++
-			return true // a kernel program keeps no more of it than its time
+			return
 		}
 		s = a.open(hash, p, began)
 	}
@@ -169,7 +167,7 @@ func (a *Accounting) Packet(p *packet.Packet) (readable bool) {
 	if len(b) < 12 && p.Length >= 12 {
 		a.c.Cut++
 	}
-	return a.account(s, t, p.Length, b)
+	a.account(s, t, p.Length, b)
 }
 
 // Sweep says that time has reached now: intervals that ended are closed and

@@ -76,10 +76,8 @@ func (s *source) rival(h *header) bool {
 }
 
 // account adds one packet to the record of s. The order of the steps is that of
-// docs/interval.md. A packet is ok that is of the source in force and goes
-// on with its sequence; a copy is in a record in which others do, since what a
-// relay puts before payloads it cannot read may look like one packet over and over.
-func (a *Accounting) account(s *slot, t int64, length uint32, b []byte) (ok bool) {
+// docs/interval.md.
+func (a *Accounting) account(s *slot, t int64, length uint32, b []byte) {
 	iv := &s.iv
 	if t >= s.end || uint32(iv.Packets)+uint32(iv.Duplicates) == fullRecord {
 		a.close(s)
@@ -100,7 +98,7 @@ func (a *Accounting) account(s *slot, t int64, length uint32, b []byte) (ok bool
 		} else if h.ssrc == s.ssrc {
 			if at, d = s.locate(h.seq, h.timestamp); at == copied {
 				iv.Duplicates++
-				return iv.InStep > 0
+				return
 			}
 		}
 		switch {
@@ -151,7 +149,6 @@ func (a *Accounting) account(s *slot, t int64, length uint32, b []byte) (ok bool
 			s.main(iv, at, t, &h, int64(a.types[h.pt].Rate))
 		}
 	}
-	return ours && at <= late
 }
 
 func (s *source) start(h *header, side bool) {
