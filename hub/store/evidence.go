@@ -74,7 +74,7 @@ func (e *Evidence) sound() error {
 		return fmt.Errorf("%w: a request for evidence", ErrInvalid)
 	}
 	for _, p := range e.Parts {
-		if p.ID.IsZero() || p.Sensor == "" || p.Name == "" || p.Most <= 0 {
+		if p.ID.IsZero() || p.Sensor == "" || p.Name == "" || p.Most <= 0 || p.Most > maxEvidenceBytes {
 			return fmt.Errorf("%w: a part of a request for evidence", ErrInvalid)
 		}
 	}
@@ -82,7 +82,7 @@ func (e *Evidence) sound() error {
 }
 
 // AddEvidence stores a request, which waits for its sensors. ErrFull says that too many
-// wait, or that too much of what came has not expired.
+// wait, or that what came and what may come is too much until some of it expires.
 func (s *Store) AddEvidence(ctx context.Context, e Evidence) error {
 	if err := e.sound(); err != nil {
 		return err
@@ -91,14 +91,17 @@ func (s *Store) AddEvidence(ctx context.Context, e Evidence) error {
 		return err
 	}
 	return s.within(ctx, func(t *tx) error {
-		var waiting, size int64
+		var waiting, size int64 // an answer that is not whole may yet be as large as was said
 		if err := one(ctx, t, []any{&waiting}, "SELECT count(*) FROM evidence"); err != nil {
 			return err
 		}
-		if err := one(ctx, t, []any{&size}, "SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM evidence_part"); err != nil {
+		if err := one(ctx, t, []any{&size}, "SELECT CAST(coalesce(sum(CASE WHEN state <= ? THEN most ELSE bytes END), 0) AS BIGINT) FROM evidence_part", int64(EvidenceComing)); err != nil {
 			return err
 		}
-		if waiting >= maxEvidence || size >= maxEvidenceBytes {
+		for _, p := range e.Parts {
+			size += p.Most
+		}
+		if waiting >= maxEvidence || size > maxEvidenceBytes {
 			return ErrFull
 		}
 		if err := changed(t.exec(ctx, "INSERT INTO evidence (id, account, authority, casefile, made, expires, seen_from, seen_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",

@@ -100,6 +100,34 @@ func TestEvidence(t *testing.T) {
 			t.Error(err)
 		}
 
+		// What may yet come counts as what has.
+		x.Made, x.Expires = x.Expires, x.Expires.Add(time.Hour)
+		large := func(id byte, most int64) error {
+			x.ID, x.Parts = ID{6, id}, []EvidencePart{{ID: ID{6, id}, Line: ID{1}, Sensor: "east", Name: "x", Most: most}}
+			return s.AddEvidence(ctx, x)
+		}
+		if err := large(1, maxEvidenceBytes-99); err != nil {
+			t.Error(err)
+		}
+		if err := large(2, 100); !errors.Is(err, ErrFull) {
+			t.Error(err)
+		}
+		if err := large(2, 99); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.AddEvidencePiece(ctx, "east", EvidencePiece{Part: ID{6, 1}, Data: []byte("all"), Done: true}, x.Made); err != nil {
+			t.Error(err)
+		}
+		if err := large(3, maxEvidenceBytes-102); err != nil {
+			t.Error(err)
+		}
+		if err := large(4, 1); !errors.Is(err, ErrFull) {
+			t.Error(err)
+		}
+		if err := large(5, maxEvidenceBytes+1); !errors.Is(err, ErrInvalid) {
+			t.Error(err)
+		}
+
 		// The chain of bundles has no forks.
 		if b, err := s.LastBundle(ctx); err != nil || b.Number != 0 {
 			t.Error(b, err)
