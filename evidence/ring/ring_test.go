@@ -502,6 +502,9 @@ func TestReserve(t *testing.T) {
 	if free, _ := d.free(); free < o.Reserve || r.Stats().Evicted == 0 || r.Stats().Failed > 0 || r.Stats().Bytes < 250<<10 {
 		t.Errorf("%d bytes are free, %+v", free, r.Stats())
 	}
+	for n := range 8 {
+		r.Segments(fmt.Sprintf("203.0.113.%d", n), 0, 0) // nothing waits
+	}
 	d.set(300 << 10) // nothing comes, and others take room
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if free, _ := d.free(); free >= o.Reserve {
@@ -564,9 +567,9 @@ func TestLeastOfALine(t *testing.T) {
 	data := strings.Repeat("x", 1000)
 	for i := range int64(1000) {
 		add(r, line(1), i+1, data)
-		if i%100 == 0 {
-			if l := got(t, r, "203.0.113.1", 0, 1<<60, nil); len(l) == 0 {
-				t.Fatalf("nothing is there after %d frames", i+1)
+		if i%16 == 0 {
+			if l := got(t, r, "203.0.113.1", 0, 1<<60, nil); len(l) == 0 || !strings.HasPrefix(l[len(l)-1], fmt.Sprint(i+1, " ")) {
+				t.Fatalf("%d frames are there after %d, without the newest", len(l), i+1)
 			}
 		}
 	}
