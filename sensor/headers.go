@@ -16,6 +16,7 @@ import (
 	"simtrap/ident"
 	"simtrap/pipeline"
 	"simtrap/report"
+	"simtrap/report/outbox"
 	"simtrap/sensor/config"
 )
 
@@ -57,6 +58,9 @@ func openHeaders(c *config.Config, o report.Options, names func(t int64) *ident.
 	h.setHomes(homes)
 	r := ring.Options{Folder: filepath.Join(c.StateFolder(), headersFolder), Limit: int64(c.Headers.Limit), PerLine: int64(c.Headers.Line),
 		Age: time.Duration(c.Headers.Age), Lines: c.Headers.Lines, Line: h.realms.Line, Log: log}
+	// Reports stop at their reserve. Headers stop at twice that, so that reports have
+	// room where headers have none.
+	r.Reserve, r.Free = 2*int64(c.Hub.Reserve), func() (int64, error) { return outbox.Disk{}.Free(r.Folder) }
 	if c.Headers.Key != config.None {
 		name := c.Path(c.Headers.Key)
 		info, err := os.Stat(name)
@@ -181,7 +185,7 @@ func (h *headers) losses() []capture.Loss {
 		{Stage: "headers", Reason: "frames of suspect lines that the disk did not take", Count: s.Failed},
 		{Stage: "headers", Reason: "times that a suspect line was not followed: as many are as may be", Count: s.Left},
 		{Stage: "headers", Reason: "files that went for room", Count: s.Evicted},
-		{Stage: "headers", Reason: "files that were damaged and set aside", Count: s.Damaged},
+		{Stage: "headers", Reason: "files that were damaged and set aside, or could not be read", Count: s.Damaged},
 		{Stage: "headers", Reason: "files that were set aside and went for others", Count: s.Removed},
 	}
 }

@@ -101,12 +101,7 @@ func (t telling) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (t telling) Collect(to chan<- prometheus.Metric) {
-	seen := make(map[string]bool)
-	for _, s := range t.n.Stats() {
-		if seen[s.Target] { // two of one name would spoil the whole answer
-			continue
-		}
-		seen[s.Target] = true
+	for _, s := range t.n.Stats() { // no two of one name
 		for outcome, n := range map[string]uint64{"told": s.Told, "dropped": s.Dropped, "given-up": s.GivenUp} {
 			to <- prometheus.MustNewConstMetric(t.total, prometheus.CounterValue, float64(n), s.Target, outcome)
 		}

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,7 +46,13 @@ const (
 	// that what goes is small and old.
 	perSegment = 16
 	leastBytes = 64 << 10
-	mostBytes  = 4 << 20
+	// A full file has a block more than this, and is to fit into a part of what a hub
+	// asks for at once: 4 MiB where it asks for as many lines as it may.
+	mostBytes = 2 << 20
+	mostWrite = int64(maxHead + blockHead + maxBody) // bytes that are written at once
+
+	maxBuffered = 16 << 20 // bytes of all lines that wait to be written
+	keptBuffer  = 8 << 10  // bytes of a buffer that is kept for the next block
 )
 
 // Options of a Ring. Folder and the three bounds are needed.
@@ -56,6 +63,11 @@ type Options struct {
 	Age     time.Duration // that a file is kept after its last frame was written
 	Lines   int           // followed at once; 1,024
 	Key     *PublicKey    // nil for plain files
+	// Reserve is how many bytes of the file system stay free: with fewer the oldest
+	// files go, and where that is not enough nothing is written. Free says how many
+	// there are; nil where nobody looks.
+	Reserve int64
+	Free    func() (int64, error)
 	// Line gives the line that a name means; for what was followed before a restart.
 	Line func(name string) (ident.Line, bool)
 	Log  *zap.Logger
@@ -73,7 +85,7 @@ type Stats struct {
 	Left     uint64 // times that a line was not followed, or no more, since others are more suspect
 	Evicted  uint64 // files that went for room
 	Aged     uint64 // files that went for their age
-	Damaged  uint64 // files that were set aside
+	Damaged  uint64 // files that were set aside, or could not be read at the start
 	Removed  uint64 // of these, that went for others
 }
 
@@ -127,6 +139,7 @@ type Ring struct {
 	segments []*segment         // by sequence
 	ofLine   map[string]int64   // bytes
 	pending  map[*followed]bool // that have something to be written
+	buffered int                // bytes of them
 	next     uint64
 	dirty    atomic.Bool // the list of lines is to be written
 }
@@ -149,7 +162,7 @@ func Open(o Options) (*Ring, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Limit < leastBytes || o.PerLine < leastBytes || o.Age <= 0 {
+	if o.Limit < 4*leastBytes || o.PerLine < leastBytes || o.Age <= 0 {
 		return nil, fmt.Errorf("headers: bounds of %d bytes, %d of a line, and %v", o.Limit, o.PerLine, o.Age)
 	}
 	if err := os.MkdirAll(o.Folder, 0o700); err != nil {
@@ -162,6 +175,7 @@ func Open(o Options) (*Ring, error) {
 	}
 	r.restoreLines()
 	r.room(0)
+	r.free(0)
 	go r.run()
 	return r, nil
 }
@@ -353,9 +367,24 @@ func (r *Ring) take(x frame) {
 		f.since, f.first, f.last = r.o.Now(), x.f.Time, x.f.Time
 		r.pending[f] = true
 	}
+	before := len(f.buf)
 	f.buf = appendRecord(f.buf, &x.f, x.data)
+	r.buffered += len(f.buf) - before
 	f.frames++
 	f.first, f.last = min(f.first, x.f.Time), max(f.last, x.f.Time)
+	for r.buffered > maxBuffered {
+		r.flush(r.oldest())
+	}
+}
+
+// oldest gives whose frames wait longest; there is one.
+func (r *Ring) oldest() (oldest *followed) {
+	for f := range r.pending {
+		if oldest == nil || f.since.Before(oldest.since) {
+			oldest = f
+		}
+	}
+	return oldest
 }
 
 // flush writes a line's block.
@@ -375,15 +404,21 @@ func (r *Ring) flush(f *followed) {
 	} else {
 		r.frames.Add(uint64(n))
 	}
+	r.buffered -= len(f.buf)
 	f.buf, f.frames = f.buf[:0], 0
 	delete(r.pending, f)
-	if (*r.list.Load())[f.line] != f { // it is followed no more
+	// A line that was busy once may be still for days, or be followed no more.
+	if cap(f.buf) > keptBuffer || (*r.list.Load())[f.line] != f {
 		f.buf = nil
 	}
 }
 
 func (r *Ring) write(f *followed) error {
 	now := r.o.Now()
+	r.room(mostWrite) // before the open file is looked at, which may go for it
+	if !r.free(mostWrite) {
+		return errReserve
+	}
 	if s := f.open; s != nil && (s.size >= r.segmentSize() || now.Sub(s.made) > r.o.Age/perSegment || s.gone) {
 		f.open = nil
 	}
@@ -403,7 +438,6 @@ func (r *Ring) write(f *followed) error {
 		return err
 	}
 	s := f.open
-	r.room(int64(len(head) + len(block)))
 	file, err := os.OpenFile(filepath.Join(r.o.Folder, s.name), flag, 0o600)
 	if err != nil {
 		return err
@@ -440,13 +474,39 @@ func (r *Ring) room(more int64) {
 	}
 }
 
-// lineRoom does so for one line.
+// errReserve says that the rest of the file system is for others.
+var errReserve = errors.New("the file system has too little room")
+
+// free deletes the oldest files until so many bytes more leave the reserve free, and
+// says whether they do. What the file system gives back late is not waited for: no more
+// files go than have what is missing.
+func (r *Ring) free(more int64) bool {
+	if r.o.Free == nil {
+		return true
+	}
+	free, err := r.o.Free()
+	if err != nil {
+		r.o.Log.Warn("how much room headers leave cannot be told", zap.Error(err))
+		return true
+	}
+	missing := r.o.Reserve + more - free
+	for missing > 0 && len(r.segments) > 0 {
+		missing -= r.segments[0].size
+		r.evict(r.segments[0])
+	}
+	return missing <= 0
+}
+
+// lineRoom deletes one line's oldest files until it has no more than it may, of which the newest file stays.
 func (r *Ring) lineRoom(line string) {
 	for i := 0; i < len(r.segments) && r.ofLine[line] > r.o.PerLine; {
 		s := r.segments[i]
 		if s.line != line {
 			i++
 			continue
+		}
+		if s.size == r.ofLine[line] {
+			return
 		}
 		r.evict(s)
 	}
@@ -494,6 +554,7 @@ func (r *Ring) sweep() {
 			r.delete(s)
 		}
 	}
+	r.free(0)
 	if r.dirty.Swap(false) {
 		r.keepLines()
 	}
@@ -567,7 +628,13 @@ func (r *Ring) scan() error {
 			continue
 		}
 		if err != nil {
-			return err
+			// The others are worth more than to know of this one.
+			r.bad.Add(1)
+			r.o.Log.Error("a file of headers cannot be read and is left out", zap.String("file", e.Name()), zap.Error(err))
+			if n, err := strconv.ParseUint(strings.TrimSuffix(e.Name(), suffix), 10, 64); err == nil {
+				r.next = max(r.next, n+1) // its name is taken
+			}
+			continue
 		}
 		r.segments = append(r.segments, s)
 		r.bytes.Add(s.size)

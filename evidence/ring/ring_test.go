@@ -7,13 +7,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 	"pgregory.net/rapid"
 
 	"simtrap/capture"
@@ -442,6 +445,228 @@ func TestDiskFails(t *testing.T) {
 	add(r, line(1), 2, "y")
 	if l := got(t, r, "203.0.113.1", 0, 10, nil); len(l) != 1 || l[0] != "2 y" {
 		t.Error(l)
+	}
+}
+
+// disk is a file system of a size, of which a folder has a part.
+type disk struct {
+	t      *testing.T
+	folder string
+	mu     sync.Mutex
+	size   int64
+}
+
+func (d *disk) free() (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list, err := os.ReadDir(d.folder)
+	left := d.size
+	for _, e := range list {
+		if info, err := e.Info(); err == nil {
+			left -= info.Size()
+		}
+	}
+	return left, err
+}
+
+func (d *disk) set(size int64) {
+	d.mu.Lock()
+	d.size = size
+	d.mu.Unlock()
+}
+
+// Headers leave room for others: the oldest go for it, those that are there too when
+// others take room, and with none nothing is written until there is some again.
+func TestReserve(t *testing.T) {
+	o := options(t.TempDir())
+	d := &disk{t: t, folder: o.Folder, size: 600 << 10}
+	o.Reserve, o.Free = 200<<10, d.free
+	r := opened(t, o)
+	defer r.Close()
+	data := strings.Repeat("x", 1000)
+	at := int64(0)
+	fill := func(frames int) {
+		for range frames {
+			at++
+			n := byte(at / 100 % 8)
+			add(r, line(n), at, data)
+			if at%50 == 0 {
+				r.Segments(fmt.Sprintf("203.0.113.%d", n), 0, 0) // what waits is taken
+			}
+		}
+	}
+	for n := range byte(8) {
+		r.Follow(line(n), fmt.Sprintf("203.0.113.%d", n), 1)
+	}
+	fill(1600)
+	if free, _ := d.free(); free < o.Reserve || r.Stats().Evicted == 0 || r.Stats().Failed > 0 || r.Stats().Bytes < 250<<10 {
+		t.Errorf("%d bytes are free, %+v", free, r.Stats())
+	}
+	for n := range 8 {
+		r.Segments(fmt.Sprintf("203.0.113.%d", n), 0, 0) // nothing waits
+	}
+	d.set(300 << 10) // nothing comes, and others take room
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if free, _ := d.free(); free >= o.Reserve {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%+v", r.Stats())
+		}
+	}
+	d.set(100 << 10)
+	fill(100)
+	if s := r.Stats(); s.Failed == 0 || s.Bytes > 0 {
+		t.Errorf("%+v", s)
+	}
+	d.set(1 << 20)
+	failed := r.Stats().Failed
+	fill(100)
+	if s := r.Stats(); s.Failed > failed+50 || s.Bytes == 0 {
+		t.Errorf("%+v after %d", s, failed)
+	}
+}
+
+// Room that is made for a block may cost the very file that it was to go to: it goes to
+// another.
+func TestRoomTakesTheOpenFile(t *testing.T) {
+	o := options(t.TempDir())
+	o.Limit = 256 << 10
+	r := opened(t, o)
+	defer r.Close()
+	// A file that is small and the oldest, and then others until the ring is full.
+	r.Follow(line(1), "203.0.113.1", 1)
+	add(r, line(1), 1, "first")
+	r.Segments("203.0.113.1", 0, 0)
+	data := strings.Repeat("x", 1000)
+	r.Follow(line(2), "203.0.113.2", 1)
+	for i := range int64(230) {
+		add(r, line(2), 2+i, data)
+		if i%20 == 0 {
+			r.Segments("203.0.113.2", 0, 0)
+		}
+	}
+	for i := range int64(60) {
+		add(r, line(1), 1000+i, data)
+	}
+	if l := got(t, r, "203.0.113.1", 1000, 1<<60, nil); len(l) != 60 && len(l) != 61 {
+		t.Errorf("%d frames", len(l))
+	}
+	if s := r.Stats(); s.Failed > 0 || s.Evicted == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// However little a line may have, its newest file stays.
+func TestLeastOfALine(t *testing.T) {
+	o := options(t.TempDir())
+	o.PerLine = leastBytes
+	r := opened(t, o)
+	defer r.Close()
+	r.Follow(line(1), "203.0.113.1", 1)
+	data := strings.Repeat("x", 1000)
+	for i := range int64(1000) {
+		add(r, line(1), i+1, data)
+		if i%16 == 0 {
+			if l := got(t, r, "203.0.113.1", 0, 1<<60, nil); len(l) == 0 || !strings.HasPrefix(l[len(l)-1], fmt.Sprint(i+1, " ")) {
+				t.Fatalf("%d frames are there after %d, without the newest", len(l), i+1)
+			}
+		}
+	}
+	if s := r.Stats(); s.Bytes > o.PerLine+2*mostWrite {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A file that cannot be read keeps nobody from the others, nor from writing.
+func TestUnreadable(t *testing.T) {
+	folder, err := os.MkdirTemp("", "ring")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	o := options(folder)
+	r := opened(t, o)
+	for n := range byte(2) {
+		r.Follow(line(n), fmt.Sprintf("203.0.113.%d", n), 1)
+		add(r, line(n), 1, "old")
+		r.Segments(fmt.Sprintf("203.0.113.%d", n), 0, 0)
+	}
+	r.Close()
+	file := func(n int) string { return filepath.Join(folder, fmt.Sprintf("%020d%s", n, suffix)) }
+	if err := errors.Join(os.Chmod(file(1), 0o644), os.Chmod(file(2), 0), os.Chmod(folder, 0o777), os.Chmod(filepath.Join(folder, linesFile), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	opening := make(chan error)
+	go func() {
+		// The thread is one that root has no rights in, and ends with the goroutine.
+		runtime.LockOSThread()
+		if _, _, e := syscall.RawSyscall(syscall.SYS_SETFSUID, 65534, 0, 0); e != 0 {
+			opening <- e
+			return
+		}
+		var err error
+		r, err = Open(o)
+		opening <- err
+	}()
+	if err := <-opening; err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if s := r.Stats(); s.Damaged != 1 || s.Segments != 1 {
+		t.Errorf("%+v", s)
+	}
+	r.Follow(line(3), "203.0.113.3", 1)
+	add(r, line(3), 2, "new")
+	if l := got(t, r, "203.0.113.3", 0, 10, nil); len(l) != 1 || r.Stats().Failed > 0 {
+		t.Error(l, r.Stats())
+	}
+}
+
+// What lines have in memory is bounded, of all and of those that were busy once.
+func TestBuffers(t *testing.T) {
+	o := options(t.TempDir())
+	o.Limit, o.PerLine = 1<<30, 1<<28
+	r := &Ring{o: o, ofLine: make(map[string]int64), pending: make(map[*followed]bool), next: 1}
+	r.o.Now, r.o.Log = time.Now, zap.NewNop()
+	list := make(map[ident.Line]*followed)
+	r.list.Store(&list)
+	most := 0
+	for i := range 1000 {
+		l := ident.Line{Addr: ident.AddrFrom4([]byte{203, 0, byte(i >> 8), byte(i)})}
+		list[l] = &followed{line: l, name: fmt.Sprint(i), rank: 1}
+		for n := range int64(30) {
+			r.take(frame{to: list[l], f: capture.Frame{Time: n + 1}, data: make([]byte, 1000)})
+		}
+		waiting := 0
+		for f := range r.pending {
+			waiting += len(f.buf)
+		}
+		if most = max(most, waiting); waiting != r.buffered {
+			t.Fatalf("%d bytes wait, counted are %d", waiting, r.buffered)
+		}
+	}
+	if most > maxBuffered || most < maxBuffered/2 {
+		t.Errorf("%d bytes waited", most)
+	}
+	for f := range r.pending {
+		r.flush(f)
+	}
+	for _, f := range list {
+		if cap(f.buf) > keptBuffer {
+			t.Fatalf("a buffer of %d bytes is kept", cap(f.buf))
+		}
+	}
+	if r.buffered != 0 || r.frames.Load() != 30_000 {
+		t.Errorf("%d bytes wait, %d frames are written", r.buffered, r.frames.Load())
+	}
+}
+
+// A full file fits into a part of what a hub asks for at once.
+func TestFullFile(t *testing.T) {
+	r := &Ring{o: Options{Limit: 1 << 40, PerLine: 1 << 40}}
+	if n := r.segmentSize() + mostWrite; n > 4<<20 {
+		t.Errorf("a full file may have %d bytes", n)
 	}
 }
 

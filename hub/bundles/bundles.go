@@ -83,10 +83,17 @@ func programHash() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// Left counts what a bundle would be about beside what is in it, but for its bounds.
+type Left struct {
+	Findings int // about the lines
+	Lines    int // of the case
+}
+
 // Make makes the bundle of what came, with the findings that it is about, and gives a
 // file of it that is nowhere any more once it is closed. What a sensor sent is cut
-// anew, and what cannot be read is named in the bundle and left out of it.
-func (m *Maker) Make(ctx context.Context, e store.Evidence, findings []*reportpb.Finding) (*os.File, error) {
+// anew, and what cannot be read is named in the bundle and left out of it; so is how much
+// was left out before.
+func (m *Maker) Make(ctx context.Context, e store.Evidence, findings []*reportpb.Finding, left Left) (*os.File, error) {
 	if m.o.Sign == nil {
 		return nil, ErrNoKey
 	}
@@ -96,7 +103,7 @@ func (m *Maker) Make(ctx context.Context, e store.Evidence, findings []*reportpb
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	w := &work{m: m, e: e}
+	w := &work{m: m, e: e, left: left, taken: make(map[string]bool)}
 	defer w.close()
 	for i := range e.Parts {
 		if err := w.part(ctx, i); err != nil {

@@ -29,6 +29,8 @@ type work struct {
 	m     *Maker
 	e     store.Evidence
 	lines []line
+	left  Left
+	taken map[string]bool // names of captures
 }
 
 // line is what came of one.
@@ -76,7 +78,7 @@ func (w *work) of() string {
 // part reads what came of one line.
 func (w *work) part(ctx context.Context, i int) error {
 	p := &w.e.Parts[i]
-	l := line{name: captureName(i, p), summary: &fleetpb.HeadersSummary{}}
+	l := line{name: w.captureName(i, p), summary: &fleetpb.HeadersSummary{}}
 	if err := proto.Unmarshal(p.Summary, l.summary); err != nil {
 		l.unread = append(l.unread, "the sensor's summary")
 	}
@@ -139,16 +141,19 @@ func (w *work) part(ctx context.Context, i int) error {
 	return nil
 }
 
-func captureName(i int, p *store.EvidencePart) string {
+// captureName gives a name for a line's capture that no other of the bundle has: of what
+// a name of a line may hold not all can stand in that of a file.
+func (w *work) captureName(i int, p *store.EvidencePart) string {
 	name := partCaptures + strings.Map(func(r rune) rune {
 		if bundle.ValidName(string(r)) || r == '.' {
 			return r
 		}
 		return '_'
 	}, p.Sensor+"_"+evidence.FileName(p.Name))
-	if !bundle.ValidName(name) {
-		return fmt.Sprintf("%s%d.pcapng", partCaptures, i+1)
+	if w.taken[name] || !bundle.ValidName(name) {
+		name = fmt.Sprintf("%s%d.pcapng", partCaptures, i+1)
 	}
+	w.taken[name] = true
 	return name
 }
 
@@ -345,7 +350,7 @@ func (w *work) reading() ([]byte, error) {
 			"not_kept_since_start": lost, "unread": unread,
 		})
 	}
-	return bundle.Canonical(map[string]any{"parts": parts})
+	return bundle.Canonical(map[string]any{"parts": parts, "findings_left_out": bounded(uint64(w.left.Findings)), "lines_left_out": bounded(uint64(w.left.Lines))})
 }
 
 // bounded makes a stranger's number one that the manifest's JSON can hold.

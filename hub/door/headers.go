@@ -34,7 +34,7 @@ func (d headers) NextRequest(ctx context.Context, _ *connect.Request[fleetpb.Nex
 	}
 	over := time.NewTimer(headersWait)
 	defer over.Stop()
-	tick := time.NewTicker(max(d.opt.Policy/4, 10*time.Millisecond))
+	tick := time.NewTicker(d.opt.Policy) // all sensors wait here, and each look costs the store two
 	defer tick.Stop()
 	for {
 		e, err := d.store.NextEvidence(ctx, from.sensor, d.now())

@@ -70,7 +70,7 @@ type Options struct {
 
 // Stats counts events of one target.
 type Stats struct {
-	Target                        string
+	Target                        string // its name, with #2 and so on where another has the same
 	Told, Tries, Dropped, GivenUp uint64
 	Waiting                       int
 }
@@ -85,6 +85,7 @@ type Notifier struct {
 // lane is what waits for one target.
 type lane struct {
 	target                        Target
+	name                          string // of the target, and of no other's
 	queue                         chan *Event
 	told, tries, dropped, givenUp atomic.Uint64
 }
@@ -110,8 +111,13 @@ func New(o Options) *Notifier {
 		o.Now = time.Now
 	}
 	n := &Notifier{o: o}
+	same := make(map[string]int)
 	for _, t := range o.Targets {
-		n.lanes = append(n.lanes, &lane{target: t, queue: make(chan *Event, o.Queue)})
+		name := t.Name()
+		if same[name]++; same[name] > 1 {
+			name = fmt.Sprintf("%s#%d", name, same[name])
+		}
+		n.lanes = append(n.lanes, &lane{target: t, name: name, queue: make(chan *Event, o.Queue)})
 	}
 	return n
 }
@@ -124,7 +130,7 @@ func (n *Notifier) Tell(e Event) {
 		case l.queue <- &e:
 		default:
 			if l.dropped.Add(1)%1000 == 1 {
-				n.o.Log.Error("events are dropped: too many wait for a target", zap.String("target", l.target.Name()))
+				n.o.Log.Error("events are dropped: too many wait for a target", zap.String("target", l.name))
 			}
 		}
 	}
@@ -145,7 +151,7 @@ func (n *Notifier) run(ctx context.Context, l *lane) {
 		select {
 		case <-ctx.Done():
 			if left := len(l.queue); left > 0 {
-				n.o.Log.Warn("events are not told any more: the hub ends", zap.String("target", l.target.Name()), zap.Int("events", left))
+				n.o.Log.Warn("events are not told any more: the hub ends", zap.String("target", l.name), zap.Int("events", left))
 			}
 			return
 		case e := <-l.queue:
@@ -163,23 +169,23 @@ func (n *Notifier) tell(ctx context.Context, l *lane, e *Event) {
 		if err == nil {
 			l.told.Add(1)
 			if said {
-				n.o.Log.Info("a target is told events again", zap.String("target", l.target.Name()))
+				n.o.Log.Info("a target is told events again", zap.String("target", l.name))
 			}
 			return
 		}
 		if ctx.Err() != nil {
-			n.o.Log.Warn("an event is not told any more: the hub ends", zap.String("target", l.target.Name()), zap.String("event", e.ID))
+			n.o.Log.Warn("an event is not told any more: the hub ends", zap.String("target", l.name), zap.String("event", e.ID))
 			return
 		}
 		_, permanent := errors.AsType[*Permanent](err)
 		if permanent || n.o.Now().Sub(e.At) >= n.o.Keep {
 			l.givenUp.Add(1)
-			n.o.Log.Error("an event is given up", zap.String("target", l.target.Name()), zap.String("event", e.ID), zap.String("kind", e.Kind), zap.Error(err))
+			n.o.Log.Error("an event is given up", zap.String("target", l.name), zap.String("event", e.ID), zap.String("kind", e.Kind), zap.Error(err))
 			return
 		}
 		if !said {
 			said = true
-			n.o.Log.Warn("an event could not be told: it is tried again", zap.String("target", l.target.Name()), zap.String("event", e.ID), zap.Error(err))
+			n.o.Log.Warn("an event could not be told: it is tried again", zap.String("target", l.name), zap.String("event", e.ID), zap.Error(err))
 		}
 		t := time.NewTimer(wait/2 + rand.N(wait/2+1))
 		select {
@@ -193,7 +199,7 @@ func (n *Notifier) tell(ctx context.Context, l *lane, e *Event) {
 // Stats says how the targets do, in their order.
 func (n *Notifier) Stats() (list []Stats) {
 	for _, l := range n.lanes {
-		list = append(list, Stats{Target: l.target.Name(), Told: l.told.Load(), Tries: l.tries.Load(), Dropped: l.dropped.Load(), GivenUp: l.givenUp.Load(), Waiting: len(l.queue)})
+		list = append(list, Stats{Target: l.name, Told: l.told.Load(), Tries: l.tries.Load(), Dropped: l.dropped.Load(), GivenUp: l.givenUp.Load(), Waiting: len(l.queue)})
 	}
 	return list
 }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -133,13 +134,23 @@ func TestWebhook(t *testing.T) {
 	defer s.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	w, err := NewWebhook(s.URL+"/in?token=hidden", secret, &tls.Config{RootCAs: roots})
+	w, err := NewWebhook(s.URL+"/hidden/in?token=hidden", secret, &tls.Config{RootCAs: roots})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	if strings.Contains(w.Name(), "hidden") {
+	if w.Name() != s.URL {
 		t.Error(w.Name())
+	}
+	names := []string{}
+	for _, x := range New(Options{Targets: []Target{w, &target{}, w, w}}).Stats() {
+		names = append(names, x.Target)
+	}
+	if want := []string{s.URL, "target", s.URL + "#2", s.URL + "#3"}; !slices.Equal(names, want) {
+		t.Errorf("targets %q, want %q", names, want)
+	}
+	if _, err := NewWebhook("http://cases.example/hidden", secret, nil); err == nil || strings.Contains(err.Error(), "hidden") {
+		t.Error(err)
 	}
 	for _, x := range []struct {
 		status          int

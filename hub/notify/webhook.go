@@ -49,16 +49,16 @@ func NewWebhook(address string, secret []byte, config *tls.Config) (*Webhook, er
 	if err != nil || u.Host == "" || u.Fragment != "" {
 		return nil, errors.New("webhook: want an address such as https://cases.example/simtrap")
 	}
+	name := url.URL{Scheme: u.Scheme, Host: u.Host} // many a service has the secret in the path
 	switch {
 	case u.Scheme == "https":
 	case u.Scheme == "http" && local(u.Hostname()):
 	default:
-		return nil, fmt.Errorf("webhook %s: want https, or http to this machine", u.Redacted())
+		return nil, fmt.Errorf("webhook %s: want https, or http to this machine", name.String())
 	}
 	if len(secret) < MinSecret {
 		return nil, fmt.Errorf("webhook: a secret of %d bytes; want %d or more", len(secret), MinSecret)
 	}
-	name := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path} // neither passwords nor tokens in a query
 	return &Webhook{url: u.String(), name: name.String(), secret: bytes.Clone(secret), now: time.Now, client: &http.Client{
 		Timeout:       webhookTime,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -74,7 +74,7 @@ func local(host string) bool {
 	return err == nil && a.IsLoopback()
 }
 
-// Name implements Target.
+// Name implements Target: scheme and host.
 func (w *Webhook) Name() string { return w.name }
 
 // Close implements Target.

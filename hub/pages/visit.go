@@ -138,11 +138,17 @@ func (v *visit) identify() error {
 		s.Authority, s.Until = "", time.Time{}
 	}
 	v.session, v.who, v.known = s, who, true
-	if v.r.Header.Get(live) == "" && now.Sub(s.Seen) > v.p.o.Idle/30 {
+	if v.r.Header.Get(live) == "" && !v.left() && now.Sub(s.Seen) > v.p.o.Idle/30 {
 		v.session.Seen = now
 		v.remember()
 	}
 	return nil
+}
+
+// left says whether a page that nobody looked at has gone to the sign-in by itself. That
+// keeps no session awake, nor leads back to where it would.
+func (v *visit) left() bool {
+	return v.r.URL.Path == "/sign-in" && v.r.URL.Query().Has("left")
 }
 
 // remember gives the browser its session.
@@ -272,9 +278,10 @@ type signInPage struct {
 
 func (p *Pages) signIn(v *visit) error {
 	next := inside(v.r.URL.Query().Get("next"))
-	if v.known {
+	if v.known && !v.left() {
 		return v.back(next)
 	}
+	v.known, v.who, v.session = false, people.Person{}, session{} // the page is nobody's
 	return v.render(http.StatusOK, "sign-in", "Sign in", &signInPage{Next: next, Elsewhere: p.o.Elsewhere})
 }
 

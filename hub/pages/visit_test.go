@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -84,6 +85,21 @@ func TestSession(t *testing.T) {
 	clock.pass(11 * time.Minute)
 	if alive() {
 		t.Error("a session of 31 minutes' rest, but for what the page asked itself, goes on")
+	}
+
+	// Nor does a page do that was left, and goes to the sign-in when its stream ends.
+	script, err := os.ReadFile("static/app.js")
+	if err != nil || !strings.Contains(string(script), `"/sign-in?left&next="`) || strings.Contains(string(script), "location.reload") {
+		t.Errorf("where a page goes when its stream ends: %v", err)
+	}
+	b = h.browser("analyst")
+	clock.pass(20 * time.Minute)
+	if status, page, head := b.get("/sign-in?left&next=%2Fhelp"); status != http.StatusOK || head.Get("Set-Cookie") != "" || strings.Contains(page, "data-live") || !strings.Contains(page, `name="next" value="/help"`) {
+		t.Errorf("left: %d to %s, cookie %t", status, head.Get("Location"), head.Get("Set-Cookie") != "")
+	}
+	clock.pass(11 * time.Minute)
+	if alive() {
+		t.Error("a session goes on since a page was left")
 	}
 
 	// The cookie of a session that was ended is good no more.

@@ -66,7 +66,7 @@ const (
 
 // OIDC signs people in by OpenID Connect: authorization code with PKCE (RFC 7636), state
 // and nonce, all bound to the browser by a sealed cookie. Who signs in has an account
-// named by the provider, whose role follows from its groups each time; the hub's admin
+// named as the provider did the first time, whose role follows from its groups each time; the hub's admin
 // can disable it as any other.
 type OIDC struct {
 	people *People
@@ -298,16 +298,23 @@ func (x *OIDC) who(id *oidc.IDToken) (string, Role, error) {
 }
 
 // vouched opens a session for whom a provider has signed in. subject, which no password
-// hashes to, is kept in the place of one: an account of that name that is another's, or
-// a local one, is not taken over.
+// hashes to, is kept in the place of one, and says whose an account is: a name is what
+// its provider lets somebody change, and an account that is disabled stays so under
+// another. An account of that name that is another's, or a local one, is not taken over.
 func (p *People) vouched(ctx context.Context, name string, role Role, subject string, from netip.Addr) (string, time.Time, error) {
 	fail := func(err error) (string, time.Time, error) { return "", time.Time{}, err }
 	if len(subject) > maxSubject {
 		return fail(refused("a subject of %d bytes", len(subject)))
 	}
-	a, err := p.store.Account(ctx, name)
+	a, err := p.store.AccountOf(ctx, subject)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
+		switch _, err := p.store.Account(ctx, name); {
+		case err == nil:
+			return fail(refused("the account %q is another's", name))
+		case !errors.Is(err, store.ErrNotFound):
+			return fail(err)
+		}
 		if _, err := p.Record(ctx, Entry{Account: name, Action: "account.add", Object: name, Detail: string(role) + " " + subject}); err != nil {
 			return fail(err)
 		}
@@ -316,21 +323,23 @@ func (p *People) vouched(ctx context.Context, name string, role Role, subject st
 		if err != nil && !errors.Is(err, store.ErrConflict) {
 			return fail(err)
 		}
-		if a, err = p.store.Account(ctx, name); err != nil {
+		a, err = p.store.AccountOf(ctx, subject)
+		if errors.Is(err, store.ErrNotFound) {
+			return fail(refused("the account %q is another's", name))
+		}
+		if err != nil {
 			return fail(err)
 		}
 	case err != nil:
 		return fail(err)
 	}
 	switch {
-	case a.Password != subject:
-		return fail(refused("the account %q is another's", name))
 	case a.Disabled:
-		return fail(refused("the account %q is disabled", name))
+		return fail(refused("the account %q is disabled", a.Name))
 	case a.Role != string(role):
-		if err := p.SetRole(ctx, name, name, role); err != nil {
+		if err := p.SetRole(ctx, a.Name, a.Name, role); err != nil {
 			return fail(err)
 		}
 	}
-	return p.open(ctx, Entry{Account: name, Action: "login", Detail: "oidc " + from.String()}, name, SessionLife, false)
+	return p.open(ctx, Entry{Account: a.Name, Action: "login", Detail: "oidc " + from.String()}, a.Name, SessionLife, false)
 }

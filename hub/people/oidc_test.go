@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -19,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"simtrap/hub/store"
 )
 
 // provider is one of OpenID Connect that a test can make lie.
@@ -170,6 +173,12 @@ func TestOIDC(t *testing.T) {
 	if who, err := people.Who(t.Context(), token); err != nil || who.Role != Admin {
 		t.Errorf("%+v, %v", who, err)
 	}
+	// A name that the provider has changed makes no second account.
+	if status, text := in(map[string]any{"preferred_username": "Ann.Other"}); status != http.StatusOK {
+		t.Errorf("%d %s", status, text)
+	} else if who, err := people.Who(t.Context(), text); err != nil || who.Account != "ann@oidc" {
+		t.Errorf("%+v, %v", who, err)
+	}
 	other, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -231,6 +240,12 @@ func TestOIDC(t *testing.T) {
 	}
 	if status, text := in(nil); status != 403 {
 		t.Errorf("disabled: %d %s", status, text)
+	}
+	if status, text := in(map[string]any{"preferred_username": "anna"}); status != 403 {
+		t.Errorf("disabled, by another name: %d %s", status, text)
+	}
+	if _, err := people.store.Account(t.Context(), "anna@oidc"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a second account of who is disabled: %v", err)
 	}
 	if _, _, err := people.Login(t.Context(), "bob@x.example@oidc", "oidc:"+p.URL+"#3", netip.MustParseAddr("203.0.113.9")); err == nil {
 		t.Error("what stands for a password is one")

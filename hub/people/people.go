@@ -60,6 +60,7 @@ type Store interface {
 	AddAccount(context.Context, store.Account) error
 	PutAccount(context.Context, store.Account) error
 	Account(context.Context, string) (store.Account, error)
+	AccountOf(ctx context.Context, subject string) (store.Account, error)
 	Accounts(context.Context) ([]store.Account, error)
 	AddSession(context.Context, store.Session) error
 	Session(context.Context, [32]byte, time.Time) (store.Session, error)

@@ -59,6 +59,17 @@ func (m *memory) Account(_ context.Context, name string) (store.Account, error) 
 	return a, nil
 }
 
+func (m *memory) AccountOf(_ context.Context, subject string) (store.Account, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range m.accounts {
+		if a.Password == subject {
+			return a, nil
+		}
+	}
+	return store.Account{}, store.ErrNotFound
+}
+
 func (m *memory) Accounts(context.Context) ([]store.Account, error) { return nil, nil }
 
 func (m *memory) AddSession(_ context.Context, s store.Session) error {

@@ -4,12 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"simtrap/hub/bundles"
@@ -23,11 +24,13 @@ import (
 type EvidenceStore interface {
 	AddEvidence(context.Context, store.Evidence) error
 	Evidence(ctx context.Context, id store.ID, now time.Time) (store.Evidence, error)
+	SameEvidence(ctx context.Context, e store.Evidence, now time.Time) (store.Evidence, error)
+	DropEvidence(ctx context.Context, id store.ID) error
 }
 
 // Bundles makes a bundle of what came, in a file that is closed to be rid of it.
 type Bundles interface {
-	Make(ctx context.Context, e store.Evidence, findings []*reportpb.Finding) (*os.File, error)
+	Make(ctx context.Context, e store.Evidence, findings []*reportpb.Finding, left bundles.Left) (*os.File, error)
 }
 
 // Evidence answers simtrap.query.v1.EvidenceService: it asks sensors for headers, by way
@@ -55,28 +58,43 @@ const (
 
 // AskEvidence implements querypbconnect.EvidenceServiceHandler.
 func (e *Evidence) AskEvidence(ctx context.Context, r *connect.Request[querypb.AskEvidenceRequest]) (*connect.Response[querypb.AskEvidenceResponse], error) {
-	s, m := e.s, r.Msg
-	if _, err := s.admit(ctx); err != nil {
+	x, err := e.wanted(ctx, r.Msg)
+	if err == nil {
+		err = e.ask(ctx, &x)
+	}
+	if err != nil {
 		return nil, err
 	}
+	return connect.NewResponse(&querypb.AskEvidenceResponse{Evidence: e.row(&x)}), nil
+}
+
+// errEnough ends a list of lines of which more are not asked about.
+var errEnough = errors.New("as many lines as may be")
+
+// wanted is a request as it would be stored, after it was written down.
+func (e *Evidence) wanted(ctx context.Context, m *querypb.AskEvidenceRequest) (x store.Evidence, err error) {
+	s := e.s
+	if _, err := s.admit(ctx); err != nil {
+		return x, err
+	}
 	if m.GetAuthority() == "" {
-		return nil, invalid("authority: headers of a line's packets are fetched under one")
+		return x, invalid("authority: headers of a line's packets are fetched under one")
 	}
 	if len(m.GetLineIds()) > store.MaxEvidenceParts {
-		return nil, invalid("line_ids: %d, at most %d", len(m.GetLineIds()), store.MaxEvidenceParts)
+		return x, invalid("line_ids: %d, at most %d", len(m.GetLineIds()), store.MaxEvidenceParts)
 	}
 	from, until := m.GetFrom(), m.GetUntil()
 	for _, t := range []*timestamppb.Timestamp{from, until} {
 		if t != nil && (!t.IsValid() || t.AsTime().Year() > 2261 || t.AsTime().Year() < 1970) {
-			return nil, invalid("from and until: no time")
+			return x, invalid("from and until: no time")
 		}
 	}
 	v, err := s.look(ctx, "AskEvidence", m.GetAuthority(), m)
 	if err != nil {
-		return nil, err
+		return x, err
 	}
 	now := s.now().UTC()
-	x := store.Evidence{Account: v.person.Account, Authority: v.authority, Made: now, Expires: now.Add(evidenceLife)}
+	x = store.Evidence{Account: v.person.Account, Authority: v.authority, Made: now, Expires: now.Add(evidenceLife)}
 	if from != nil {
 		x.From = from.AsTime()
 	}
@@ -90,7 +108,7 @@ func (e *Evidence) AskEvidence(ctx context.Context, r *connect.Request[querypb.A
 		}
 		seen[l.ID] = true
 		if len(x.Parts) == store.MaxEvidenceParts {
-			return invalid("more than %d lines: ask in parts", store.MaxEvidenceParts)
+			return errEnough
 		}
 		p := store.EvidencePart{Line: l.ID, Sensor: l.Sensor, Name: l.Name}
 		rand.Read(p.ID[:]) // never fails
@@ -100,45 +118,56 @@ func (e *Evidence) AskEvidence(ctx context.Context, r *connect.Request[querypb.A
 	for _, text := range m.GetLineIds() {
 		key, err := s.storedLine(text)
 		if err != nil {
-			return nil, invalid("line_ids: %w", err)
+			return x, invalid("line_ids: %w", err)
 		}
 		l, err := s.store.Line(ctx, key)
 		if err == nil {
 			err = add(&l)
 		}
 		if err != nil {
-			return nil, s.failed(ctx, err)
+			return x, s.failed(ctx, err)
 		}
 	}
 	if m.GetCaseId() != "" {
 		if x.Case, err = id(m.GetCaseId()); err != nil {
-			return nil, err
+			return x, err
 		}
-		c, err := s.store.Case(ctx, x.Case)
-		if err == nil && len(c.Boxes)+len(c.Rings) > 0 {
-			err = every(ctx, store.Filter{Cases: []store.ID{x.Case}}, s.store.Lines, add)
-		}
-		if err != nil {
-			return nil, s.failed(ctx, err)
+		// Those behind the bound are told in the bundle, and can be named.
+		if err := e.caseLines(ctx, x.Case, add); err != nil && !errors.Is(err, errEnough) {
+			return x, s.failed(ctx, err)
 		}
 	}
 	if len(x.Parts) == 0 {
-		return nil, invalid("no line is named, nor one of the case known")
+		return x, invalid("no line is named, nor one of the case known")
 	}
 	for i := range x.Parts {
 		x.Parts[i].Most = min(maxLineBytes, int64(maxEvidenceBytes/len(x.Parts)))
 	}
+	return x, nil
+}
+
+// caseLines gives the lines of a case's boxes and rings.
+func (e *Evidence) caseLines(ctx context.Context, id store.ID, line func(*store.Line) error) error {
+	c, err := e.s.store.Case(ctx, id)
+	if err == nil && len(c.Boxes)+len(c.Rings) > 0 {
+		err = every(ctx, store.Filter{Cases: []store.ID{id}}, e.s.store.Lines, line)
+	}
+	return err
+}
+
+// ask stores a request, for its sensors to find.
+func (e *Evidence) ask(ctx context.Context, x *store.Evidence) error {
 	rand.Read(x.ID[:])
-	switch err := e.store.AddEvidence(ctx, x); {
+	switch err := e.store.AddEvidence(ctx, *x); {
 	case errors.Is(err, store.ErrFull):
-		return nil, connect.NewError(connect.CodeResourceExhausted, errors.New("as much evidence waits as may: it is forgotten a day after it was asked for"))
+		return connect.NewError(connect.CodeResourceExhausted, errors.New("as much evidence waits as may: it is forgotten a day after it was asked for"))
 	case err != nil:
-		return nil, s.failed(ctx, err)
+		return e.s.failed(ctx, err)
 	}
 	for i := range x.Parts {
 		x.Parts[i].State = store.EvidenceWaiting
 	}
-	return connect.NewResponse(&querypb.AskEvidenceResponse{Evidence: e.row(&x)}), nil
+	return nil
 }
 
 func (e *Evidence) row(x *store.Evidence) *querypb.Evidence {
@@ -179,13 +208,26 @@ func (e *Evidence) GetEvidence(ctx context.Context, r *connect.Request[querypb.G
 }
 
 // Gather asks sensors, gives them a time to answer, and writes the bundle of what came
-// by then. It writes nothing when it fails before there is one.
+// by then. It writes nothing when it fails before there is one. It goes on with what the
+// same account has asked for already, and forgets the request when all that sensors
+// answered was written.
 func (e *Evidence) Gather(ctx context.Context, ask *querypb.AskEvidenceRequest, wait time.Duration, w io.Writer) error {
-	asked, err := e.AskEvidence(ctx, connect.NewRequest(ask))
+	asked, err := e.wanted(ctx, ask)
 	if err != nil {
 		return err
 	}
-	x := asked.Msg.GetEvidence()
+	same, err := e.store.SameEvidence(ctx, asked, e.s.now().Add(wait+gatherTime))
+	switch {
+	case err == nil:
+		asked = same
+	case !errors.Is(err, store.ErrNotFound):
+		return e.s.failed(ctx, err)
+	default:
+		if err := e.ask(ctx, &asked); err != nil {
+			return err
+		}
+	}
+	x := e.row(&asked)
 	for end := time.Now().Add(wait); !answered(x) && time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
@@ -198,11 +240,22 @@ func (e *Evidence) Gather(ctx context.Context, ask *querypb.AskEvidenceRequest, 
 		}
 		x = got.Msg.GetEvidence()
 	}
-	return e.bundle(ctx, &querypb.FetchBundleRequest{Id: x.GetId()}, func(b []byte) error {
+	if err := e.bundle(ctx, &querypb.FetchBundleRequest{Id: x.GetId()}, func(b []byte) error {
 		_, err := w.Write(b)
 		return err
-	})
+	}); err != nil {
+		return err
+	}
+	if answered(x) {
+		if err := e.store.DropEvidence(context.WithoutCancel(ctx), asked.ID); err != nil {
+			e.s.log.Warn("a request for evidence that was answered stands until it expires", zap.Error(err))
+		}
+	}
+	return nil
 }
+
+// gatherTime is how long a request must last for a bundle to be made of it.
+const gatherTime = 5 * time.Minute
 
 // evidencePoll is how often the store is asked whether sensors have answered.
 const evidencePoll = 500 * time.Millisecond
@@ -244,9 +297,11 @@ func (e *Evidence) bundle(ctx context.Context, r *querypb.FetchBundleRequest, se
 		lines = append(lines, p.Line)
 	}
 	var findings []*reportpb.Finding
+	var left bundles.Left
 	if err := every(ctx, store.Filter{LineIDs: lines}, s.store.Findings, func(f *store.Finding) error {
 		if len(findings) == maxEvidenceFinds {
-			return fmt.Errorf("more than %d findings about the lines", maxEvidenceFinds)
+			left.Findings++
+			return nil
 		}
 		if told := s.findingRow(f, v).GetFinding(); told != nil {
 			findings = append(findings, told)
@@ -255,7 +310,17 @@ func (e *Evidence) bundle(ctx context.Context, r *querypb.FetchBundleRequest, se
 	}); err != nil {
 		return s.failed(ctx, err)
 	}
-	f, err := e.make.Make(ctx, x, findings)
+	if !x.Case.IsZero() {
+		if err := e.caseLines(ctx, x.Case, func(l *store.Line) error {
+			if !slices.Contains(lines, l.ID) {
+				left.Lines++
+			}
+			return nil
+		}); err != nil {
+			return s.failed(ctx, err)
+		}
+	}
+	f, err := e.make.Make(ctx, x, findings, left)
 	if errors.Is(err, bundles.ErrNoKey) {
 		return connect.NewError(connect.CodeFailedPrecondition, err)
 	}

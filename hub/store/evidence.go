@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -64,6 +65,7 @@ type EvidencePiece struct {
 const (
 	MaxEvidenceParts = 64
 	maxEvidence      = 256       // requests that have not expired
+	maxEvidenceEach  = 32        // of one account
 	maxEvidenceBytes = 4 << 30   // of all answers
 	maxPiece         = 256 << 10 // bytes
 	maxSummary       = 64 << 10  // bytes
@@ -74,7 +76,7 @@ func (e *Evidence) sound() error {
 		return fmt.Errorf("%w: a request for evidence", ErrInvalid)
 	}
 	for _, p := range e.Parts {
-		if p.ID.IsZero() || p.Sensor == "" || p.Name == "" || p.Most <= 0 {
+		if p.ID.IsZero() || p.Sensor == "" || p.Name == "" || p.Most <= 0 || p.Most > maxEvidenceBytes {
 			return fmt.Errorf("%w: a part of a request for evidence", ErrInvalid)
 		}
 	}
@@ -82,7 +84,7 @@ func (e *Evidence) sound() error {
 }
 
 // AddEvidence stores a request, which waits for its sensors. ErrFull says that too many
-// wait, or that too much of what came has not expired.
+// wait, in all or of the account, or that what came and what may come is too much until some of it expires.
 func (s *Store) AddEvidence(ctx context.Context, e Evidence) error {
 	if err := e.sound(); err != nil {
 		return err
@@ -91,14 +93,20 @@ func (s *Store) AddEvidence(ctx context.Context, e Evidence) error {
 		return err
 	}
 	return s.within(ctx, func(t *tx) error {
-		var waiting, size int64
+		var waiting, own, size int64 // an answer that is not whole may yet be as large as was said
 		if err := one(ctx, t, []any{&waiting}, "SELECT count(*) FROM evidence"); err != nil {
 			return err
 		}
-		if err := one(ctx, t, []any{&size}, "SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM evidence_part"); err != nil {
+		if err := one(ctx, t, []any{&own}, "SELECT count(*) FROM evidence WHERE account = ?", e.Account); err != nil {
 			return err
 		}
-		if waiting >= maxEvidence || size >= maxEvidenceBytes {
+		if err := one(ctx, t, []any{&size}, "SELECT CAST(coalesce(sum(CASE WHEN state <= ? THEN most ELSE bytes END), 0) AS BIGINT) FROM evidence_part", int64(EvidenceComing)); err != nil {
+			return err
+		}
+		for _, p := range e.Parts {
+			size += p.Most
+		}
+		if waiting >= maxEvidence || own >= maxEvidenceEach || size > maxEvidenceBytes {
 			return ErrFull
 		}
 		if err := changed(t.exec(ctx, "INSERT INTO evidence (id, account, authority, casefile, made, expires, seen_from, seen_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -160,6 +168,44 @@ func (s *Store) evidence(ctx context.Context, a asker, q string, args ...any) (E
 	}, "SELECT "+partColumns+" FROM evidence_part WHERE evidence = ? ORDER BY number", e.ID[:])
 	return e, err
 }
+
+// SameEvidence gives the newest request of the account, authority, case, time and lines
+// of e that lasts beyond until. ErrNotFound.
+func (s *Store) SameEvidence(ctx context.Context, e Evidence, until time.Time) (Evidence, error) {
+	var es []Evidence
+	if err := each(ctx, s.db, func(r *sql.Rows) error {
+		x, err := scanEvidence(r)
+		es = append(es, x)
+		return err
+	}, "SELECT "+evidenceColumns+" FROM evidence WHERE account = ? AND authority = ? AND seen_from = ? AND seen_until = ? AND expires > ? ORDER BY made DESC, id LIMIT ?",
+		e.Account, e.Authority, nanosOf(e.From), nanosOf(e.Until), until.UnixNano(), int64(maxEvidenceEach)); err != nil {
+		return Evidence{}, err
+	}
+	lines := func(e Evidence) map[ID]bool {
+		m := make(map[ID]bool)
+		for _, p := range e.Parts {
+			m[p.Line] = true
+		}
+		return m
+	}
+	for _, x := range es {
+		if x.Case != e.Case {
+			continue
+		}
+		x, err := s.Evidence(ctx, x.ID, until)
+		switch {
+		case errors.Is(err, ErrNotFound): // it was dropped meanwhile
+		case err != nil:
+			return Evidence{}, err
+		case maps.Equal(lines(x), lines(e)):
+			return x, nil
+		}
+	}
+	return Evidence{}, ErrNotFound
+}
+
+// DropEvidence deletes a request with all that came; there need be none.
+func (s *Store) DropEvidence(ctx context.Context, id ID) error { return s.dropEvidence(ctx, id[:]) }
 
 // NextEvidence gives the oldest part that a sensor has not answered whole, as the one
 // of its request. ErrNotFound when there is none.
@@ -282,20 +328,24 @@ func (s *Store) expireEvidence(ctx context.Context, now time.Time) error {
 		return err
 	}
 	for _, id := range ids {
-		if err := s.within(ctx, func(t *tx) error {
-			for _, q := range []string{
-				"DELETE FROM evidence_piece WHERE part IN (SELECT id FROM evidence_part WHERE evidence = ?)",
-				"DELETE FROM evidence_part WHERE evidence = ?",
-				"DELETE FROM evidence WHERE id = ?",
-			} {
-				if _, err := t.exec(ctx, q, id); err != nil {
-					return err
-				}
-			}
-			return nil
-		}); err != nil {
+		if err := s.dropEvidence(ctx, id); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Store) dropEvidence(ctx context.Context, id []byte) error {
+	return s.within(ctx, func(t *tx) error {
+		for _, q := range []string{
+			"DELETE FROM evidence_piece WHERE part IN (SELECT id FROM evidence_part WHERE evidence = ?)",
+			"DELETE FROM evidence_part WHERE evidence = ?",
+			"DELETE FROM evidence WHERE id = ?",
+		} {
+			if _, err := t.exec(ctx, q, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

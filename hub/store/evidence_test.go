@@ -76,12 +76,55 @@ func TestEvidence(t *testing.T) {
 			t.Error(string(data), end, err)
 		}
 
+		// The same account's request for the same is found, no other's.
+		for what, c := range map[string]struct {
+			change func(*Evidence)
+			same   bool
+		}{
+			"same": {func(e *Evidence) { e.ID, e.Made = ID{}, noon.Add(time.Minute) }, true}, "account": {func(e *Evidence) { e.Account = "bob" }, false}, "authority": {func(e *Evidence) { e.Authority += "b" }, false},
+			"case": {func(e *Evidence) { e.Case = ID{1} }, false}, "time": {func(e *Evidence) { e.From = noon.Add(-time.Minute) }, false}, "lines": {func(e *Evidence) { e.Parts = e.Parts[:1] }, false},
+		} {
+			x := e
+			c.change(&x)
+			if got, err := s.SameEvidence(ctx, x, noon); (err == nil) != c.same || c.same && got.ID != e.ID || err != nil && !errors.Is(err, ErrNotFound) {
+				t.Errorf("%s: %v, %v", what, got.ID, err)
+			}
+		}
+		if _, err := s.SameEvidence(ctx, e, e.Expires); !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
+		// An account has so many, which takes none from others; what is dropped makes room.
+		for i := range maxEvidenceEach {
+			x := e
+			x.ID, x.Account, x.Parts = ID{10, byte(i)}, "bob", []EvidencePart{{ID: ID{10, byte(i)}, Line: ID{1}, Sensor: "far", Name: "x", Most: 1}}
+			if err := s.AddEvidence(ctx, x); err != nil {
+				t.Fatal(i, err)
+			}
+		}
+		more := e
+		more.ID, more.Account, more.Parts = ID{11}, "bob", []EvidencePart{{ID: ID{11}, Line: ID{1}, Sensor: "far", Name: "x", Most: 1}}
+		if err := s.AddEvidence(ctx, more); !errors.Is(err, ErrFull) {
+			t.Error(err)
+		}
+		for i := range maxEvidenceEach {
+			if err := s.DropEvidence(ctx, ID{10, byte(i)}); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := s.Evidence(ctx, ID{10}, noon); !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
+		if _, err := s.NextEvidence(ctx, "far", noon); !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
+
 		// What has expired is gone, and makes room.
 		if _, err := s.Evidence(ctx, e.ID, e.Expires); !errors.Is(err, ErrNotFound) {
 			t.Error(err)
 		}
 		for i := range maxEvidence - 1 {
 			x := e
+			x.Account = fmt.Sprint("ann", i/maxEvidenceEach)
 			x.ID, x.Parts = ID{9, byte(i), byte(i >> 8)}, []EvidencePart{{ID: ID{8, byte(i), byte(i >> 8)}, Line: ID{1}, Sensor: "west", Name: fmt.Sprint(i), Most: 1}}
 			if err := s.AddEvidence(ctx, x); err != nil {
 				t.Fatal(i, err)
@@ -97,6 +140,34 @@ func TestEvidence(t *testing.T) {
 			t.Error(err)
 		}
 		if _, _, err := s.EvidencePieceOf(ctx, ID{2}, 0); !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
+
+		// What may yet come counts as what has.
+		x.Made, x.Expires = x.Expires, x.Expires.Add(time.Hour)
+		large := func(id byte, most int64) error {
+			x.ID, x.Parts = ID{6, id}, []EvidencePart{{ID: ID{6, id}, Line: ID{1}, Sensor: "east", Name: "x", Most: most}}
+			return s.AddEvidence(ctx, x)
+		}
+		if err := large(1, maxEvidenceBytes-99); err != nil {
+			t.Error(err)
+		}
+		if err := large(2, 100); !errors.Is(err, ErrFull) {
+			t.Error(err)
+		}
+		if err := large(2, 99); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.AddEvidencePiece(ctx, "east", EvidencePiece{Part: ID{6, 1}, Data: []byte("all"), Done: true}, x.Made); err != nil {
+			t.Error(err)
+		}
+		if err := large(3, maxEvidenceBytes-102); err != nil {
+			t.Error(err)
+		}
+		if err := large(4, 1); !errors.Is(err, ErrFull) {
+			t.Error(err)
+		}
+		if err := large(5, maxEvidenceBytes+1); !errors.Is(err, ErrInvalid) {
 			t.Error(err)
 		}
 

@@ -645,3 +645,25 @@ func TestRestored(t *testing.T) {
 		t.Errorf("the sensor has policy %d, %v; want %d", x.Policy, err, told)
 	}
 }
+
+func TestAccountOf(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		if _, err := s.AccountOf(ctx, "oidc:x#1"); !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
+		for i, a := range []Account{{Name: "new", Password: "oidc:x#1"}, {Name: "old", Password: "oidc:x#1", Made: noon.Add(-time.Hour)}, {Name: "closed", Password: "oidc:x#2", Disabled: true, Made: noon.Add(time.Hour)}, {Name: "open", Password: "oidc:x#2"}} {
+			if a.Made.IsZero() {
+				a.Made = noon
+			}
+			if err := s.AddAccount(ctx, a); err != nil {
+				t.Fatal(i, err)
+			}
+		}
+		for subject, want := range map[string]string{"oidc:x#1": "old", "oidc:x#2": "closed"} {
+			if a, err := s.AccountOf(ctx, subject); err != nil || a.Name != want {
+				t.Errorf("%s: %+v, %v", subject, a, err)
+			}
+		}
+	})
+}

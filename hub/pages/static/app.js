@@ -30,7 +30,8 @@
 		});
 		source.addEventListener("ended", function () {
 			source.close();
-			location.reload();
+			// Not by loading the page anew, which would keep the session awake.
+			location.replace("/sign-in?left&next=" + encodeURIComponent(location.pathname + location.search));
 		});
 		addEventListener("pagehide", function () { source.close(); });
 	}
