@@ -54,7 +54,6 @@ type played struct {
 	own     map[ident.Addr]bool // far ends for which carrier stands
 	carrier ident.Addr
 
-	mu      sync.Mutex
 	table   *controllers.Table
 	hours   []*reportpb.ControllerSketch
 	crossed bool
