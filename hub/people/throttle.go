@@ -16,7 +16,8 @@ const (
 	addressFailures = 30  // several people may share one
 	// goodPause is between tries that are always let through, however many have failed:
 	// of an account, from where it has logged in. So nobody closes somebody's account
-	// by failing, neither from elsewhere nor from beside him.
+	// by failing from elsewhere; who fails all the time beside him, at his own address,
+	// takes each of these tries first.
 	goodPause = 30 * time.Second
 	// maxTries is how many accounts, addresses and both together are remembered, each. Who sends
 	// more makes the oldest be forgotten, which takes as many password hashes.

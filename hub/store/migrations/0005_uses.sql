@@ -1,3 +1,6 @@
+-- What others write meanwhile would be in no count.
+{{writers of bearer wait}}
+
 -- The most lines that an hour told of a controller when its suspects were last looked at
 -- for that.
 
