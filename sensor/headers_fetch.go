@@ -192,6 +192,9 @@ func (x *fetching) answer(ctx context.Context, r *fleetpb.HeadersRequest) error 
 		first, last = min(first, s.First), max(last, s.Last)
 		summary.Frames += uint64(s.Frames)
 	}
+	if len(segments) > 0 && e.Files == 0 {
+		return x.refuse(ctx, r, e, "the least that there is of the line is more than was asked for")
+	}
 	if e.Files > 0 {
 		summary.First, summary.Last = timestamppb.New(time.Unix(0, first)), timestamppb.New(time.Unix(0, last))
 	}
