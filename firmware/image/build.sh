@@ -104,7 +104,7 @@ go build -trimpath -ldflags '-s -w' -o "$root/usr/bin/simtrap-appliance" ./firmw
 go build -trimpath -ldflags '-s -w' -o "$work/initramfs/init" ./firmware/init
 unset GOARCH
 cp sensor/systemd/simtrapd.service "$root/usr/lib/systemd/system/"
-cp -r firmware/image/root/. "$root/"
+cp -r firmware/image/files/. "$root/"
 ln -s "../appliance-console@.service" "$root/etc/systemd/system/multi-user.target.wants/appliance-console@$console.service"
 cat >"$root/usr/lib/os-release" <<-END
 	NAME="simtrap appliance"

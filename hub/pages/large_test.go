@@ -14,10 +14,10 @@ import (
 	"simtrap/hub/store"
 )
 
-// TestLarge says how long pages of a store that the benchmark of hub/store filled take:
+// TestMeasurePages says how long pages of a store that the benchmark of hub/store filled take:
 // SIMTRAP_PAGES_STORE is its folder, or the address of its PostgreSQL. It changes it:
 // an account is added.
-func TestLarge(t *testing.T) {
+func TestMeasurePages(t *testing.T) {
 	where := os.Getenv("SIMTRAP_PAGES_STORE")
 	if where == "" {
 		t.Skip("no filled store is named by SIMTRAP_PAGES_STORE")
