@@ -109,6 +109,22 @@ func (p *played) tell(h *controllers.Hour) {
 	p.hours = append(p.hours, list...)
 }
 
+// held gives nothing before the run has been told what the hub says: a short capture
+// is read to its end sooner.
+type held struct {
+	capture.Source
+	told chan struct{}
+}
+
+func (h *held) Next(ctx context.Context) (*capture.Batch, error) {
+	select {
+	case <-h.told:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return h.Source.Next(ctx)
+}
+
 // run reads the capture, with what the hub says of far ends.
 func (p *played) run(ctx context.Context, up pipeline.Upstream, said []heuristics.ControllerVerdict) []heuristics.Finding {
 	homes, err := ident.ParseHomes(lab.Homes(), 0)
@@ -136,12 +152,16 @@ func (p *played) run(ctx context.Context, up pipeline.Upstream, said []heuristic
 		}
 		return result.Findings
 	}
-	live, err := pipeline.NewLive(cfg, files)
+	from := &held{Source: files, told: make(chan struct{})}
+	live, err := pipeline.NewLive(cfg, from)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	ordered := make(chan error, 1)
-	go func() { ordered <- live.Hub(ctx, said) }()
+	go func() {
+		defer close(from.told)
+		ordered <- live.Hub(ctx, said)
+	}()
 	result, err := live.Run(ctx)
 	if err != nil {
 		p.t.Fatal(err)

@@ -141,11 +141,12 @@ func script[T any](c *chrome, js string, options ...chromedp.EvaluateOption) T {
 	return v
 }
 
-// until waits for something to be so.
+// until waits for something to be so on a page that is there whole: keys that are
+// pressed before its scripts have run are heard by nobody.
 func (c *chrome) until(what, js string) {
 	c.t.Helper()
 	for range 200 {
-		if so, err := chromedp.Run(c.ctx, chromedp.Evaluate[bool]("!!("+js+")")); err == nil && so {
+		if so, err := chromedp.Run(c.ctx, chromedp.Evaluate[bool](`document.readyState === "complete" && !!(`+js+")")); err == nil && so {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -245,7 +246,7 @@ func TestBrowser(t *testing.T) {
 	c.run(chromedp.KeyEvent("go"))
 	c.until("the overview", `location.pathname === "/" && document.querySelector("#new")`)
 	c.run(chromedp.KeyEvent("gf"))
-	c.until("the findings", `location.pathname === "/findings"  && document.readyState === "complete"`)
+	c.until("the findings", `location.pathname === "/findings"`)
 	c.run(chromedp.KeyEvent("/"))
 	c.until("the filter", `document.activeElement.name === "verdict"`)
 	c.open("/findings?verdict=case")
