@@ -213,7 +213,7 @@ func TestTsharkLab(t *testing.T) {
 		}
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			compareLab(t, sharks, lab.Options{Scenario: s.Name, Seed: 3, Duration: 2 * time.Minute})
+			compareLab(t, sharks, lab.Options{Scenario: s.Name, Seed: 3, Duration: time.Minute})
 		})
 	}
 	for _, e := range lab.Encaps() {
@@ -227,7 +227,7 @@ func TestTsharkLab(t *testing.T) {
 		}
 		t.Run(e, func(t *testing.T) {
 			t.Parallel()
-			compareLab(t, sharks, lab.Options{Scenario: "goip-line", Seed: 3, Duration: 90 * time.Second, Encap: e})
+			compareLab(t, sharks, lab.Options{Scenario: "goip-line", Seed: 3, Duration: 40 * time.Second, Encap: e})
 		})
 	}
 }
