@@ -415,6 +415,9 @@ func TestLoad(t *testing.T) {
 				body := e.EncodeAll(plain, nil)
 				if l.rate > 0 {
 					due := began.Add(time.Duration((i*l.senders+k)*l.batch) * time.Second / time.Duration(l.rate))
+					if due.After(end) {
+						break
+					}
 					time.Sleep(time.Until(due))
 				}
 				if time.Now().After(end) {
