@@ -29,7 +29,9 @@ stop() {
 }
 trap stop EXIT
 
-# PostgreSQL as it is installed, but for the sizes that its manual asks for; durable.
+# PostgreSQL as it is installed, but for the sizes that its manual asks for; durable but
+# while it is filled.
+filling=(-c fsync=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 -c autovacuum=off -c checkpoint_timeout=30min -c max_wal_size=16GB)
 postgres() {
 	local bin as=()
 	bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)
@@ -44,7 +46,7 @@ postgres() {
 		"${as[@]}" test -w "$folder/postgres" || { echo "the user postgres cannot reach $folder/postgres"; return 1; }
 	fi
 	[ -d "$folder/postgres/data" ] || (cd / && "${as[@]}" "$bin/initdb" -D "$folder/postgres/data" -A trust -U simtrap -E UTF8 --no-locale --no-instructions) >/dev/null
-	(cd / && exec "${as[@]}" "$bin/postgres" -D "$folder/postgres/data" -k "$socket" -c listen_addresses= -c shared_buffers=256MB -c max_wal_size=2GB) >"$folder/postgres.log" 2>&1 &
+	(cd / && exec "${as[@]}" "$bin/postgres" -D "$folder/postgres/data" -k "$socket" -c listen_addresses= -c shared_buffers=256MB -c max_wal_size=2GB "$@") >"$folder/postgres.log" 2>&1 &
 	server=$!
 	for _ in $(seq 300); do
 		"$bin/psql" -h "$socket" -U simtrap postgres -qAtc 'SELECT 1' >/dev/null 2>&1 && return
@@ -66,7 +68,7 @@ for kind in $kinds; do
 	where=(-store.folder "$folder/sqlite")
 	load=(SIMTRAP_LOAD_FOLDER="$folder/sqlite")
 	if [ "$kind" = postgres ]; then
-		postgres
+		postgres "${filling[@]}"
 		url="postgres:///postgres?host=$socket&user=simtrap"
 		where=(-store.url "$url")
 		load=(SIMTRAP_LOAD_STORE="$url" SIMTRAP_LOAD_FOLDER="$folder/keys")
@@ -75,6 +77,10 @@ for kind in $kinds; do
 	began=$SECONDS
 	store "${FILL:-3h}" "${where[@]}" -store.fill >"$folder/$kind.fill" || { tail -n 5 "$folder/$kind.fill"; echo "not filled in ${FILL:-3h}"; continue; }
 	echo "$findings findings in $((SECONDS - began)) s"
+	if [ "$kind" = postgres ]; then
+		stop
+		postgres
+	fi
 	echo "== $kind: the store alone"
 	store "${MEASURE:-30m}" "${where[@]}" | grep '^|' || echo "not measured in ${MEASURE:-30m}"
 	for rate in 1500 0; do

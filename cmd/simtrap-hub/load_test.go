@@ -269,14 +269,18 @@ func TestLoad(t *testing.T) {
 	var folder string
 	var h *trust.Trust
 	var s *store.Store
-	reported := 0 // findings of each sensor that are stored, not counting copies
+	// Sensors of whom there are findings, and of each how many are stored.
+	known, reported := l.sensors, 0
 	if l.stored == 0 {
 		folder, h, s = madeHub(t, l.store)
 	} else {
 		folder, h, s = filledHub(t, l)
-		reported = storetest.Reported(l.stored) / l.sensors
+		if l.sensors > storetest.FleetSize {
+			t.Fatalf("the filled store knows %d sensors", storetest.FleetSize)
+		}
+		known, reported = storetest.FleetSize, l.stored/storetest.FleetSize
 	}
-	reports, err := storetest.NewReports("../../report/testdata/pseudonyms.json", l.sensors, max(storetest.Reported(l.stored), 100_000), time.Now().Truncate(24*time.Hour))
+	reports, err := storetest.NewReports("../../report/testdata/pseudonyms.json", known, max(l.stored, 100_000), time.Now().Truncate(24*time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,12 +400,12 @@ func TestLoad(t *testing.T) {
 					}
 					if r.IntN(100) < l.calls {
 						b.Records = append(b.Records, &reportpb.Record{Sequence: m.seq, KeyEpoch: 1,
-							Kind: &reportpb.Record_Call{Call: reports.Call((fresh+int(first))*l.sensors+which, uint64(which)<<32|m.seq)}})
+							Kind: &reportpb.Record_Call{Call: reports.Call((fresh+int(first))*known+which, uint64(which)<<32|m.seq)}})
 						continue
 					}
 					told++
 					b.Records = append(b.Records, &reportpb.Record{Sequence: m.seq, KeyEpoch: 1,
-						Kind: &reportpb.Record_Finding{Finding: reports.Revision(n*l.sensors+which, revision)}})
+						Kind: &reportpb.Record_Finding{Finding: reports.Revision(n*known+which, revision)}})
 				}
 				plain, err := proto.Marshal(b)
 				if err != nil {
@@ -411,6 +415,9 @@ func TestLoad(t *testing.T) {
 				body := e.EncodeAll(plain, nil)
 				if l.rate > 0 {
 					due := began.Add(time.Duration((i*l.senders+k)*l.batch) * time.Second / time.Duration(l.rate))
+					if due.After(end) {
+						break
+					}
 					time.Sleep(time.Until(due))
 				}
 				if time.Now().After(end) {

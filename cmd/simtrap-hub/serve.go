@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -38,7 +39,7 @@ import (
 // serving is how a hub serves.
 type serving struct {
 	listen, metrics  string
-	linkers          int
+	linkers, memory  int
 	keep             []string
 	leave, drain     time.Duration
 	logLevel, format string
@@ -50,7 +51,7 @@ type serving struct {
 }
 
 func newServe(p *place) *cobra.Command {
-	s := &serving{listen: ":8443", metrics: "127.0.0.1:9811", linkers: 1, drain: 20 * time.Second, logLevel: "info", format: "text", policy: 10 * time.Second}
+	s := &serving{listen: ":8443", metrics: "127.0.0.1:9811", linkers: 1, memory: 512, drain: 20 * time.Second, logLevel: "info", format: "text", policy: 10 * time.Second}
 	cmd := &cobra.Command{
 		Use:   "serve [flags]",
 		Short: "Take reports, link, and answer until told to stop",
@@ -76,6 +77,9 @@ wrong usage.`,
 			if s.linkers < 0 || s.linkers > 64 {
 				return command.Usage(cmd, errors.New("--linkers: want 0 to 64"))
 			}
+			if s.memory < leastMemory {
+				return command.Usage(cmd, fmt.Errorf("--memory: want %d or more", leastMemory))
+			}
 			if s.targets, err = s.handOver.targets(); err != nil {
 				return command.Usage(cmd, err)
 			}
@@ -89,6 +93,7 @@ wrong usage.`,
 	f.StringVar(&s.listen, "listen", s.listen, "`ADDRESS` and port for appliances and people")
 	f.StringVar(&s.metrics, "metrics", s.metrics, "`ADDRESS` and port for /metrics, /healthz and /readyz without TLS; none for none")
 	f.IntVar(&s.linkers, "linkers", s.linkers, "`N` that link at once; 0 leaves it to other hubs")
+	f.IntVar(&s.memory, "memory", s.memory, "`MIB` of memory to stay below as far as the work allows; GOMEMLIMIT is for what Go allots alone, and goes before")
 	f.StringArrayVar(&s.keep, "keep", nil, "`KIND=TIME`: how long none, watch, review, case, outcome or sketch is kept, such as watch=7d; may be given again")
 	f.DurationVar(&s.leave, "leave", 0, "`TIME` that it goes on after it says that it is not ready, for a balancer to notice")
 	f.DurationVar(&s.drain, "drain", s.drain, "`TIME` that what is being answered has to end")
@@ -100,6 +105,28 @@ wrong usage.`,
 	f.Float64Var(&s.limits.Records, "sensor-records", 1000, "`N` records a second that one appliance may send in the long run")
 	f.IntVar(&s.limits.Connections, "connections", 8192, "`N` open at once")
 	return cmd
+}
+
+// leastMemory is what --memory may be at least, MiB: with less, what a full hub holds
+// would have its collector at work all the time.
+const leastMemory = 320
+
+// besideGo is what is in memory that Go's limit does not count, MiB: of SQLite the
+// caches of its connections (146 MiB when they are full), and in both cases what the
+// program is.
+func besideGo(sqlite bool) int {
+	if sqlite {
+		return 176
+	}
+	return 40
+}
+
+// bound has the collector keep the program below s.memory. It is no hard limit: what is
+// in use stays, however much it is.
+func (s *serving) bound(sqlite bool) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(s.memory-besideGo(sqlite)) << 20)
+	}
 }
 
 // retention reads what --keep says.
@@ -165,6 +192,7 @@ func (p proofs) Bundle(ctx context.Context, _ people.Person, caseID, authority s
 }
 
 func (p *place) serve(ctx context.Context, s *serving, keep store.Retention, log *zap.Logger) error {
+	s.bound(p.storeURL() == "")
 	h, err := p.open(ctx, log)
 	if err != nil {
 		return err

@@ -106,17 +106,15 @@ func BenchmarkStore(t *testing.B) {
 			t.Fatal(err)
 		}
 	}
-	// Of many findings 200,000 are reported, and the others are copies.
 	N := *measureFindings
-	copies := storetest.Copies(N)
 	// What lies there was filled earlier today, and all is made as it was.
 	now := time.Now().Truncate(24 * time.Hour)
-	reports, err := storetest.NewReports(sampleFile, 2000, N/copies, now)
+	reports, err := storetest.NewReports(sampleFile, storetest.FleetSize, N, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := &load{reports}
-	per := N / copies / l.Sensors // reported findings of one sensor
+	per := N / l.Sensors // findings of one sensor
 	size := proto.Size(l.Revision(l.Sensors, 1))
 	// The part of making messages, which a hub does not do.
 	began := time.Now()
@@ -124,7 +122,7 @@ func BenchmarkStore(t *testing.B) {
 		l.Revision(i, 1)
 	}
 	t.Logf("a finding below watch has %d bytes, making one takes %v", size, time.Since(began)/20_000)
-	if err := l.fill(ctx, t, o, per, copies, now.Add(-time.Hour)); err != nil {
+	if err := fill(ctx, t, o, l.Reports, N, now.Add(-time.Hour), true); err != nil {
 		t.Fatal(err)
 	}
 	if *measureFill {
@@ -239,38 +237,6 @@ func (l *load) lists(s *Store, now time.Time) (qs []struct {
 		return len(got.Rows), err
 	})
 	return qs
-}
-
-// fill reports so many findings of each sensor to an empty store and copies them.
-func (l *load) fill(ctx context.Context, t testing.TB, o Options, per, copies int, received time.Time) error {
-	o.HubKey, o.Now = hubKey, func() time.Time { return received }
-	s, err := Open(ctx, o)
-	if err != nil {
-		return err
-	}
-	c, err := s.Census(ctx)
-	if err != nil || c != (Census{}) {
-		return errors.Join(err, s.Close())
-	}
-	began := time.Now()
-	for k := range l.Sensors {
-		admit(t, s, l.Sensor(k))
-	}
-	for at := 0; at < per; at += 100 {
-		n := min(per-at, 100)
-		l.flood(t, s, n*l.Sensors, n, func(_, i int) (int, uint64) { return at + i, 1 })
-	}
-	if err := s.Close(); err != nil {
-		return err
-	}
-	t.Logf("%d findings reported in %v", per*l.Sensors, time.Since(began).Round(time.Second))
-	if copies == 1 {
-		return nil
-	}
-	began = time.Now()
-	err = multiply(ctx, t, o, copies)
-	t.Logf("and %d times copied in %v", copies, time.Since(began).Round(time.Second))
-	return err
 }
 
 // steady sends 1,500 findings/s for ten seconds in batches of 15, and tells how long

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"simtrap/report/reportpb"
 )
 
@@ -92,6 +94,11 @@ func (s *Store) Expire(ctx context.Context, now time.Time, r Retention, sign Sig
 				break
 			}
 		}
+	}
+	if n, err := s.recount(ctx, recountRows); err != nil {
+		return total, fmt.Errorf("count controllers anew: %w", err)
+	} else if n > 0 {
+		s.log.Warn("controllers were counted wrong, and mended: has an older hub written beside this one?", zap.Int("controllers", n))
 	}
 	for _, q := range []struct {
 		what, table, key, where string

@@ -124,6 +124,8 @@ type Store struct {
 	limit   int64
 	orphans atomic.Pointer[callPlace] // calls up to there were looked for theirs
 
+	recounted atomic.Pointer[[16]byte] // controllers up to there were counted anew
+
 	mu      sync.RWMutex // held for reading while something is handed to a writer
 	closed  bool
 	writers []chan *prepared

@@ -3,6 +3,10 @@ package store
 import (
 	"bytes"
 	"cmp"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -83,4 +87,79 @@ func (g *ingest) writeUses() error {
 		return fmt.Errorf("write uses: %w", err)
 	}
 	return nil
+}
+
+// recountRows is about how many keys are counted at a time to see whether what is kept
+// of controllers is what would be counted.
+const recountRows = 200_000
+
+// recount counts some controllers anew, the next ones each time, and mends what is not
+// so: a hub of before these counts that went on beside a newer one wrote keys and
+// counted none. It gives how many were mended.
+//
+// Keys and counts are read in one statement, and whoever writes keys counts them in the
+// same transaction, so that by how much the two differ does not depend on who writes
+// meanwhile: that much is added.
+func (s *Store) recount(ctx context.Context, limit int64) (mended int, err error) {
+	at := s.recounted.Load()
+	if at == nil {
+		// Hubs that begin again and again would never come to the last ones.
+		at = new([16]byte)
+		rand.Read(at[:])
+	}
+	from := at[:]
+	for counted := int64(0); counted < limit; {
+		var digest []byte
+		err := one(ctx, s.db, []any{&digest}, "SELECT digest FROM controller_use WHERE digest > ? ORDER BY digest LIMIT 1", from)
+		if errors.Is(err, ErrNotFound) {
+			s.recounted.Store(new([16]byte))
+			return mended, nil
+		}
+		if err != nil {
+			return mended, err
+		}
+		off, n, err := miscounted(ctx, s.db, digest)
+		if err != nil {
+			return mended, err
+		}
+		if off != (use{}) {
+			if err := s.mendUse(ctx, digest); err != nil {
+				return mended, err
+			}
+			mended++
+		}
+		from = digest
+		counted += n + 1
+		s.recounted.Store((*[16]byte)(digest))
+	}
+	return mended, nil
+}
+
+// miscounted gives how many more there are of a controller than was counted, and how
+// many keys were looked at.
+func miscounted(ctx context.Context, a asker, digest []byte) (off use, n int64, err error) {
+	var watch, review sql.NullInt64
+	var had use
+	err = one(ctx, a, []any{&n, &watch, &review, &had.lines, &had.watch, &had.review}, `SELECT b.n, b.watch, b.review, u.n, u.watch, u.review FROM
+		(SELECT count(*) AS n, CAST(sum(CASE WHEN verdict >= 2 THEN 1 ELSE 0 END) AS BIGINT) AS watch, CAST(sum(CASE WHEN verdict >= 3 THEN 1 ELSE 0 END) AS BIGINT) AS review
+			FROM bearer WHERE kind = 6 AND digest = ?) AS b,
+		(SELECT CAST(COALESCE(sum(lines), 0) AS BIGINT) AS n, CAST(COALESCE(sum(watch), 0) AS BIGINT) AS watch, CAST(COALESCE(sum(review), 0) AS BIGINT) AS review
+			FROM controller_use WHERE digest = ?) AS u`, digest, digest)
+	return use{n - had.lines, watch.Int64 - had.watch, review.Int64 - had.review}, n, err
+}
+
+// mendUse corrects one controller. Of two hubs that do the second waits for the row that
+// the first writes, and then finds nothing to correct.
+func (s *Store) mendUse(ctx context.Context, digest []byte) error {
+	return s.withinAs(ctx, patient, func(t *tx) error {
+		if _, err := t.run(ctx, s.sql.uses, []any{digest, int64(-1), int64(0), int64(0), int64(0)}); err != nil {
+			return err
+		}
+		off, _, err := miscounted(ctx, t, digest)
+		if err != nil {
+			return err
+		}
+		_, err = t.run(ctx, s.sql.uses, []any{digest, int64(-1), off.lines, off.watch, off.review})
+		return err
+	})
 }

@@ -184,7 +184,7 @@ type ingest struct {
 	group []*prepared
 
 	sensors map[string]*sensorRow // those admitted
-	faces   map[faceKey]face
+	faces   faces
 	uses    uses
 	queue   map[ID]int64 // findings to be linked anew, and when they were touched
 	stored  []int        // by delivery
@@ -216,7 +216,7 @@ type known struct {
 
 func (g *ingest) run() error {
 	g.stored, g.older = make([]int, len(g.group)), make([]int, len(g.group))
-	g.faces, g.uses, g.queue = map[faceKey]face{}, uses{}, map[ID]int64{}
+	g.faces, g.uses, g.queue = faces{}, uses{}, map[ID]int64{}
 	for _, step := range []func() error{g.readSensors, g.writeFindings, g.writeCalls, g.writeSketches, g.writeQueue, g.writeGaps, g.writeFaces, g.writeUses, g.writeSensors} {
 		if err := step(); err != nil {
 			return err
@@ -420,7 +420,7 @@ func (g *ingest) writeFindings() error {
 			}
 		}
 		for _, f := range e.faces {
-			g.seen(f)
+			g.faces.see(f)
 		}
 	}
 	for id, n := range touched {
@@ -533,13 +533,16 @@ func (g *ingest) writeCards(cards map[ID]cardRow, since map[ID]int64) error {
 	return nil
 }
 
-// seen notes a controller.
-func (g *ingest) seen(f face) {
+// faces are controllers in one role each.
+type faces map[faceKey]face
+
+// see notes one.
+func (fs faces) see(f face) {
 	k := faceKey{f.addr, f.role}
-	if o, ok := g.faces[k]; ok {
+	if o, ok := fs[k]; ok {
 		f.first, f.last, f.told = min(f.first, o.first), max(f.last, o.last), max(f.told, o.told)
 	}
-	g.faces[k] = f
+	fs[k] = f
 }
 
 // growth is by how much an hour must tell of more lines of a controller than before for
@@ -674,7 +677,7 @@ func (g *ingest) writeSketches() error {
 		}
 		rows = append(rows, p.hours...)
 		for _, f := range p.faces {
-			g.seen(f)
+			g.faces.see(f)
 		}
 	}
 	if err := g.touchTold(); err != nil {

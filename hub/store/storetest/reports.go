@@ -28,6 +28,9 @@ type Reports struct {
 	standings     []*reportpb.Standing
 }
 
+// FleetSize is how many sensors a filled store has, to be measured.
+const FleetSize = 2000
+
 // NewReports makes them of what the lab's captures give: a file of lines of JSON,
 // the first a finding at case. of is how many findings there will be, about.
 func NewReports(file string, sensors, of int, now time.Time) (*Reports, error) {
@@ -131,14 +134,3 @@ func (l *Reports) Revision(n int, revision uint64) *reportpb.FindingRevision {
 	}
 	return r
 }
-
-// MaxCopies is how often a reported finding is copied at most, to make a large store
-// to measure.
-const MaxCopies = 100
-
-// Reported is how many findings are reported to a store that is to have so many: the
-// others are copies.
-func Reported(stored int) int { return stored / Copies(stored) }
-
-// Copies is how many findings there are of each that was reported, itself included.
-func Copies(stored int) int { return min(max(stored/200_000, 1), MaxCopies) }
