@@ -10,9 +10,10 @@ FUZZTIME ?= 10s
 PACKAGES ?= ./...
 BIN      := bin
 TMP      := tmp
+DIST     := dist
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub test-flood test-equal test-kills test-kernels clean
+.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub bench-scale test-flood test-equal test-kills test-kernels packages test-packages firmware test-firmware clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -122,12 +123,28 @@ bench-hub: ## load a hub with 2,000 sensors and 1,500 findings a second for a mi
 	SIMTRAP_LOAD_SENSORS=2000 SIMTRAP_LOAD_RATE=1500 SIMTRAP_LOAD_BATCH=100 SIMTRAP_LOAD_SENDERS=32 SIMTRAP_LOAD_FOR=1m $(LOAD) \
 		go test ./cmd/simtrap-hub -count=1 -run '^TestLoad' -v
 
+# FINDINGS, KINDS and more: scripts/bench-hub.sh.
+bench-scale: ## fill both stores of the hub to 10 million findings and print the table of docs/scale.md (hours)
+	scripts/bench-hub.sh
+
 # ONLY chooses among the kernels: 6.12-amd64 6.1-arm64 6.1-amd64 5.10-amd64.
 test-kernels: ## load, attach and judge a call on other kernels, in qemu (Debian)
 	scripts/kernels.sh $(ONLY)
+
+packages: ## deb packages and tarballs, reproducible, into dist/; ARCHES="amd64 arm64 armhf"
+	firmware/packages/build.sh $(DIST) $(or $(ARCHES),amd64 arm64 armhf)
+
+test-packages: ## build packages twice, compare, install and purge them in a new Debian (root, debootstrap)
+	firmware/packages/test.sh $(or $(ARCHES),amd64)
+
+firmware: ## the image of the appliance (ARCH=amd64 or arm64) into dist/ (Debian)
+	firmware/image/build.sh $(or $(ARCH),amd64) $(DIST)
+
+test-firmware: ## build the image twice, compare, boot it in qemu, find a gateway with it (Debian)
+	firmware/image/test.sh $(or $(ARCH),amd64)
 
 generate: ## run every go:generate line
 	go generate ./...
 
 clean: ## remove what was built
-	rm -rf $(BIN) $(TMP)
+	rm -rf $(BIN) $(TMP) $(DIST)

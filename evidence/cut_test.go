@@ -381,13 +381,13 @@ func FuzzCut(f *testing.F) {
 	f.Add(ipv4(far, own, 17, 0x2000, udp(1, 2, "x")), uint16(capture.LinkIPv4))
 	f.Fuzz(func(t *testing.T, frame []byte, link uint16) {
 		for _, authority := range []string{"", "case"} {
-			c := &Cutter{o: Options{Authority: authority}, lines: make(map[ident.Line]*target)}
+			c := &Cutter{Trimmer: Trimmer{o: Options{Authority: authority}}, lines: make(map[ident.Line]*target)}
 			var out bytes.Buffer
-			c.lines[box] = &target{w: newWriter(&out, "", "")}
+			c.lines[box] = &target{w: NewPacketWriter(&out, "", "")}
 			b := batch(frame)
 			b.Frames[0].Link = capture.LinkType(link)
 			c.Batch(b)
-			c.lines[box].w.w.Flush()
+			c.lines[box].w.Flush()
 			if c.Counters.Packets == 0 {
 				continue
 			}

@@ -25,9 +25,9 @@ const (
 // tap port.
 const maxInterfaces = 256
 
-// writer writes a pcapng file of packets with nanosecond times. It is our own
+// PacketWriter writes a pcapng file of packets with nanosecond times. It is our own
 // because link types have 16 bits, of which gopacket's writer keeps 8.
-type writer struct {
+type PacketWriter struct {
 	w          *bufio.Writer
 	interfaces map[face]uint32
 	b          []byte // a block under construction
@@ -38,8 +38,9 @@ type face struct {
 	port uint16
 }
 
-func newWriter(w io.Writer, application, comment string) *writer {
-	p := &writer{w: bufio.NewWriterSize(w, 16<<10), interfaces: make(map[face]uint32)}
+// NewPacketWriter begins a file; application is the program that writes it.
+func NewPacketWriter(w io.Writer, application, comment string) *PacketWriter {
+	p := &PacketWriter{w: bufio.NewWriterSize(w, 16<<10), interfaces: make(map[face]uint32)}
 	p.begin(blockSection)
 	p.u32(0x1a2b3c4d)
 	p.u32(1)           // version 1.0
@@ -51,15 +52,15 @@ func newWriter(w io.Writer, application, comment string) *writer {
 	return p
 }
 
-func (p *writer) u32(v uint32) { p.b = binary.LittleEndian.AppendUint32(p.b, v) }
+func (p *PacketWriter) u32(v uint32) { p.b = binary.LittleEndian.AppendUint32(p.b, v) }
 
-func (p *writer) pad() {
+func (p *PacketWriter) pad() {
 	for len(p.b)%4 != 0 {
 		p.b = append(p.b, 0)
 	}
 }
 
-func (p *writer) option(code uint16, value []byte) {
+func (p *PacketWriter) option(code uint16, value []byte) {
 	value = value[:min(len(value), 0xffff)]
 	p.b = binary.LittleEndian.AppendUint16(p.b, code)
 	p.b = binary.LittleEndian.AppendUint16(p.b, uint16(len(value)))
@@ -67,14 +68,14 @@ func (p *writer) option(code uint16, value []byte) {
 	p.pad()
 }
 
-func (p *writer) begin(kind uint32) {
+func (p *PacketWriter) begin(kind uint32) {
 	p.b = p.b[:0]
 	p.u32(kind)
 	p.u32(0) // the length, when it is known
 }
 
 // finish writes the block under construction.
-func (p *writer) finish() {
+func (p *PacketWriter) finish() {
 	p.pad()
 	n := uint32(len(p.b) + 4)
 	binary.LittleEndian.PutUint32(p.b[4:], n)
@@ -83,13 +84,13 @@ func (p *writer) finish() {
 }
 
 // end is finish behind options.
-func (p *writer) end() {
+func (p *PacketWriter) end() {
 	p.u32(optEnd)
 	p.finish()
 }
 
 // iface gives the number of the interface for a link type and tap port.
-func (p *writer) iface(link capture.LinkType, port uint16) uint32 {
+func (p *PacketWriter) iface(link capture.LinkType, port uint16) uint32 {
 	f := face{link, port}
 	n, ok := p.interfaces[f]
 	if ok {
@@ -112,8 +113,8 @@ func (p *writer) iface(link capture.LinkType, port uint16) uint32 {
 	return n
 }
 
-// packet writes the first len(data) bytes of a frame of wire bytes.
-func (p *writer) packet(f *capture.Frame, data []byte) {
+// Packet writes the first len(data) bytes of a frame of wire bytes.
+func (p *PacketWriter) Packet(f *capture.Frame, data []byte) {
 	n := p.iface(f.Link, f.Port)
 	p.begin(blockEnhanced)
 	p.u32(n)
@@ -124,3 +125,6 @@ func (p *writer) packet(f *capture.Frame, data []byte) {
 	p.b = append(p.b, data...)
 	p.finish()
 }
+
+// Flush writes what is still held back, and gives the first error of all writing.
+func (p *PacketWriter) Flush() error { return p.w.Flush() }

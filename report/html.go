@@ -528,13 +528,17 @@ func (b *page) waterfall(f *heuristics.Finding, id string) {
 		b.raw("</tr>\n")
 	}
 	b.raw(`<tr role="row"><th role="rowheader" scope="row">`, b.tr("the rest: overlap of reasons, allowances for error"), "</th>")
-	for k := range columns {
+	for k, c := range columns {
 		s := stairs[k].rest
+		if math.IsNaN(c.whole) { // what is not known has no rest
+			bar(k, "rest", step{}, "")
+			continue
+		}
 		bar(k, "rest", s, nats(s.to-s.from))
 	}
 	b.raw(`</tr><tr role="row" class="whole"><th role="rowheader" scope="row">`, b.tr("margin"), "</th>")
 	for k, c := range columns {
-		bar(k, "all", step{0, sane(c.whole), true}, total(c.whole))
+		bar(k, "all", step{0, sane(c.whole), !math.IsNaN(c.whole)}, total(c.whole))
 	}
 	b.raw("</tr></tbody></table></figure>\n")
 }

@@ -79,8 +79,13 @@ func newTranslator(l Language) *translator {
 	for _, e := range chinese() {
 		t.add(e[0], e[1])
 	}
-	slices.SortStableFunc(t.patterns, func(a, b pattern) int { return cmp.Compare(b.plain, a.plain) })
+	t.order()
 	return t
+}
+
+// order puts first what says more.
+func (t *translator) order() {
+	slices.SortStableFunc(t.patterns, func(a, b pattern) int { return cmp.Compare(b.plain, a.plain) })
 }
 
 func (t *translator) add(from, to string) {

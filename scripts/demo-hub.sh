@@ -3,7 +3,9 @@
 # lab are replayed as taps, four of them with a box that one softswitch drives, each
 # on a line of its own and none enough for a case there. Three are of one make: what
 # speaks another dialect is not joined by its controller alone. Prints what the hub makes
-# of it. Needs bin/ (make build), and loopback alone.
+# of it, and what to sign in with in a browser. With SERVE=1 the hub goes on until it
+# is stopped (on LISTEN, 127.0.0.1:8443); else it ends with the script. Needs bin/ (make
+# build), and loopback alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 here=tmp/demo-hub
@@ -29,7 +31,9 @@ make south-b trunk-32 5
 
 say "a hub"
 "$bin/simtrap-hub" init -d hub --name localhost --name 127.0.0.1
-"$bin/simtrap-hub" serve -d hub --listen 127.0.0.1:0 --metrics none --log-format json 2>hub.log &
+listen=127.0.0.1:0
+[ -z "${SERVE:-}" ] || listen=${LISTEN:-127.0.0.1:8443}
+"$bin/simtrap-hub" serve -d hub --listen "$listen" --metrics none --log-format json 2>hub.log &
 hub=$!
 address=
 for _ in $(seq 100); do
@@ -88,3 +92,19 @@ say "the ring that they are of"
 say "the same with addresses, under an authority that the audit log keeps"
 "$bin/simtrap" hub lines --authority "case 2026-114"
 "$bin/simtrap-hub" audit verify -d hub
+
+say "and in a browser"
+"$bin/simtrap" hub cases open "the demonstration" --ring "$(printf '%s' "$now" | head -n 1 | sed -n 's/.*"id":"\([0-9a-f]\{32\}\)".*/\1/p')"
+for role in admin auditor; do
+	"$bin/simtrap-hub" account add -d hub --role $role $role <password
+done
+page=$(curl -s --cacert ca.pem -o /dev/null -w '%{http_code} %{size_download}' "https://$address/sign-in" 2>/dev/null || true)
+[ -z "$page" ] || echo "the page of the sign-in: $page bytes"
+echo "address   https://$address/ (its certificate is of the authority tmp/demo-hub/ca.pem)"
+echo "sign in   ann (analyst), admin or auditor, with $(cat password)"
+if [ -n "${SERVE:-}" ]; then
+	echo "it goes on until it is stopped: Ctrl-C"
+	wait $hub
+else
+	echo "that hub has ended with the demonstration: make demo-hub SERVE=1 leaves it up"
+fi

@@ -46,17 +46,19 @@ type Options struct {
 
 // Daemon is one run of simtrapd.
 type Daemon struct {
-	o      Options
-	log    *Logger
-	since  time.Time
-	rights *Rights
-	out    *Output
-	engine Engine
-	hub    *hub           // nil where nothing is reported to one
-	begun  *config.Config // with what the policy said at the start
-	pages  *pages
-	http   *server
-	local  *server
+	o       Options
+	log     *Logger
+	since   time.Time
+	rights  *Rights
+	out     *Output
+	engine  Engine
+	hub     *hub           // nil where nothing is reported to one
+	headers *headers       // nil where none are kept
+	fetch   *fetching      // nil without a hub
+	begun   *config.Config // with what the policy said at the start
+	pages   *pages
+	http    *server
+	local   *server
 
 	mu       sync.Mutex
 	config   *config.Config // the file's
@@ -127,6 +129,21 @@ func (d *Daemon) run(ctx context.Context) (err error) {
 		}
 		engine.Sink, engine.Catalogue, engine.Upstream = &teller{d}, kept.Catalogue, d.hub
 	}
+	names := func(int64) *ident.Pseudonymizer { return d.o.Names }
+	if d.hub != nil { // who compares what several appliances saw needs the fleet's
+		names = func(t int64) *ident.Pseudonymizer {
+			_, n := d.hub.at(t)
+			return n
+		}
+	}
+	if d.headers, err = openHeaders(c, options, names, d.log.Logger); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.headers.close()) }()
+	engine.Sink = d.headers.sink(engine.Sink)
+	if d.hub != nil {
+		d.fetch = newFetching(d.headers, d.hub.member, c.StateFolder(), d.o.Version, d.now, d.headersPorts, d.log.Logger)
+	}
 	if d.engine, err = d.o.Engine(engine); err != nil {
 		return err
 	}
@@ -146,7 +163,9 @@ func (d *Daemon) run(ctx context.Context) (err error) {
 	var meters []*meter
 	for i := range ports {
 		sources[i] = ports[i].Source
-		meters = append(meters, metered(&ports[i], c.Never))
+		m := metered(&ports[i], c.Never)
+		m.cut = d.headers.cutter()
+		meters = append(meters, m)
 	}
 	d.mu.Lock()
 	d.meters, d.ports = meters, ports
@@ -284,6 +303,7 @@ func (d *Daemon) watch(ctx context.Context, ports []Port) error {
 	go func() { ended <- d.engine.Run(ctx, ports) }()
 	if d.hub != nil {
 		defer d.hub.run(context.WithoutCancel(ctx), d.Status, d.again)()
+		defer d.fetching(ctx)()
 	}
 	d.set(stateRunning)
 	d.notify("READY=1", d.summary())
@@ -346,6 +366,37 @@ func (d *Daemon) watch(ctx context.Context, ports []Port) error {
 			d.notify("WATCHDOG=1", d.summary())
 		}
 	}
+}
+
+// fetching answers requests for headers until it is stopped.
+func (d *Daemon) fetching(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.fetch.run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// headersPorts says how frames are taken.
+func (d *Daemon) headersPorts() (list []*fleetpb.HeadersPort) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.ports {
+		list = append(list, &fleetpb.HeadersPort{Name: p.Name, Mode: p.Mode})
+	}
+	return list
+}
+
+// now is the configuration with what the policy says.
+func (d *Daemon) now() *config.Config {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.steer
 }
 
 // again tells a new run what the hub said of controllers before.
@@ -550,6 +601,9 @@ func (d *Daemon) Status() Status {
 	if a, ok := d.engine.(Alarmer); ok {
 		s.Alarms = append(s.Alarms, a.Alarms()...)
 	}
+	s.Headers = d.headers.status(d.begun)
+	d.fetch.status(s.Headers)
+	s.Losses = append(s.Losses, lossesOf("", d.headers.losses())...)
 	s.reached = e.Last
 	s.Reload.Restart = slices.Concat(s.Reload.Restart, d.policyRestart)
 	if d.hub != nil {

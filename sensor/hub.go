@@ -82,11 +82,12 @@ type hub struct {
 	tables   atomic.Uint64 // version of the catalogue in use
 	hourKey  atomic.Pointer[fleet.Key]
 
-	hurry   chan struct{} // closed when the daemon ends
-	items   chan any      // *heuristics.CallRecord or *controllers.Hour
-	lost    atomic.Uint64
-	failed  atomic.Uint64 // records that the outbox did not take, for its own reasons
-	packets atomic.Int64  // packet time
+	hurry   chan struct{}    // closed when the daemon ends
+	items   chan any         // *heuristics.CallRecord or *controllers.Hour
+	lost    [2]atomic.Uint64 // calls and hours that found no room in items
+	missed  [2]uint64        // of these, how many the outbox was told of
+	failed  atomic.Uint64    // records that the outbox did not take, for its own reasons
+	packets atomic.Int64     // packet time
 
 	mu      sync.Mutex
 	names   map[uint32]*ident.Pseudonymizer // by epoch
@@ -160,9 +161,15 @@ func (h *hub) run(ctx context.Context, status func() Status, first func(context.
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
+		var told time.Time
 		for x := range h.items {
 			h.item(x)
+			if len(h.items) == 0 || time.Since(told) > missEvery {
+				h.miss()
+				told = time.Now()
+			}
 		}
+		h.miss()
 	}()
 	return func() {
 		// Nobody tells any more: what waits is written, and sent if the way is open.
@@ -321,7 +328,30 @@ func (h *hub) put(x any) {
 	select {
 	case h.items <- x:
 	default:
-		h.lost.Add(1)
+		if _, call := x.(*heuristics.CallRecord); call {
+			h.lost[0].Add(1)
+		} else {
+			h.lost[1].Add(1)
+		}
+	}
+}
+
+// missEvery is how often the hub is told of what found no room while there is none:
+// each time is written.
+const missEvery = 10 * time.Second
+
+// miss has the hub told of what found no room, as of all that will not come.
+func (h *hub) miss() {
+	for i, kind := range []outbox.Kind{uplink.KindCall, uplink.KindControllers} {
+		n := h.lost[i].Load()
+		if n == h.missed[i] {
+			continue
+		}
+		if err := h.box.Miss(kind, n-h.missed[i]); err != nil {
+			h.log.Error("the outbox was not told of what found no room", zap.Error(err))
+			continue
+		}
+		h.missed[i] = n
 	}
 }
 
@@ -537,7 +567,7 @@ func (h *hub) watch(now time.Time) {
 // losses are those on the way to the outbox.
 func (h *hub) losses() []capture.Loss {
 	return []capture.Loss{
-		{Stage: "uplink", Reason: "calls and hours that found no room on their way to the outbox", Count: h.lost.Load()},
+		{Stage: "uplink", Reason: "calls and hours that found no room on their way to the outbox", Count: h.lost[0].Load() + h.lost[1].Load()},
 		{Stage: "uplink", Reason: "reports that the outbox could not take", Count: h.failed.Load()},
 		{Stage: "uplink", Reason: "far ends left out of an hour: too many of them", Count: h.hours.Stats().Evicted},
 	}

@@ -30,11 +30,13 @@ import (
 	"simtrap/internal/smalldisk"
 	"simtrap/lab"
 	"simtrap/report"
+	"simtrap/report/controllers"
 	"simtrap/report/fleet"
 	"simtrap/report/fleet/fleettest"
 	"simtrap/report/fleetpb"
 	"simtrap/report/outbox"
 	"simtrap/report/reportpb"
+	"simtrap/report/uplink"
 	"simtrap/sensor/config"
 )
 
@@ -767,5 +769,24 @@ func TestHubsWordStaysHere(t *testing.T) {
 	var names = ident.NewPseudonymizer(nil, "")
 	if s := string(report.AppendJSON(nil, &f, report.Options{Names: names})); !strings.HasSuffix(s, `,"hub":{"nats":2.5,"verdict":"review","ring":"r1"}}`) || !strings.Contains(s, `"verdict":"watch"`) {
 		t.Errorf("the output says %s", s)
+	}
+}
+
+// Calls and hours that found no room on their way to the outbox are in a gap, once.
+func TestMissed(t *testing.T) {
+	box, err := outbox.Open(t.TempDir(), outbox.Options{Reserve: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Close()
+	h := &hub{items: make(chan any), box: box, log: zap.NewNop()}
+	h.Call(&heuristics.CallRecord{})
+	h.Call(&heuristics.CallRecord{})
+	h.put(&controllers.Hour{})
+	h.miss()
+	h.miss()
+	want := []outbox.Lost{{Reason: outbox.Crowded, Kind: uplink.KindCall, Count: 2}, {Reason: outbox.Crowded, Kind: uplink.KindControllers, Count: 1}}
+	if lost := box.Stats().Lost; !slices.Equal(lost, want) {
+		t.Errorf("gaps tell of %v, want %v", lost, want)
 	}
 }

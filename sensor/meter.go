@@ -21,6 +21,7 @@ type meter struct {
 	capture.Source
 	port  *Port
 	never atomic.Pointer[[]config.Prefix]
+	cut   *cutter // nil where no headers are kept
 
 	decoder packet.Decoder
 	packet  packet.Packet
@@ -113,6 +114,9 @@ func (m *meter) Next(ctx context.Context) (*capture.Batch, error) {
 	if len(m.nevers()) > 0 {
 		m.leave(b)
 		m.renumber = true
+	}
+	if m.cut != nil {
+		m.cut.batch(b)
 	}
 	// Numbers have no holes, and do not go back when nothing is left out any more.
 	if m.renumber {

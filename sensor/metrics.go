@@ -34,6 +34,13 @@ func Metrics() []Metric {
 			}
 		}
 	}
+	headers := func(f func(*HeadersStatus) float64) func(*Status, func(float64, ...string)) {
+		return func(s *Status, add func(float64, ...string)) {
+			if s.Headers != nil {
+				add(f(s.Headers))
+			}
+		}
+	}
 	port := []string{"port"}
 	return []Metric{
 		{"simtrap_info", "Always 1; which program runs, and in which state.", []string{"version", "state"}, false,
@@ -157,6 +164,18 @@ func Metrics() []Metric {
 				}
 			}},
 		{"simtrap_hub_controllers", "Far ends seen in the present hour, by role.", nil, false, hub(func(h *HubStatus) float64 { return float64(h.Controllers) })},
+		{"simtrap_headers_lines", "Lines whose headers are kept; absent where none are, as all of simtrap_headers are.", nil, false, headers(func(h *HeadersStatus) float64 { return float64(h.Lines) })},
+		{"simtrap_headers_bytes", "What headers take on the disk.", nil, false, headers(func(h *HeadersStatus) float64 { return float64(h.Bytes) })},
+		{"simtrap_headers_limit_bytes", "What they may take.", nil, false, headers(func(h *HeadersStatus) float64 { return float64(h.Limit) })},
+		{"simtrap_headers_frames_total", "Frames whose headers were written.", nil, true, headers(func(h *HeadersStatus) float64 { return float64(h.Frames) })},
+		{"simtrap_headers_requests_total", "Requests of the hub for headers, by result: answered or refused.", []string{"result"}, true,
+			func(s *Status, add func(float64, ...string)) {
+				if h := s.Headers; h != nil {
+					add(float64(h.Requests), "answered")
+					add(float64(h.Refused), "refused")
+				}
+			}},
+		{"simtrap_headers_sent_bytes_total", "Bytes of headers that were sent to the hub.", nil, true, headers(func(h *HeadersStatus) float64 { return float64(h.Sent) })},
 		{"simtrap_memory_limit_bytes", "Memory that the program aims to stay below; 0 for no limit.", nil, false,
 			one(func(s *Status) float64 { return float64(s.MemoryLimit) })},
 		{"simtrap_log_suppressed_total", "Log lines left out because the same message came too often.", nil, true,

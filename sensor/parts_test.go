@@ -133,6 +133,7 @@ func snapshot() Status {
 		Losses:     []Loss{{"eth1", "ring", "ring full", 9}, {"", "sip", "datagrams that begin like SIP and cannot be read", 10}},
 		Checkpoint: CheckpointStatus{Kept: true, Last: &at, Seconds: 0.25, Failed: 1}, Reload: ReloadStatus{Done: 2, Refused: 1, Restart: []string{"home"}},
 		MemoryLimit: 1 << 29, Suppressed: 11,
+		Headers: &HeadersStatus{Lines: 28, Files: 29, Bytes: 30, Limit: 31, Encrypted: true, Frames: 32, Aged: 33, Requests: 34, Refused: 35, Sent: 36},
 		Hub: &HubStatus{Address: "hub:7443", Sensor: "north", State: "closed", LastAck: &at, Waiting: 12, Bytes: 1300, Limit: 1 << 28, Acked: 14, Superseded: 15,
 			Dropped: []Dropped{{"limit", 16}, {"space", 17}}, Attempts: 18, Failed: 19, Busy: 20, SentBytes: 21, Clock: &ClockStatus{Ahead: -0.5, Uncertainty: 0.1},
 			Policy: 22, Catalogue: 23, PackRefused: 24, CertificateUntil: at, Renewals: 25, RenewFailed: 26, Controllers: 27},

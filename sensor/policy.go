@@ -188,6 +188,9 @@ func (d *Daemon) applyPolicy(ctx context.Context, p *fleetpb.Policy, c *catalogu
 			if bad == nil {
 				bad = engine.SetHomes(ctx, homes)
 			}
+			if bad == nil {
+				d.headers.setHomes(homes)
+			}
 			err = errors.Join(err, bad)
 		} else {
 			needs("policy: home", !slices.Equal(next.Home, d.begun.Home))

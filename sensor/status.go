@@ -30,6 +30,8 @@ type Status struct {
 
 	Hub *HubStatus `json:"hub"` // null where nothing is reported to one
 
+	Headers *HeadersStatus `json:"headers"` // null where none are kept
+
 	Checkpoint CheckpointStatus `json:"checkpoint"`
 	Reload     ReloadStatus     `json:"reload"`
 

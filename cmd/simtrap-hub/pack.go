@@ -174,6 +174,13 @@ func (p *place) publish(ctx context.Context, h *hub, action, object string, pack
 	if err := usable(pack, h.trust.CatalogueKeys(), latest.GetVersion()); err != nil {
 		return fmt.Errorf("%s: %w", object, err)
 	}
+	// After a restore sensors may have packs that this store knows nothing of. What they
+	// say of it is a warning: one that lies must not keep the others from theirs.
+	if n, newest, err := h.store.CatalogueAt(ctx, pack.GetVersion()); err != nil {
+		return err
+	} else if n > 0 {
+		p.t.Say(fmt.Sprintf("%d sensors say that they have version %d or a later one, up to %d, and will not take this: sign it under a higher version", n, pack.GetVersion(), newest))
+	}
 	if err := p.record(ctx, h, action, object, fmt.Sprintf("version %d", pack.GetVersion())); err != nil {
 		return err
 	}
@@ -202,7 +209,8 @@ func newPackPublish(p *place) *cobra.Command {
 }
 
 func newPackWithdraw(p *place) *cobra.Command {
-	return &cobra.Command{
+	var version uint64
+	cmd := &cobra.Command{
 		Use:   "withdraw FILE",
 		Short: "Return to the content of an older pack, under a higher version",
 		Long: `withdraw signs the content of an older pack anew, under the version after the one that
@@ -225,7 +233,7 @@ publish here.`,
 				if latest == nil {
 					return errors.New("no pack is published that could be withdrawn")
 				}
-				pack, err := h.trust.SignPack(latest.GetVersion()+1, old.GetContent())
+				pack, err := h.trust.SignPack(max(version, latest.GetVersion()+1), old.GetContent())
 				if err != nil {
 					return err
 				}
@@ -233,6 +241,8 @@ publish here.`,
 			})
 		},
 	}
+	cmd.Flags().Uint64Var(&version, "version", 0, "`N` that it is known by, where that is above the version after the published one")
+	return cmd
 }
 
 func newPackShow(p *place) *cobra.Command {

@@ -22,12 +22,16 @@ import (
 
 	"simtrap/cmd/internal/command"
 	"simtrap/hub/admin"
+	"simtrap/hub/bundles"
 	"simtrap/hub/door"
 	"simtrap/hub/linker"
+	events "simtrap/hub/notify"
+	"simtrap/hub/pages"
 	"simtrap/hub/people"
 	"simtrap/hub/query"
 	"simtrap/hub/store"
 	"simtrap/report/adminpb/adminpbconnect"
+	"simtrap/report/querypb"
 	"simtrap/report/querypb/querypbconnect"
 )
 
@@ -40,6 +44,9 @@ type serving struct {
 	logLevel, format string
 	limits           door.Limits
 	policy           time.Duration
+	handOver         handOver
+	signIn           signIn
+	targets          []events.Target
 }
 
 func newServe(p *place) *cobra.Command {
@@ -69,6 +76,12 @@ wrong usage.`,
 			if s.linkers < 0 || s.linkers > 64 {
 				return command.Usage(cmd, errors.New("--linkers: want 0 to 64"))
 			}
+			if s.targets, err = s.handOver.targets(); err != nil {
+				return command.Usage(cmd, err)
+			}
+			if _, _, err := s.signIn.options(); err != nil {
+				return command.Usage(cmd, err)
+			}
 			return p.serve(cmd.Context(), s, keep, log)
 		},
 	}
@@ -80,6 +93,8 @@ wrong usage.`,
 	f.DurationVar(&s.leave, "leave", 0, "`TIME` that it goes on after it says that it is not ready, for a balancer to notice")
 	f.DurationVar(&s.drain, "drain", s.drain, "`TIME` that what is being answered has to end")
 	f.DurationVar(&s.policy, "policy-interval", s.policy, "`TIME` between looks for a changed policy")
+	s.handOver.bind(f)
+	s.signIn.bind(f)
 	f.StringVar(&s.logLevel, "log-level", s.logLevel, "`LEVEL`: debug, info, warn or error")
 	f.StringVar(&s.format, "log-format", s.format, "`FORMAT`: text or json")
 	f.Float64Var(&s.limits.Records, "sensor-records", 1000, "`N` records a second that one appliance may send in the long run")
@@ -139,6 +154,16 @@ const (
 	expireFirst = time.Minute
 )
 
+// proofs gives pages the evidence of cases.
+type proofs struct{ from *query.Evidence }
+
+// proofWait is how long a page waits for sensors; the command line has longer.
+const proofWait = time.Minute
+
+func (p proofs) Bundle(ctx context.Context, _ people.Person, caseID, authority string, w io.Writer) error {
+	return p.from.Gather(ctx, &querypb.AskEvidenceRequest{CaseId: caseID, Authority: authority}, proofWait, w)
+}
+
 func (p *place) serve(ctx context.Context, s *serving, keep store.Retention, log *zap.Logger) error {
 	h, err := p.open(ctx, log)
 	if err != nil {
@@ -148,20 +173,40 @@ func (p *place) serve(ctx context.Context, s *serving, keep store.Retention, log
 }
 
 func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Retention, log *zap.Logger) error {
-	q, err := query.New(query.Options{Store: h.store, People: asking{}, Audit: uses{h.people}, Key: h.trust.Derive("query"), Log: log})
+	tell := events.New(events.Options{Targets: s.targets, Log: log})
+	q, err := query.New(query.Options{Store: tell.Cases(h.store), People: asking{}, Audit: uses{h.people}, Key: h.trust.Derive("query"), Log: log})
 	if err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	path, answers := querypbconnect.NewQueryServiceHandler(q, query.HandlerOptions()...)
+	proof := query.NewEvidence(q, h.store, bundles.New(bundles.Options{Store: h.store, Sign: h.trust.Evidence(), Headers: h.trust.Headers(), Key: h.trust.Derive, Version: command.Version()}))
+	proofPath, proves := querypbconnect.NewEvidenceServiceHandler(proof, query.HandlerOptions()...)
 	office := admin.New(admin.Options{Store: h.store, People: h.people, Tokens: h.trust, Log: log})
 	adminPath, administers := adminpbconnect.NewAdminServiceHandler(office, admin.HandlerOptions()...)
 	auditPath, audits := adminpbconnect.NewAuditServiceHandler(office, admin.HandlerOptions()...)
 	mine := func(next http.Handler) http.Handler { return h.people.Handler(known(next)) }
+	elsewhere := ""
+	if _, ok, err := s.signIn.options(); err == nil && ok {
+		elsewhere = people.OIDCPages
+	}
+	site, err := pages.New(pages.Options{
+		Elsewhere: elsewhere, Query: q, Office: office, People: h.people, Store: h.store, Evidence: proofs{proof}, Key: h.trust.Derive("pages"), Closing: ctx.Done(), Log: log,
+		Known: func(ctx context.Context, who people.Person) { door.Vouch(ctx, "account "+who.Account) },
+	})
+	if err != nil {
+		return err
+	}
+	beside := map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), proofPath: mine(proves), "/login": h.people.LoginHandler(), "/": site}
+	stopSignIn, err := serveOIDC(h, &s.signIn, beside, site.Enter)
+	if err != nil {
+		return err
+	}
+	defer stopSignIn()
 	d, err := door.New(door.Options{
-		Store: h.store, Trust: h.trust, Limits: s.limits, Leave: s.leave, Drain: s.drain, Policy: s.policy, Registry: registry, Log: log,
-		Beside: map[string]http.Handler{path: mine(answers), adminPath: mine(administers), auditPath: mine(audits), "/login": h.people.LoginHandler()},
+		Store: tell.Findings(h.store), Trust: h.trust, Limits: s.limits, Leave: s.leave, Drain: s.drain, Policy: s.policy, Registry: registry, Log: log,
+		Beside: beside,
 	})
 	if err != nil {
 		return err
@@ -198,8 +243,13 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 		working.Go(func() { w.Run(work) })
 	}
 	measure(registry, h.store, workers)
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "simtrap_hub_forgotten_total",
+		Help:        "Whose rate was forgotten since there were too many: of sensors, addresses, or failed logins.",
+		ConstLabels: prometheus.Labels{"kind": "logins"}}, func() float64 { return float64(h.people.Forgotten()) }))
 	working.Go(func() { expire(work, h, keep, log) })
 	working.Go(func() { h.people.Run(work) })
+	working.Go(func() { tell.Run(work) })
+	measureTelling(registry, tell)
 
 	log.Info("serving", zap.Stringer("on", l.Addr()), zap.Strings("names", h.trust.Names()), zap.String("authority", h.trust.Fingerprint()), zap.String("version", command.Version()))
 	notify("READY=1")

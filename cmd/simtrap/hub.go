@@ -69,7 +69,7 @@ Cards, numbers and accounts are pseudonyms always.`,
 		}
 		cmd.AddCommand(list)
 	}
-	cmd.AddCommand(newHubOutcome(t, &to), newHubExport(t, &to), newHubAudit(t, &to), newHubAccount(t, &to), newHubPolicy(t, &to), newHubDeclare(&to))
+	cmd.AddCommand(newHubOutcome(t, &to), newHubEvidence(t, &to), newHubExport(t, &to), newHubAudit(t, &to), newHubAccount(t, &to), newHubPolicy(t, &to), newHubDeclare(&to))
 	return cmd
 }
 

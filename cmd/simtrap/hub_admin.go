@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -48,34 +49,48 @@ accounts of the role auditor may.`,
 			}
 			out := json.NewEncoder(t.Out)
 			out.SetEscapeHTML(false)
-			for next := max(from, 1); ; {
+			return everyEntry(from, func(next uint64) ([]*adminpb.Entry, error) {
 				a, err := ask(cmd.Context(), c.ListEntries, &adminpb.ListEntriesRequest{From: next, Size: auditPage})
 				if err != nil {
-					return hubError("", err)
+					return nil, hubError("", err)
 				}
-				if len(a.GetEntries()) == 0 {
-					return nil
-				}
-				for _, e := range a.GetEntries() {
-					next = e.GetSequence() + 1
-					if err := out.Encode(struct {
-						Sequence  uint64    `json:"sequence"`
-						At        time.Time `json:"at"`
-						Account   string    `json:"account"`
-						Action    string    `json:"action"`
-						Object    string    `json:"object,omitempty"`
-						Authority string    `json:"authority,omitempty"`
-						Detail    string    `json:"detail,omitempty"`
-					}{e.GetSequence(), e.GetAt().AsTime(), report.Plain(e.GetAccount()), report.Plain(e.GetAction()), report.Plain(e.GetObject()), report.Plain(e.GetAuthority()), report.Plain(e.GetDetail())}); err != nil {
-						return err
-					}
-				}
-			}
+				return a.GetEntries(), nil
+			}, func(e *adminpb.Entry) error {
+				return out.Encode(struct {
+					Sequence  uint64    `json:"sequence"`
+					At        time.Time `json:"at"`
+					Account   string    `json:"account"`
+					Action    string    `json:"action"`
+					Object    string    `json:"object,omitempty"`
+					Authority string    `json:"authority,omitempty"`
+					Detail    string    `json:"detail,omitempty"`
+				}{e.GetSequence(), e.GetAt().AsTime(), report.Plain(e.GetAccount()), report.Plain(e.GetAction()), report.Plain(e.GetObject()), report.Plain(e.GetAuthority()), report.Plain(e.GetDetail())})
+			})
 		},
 	}
 	cmd.Flags().Uint64Var(&from, "from", 1, "first entry, by `N`")
 	cmd.AddCommand(newHubVerify(t, to))
 	return cmd
+}
+
+// everyEntry reads a log page by page to its end. A hub whose numbers do not rise would
+// have it read for ever.
+func everyEntry(from uint64, page func(next uint64) ([]*adminpb.Entry, error), take func(*adminpb.Entry) error) error {
+	for next := max(from, 1); ; {
+		list, err := page(next)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, e := range list {
+			if e.GetSequence() < next || e.GetSequence() == math.MaxUint64 {
+				return fmt.Errorf("the hub gives entry %d where %d or a later one belongs", e.GetSequence(), next)
+			}
+			next = e.GetSequence() + 1
+			if err := take(e); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // statusBroken: the log was read, and is not whole.

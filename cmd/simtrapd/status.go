@@ -113,6 +113,19 @@ func writeStatus(w io.Writer, s *sensor.Status) error {
 	if h := s.Hub; h != nil {
 		hubRows(row, h)
 	}
+	if h := s.Headers; h != nil {
+		how := "plain"
+		if h.Encrypted {
+			how = "encrypted"
+		}
+		row("headers", "of %d lines, %s: %d files, %d of %d bytes", h.Lines, how, h.Files, h.Bytes, h.Limit)
+		if h.Requests+h.Refused > 0 {
+			row("", "the hub asked %d times for them, %d refused; %d bytes were sent", h.Requests+h.Refused, h.Refused, h.Sent)
+		}
+		if h.Error != "" {
+			row("", "%s", h.Error)
+		}
+	}
 	switch k := s.Checkpoint; {
 	case !k.Kept:
 		row("evidence", "does not outlive a restart with this way of judging")

@@ -20,11 +20,20 @@ func EncodeKey(k ed25519.PrivateKey) (private, public []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	pub, err := x509.MarshalPKIXPublicKey(k.Public())
+	public, err = EncodePublicKey(k.Public().(ed25519.PublicKey))
 	if err != nil {
 		return nil, nil, err
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: pemPrivate, Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: pemPublic, Bytes: pub}), nil
+	return pem.EncodeToMemory(&pem.Block{Type: pemPrivate, Bytes: der}), public, nil
+}
+
+// EncodePublicKey writes the public half alone.
+func EncodePublicKey(k ed25519.PublicKey) ([]byte, error) {
+	der, err := x509.MarshalPKIXPublicKey(k)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemPublic, Bytes: der}), nil
 }
 
 // ParseKey reads a signing key. Errors do not quote it.

@@ -46,7 +46,10 @@ type Options struct {
 }
 
 // Service answers simtrap.admin.v1.
-type Service struct{ o Options }
+type Service struct {
+	o         Options
+	verifying chan struct{} // one reads the whole log at a time
+}
 
 var (
 	_ adminpbconnect.AdminServiceHandler = Service{}
@@ -61,7 +64,7 @@ func New(o Options) Service {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	return Service{o}
+	return Service{o: o, verifying: make(chan struct{}, 1)}
 }
 
 // Bounds of requests.
@@ -148,6 +151,12 @@ func (s Service) VerifyLog(ctx context.Context, r *connect.Request[adminpb.Verif
 			return nil, invalid(err)
 		}
 		anchors = append(anchors, a)
+	}
+	select {
+	case s.verifying <- struct{}{}:
+		defer func() { <-s.verifying }()
+	default:
+		return nil, connect.NewError(connect.CodeResourceExhausted, errors.New("the log is being read by somebody else: try again later"))
 	}
 	head, err := s.o.People.Verify(ctx, anchors...)
 	m := &adminpb.VerifyLogResponse{Whole: err == nil}

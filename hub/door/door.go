@@ -46,6 +46,8 @@ type Store interface {
 	LatestPolicy(context.Context) (store.Policy, error)
 	LatestPack(context.Context) (*fleetpb.CataloguePack, error)
 	Verdicts(ctx context.Context, sensor string, now time.Time) ([]store.ControllerVerdict, error)
+	NextEvidence(ctx context.Context, sensor string, now time.Time) (store.Evidence, error)
+	AddEvidencePiece(ctx context.Context, sensor string, p store.EvidencePiece, now time.Time) (uint64, error)
 	Ready(context.Context) error
 }
 
@@ -85,6 +87,7 @@ type Door struct {
 	sensors   *guests
 	addresses *guests
 	batches   chan struct{}
+	giving    chan struct{}
 	reading   chan struct{}
 	batch     *shape
 	unpack    *zstd.Decoder
@@ -123,7 +126,7 @@ func New(o Options) (*Door, error) {
 	d := &Door{
 		opt: o, store: o.Store, trust: o.Trust, log: o.Log, now: o.Now,
 		sensors: newGuests(o.Limits.Known), addresses: newGuests(o.Limits.Known),
-		batches: make(chan struct{}, o.Limits.Batches), reading: make(chan struct{}, o.Limits.Reading),
+		batches: make(chan struct{}, o.Limits.Batches), giving: make(chan struct{}, o.Limits.Giving), reading: make(chan struct{}, o.Limits.Reading),
 		closing: make(chan struct{}),
 	}
 	var err error
@@ -131,7 +134,7 @@ func New(o Options) (*Door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decompressor: %w", err)
 	}
-	codec := newProtoCodec(&reportpb.SendRequest{}, &fleetpb.EnrollRequest{}, &fleetpb.RenewRequest{}, &fleetpb.GetPolicyRequest{}, &fleetpb.WatchPolicyRequest{})
+	codec := newProtoCodec(&reportpb.SendRequest{}, &fleetpb.EnrollRequest{}, &fleetpb.RenewRequest{}, &fleetpb.GetPolicyRequest{}, &fleetpb.WatchPolicyRequest{}, &fleetpb.NextRequestRequest{}, &fleetpb.SendPieceRequest{})
 	d.batch = codec.shapes[(&reportpb.Batch{}).ProtoReflect().Descriptor().FullName()]
 	options := []connect.HandlerOption{
 		connect.WithCodec(codec), connect.WithCodec(jsonCodec{}),
@@ -151,6 +154,7 @@ func New(o Options) (*Door, error) {
 	handle := func(path string, h http.Handler) { d.mux.Handle(path, d.guard(h)) }
 	handle(reportpbconnect.NewReportServiceHandler(reports{d}, options...))
 	handle(fleetpbconnect.NewFleetServiceHandler(fleet{d}, options...))
+	handle(fleetpbconnect.NewHeadersServiceHandler(headers{d}, options...))
 	for pattern, h := range o.Beside {
 		d.mux.Handle(pattern, d.beside(h))
 	}
@@ -325,7 +329,8 @@ func (d *Door) guard(next http.Handler) http.Handler {
 			return
 		}
 		most := int64(maxSmall)
-		stream := false
+		kind := brief
+		var slots chan struct{} // without one a request of megabytes is not begun to be read
 		switch r.URL.Path {
 		case fleetpbconnect.FleetServiceEnrollProcedure:
 			if x := d.enrolling(r.RemoteAddr, at); x != nil {
@@ -335,37 +340,38 @@ func (d *Door) guard(next http.Handler) http.Handler {
 			d.pass(next, w, r, most, false)
 			return
 		case reportpbconnect.ReportServiceSendProcedure:
-			most = maxRequest
+			most, slots = maxRequest, d.batches
 			if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 				most = maxJSON
 			}
-		case fleetpbconnect.FleetServiceWatchPolicyProcedure:
-			stream = true
+		case fleetpbconnect.FleetServiceWatchPolicyProcedure, fleetpbconnect.HeadersServiceNextRequestProcedure:
+			kind = waiting
+		case fleetpbconnect.HeadersServiceSendPieceProcedure:
+			most, kind, slots = maxGive, piece, d.giving
 		}
 		id, since, x := d.identify(r.Context(), r.TLS, at)
 		if x != nil {
 			refuse(x)
 			return
 		}
-		leave, x := d.enter(id.Sensor, at, stream)
+		leave, x := d.enter(id.Sensor, at, kind)
 		if x != nil {
 			refuse(x)
 			return
 		}
 		defer leave()
 		Vouch(r.Context(), "sensor "+id.Sensor)
-		if most > maxSmall {
-			// A request of megabytes is not begun to be read before there is room.
+		if slots != nil {
 			select {
-			case d.batches <- struct{}{}:
-				defer func() { <-d.batches }()
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
 			default:
-				refuse(&refusal{reason: "batches", code: connect.CodeResourceExhausted, says: "the hub reads as many batches as it can", after: time.Second})
+				refuse(&refusal{reason: "batches", code: connect.CodeResourceExhausted, says: "the hub reads as many batches, or pieces of headers, as it can", after: time.Second})
 				return
 			}
 		}
 		r = r.WithContext(context.WithValue(r.Context(), sensorKey{}, who{id.Sensor, id.Serial, since, at}))
-		d.pass(next, w, r, most, stream)
+		d.pass(next, w, r, most, kind == waiting)
 	})
 }
 
@@ -457,39 +463,46 @@ func (d *Door) admitted(ctx context.Context, id trust.Identity, now time.Time) (
 	return since, nil
 }
 
+// kind is what a request of a sensor is counted as.
+type kind int
+
+const (
+	brief   kind = iota
+	waiting      // answered when there is something to say
+	piece        // of headers
+)
+
 // enter counts a sensor in; leave counts it out.
-func (d *Door) enter(sensor string, now time.Time, stream bool) (leave func(), x *refusal) {
+func (d *Door) enter(sensor string, now time.Time, k kind) (leave func(), x *refusal) {
 	l := &d.opt.Limits
 	d.sensors.with(sensor, func(g *guest) {
-		wait := max(g.requests.fill(now, l.Requests, l.RequestsAhead), g.records.fill(now, l.Records, l.RecordsAhead))
+		wait := g.records.fill(now, l.Records, l.RecordsAhead)
+		tokens, here := &g.requests, &g.inFlight
+		switch k {
+		case piece: // however many records are owed
+			tokens, here = &g.pieces, &g.giving
+			wait = tokens.fill(now, l.Pieces, l.PiecesAhead)
+		case waiting:
+			here = &g.streams
+			fallthrough
+		default:
+			wait = max(wait, tokens.fill(now, l.Requests, l.RequestsAhead))
+		}
 		switch {
 		case wait > 0:
 			x = &refusal{reason: "rate", code: connect.CodeResourceExhausted, says: "too much in too short a time", after: wait}
-		case stream && g.streams >= l.Streams:
+		case k == waiting && *here >= l.Streams:
 			x = &refusal{reason: "streams", code: connect.CodeResourceExhausted, says: "the sensor has as many streams as it may", after: 10 * time.Second}
-		case !stream && g.inFlight >= l.InFlight:
+		case k != waiting && *here >= l.InFlight:
 			x = &refusal{reason: "in flight", code: connect.CodeResourceExhausted, says: "the sensor has as many requests on their way as it may", after: time.Second}
-		case stream:
-			g.streams++
 		default:
-			g.inFlight++
-		}
-		if x == nil {
-			g.requests.level--
+			*here++
+			tokens.level--
+			// Who is counted in is not forgotten: g stays the sensor's.
+			leave = func() { d.sensors.with(sensor, func(*guest) { *here-- }) }
 		}
 	})
-	if x != nil {
-		return nil, x
-	}
-	return func() {
-		d.sensors.with(sensor, func(g *guest) {
-			if stream {
-				g.streams--
-			} else {
-				g.inFlight--
-			}
-		})
-	}, nil
+	return leave, x
 }
 
 // took counts records of a sensor, and gives how long it should wait before more.

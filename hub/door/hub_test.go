@@ -41,6 +41,12 @@ type watched struct {
 	mu     sync.Mutex
 	before func(context.Context) error // of Ingest
 	looks  atomic.Int64                // at whether it is ready
+	asked  atomic.Int64                // whether headers are wanted
+}
+
+func (w *watched) NextEvidence(ctx context.Context, sensor string, now time.Time) (store.Evidence, error) {
+	w.asked.Add(1)
+	return w.Store.NextEvidence(ctx, sensor, now)
 }
 
 func (w *watched) Ready(ctx context.Context) error {
@@ -234,6 +240,10 @@ func (a *appliance) reports(o ...connect.ClientOption) reportpbconnect.ReportSer
 }
 
 func (a *appliance) fleet() fleetpbconnect.FleetServiceClient { return a.h.fleet(a.http) }
+
+func (a *appliance) headers() fleetpbconnect.HeadersServiceClient {
+	return fleetpbconnect.NewHeadersServiceClient(a.http, a.h.url, connect.WithGRPC())
+}
 
 // send sends records as they are, and gives what the hub answers.
 func (a *appliance) send(records ...*reportpb.Record) (*reportpb.SendResponse, error) {

@@ -12,13 +12,18 @@ type Limits struct {
 	Records, RecordsAhead float64
 	// Requests a second of one sensor, and how many it may be ahead; 20 and 100.
 	Requests, RequestsAhead float64
+	// Pieces of headers a second of one sensor, and how many it may be ahead; 20 and
+	// 100. They are counted apart: a long answer must not keep reports from coming.
+	Pieces, PiecesAhead float64
 	// Enrolments a second from one address, and ahead; 2 and 50.
 	Enrolments, EnrolmentsAhead float64
-	// InFlight requests of one sensor, and its policy streams; 4 and 4.
+	// InFlight requests of one sensor, so many pieces beside, and its policy streams; 4
+	// and 4.
 	InFlight, Streams int
 	// Batches that are read and stored side by side, of all sensors; 64. Reading, of
-	// these, is how many are unpacked at a time; 4.
-	Batches, Reading int
+	// these, is how many are unpacked at a time; 4. Giving is how many pieces of
+	// headers are read and stored side by side; 16.
+	Batches, Reading, Giving int
 	// Known is how many sensors and addresses are remembered, each; 20,000.
 	Known int
 	// Connections of all kinds; 8,192. Strangers, of these, are those of whom nobody is
@@ -41,12 +46,15 @@ func (l *Limits) defaults() {
 	float(&l.RecordsAhead, 50_000)
 	float(&l.Requests, 20)
 	float(&l.RequestsAhead, 100)
+	float(&l.Pieces, 20)
+	float(&l.PiecesAhead, 100)
 	float(&l.Enrolments, 2)
 	float(&l.EnrolmentsAhead, 50)
 	whole(&l.InFlight, 4)
 	whole(&l.Streams, 4)
 	whole(&l.Batches, 64)
 	whole(&l.Reading, 4)
+	whole(&l.Giving, 16)
 	whole(&l.Known, 20_000)
 	whole(&l.Connections, 8192)
 	whole(&l.Strangers, max(1, l.Connections/8))
@@ -76,9 +84,10 @@ func (b *bucket) fill(now time.Time, rate, most float64) time.Duration {
 
 // guest is what is remembered of one sensor or address.
 type guest struct {
-	name              string
-	records, requests bucket
-	inFlight, streams int
+	name                      string
+	records, requests, pieces bucket
+	inFlight, streams         int
+	giving                    int // pieces on their way
 }
 
 // guests are the most recent ones, with a bound.
@@ -114,7 +123,7 @@ func (g *guests) with(name string, do func(*guest)) {
 func (g *guests) evict() {
 	for e := g.order.Back(); e != nil && len(g.by) >= g.most; {
 		x, before := e.Value.(*guest), e.Prev()
-		if x.inFlight == 0 && x.streams == 0 {
+		if x.inFlight == 0 && x.streams == 0 && x.giving == 0 {
 			delete(g.by, x.name)
 			g.order.Remove(e)
 			g.evicted++

@@ -40,7 +40,7 @@ func newMeter(r *prometheus.Registry, d *Door) *meter {
 	gauge("simtrap_hub_sensors_known", "Sensors whose rate is remembered.", func() float64 { n, _ := d.sensors.count(); return float64(n) })
 	for kind, g := range map[string]*guests{"sensors": d.sensors, "addresses": d.addresses} {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "simtrap_hub_forgotten_total",
-			Help:        "Sensors or addresses whose rate was forgotten since there were too many.",
+			Help:        "Whose rate was forgotten since there were too many: of sensors, addresses, or failed logins.",
 			ConstLabels: prometheus.Labels{"kind": kind}}, func() float64 { _, n := g.count(); return float64(n) }))
 	}
 	return m

@@ -112,7 +112,7 @@ func (f *facts) count(ctx context.Context, ids []store.ID) ([]store.ID, error) {
 			f.uses[u.Addr] = u
 		}
 	}
-	lines, err := f.w.busiest(ctx, addrs)
+	lines, err := f.w.busiest(ctx, addrs, f.uses)
 	if err != nil {
 		return nil, err
 	}
@@ -164,6 +164,7 @@ func (w *Worker) remember(k link.Key, bearers int) {
 // busy is how many lines a controller had, and until when that is taken for true.
 type busy struct {
 	lines int
+	told  uint64 // as ControllerUse had it
 	until time.Time
 }
 
@@ -173,12 +174,12 @@ const (
 )
 
 // busiest tells the lines of controllers in their busiest hours.
-func (w *Worker) busiest(ctx context.Context, addrs []string) (map[string]int, error) {
+func (w *Worker) busiest(ctx context.Context, addrs []string, uses map[string]store.ControllerUse) (map[string]int, error) {
 	now := w.now()
 	out := make(map[string]int, len(addrs))
 	var ask []string
 	for _, a := range addrs {
-		if b, ok := w.busy[a]; ok && now.Before(b.until) {
+		if b, ok := w.busy[a]; ok && now.Before(b.until) && b.told == uses[a].Told {
 			out[a] = b.lines
 		} else {
 			ask = append(ask, a)
@@ -195,7 +196,7 @@ func (w *Worker) busiest(ctx context.Context, addrs []string) (map[string]int, e
 				clear(w.busy) // it is read again where it is needed
 			}
 			if lines[i] > 0 { // an hour that is told later is to be known at once
-				w.busy[a] = busy{lines[i], now.Add(busyFor)}
+				w.busy[a] = busy{lines[i], uses[a].Told, now.Add(busyFor)}
 			}
 		}
 	}

@@ -217,10 +217,30 @@ func TestHourAfterFindings(t *testing.T) {
 		if _, rings := h.groups(); len(rings) != 0 {
 			t.Fatalf("rings %+v of a controller of which no hour is told, want none", rings)
 		}
+		w := New(Options{Store: h.Store, Owner: "one"})
+		step := func() {
+			for n := 1; n > 0; {
+				var err error
+				if n, err = w.Step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 		h.report("north", busiest("198.51.100.1", "sms-server", 5))
-		h.link(3)
+		step()
 		if _, rings := h.groups(); len(rings) != 1 || rings[0].Lines != 5 {
 			t.Errorf("rings %+v after the first hour, want one of five", rings)
+		}
+		// The same again is no reason to look.
+		h.report("north", busiest("198.51.100.1", "sms-server", 9))
+		if n, err := h.Queued(t.Context()); n != 0 || err != nil {
+			t.Errorf("%d are looked at again, %v", n, err)
+		}
+		// That hour had a few minutes: the next one tells that it is no ring's.
+		h.report("north", busiest("198.51.100.1", "sms-server", 400))
+		step()
+		if _, rings := h.groups(); len(rings) != 0 {
+			t.Errorf("rings %+v of a controller of four hundred lines, want none", rings)
 		}
 	})
 }

@@ -148,6 +148,10 @@ func (x failing) String() string {
 	return fmt.Sprintf("%s, %s to %s, from %s", strings.Join(parts, ", "), x.since.UTC().Format(time.RFC3339), x.last.UTC().Format(time.RFC3339), strings.Join(places, " "))
 }
 
+// Forgotten is how many accounts and addresses there were too many of for their failed
+// logins to be remembered.
+func (p *People) Forgotten() uint64 { return p.throttle.evicted() }
+
 // Run writes failed logins into the audit log until ctx is done, and then what is
 // left. Without it they are counted in vain.
 func (p *People) Run(ctx context.Context) {

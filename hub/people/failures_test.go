@@ -50,8 +50,8 @@ func TestFailedLogins(t *testing.T) {
 		if got := failedEntries(t, p); len(got["ann"]) != 1 || !strings.HasPrefix(got["ann"][0], "2 failed, ") || !strings.HasSuffix(got["ann"][0], "from "+here.String()) {
 			t.Errorf("a second later: %q", got)
 		}
-		// Ten more close the account; what is refused then is told too.
-		for range accountFailures + 5 {
+		// Ten close the account to that address; what is refused then is told too.
+		for range placeFailures + 5 {
 			_, _, _ = p.Login(t.Context(), "ann", "not the password", netip.MustParseAddr("198.51.100.1"))
 		}
 		// Names that are none are told together, however many.
@@ -68,7 +68,7 @@ func TestFailedLogins(t *testing.T) {
 		time.Sleep(2 * writeEvery)
 		synctest.Wait()
 		got := failedEntries(t, p)
-		if len(got) != 2 || len(got["ann"]) != 2 || !strings.HasPrefix(got["ann"][1], "8 failed, 7 refused as too many, ") {
+		if len(got) != 2 || len(got["ann"]) != 2 || !strings.HasPrefix(got["ann"][1], "10 failed, 5 refused as too many, ") {
 			t.Errorf("of ann: %q", got["ann"])
 		}
 		if len(got["-"]) != 1 || !strings.HasPrefix(got["-"][0], "10 failed, ") || !strings.HasSuffix(got["-"][0], "10.0.0.7 others") {

@@ -60,6 +60,7 @@ type Store interface {
 	AddAccount(context.Context, store.Account) error
 	PutAccount(context.Context, store.Account) error
 	Account(context.Context, string) (store.Account, error)
+	AccountOf(ctx context.Context, subject string) (store.Account, error)
 	Accounts(context.Context) ([]store.Account, error)
 	AddSession(context.Context, store.Session) error
 	Session(context.Context, [32]byte, time.Time) (store.Session, error)
@@ -262,7 +263,7 @@ func (p *People) Login(ctx context.Context, name, password string, from netip.Ad
 		return "", time.Time{}, ErrBusy
 	}
 	a, err := p.store.Account(ctx, name)
-	known := err == nil && !a.Disabled
+	known := err == nil && !a.Disabled && !strings.HasPrefix(a.Password, oidcKind)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", time.Time{}, err
 	}

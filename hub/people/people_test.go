@@ -59,6 +59,17 @@ func (m *memory) Account(_ context.Context, name string) (store.Account, error) 
 	return a, nil
 }
 
+func (m *memory) AccountOf(_ context.Context, subject string) (store.Account, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range m.accounts {
+		if a.Password == subject {
+			return a, nil
+		}
+	}
+	return store.Account{}, store.ErrNotFound
+}
+
 func (m *memory) Accounts(context.Context) ([]store.Account, error) { return nil, nil }
 
 func (m *memory) AddSession(_ context.Context, s store.Session) error {
@@ -248,17 +259,44 @@ func errOf(_ string, _ time.Time, err error) error { return err }
 func TestThrottle(t *testing.T) {
 	p, _, at := crowd(t)
 	// The hash is what takes the time; here it is the counting.
-	for range accountFailures {
+	for range placeFailures {
 		p.throttle.take("ann", here)
 	}
+	elsewhere := netip.MustParseAddr("198.51.100.1")
 	var wait *Throttled
-	if _, _, err := p.Login(t.Context(), "ann", password, netip.MustParseAddr("198.51.100.1")); !errors.As(err, &wait) || wait.After <= 0 {
-		t.Errorf("from elsewhere, after %d failures: %v", accountFailures, err)
+	if _, _, err := p.Login(t.Context(), "ann", password, here); !errors.As(err, &wait) || wait.After <= 0 {
+		t.Errorf("after %d failures: %v", placeFailures, err)
+	}
+	if _, _, err := p.Login(t.Context(), "ann", password, elsewhere); err != nil {
+		t.Errorf("from elsewhere, after %d failures: %v", placeFailures, err)
 	}
 	*at = at.Add(failureWindow)
 	if _, _, err := p.Login(t.Context(), "ann", password, here); err != nil {
 		t.Errorf("a while later: %v", err)
 	}
+	// From ever new addresses the account is closed, but not where it has logged in.
+	for i := range accountFailures {
+		p.throttle.take("ann", netip.AddrFrom4([4]byte{198, 18, byte(i), 1}))
+	}
+	if _, _, err := p.Login(t.Context(), "ann", password, netip.MustParseAddr("198.19.0.1")); !errors.As(err, &wait) {
+		t.Errorf("from where it never was, after %d failures: %v", accountFailures, err)
+	}
+	if _, _, err := p.Login(t.Context(), "ann", password, elsewhere); err != nil {
+		t.Errorf("from where it was, after %d failures: %v", accountFailures, err)
+	}
+	// Nor there by who is beside it, however often: not for longer than a pause.
+	for range 2 * addressFailures {
+		p.throttle.take("ann", elsewhere)
+		p.throttle.take("bob", elsewhere)
+	}
+	if _, _, err := p.Login(t.Context(), "ann", password, elsewhere); !errors.As(err, &wait) || wait.After > goodPause {
+		t.Errorf("from where it was, at once after many failures: %v", err)
+	}
+	*at = at.Add(goodPause)
+	if _, _, err := p.Login(t.Context(), "ann", password, elsewhere); err != nil {
+		t.Errorf("a pause later: %v", err)
+	}
+	*at = at.Add(failureWindow)
 	// Of one address, and of one network of IPv6, many names are one.
 	for i := range addressFailures {
 		p.throttle.take(fmt.Sprint("name", i), netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", i)))
@@ -291,7 +329,7 @@ func TestThrottleAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	compared, told := 0, 0
-	for range 3 * accountFailures {
+	for range 3 * placeFailures {
 		wg.Go(func() {
 			_, _, err := p.Login(t.Context(), "ann", "not the password", here)
 			var wait *Throttled
@@ -308,8 +346,8 @@ func TestThrottleAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if compared != accountFailures || told != 2*accountFailures {
-		t.Errorf("%d passwords were compared, %d told to wait; want %d and %d", compared, told, accountFailures, 2*accountFailures)
+	if compared != placeFailures || told != 2*placeFailures {
+		t.Errorf("%d passwords were compared, %d told to wait; want %d and %d", compared, told, placeFailures, 2*placeFailures)
 	}
 }
 
@@ -572,7 +610,7 @@ func TestHTTP(t *testing.T) {
 	for i := range addressFailures {
 		p.throttle.take(fmt.Sprint("x", i), netip.MustParseAddr("192.0.2.1"))
 	}
-	if w := ask(login, "POST", `{"account":"ann","password":"`+password+`"}`, kind, jsonType); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
+	if w := ask(login, "POST", `{"account":"bob","password":"`+password+`"}`, kind, jsonType); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 		t.Errorf("throttled: %d %s", w.Code, w.Body)
 	}
 }

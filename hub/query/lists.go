@@ -15,7 +15,7 @@ import (
 func collect[T any](ctx context.Context, at place, read func(context.Context, store.Page) (store.List[T], error), row func(*T) error) (next string, err error) {
 	left := at.size
 	next = at.after
-	for range maxRounds {
+	for range rounds(ctx) {
 		list, err := read(ctx, store.Page{Size: left, After: next})
 		if err != nil {
 			return "", err
@@ -32,6 +32,20 @@ func collect[T any](ctx context.Context, at place, read func(context.Context, st
 		}
 	}
 	return next, nil
+}
+
+type briefKey struct{}
+
+// Brief asks for lists within one read of the store: a page of what a filter lets few
+// rows of through may be empty and not the last, but nobody waits for it.
+func Brief(ctx context.Context) context.Context { return context.WithValue(ctx, briefKey{}, true) }
+
+// rounds is how many reads of the store a page may take.
+func rounds(ctx context.Context) int {
+	if brief, _ := ctx.Value(briefKey{}).(bool); brief {
+		return 1
+	}
+	return maxRounds
 }
 
 // list answers a request for a page of one kind. It gives the token of the next.

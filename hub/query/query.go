@@ -33,6 +33,10 @@ type Store interface {
 	Lines(context.Context, store.Filter, store.Page) (store.List[store.Line], error)
 	Line(context.Context, store.ID) (store.Line, error)
 	LinesOf(context.Context, []store.ID) (map[store.ID]store.ID, error)
+	Revisions(context.Context, store.ID) ([]store.Revision, error)
+	Calls(context.Context, store.ID, int) ([]store.Call, error)
+	LatestPolicy(context.Context) (store.Policy, error)
+	Busiest(ctx context.Context, n int) ([]store.Controller, error)
 	Boxes(context.Context, store.Filter, store.Page) (store.List[store.BoxRow], error)
 	Box(context.Context, store.ID) (store.BoxRow, error)
 	Edges(context.Context, []store.ID, int) ([]store.Edge, error)
@@ -100,14 +104,15 @@ type Options struct {
 // Service answers simtrap.query.v1.
 type Service struct {
 	querypbconnect.UnimplementedQueryServiceHandler
-	store   Store
-	people  People
-	audit   Audit
-	now     func() time.Time
-	log     *zap.Logger
-	ids     cipher.Block
-	pages   cipher.AEAD
-	exports chan struct{}
+	store    Store
+	people   People
+	audit    Audit
+	now      func() time.Time
+	log      *zap.Logger
+	ids      cipher.Block
+	pages    cipher.AEAD
+	register []byte // key of ids of declared gateways
+	exports  chan struct{}
 }
 
 var _ querypbconnect.QueryServiceHandler = (*Service)(nil)
@@ -133,6 +138,7 @@ func New(o Options) (*Service, error) {
 	if s.ids, err = aes.NewCipher(derive(o.Key, "query line ids")); err != nil {
 		return nil, err
 	}
+	s.register = derive(o.Key, "query gateway ids")
 	block, err := aes.NewCipher(derive(o.Key, "query page tokens"))
 	if err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +31,7 @@ var (
 	measureFolder   = flag.String("store.folder", "", "where the measured SQLite lies and stays; a temporary folder if empty")
 	measureURL      = flag.String("store.url", "", "the measured PostgreSQL; one of its own if empty")
 	measureFill     = flag.Bool("store.fill", false, "fill the store and do no more")
+	measureParts    = flag.String("store.parts", "new,revisions,mixed,steady,lists", "what is measured")
 )
 
 // sampleFile has a finding as the lab's captures give them.
@@ -131,22 +131,90 @@ func BenchmarkStore(t *testing.B) {
 		return
 	}
 	s := openStore(t, o)
-	rate := func(name string, n int, d time.Duration) {
-		t.Logf("%-34s %8.0f findings/s (%d in %v; %d transactions, heap %d MiB)", name, float64(n)/d.Seconds(), n, d.Round(time.Millisecond), s.Counters().Commits, heap())
+	var table [][2]string
+	tell := func(what, format string, a ...any) {
+		table = append(table, [2]string{what, fmt.Sprintf(format, a...)})
+		t.Logf("%s: %s", what, table[len(table)-1][1])
 	}
+	wants := func(part string) bool { return slices.Contains(strings.Split(*measureParts, ","), part) }
 	M := min(N, 100_000)
+	flood := func(what string, pick func(b, i int) (int, uint64)) {
+		commits := s.Counters().Commits
+		d := l.flood(t, s, M, 100, pick)
+		tell(what, "%.0f/s (%d in %v, %d transactions)", float64(M)/d.Seconds(), M, d.Round(100*time.Millisecond), s.Counters().Commits-commits)
+	}
 	fresh := 10_000 + int(time.Now().Unix()/10%8640)*200
 	revision := uint64(time.Now().UnixNano())
-	rate("new findings", M, l.flood(t, s, M, 100, func(b, i int) (int, uint64) { return fresh + b/l.Sensors*100 + i, 1 }))
-	rate("revisions", M, l.flood(t, s, M, 100, func(b, i int) (int, uint64) { return rand.IntN(per), revision + uint64(b) }))
-	rate("one of five new, others revised", M, l.flood(t, s, M, 100, func(b, i int) (int, uint64) {
-		if i < 20 {
-			return fresh + 100 + b/l.Sensors*20 + i, 1
+	if wants("new") {
+		flood("new findings", func(b, i int) (int, uint64) { return fresh + b/l.Sensors*100 + i, 1 })
+	}
+	if wants("revisions") {
+		flood("revisions, of any stored finding", func(b, i int) (int, uint64) { return rand.IntN(per), revision + uint64(b) })
+	}
+	if wants("mixed") {
+		flood("one of five new, the others revised", func(b, i int) (int, uint64) {
+			if i < 20 {
+				return fresh + 100 + b/l.Sensors*20 + i, 1
+			}
+			return rand.IntN(per), revision + uint64(M+b)
+		})
+	}
+	if wants("steady") {
+		tell("acknowledgement at 1,500/s, revisions, 10 s", "%s", l.steady(t, s, per, revision+uint64(2*M)))
+	}
+	if wants("lists") {
+		for _, q := range l.lists(s, now) {
+			var ds []time.Duration
+			var rows int
+			for range 20 {
+				began := time.Now()
+				n, err := q.read(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ds, rows = append(ds, time.Since(began)), n
+			}
+			slices.Sort(ds)
+			tell(q.what+", 20 pages", "%d rows: median %.1f ms, worst %.1f ms", rows, ms(ds[10]), ms(ds[19]))
 		}
-		return rand.IntN(per), revision + uint64(M+b)
-	}))
-	t.Logf("acknowledgement at 1,500/s: %s", l.steady(t, s, per, revision+uint64(2*M)))
+	}
+	if o.URL == "" {
+		for _, name := range []string{fileName, fileName + "-wal"} {
+			if i, err := os.Stat(filepath.Join(o.Folder, name)); err == nil {
+				tell(name, "%d MiB, %d bytes a finding", i.Size()>>20, i.Size()/int64(N))
+			}
+		}
+	} else {
+		var size int64
+		if err := one(ctx, s.db, []any{&size}, "SELECT pg_database_size(current_database())"); err != nil {
+			t.Fatal(err)
+		}
+		tell("the database", "%d MiB, %d bytes a finding", size>>20, size/int64(N))
+	}
+	tell("resident, sender and hub's store in one process", "%s", peak())
+	// As docs/scale.md has it.
+	kind := "SQLite"
+	if o.URL != "" {
+		kind = "PostgreSQL"
+	}
+	fmt.Printf("\n| | %s, %d stored |\n|---|---|\n", kind, N)
+	for _, r := range table {
+		fmt.Printf("| %s | %s |\n", r[0], r[1])
+	}
+}
 
+// lists are those that are measured.
+func (l *load) lists(s *Store, now time.Time) (qs []struct {
+	what string
+	read func(context.Context) (int, error)
+}) {
+	add := func(what string, read func(context.Context) (int, error)) {
+		qs = append(qs, struct {
+			what string
+			read func(context.Context) (int, error)
+		}{what, read})
+	}
+	page := Page{Size: 100}
 	for _, q := range []struct {
 		name string
 		f    Filter
@@ -157,37 +225,20 @@ func BenchmarkStore(t *testing.B) {
 		{"a day of ten ago", Filter{From: now.Add(-10 * 24 * time.Hour), Until: now.Add(-9 * 24 * time.Hour), MinVerdict: review}},
 		{"vendor that is nowhere", Filter{Vendors: []string{"nobody"}}},
 	} {
-		var ds []time.Duration
-		var rows int
-		for range 20 {
-			began := time.Now()
-			got, err := s.Findings(ctx, q.f, Page{Size: 100})
-			if err != nil {
-				t.Fatal(err)
-			}
-			ds, rows = append(ds, time.Since(began)), len(got.Rows)
-		}
-		slices.Sort(ds)
-		t.Logf("list: %-30s %4d rows, median %6.2f ms, worst %6.2f ms", q.name, rows, ms(ds[10]), ms(ds[19]))
+		add("list: "+q.name, func(ctx context.Context) (int, error) {
+			got, err := s.Findings(ctx, q.f, page)
+			return len(got.Rows), err
+		})
 	}
-	began = time.Now()
-	if _, err := s.Lines(ctx, Filter{MinVerdict: watch}, Page{Size: 100}); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("list: lines at watch %.2f ms", ms(time.Since(began)))
-	began = time.Now()
-	if _, err := s.Controllers(ctx, Filter{}, Page{Size: 100}); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("list: controllers %.2f ms", ms(time.Since(began)))
-	if o.URL == "" {
-		for _, name := range []string{fileName, fileName + "-wal"} {
-			if i, err := os.Stat(filepath.Join(o.Folder, name)); err == nil {
-				t.Logf("%s: %d MiB, %d bytes a finding", name, i.Size()>>20, i.Size()/int64(N))
-			}
-		}
-	}
-	t.Logf("resident at most: %s", peak())
+	add("list: lines at watch", func(ctx context.Context) (int, error) {
+		got, err := s.Lines(ctx, Filter{MinVerdict: watch}, page)
+		return len(got.Rows), err
+	})
+	add("list: controllers", func(ctx context.Context) (int, error) {
+		got, err := s.Controllers(ctx, Filter{}, page)
+		return len(got.Rows), err
+	})
+	return qs
 }
 
 // fill reports so many findings of each sensor to an empty store and copies them.
@@ -251,12 +302,6 @@ func (l *load) steady(t testing.TB, s *Store, per int, revision uint64) string {
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-func heap() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapInuse >> 20
-}
 
 // peak gives the most memory that the process had.
 func peak() string {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -76,4 +77,53 @@ func (s *Store) BusiestHour(ctx context.Context, addrs []string) ([]int, error) 
 		}
 	}
 	return out, nil
+}
+
+// Bounds of what is read to find the busiest controllers.
+const (
+	busiestNewest = 50_000 // rows of hours, the newest first
+	busiestRings  = 100    // the newest
+)
+
+// Busiest gives at most n controllers in order of fan-in: of lines at review or above,
+// then of all lines. They are looked for among the busiest of the newest hours that
+// sensors told of, and among those of the newest rings.
+func (s *Store) Busiest(ctx context.Context, n int) ([]Controller, error) {
+	var cs []Controller
+	seen := map[string]bool{}
+	add := func(r *sql.Rows) error {
+		c, err := scanController(r)
+		if key := c.Addr.String() + " " + c.Role; err == nil && !seen[key] {
+			seen[key] = true
+			cs = append(cs, c)
+		}
+		return err
+	}
+	rings, err := s.Rings(ctx, Filter{}, Page{Size: busiestRings})
+	if err != nil {
+		return nil, err
+	}
+	var addrs [][]byte
+	for _, g := range rings.Rows {
+		for _, text := range g.Controllers {
+			if a, err := netip.ParseAddr(text); err == nil && len(addrs) < n {
+				addrs = append(addrs, addrBytes(a.WithZone("").Unmap()))
+			}
+		}
+	}
+	if err := in(ctx, s.db, add, "SELECT "+controllerColumns+" FROM controller WHERE addr IN ?", inOrder(addrs)); err != nil {
+		return nil, err
+	}
+	if err := each(ctx, s.db, add, `SELECT c.addr, c.role, c.since, c.first_seen, c.last_seen FROM (
+			SELECT addr, role, sum(lines) AS n FROM (SELECT addr, role, lines FROM controller_hour ORDER BY hour DESC LIMIT ?) AS x GROUP BY addr, role ORDER BY n DESC LIMIT ?
+		) AS y JOIN controller c ON c.addr = y.addr AND c.role = y.role`, busiestNewest, n); err != nil {
+		return nil, err
+	}
+	if err := s.useOf(ctx, cs, time.Time{}, time.Time{}); err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(cs, func(a, b Controller) int {
+		return cmp.Or(cmp.Compare(b.Review, a.Review), cmp.Compare(b.Lines, a.Lines), a.Addr.Compare(b.Addr), cmp.Compare(a.Role, b.Role))
+	})
+	return cs[:min(n, len(cs))], nil
 }

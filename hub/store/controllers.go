@@ -118,11 +118,12 @@ func (s *Store) Controller(ctx context.Context, addr netip.Addr, role string) (C
 	return cs[0], s.useOf(ctx, cs, time.Time{}, time.Time{})
 }
 
-// Bounds of what is read to tell how much controllers are used: together, and of
-// each at least. Who asks for one is told more of it than who asks for a page.
+// Bounds of what is read to tell how much controllers are used, and which rings their
+// findings at review are in: together, and of each at least. Who asks for one is told
+// more of it than who asks for a page.
 const (
 	maxSketches, fewSketches = 500, 24
-	maxBearers, fewBearers   = 10_000, 512
+	maxBearers, fewBearers   = 10_000, 64
 )
 
 // useOf tells how many lines use controllers: the most of what their sketches give,
@@ -145,7 +146,7 @@ func (s *Store) useOf(ctx context.Context, cs []Controller, from, until time.Tim
 	}
 	slices.Sort(addrs)
 	addrs = slices.Compact(addrs)
-	us, err := s.ControllerUse(ctx, addrs, bearers)
+	us, err := s.controllerUse(ctx, addrs, math.MaxInt32, bearers)
 	if err != nil {
 		return err
 	}
@@ -191,7 +192,7 @@ func (s *Store) useOf(ctx context.Context, cs []Controller, from, until time.Tim
 		if joined > 0 {
 			c.Lines = max(c.Lines, all.Estimate())
 		}
-		c.Review = uint64(len(use.Review))
+		c.Review = uint64(use.AtReview)
 		seen := map[ID]bool{}
 		for _, id := range use.Review {
 			if g, ok := rings[id]; ok && !seen[g] && len(c.Rings) < 100 {

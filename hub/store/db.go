@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -38,6 +40,7 @@ type database struct {
 	// SQLite: whoever has the one connection that writes. Waiters are served in
 	// the order in which they came.
 	turn    chan *tx
+	hurried atomic.Int64 // urgent ones among them
 	started bool
 	back    *sql.DB // writes the log back into the file
 	done    chan struct{}
@@ -109,6 +112,7 @@ type tx struct {
 	d          *database
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	lax        bool // SQLite: commits do not wait for the disk
 }
 
 func (t *tx) engine() dialect { return t.d.dialect }
@@ -193,11 +197,32 @@ func (t *tx) forUpdate() string {
 	return ""
 }
 
+// manner is how a transaction goes about SQLite's one writer. PostgreSQL has many, and
+// its commits share what waits for the disk.
+type manner int
+
+const (
+	urgent manner = iota
+	// patient lets urgent ones that wait go first, for up to patience.
+	patient
+	// lax is patient, and a cut of the power may take it back until the next commit of
+	// another manner, or until the log is written back (200 ms): it is for what would be
+	// done again. What was committed before it stands.
+	lax
+)
+
+// patience is how long a patient transaction lets others go first.
+const patience = 200 * time.Millisecond
+
 // within runs do in one transaction. It is run again when the engine says that
 // another transaction was in the way, so do must not leave traces elsewhere.
 func (s *Store) within(ctx context.Context, do func(*tx) error) error {
+	return s.withinAs(ctx, urgent, do)
+}
+
+func (s *Store) withinAs(ctx context.Context, m manner, do func(*tx) error) error {
 	for try := 0; ; try++ {
-		err := s.attempt(ctx, do)
+		err := s.attempt(ctx, m, do)
 		if err == nil || !inTheWay(err) || try == 9 {
 			return err
 		}
@@ -211,18 +236,50 @@ func (s *Store) within(ctx context.Context, do func(*tx) error) error {
 	}
 }
 
-func (s *Store) attempt(ctx context.Context, do func(*tx) error) (err error) {
+// take waits for SQLite's writer.
+func (d *database) take(ctx context.Context, m manner) (*tx, error) {
+	if m == urgent {
+		d.hurried.Add(1)
+		defer d.hurried.Add(-1)
+	}
+	for until := time.Now().Add(patience); ; {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case t := <-d.turn:
+			if t == nil {
+				d.turn <- nil
+				return nil, errClosed
+			}
+			if m != urgent && d.hurried.Load() > 0 && time.Now().Before(until) {
+				d.turn <- t
+				runtime.Gosched()
+				continue
+			}
+			if t.lax == (m == lax) {
+				return t, nil
+			}
+			// It takes effect when it is compiled, so it is no prepared statement.
+			level := "FULL"
+			if m == lax {
+				level = "NORMAL"
+			}
+			if _, err := t.conn.ExecContext(context.WithoutCancel(ctx), "PRAGMA synchronous = "+level); err != nil {
+				d.turn <- t
+				return nil, fmt.Errorf("begin: %w", err)
+			}
+			t.lax = m == lax
+			return t, nil
+		}
+	}
+}
+
+func (s *Store) attempt(ctx context.Context, m manner, do func(*tx) error) (err error) {
 	d := s.db
 	var t *tx
 	if d.dialect == sqlite {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case t = <-d.turn:
-		}
-		if t == nil {
-			d.turn <- nil
-			return errClosed
+		if t, err = d.take(ctx, m); err != nil {
+			return err
 		}
 		defer func() { d.turn <- t }()
 		if _, err := t.exec(ctx, "BEGIN IMMEDIATE"); err != nil {

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -96,10 +97,10 @@ func (s *Store) Expire(ctx context.Context, now time.Time, r Retention, sign Sig
 		what, table, key, where string
 		before                  int64
 	}{
-		{"sketches", "controller_hour", "addr, role, hour, sensor, part", "hour < ?", now.Add(-cmp.Or(r.Sketch, 7*day)).UnixNano()},
 		{"sketches' rests", "controller_left", "sensor, hour, part", "hour < ?", now.Add(-cmp.Or(r.Sketch, 7*day)).UnixNano()},
 		{"controllers", "controller", "addr, role", "last_seen < ?", now.Add(-cmp.Or(r.Case, 730*day)).UnixNano()},
 		{"controllers' versions", "controller_told", "addr", "version > ? AND NOT EXISTS (SELECT 1 FROM controller c WHERE c.addr = controller_told.addr)", 0},
+		{"uses of controllers", "controller_use", "digest, slot", "slot >= ? AND lines = 0 AND watch = 0 AND review = 0", -1},
 		{"cards", "card", "id", "last_seen < ?", now.Add(-cmp.Or(r.Case, 730*day)).UnixNano()},
 		{"sessions", "session", "hash", "expires < ?", now.UnixNano()},
 		{"tokens", "token", "hash", "expires < ?", now.Add(-30 * day).UnixNano()},
@@ -109,6 +110,12 @@ func (s *Store) Expire(ctx context.Context, now time.Time, r Retention, sign Sig
 		if err := s.expireRows(ctx, q.table, q.key, q.where, q.before); err != nil {
 			return total, fmt.Errorf("expire %s: %w", q.what, err)
 		}
+	}
+	if err := s.expireEvidence(ctx, now); err != nil {
+		return total, fmt.Errorf("expire evidence: %w", err)
+	}
+	if err := s.expireSketches(ctx, now.Add(-cmp.Or(r.Sketch, 7*day)).UnixNano()); err != nil {
+		return total, fmt.Errorf("expire sketches: %w", err)
 	}
 	if err := s.expireCalls(ctx, now.Add(-cmp.Or(r.Review, 30*day)).UnixNano()); err != nil {
 		return total, fmt.Errorf("expire calls: %w", err)
@@ -134,6 +141,59 @@ func (s *Store) expireRows(ctx context.Context, table, key, where string, before
 	}
 }
 
+// expireSketches deletes hours of controllers that were before a time. Of a controller
+// that findings at watch and above name, those that BusiestHour looks at stay when it
+// falls silent, as long as such findings do: a ring that rests on it must not fall apart
+// since nobody knows any more how few lines it had.
+func (s *Store) expireSketches(ctx context.Context, before int64) error {
+	const key = "hour, addr, role, sensor, part"
+	at := []any{int64(math.MinInt64), []byte{}, "", "", int64(math.MinInt64)}
+	for {
+		rows, err := s.rowsOf(ctx, 6, "SELECT "+key+`, CASE WHEN EXISTS (SELECT 1 FROM controller_hour n WHERE n.addr = h.addr AND n.role = h.role AND n.hour >= h.hour + ?) THEN 1 ELSE 0 END
+			FROM controller_hour h WHERE hour < ? AND (`+key+") > (?, ?, ?, ?, ?) ORDER BY "+key+" LIMIT ?", append([]any{int64(busiestOf), before}, append(slices.Clone(at), expireRows)...)...)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		at = rows[len(rows)-1][:5]
+		var digests [][]byte
+		for _, row := range rows {
+			digests = append(digests, useDigest(row[1]))
+		}
+		named := map[ID]bool{}
+		if err := in(ctx, s.db, func(r *sql.Rows) error {
+			var digest []byte
+			err := r.Scan(&digest)
+			if err == nil {
+				named[ID(digest)] = true
+			}
+			return err
+		}, "SELECT digest FROM controller_use WHERE digest IN ? GROUP BY digest HAVING sum(watch) > 0", inOrder(slices.Clone(digests))); err != nil {
+			return err
+		}
+		var gone [][]any
+		for i, row := range rows {
+			if row[5] != int64(0) || !named[ID(digests[i])] {
+				gone = append(gone, row[:5])
+			}
+		}
+		if len(gone) > 0 {
+			if err := s.deleteRows(ctx, "controller_hour", key, "hour < ?", gone, before); err != nil {
+				return err
+			}
+		}
+		if len(rows) < expireRows {
+			return nil
+		}
+	}
+}
+
+// useDigest gives the digest under which the use of a controller's address is counted.
+func useDigest(addr any) []byte {
+	b, _ := addr.([]byte)
+	sum := KeyOf(KeyController, addrFrom(b).String()).Sum
+	return sum[:]
+}
+
 // rowsOf reads rows of so many columns.
 func (s *Store) rowsOf(ctx context.Context, columns int, q string, args ...any) (rows [][]any, err error) {
 	err = each(ctx, s.db, func(r *sql.Rows) error {
@@ -151,7 +211,7 @@ func (s *Store) rowsOf(ctx context.Context, columns int, q string, args ...any) 
 // deleteRows deletes those of rows that where is still true of.
 func (s *Store) deleteRows(ctx context.Context, table, key, where string, rows [][]any, args ...any) error {
 	q := "DELETE FROM " + table + " WHERE " + strings.ReplaceAll(key, ",", " = ? AND") + " = ? AND " + where
-	return s.within(ctx, func(t *tx) error {
+	return s.withinAs(ctx, patient, func(t *tx) error {
 		for _, row := range rows {
 			if _, err := t.exec(ctx, q, append(slices.Clone(row), args...)...); err != nil {
 				return err
@@ -255,6 +315,7 @@ func (s *Store) expireFindings(ctx context.Context, now, before time.Time, verdi
 func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, ids [][]byte, verdict, aged int64, sign Signer) (int, error) {
 	body := DeletionBody{At: now.UTC(), Before: before.UTC(), Findings: map[string]int{}}
 	var gone, keys, rows []any
+	used := uses{}
 	var lines [][]byte
 	of := map[string]int64{}
 	left := ids[:0:0]
@@ -268,7 +329,9 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 		if err := s.pack.unpack(packed, &old); err != nil {
 			return err
 		}
-		for _, k := range Keys(old.GetFinding()) {
+		ks := Keys(old.GetFinding())
+		used.add(sensor, ks, verdict, -1)
+		for _, k := range ks {
 			keys = append(keys, int64(k.Kind), bytes.Clone(k.Sum[:]), id)
 		}
 		left, lines, gone = append(left, id), append(lines, line), append(gone, id)
@@ -355,6 +418,9 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 		}
 	}
 	if err := lowerLines(ctx, t, lines); err != nil {
+		return 0, err
+	}
+	if _, err := t.run(ctx, s.sql.uses, used.rows()); err != nil {
 		return 0, err
 	}
 	names := make([]string, 0, len(of))

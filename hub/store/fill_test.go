@@ -119,7 +119,7 @@ func multiplying(ctx context.Context, db *sql.DB, d dialect, copies int) ([]stri
 		}
 		middle = append(middle, insert, "DROP TABLE base_"+w.table)
 	}
-	after = append(after, "DELETE FROM queue",
+	after = append(after, "DELETE FROM queue", fmt.Sprintf("UPDATE controller_use SET lines = lines * %d, watch = watch * %[1]d, review = review * %[1]d", copies),
 		fmt.Sprintf("UPDATE sensor SET n_none = n_none * %d, n_watch = n_watch * %[1]d, n_review = n_review * %[1]d, n_case = n_case * %[1]d", copies))
 	if d == postgres {
 		after = append(after, "VACUUM ANALYZE", "CHECKPOINT")

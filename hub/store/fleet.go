@@ -256,6 +256,13 @@ func (s *Store) LatestPack(ctx context.Context) (*fleetpb.CataloguePack, error) 
 	return p, s.pack.unpack(body, p)
 }
 
+// CatalogueAt tells how many admitted sensors say that they have a catalogue of this
+// version or a later one, and the latest that one says.
+func (s *Store) CatalogueAt(ctx context.Context, version uint64) (sensors int, newest uint64, err error) {
+	err = one(ctx, s.db, []any{&sensors, &newest}, "SELECT count(*), COALESCE(max(catalogue), 0) FROM sensor WHERE revoked IS NULL AND catalogue > 0 AND catalogue >= ?", int64(min(version, 1<<62)))
+	return sensors, newest, err
+}
+
 // PolicyStand tells which policy a sensor is to have.
 type PolicyStand struct {
 	// Version rises whenever anything that the sensor is told changes: the policy,

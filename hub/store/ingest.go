@@ -170,6 +170,7 @@ type face struct {
 	addr        netip.Addr
 	role        string
 	first, last int64
+	told        int64 // lines that an hour tells of it, at least 1; 0 where none does
 }
 
 type cardRow struct {
@@ -347,7 +348,7 @@ func (s *Store) prepareSketch(p *prepared, epoch, sequence uint64, k *reportpb.C
 		}
 		p.hours = append(p.hours, addrBytes(a), role, hour, p.sensor, int64(binary.BigEndian.Uint64(part[:8])),
 			small(c.GetLines()), small(c.GetCalls()), sketch, strings.Join(stacks, " "))
-		p.faces = append(p.faces, face{addr: a, role: role, first: hour, last: hour})
+		p.faces = append(p.faces, face{addr: a, role: role, first: hour, last: hour, told: max(small(c.GetLines()), 1)})
 	}
 	return whole
 }

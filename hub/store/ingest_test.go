@@ -193,7 +193,8 @@ func drawRecord(t *rapid.T) *reportpb.Record {
 	default:
 		revision := rapid.Uint64Range(1, 9).Draw(t, "revision")
 		// Two revisions of one number are the same: a sensor never gives one twice.
-		return &reportpb.Record{Kind: &reportpb.Record_Finding{Finding: revisionOf(n, revision, reportpb.Verdict(1+(revision+uint64(n))%4), fmt.Sprintf("10.0.0.%d", n), withContact(fmt.Sprintf("~%016x", revision/3)))}}
+		return &reportpb.Record{Kind: &reportpb.Record_Finding{Finding: revisionOf(n, revision, reportpb.Verdict(1+(revision+uint64(n))%4), fmt.Sprintf("10.0.0.%d", n), withContact(fmt.Sprintf("~%016x", revision/5)),
+			withController(fmt.Sprintf("198.51.100.%d", revision/4), ""))}}
 	}
 }
 
@@ -297,6 +298,16 @@ func TestVersions(t *testing.T) {
 				}
 				admit(t, s, "north")
 				deliver(t, s, "north", 1, revisionOf(1, 1, none, "10.0.0.1", withContact("~0123456789abcdef")))
+				if v < 5 {
+					// Nobody counted who names a controller.
+					id, far := FindingID("north", findingID(1)), KeyOf(KeyController, "198.51.100.9")
+					if err := s.within(t.Context(), func(x *tx) error {
+						_, err := x.run(t.Context(), s.sql.newBearers, []any{int64(far.Kind), far.Sum[:], id[:], int64(review)})
+						return err
+					}); err != nil {
+						t.Fatal(err)
+					}
+				}
 				if v == 3 {
 					// A person's and a program's: there was no telling them apart but by their time.
 					for i, life := range []time.Duration{12 * time.Hour, 90 * 24 * time.Hour} {
@@ -315,6 +326,9 @@ func TestVersions(t *testing.T) {
 				s = openStore(t, o)
 				if got := lineNames(all(t, s.Findings, Filter{}, 9)); !cmp.Equal(got, []string{"10.0.0.1"}) {
 					t.Errorf("findings %v", got)
+				}
+				if us, err := s.ControllerUse(t.Context(), []string{"198.51.100.9"}, 9); err != nil || v < 5 && (us[0].Lines != 1 || us[0].AtReview != 1) {
+					t.Errorf("use of a controller %+v, %v", us, err)
 				}
 				for i := range 2 {
 					x, err := s.Session(t.Context(), [32]byte{31: byte(i)}, noon)

@@ -51,11 +51,20 @@ type Touched struct {
 }
 
 // Claim takes up to n touched tenancies that nobody else holds, for so long, the
-// longest waiting first. owner is unique to the worker.
+// longest waiting first. owner is unique to the worker. While reports wait to be written
+// here it lets them go first, for up to patience: linking takes more of the processor
+// than they do.
 func (s *Store) Claim(ctx context.Context, owner string, n int, lease time.Duration) ([]Touched, error) {
+	for until := time.Now().Add(patience); s.waiting.Load() > 0 && time.Now().Before(until); {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(patience / 40):
+		}
+	}
 	var ts []Touched
 	now := s.now().UnixNano()
-	err := s.within(ctx, func(t *tx) error {
+	err := s.withinAs(ctx, lax, func(t *tx) error {
 		ts = ts[:0]
 		skip := t.forUpdate()
 		if skip != "" {
@@ -104,7 +113,7 @@ func (s *Store) Release(ctx context.Context, owner string, ts []Touched) error {
 // holdUntil changes the leases that owner has among ts, and gives how many.
 func (s *Store) holdUntil(ctx context.Context, owner string, ts []Touched, next string, until int64) (int, error) {
 	var mine [][]byte
-	err := s.within(ctx, func(t *tx) error {
+	err := s.withinAs(ctx, lax, func(t *tx) error {
 		mine = mine[:0]
 		if err := in(ctx, t, func(r *sql.Rows) error {
 			var id []byte
@@ -233,6 +242,9 @@ type Bearers struct {
 	// order of id.
 	Watch     []ID
 	WatchMore bool // there are more than are given
+	// WatchTotal counts them: of a controller all, of other keys up to one more than
+	// were asked for.
+	WatchTotal int
 }
 
 const watchVerdict = int64(reportpb.Verdict_VERDICT_WATCH)
@@ -264,7 +276,13 @@ func (s *Store) bearers(ctx context.Context, keys []Key, total int, verdict int6
 
 func (s *Store) bearersOf(ctx context.Context, bs []Bearers, total int, verdict int64, most int) error {
 	const of = "FROM bearer b WHERE b.kind = k.kind AND b.digest = k.digest"
+	// Of controllers the counts are stored.
+	const counted = "CASE WHEN k.kind = 6 THEN (SELECT CAST(COALESCE(sum(%s), 0) AS BIGINT) FROM controller_use u WHERE u.digest = k.digest) ELSE (SELECT count(*) FROM (SELECT 1 %s LIMIT %d) AS x) END"
 	suspect := fmt.Sprintf("%s AND b.verdict >= 2 AND b.verdict >= %d", of, verdict)
+	column := "u.watch"
+	if verdict > watchVerdict {
+		column = "u.review"
+	}
 	from, args := s.db.keyTable(bs, nil)
 	var some []int // those that suspects bear, and not too many
 	if err := each(ctx, s.db, func(r *sql.Rows) error {
@@ -273,13 +291,12 @@ func (s *Store) bearersOf(ctx context.Context, bs []Bearers, total int, verdict 
 			return err
 		}
 		b := &bs[i]
-		b.More, b.Total = all > total, min(all, total)
+		b.More, b.Total, b.WatchTotal = all > total, min(all, total), suspects
 		if b.WatchMore = suspects > most; suspects > 0 {
 			some = append(some, i)
 		}
 		return nil
-	}, fmt.Sprintf("SELECT k.n, (SELECT count(*) FROM (SELECT 1 %s LIMIT %d) AS x), (SELECT count(*) FROM (SELECT 1 %s LIMIT %d) AS y) FROM %s",
-		of, total+1, suspect, most+1, from), args...); err != nil {
+	}, fmt.Sprintf("SELECT k.n, "+counted+", "+counted+" FROM %s", "u.lines", of, total+1, column, suspect, most+1, from), args...); err != nil {
 		return err
 	}
 	add := func(r *sql.Rows) error {
@@ -291,25 +308,34 @@ func (s *Store) bearersOf(ctx context.Context, bs []Bearers, total int, verdict 
 		bs[i].Watch = append(bs[i].Watch, ID(id))
 		return nil
 	}
-	// SQLite has no LATERAL: what is bounded by being few is joined, and of the rest
-	// each asked for by itself.
+	// read gives those of some of the keys, at most n of each or, on SQLite, together,
+	// which has no LATERAL: what is bounded by being few is joined, and of the rest each
+	// asked for by itself. Of what has come meanwhile there may be more than was counted.
+	read := func(some []int, n int) error {
+		if len(some) == 0 {
+			return nil
+		}
+		from, args := s.db.keyTable(bs, some)
+		q := "SELECT k.n, b.finding FROM %s CROSS JOIN bearer b WHERE" + strings.TrimPrefix(suspect, "FROM bearer b WHERE") + " LIMIT %d"
+		if s.db.dialect == postgres {
+			q = "SELECT k.n, b.finding FROM %s CROSS JOIN LATERAL (SELECT finding " + suspect + " LIMIT %d) AS b"
+		}
+		return each(ctx, s.db, add, fmt.Sprintf(q, from, n), args...)
+	}
 	var few []int
 	for _, i := range some {
-		if bs[i].WatchMore {
-			from, args := s.db.keyTable(bs, []int{i})
-			if err := each(ctx, s.db, add, fmt.Sprintf("SELECT k.n, b.finding FROM %s CROSS JOIN bearer b WHERE%s LIMIT %d", from, strings.TrimPrefix(suspect, "FROM bearer b WHERE"), most), args...); err != nil {
-				return err
-			}
-			continue
-		}
-		few = append(few, i)
-	}
-	if len(few) > 0 {
-		from, args := s.db.keyTable(bs, few)
-		// Of what has come meanwhile there may be one more than was counted.
-		if err := each(ctx, s.db, add, fmt.Sprintf("SELECT k.n, b.finding FROM %s CROSS JOIN bearer b WHERE%s", from, strings.TrimPrefix(suspect, "FROM bearer b WHERE")), args...); err != nil {
+		if s.db.dialect == postgres || !bs[i].WatchMore {
+			few = append(few, i)
+		} else if err := read([]int{i}, most); err != nil {
 			return err
 		}
+	}
+	together := most + 1
+	if s.db.dialect == sqlite {
+		together *= len(few)
+	}
+	if err := read(few, together); err != nil {
+		return err
 	}
 	for _, i := range some {
 		b := &bs[i]
@@ -654,7 +680,7 @@ func (s *Store) SaveLinks(ctx context.Context, l Links) error {
 	if err := l.sound(); err != nil {
 		return err
 	}
-	return s.within(ctx, func(t *tx) error { return s.saveLinks(ctx, t, l) })
+	return s.withinAs(ctx, lax, func(t *tx) error { return s.saveLinks(ctx, t, l) })
 }
 
 func (l *Links) sound() error {
@@ -991,13 +1017,22 @@ type ControllerUse struct {
 	Addr   string
 	Lines  int // tenancies of any verdict that depend on it, counted up to the limit
 	More   bool
-	Review []ID // of these at review or above by themselves
+	Review []ID // of these at review or above by themselves, up to the limit
+	// AtReview counts those.
+	AtReview int
 	// Version of what is told of it, for SaveVerdicts; read before the rest.
 	Version uint64
+	// Told grows with the lines that its hours tell of, by half and more at a time.
+	Told uint64
 }
 
 // ControllerUse tells it for each of addrs, in their order, counting to limit.
 func (s *Store) ControllerUse(ctx context.Context, addrs []string, limit int) ([]ControllerUse, error) {
+	return s.controllerUse(ctx, addrs, limit, limit)
+}
+
+// controllerUse gives at most some of those at review.
+func (s *Store) controllerUse(ctx context.Context, addrs []string, limit, some int) ([]ControllerUse, error) {
 	keys := make([]Key, 0, len(addrs))
 	var raw [][]byte
 	for _, addr := range addrs {
@@ -1021,13 +1056,25 @@ func (s *Store) ControllerUse(ctx context.Context, addrs []string, limit int) ([
 	}, "SELECT addr, version FROM controller_told WHERE addr IN ?", slices.Clone(raw)); err != nil {
 		return nil, err
 	}
-	bs, err := s.bearers(ctx, keys, limit, int64(reportpb.Verdict_VERDICT_REVIEW), limit)
+	told := make(map[string]uint64)
+	if err := in(ctx, s.db, func(r *sql.Rows) error {
+		var addr []byte
+		var n uint64
+		if err := r.Scan(&addr, &n); err != nil {
+			return err
+		}
+		told[string(addr)] = max(told[string(addr)], n)
+		return nil
+	}, "SELECT addr, told FROM controller WHERE role <> 'media' AND addr IN ?", slices.Clone(raw)); err != nil {
+		return nil, err
+	}
+	bs, err := s.bearers(ctx, keys, limit, int64(reportpb.Verdict_VERDICT_REVIEW), some)
 	if err != nil {
 		return nil, err
 	}
 	us := make([]ControllerUse, 0, len(addrs))
 	for i, b := range bs {
-		us = append(us, ControllerUse{Addr: addrs[i], Lines: b.Total, More: b.More, Review: b.Watch, Version: versions[string(raw[i])]})
+		us = append(us, ControllerUse{Addr: addrs[i], Lines: b.Total, More: b.More, Review: b.Watch, AtReview: b.WatchTotal, Version: versions[string(raw[i])], Told: told[string(raw[i])]})
 	}
 	return us, nil
 }
@@ -1125,7 +1172,8 @@ func (s *Store) SaveVerdicts(ctx context.Context, seen map[string]uint64, vs []C
 	if _, _, told, err := change(s.db, ""); err != nil || len(told) == 0 {
 		return err
 	}
-	return s.within(ctx, func(t *tx) error {
+	// The version of a policy that a sensor was given must not come again: not lax.
+	return s.withinAs(ctx, patient, func(t *tx) error {
 		gone, rows, told, err := change(t, t.forUpdate())
 		if err != nil {
 			return err

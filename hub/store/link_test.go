@@ -85,8 +85,8 @@ func TestBearers(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []Bearers{
-			{Key: contact, Total: 2, More: true, Watch: sorted(ids[0], ids[2])},
-			{Key: far, Total: 2, More: true, Watch: sorted(ids[0], ids[1])},
+			{Key: contact, Total: 2, More: true, Watch: sorted(ids[0], ids[2]), WatchTotal: 2},
+			{Key: far, Total: 2, More: true, Watch: sorted(ids[0], ids[1]), WatchTotal: 2},
 		}
 		if diff := cmp.Diff(want, bs); diff != "" {
 			t.Errorf("bearers (-want +got):\n%s", diff)
@@ -114,7 +114,7 @@ func TestBearers(t *testing.T) {
 			}
 		}
 		us, err := s.ControllerUse(ctx, []string{"198.51.100.9"}, 10)
-		if diff := cmp.Diff([]ControllerUse{{Addr: "198.51.100.9", Lines: 3, Review: []ID{ids[1]}}}, us); diff != "" || err != nil {
+		if diff := cmp.Diff([]ControllerUse{{Addr: "198.51.100.9", Lines: 3, Review: []ID{ids[1]}, AtReview: 1}}, us); diff != "" || err != nil {
 			t.Errorf("use %v (-want +got):\n%s", err, diff)
 		}
 
@@ -125,8 +125,8 @@ func TestBearers(t *testing.T) {
 			t.Fatal(err)
 		}
 		want = []Bearers{
-			{Key: contact, Total: 2, Watch: sorted(ids[2])},
-			{Key: far, Total: 2, Watch: sorted(ids[1])},
+			{Key: contact, Total: 2, Watch: sorted(ids[2]), WatchTotal: 1},
+			{Key: far, Total: 2, Watch: sorted(ids[1]), WatchTotal: 1},
 		}
 		if diff := cmp.Diff(want, bs); diff != "" {
 			t.Errorf("bearers after the change (-want +got):\n%s", diff)
@@ -134,6 +134,12 @@ func TestBearers(t *testing.T) {
 		c, err := s.Census(ctx)
 		if err != nil || c != (Census{None: 2, Watch: 1, Review: 1}) {
 			t.Errorf("census %+v, %v", c, err)
+		}
+		// Another rises and has what it had.
+		deliver(t, s, "north", 11, revisionOf(2, 11, atCase, "203.0.113.8", withContact("~aaaaaaaaaaaaaaaa"), withController("198.51.100.9", someStack)))
+		us, err = s.ControllerUse(ctx, []string{"198.51.100.9"}, 1)
+		if err != nil || us[0].Lines != 1 || !us[0].More || us[0].AtReview != 2 || len(us[0].Review) != 1 {
+			t.Errorf("use after the rise %+v, %v", us, err)
 		}
 	})
 }

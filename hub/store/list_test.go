@@ -387,6 +387,11 @@ func TestSensors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		for version, want := range map[uint64]int{2: 1, 3: 1, 4: 0} {
+			if n, newest, err := s.CatalogueAt(t.Context(), version); err != nil || n != want || want > 0 && newest != 3 {
+				t.Errorf("%d have catalogue %d, up to %d, %v", n, version, newest, err)
+			}
+		}
 		x.Health = nil
 		want := Sensor{
 			Name: "north", Version: "1.2", Catalogue: 3, Policy: 4, Admitted: noon, LastReport: noon.Add(time.Minute), PacketTime: noon.Add(-time.Second),

@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"simtrap/hub/store/storetest"
@@ -41,11 +43,45 @@ func openStore(t testing.TB, o Options) *Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if _, test := t.(*testing.T); test {
+			usesAreCounted(t, s)
+		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return s
+}
+
+// usesAreCounted holds the counts of controllers that are stored against counting.
+func usesAreCounted(t testing.TB, s *Store) {
+	t.Helper()
+	s.mu.RLock()
+	closed := s.closed
+	s.mu.RUnlock()
+	if closed {
+		return
+	}
+	read := func(q string) map[ID]use {
+		m := map[ID]use{}
+		if err := each(context.Background(), s.db, func(r *sql.Rows) error {
+			var digest []byte
+			var x use
+			err := r.Scan(&digest, &x.lines, &x.watch, &x.review)
+			if err == nil && x != (use{}) {
+				m[ID(digest)] = x
+			}
+			return err
+		}, q); err != nil {
+			t.Error(err)
+		}
+		return m
+	}
+	counted := read("SELECT digest, count(*), count(CASE WHEN verdict >= 2 THEN 1 END), count(CASE WHEN verdict >= 3 THEN 1 END) FROM bearer WHERE kind = 6 GROUP BY digest")
+	stored := read("SELECT digest, CAST(sum(lines) AS BIGINT), CAST(sum(watch) AS BIGINT), CAST(sum(review) AS BIGINT) FROM controller_use GROUP BY digest")
+	if diff := cmp.Diff(counted, stored, cmp.AllowUnexported(use{})); diff != "" {
+		t.Errorf("uses of controllers (-counted +stored):\n%s", diff)
+	}
 }
 
 // onBoth runs a test on both stores.

@@ -27,10 +27,10 @@ var migrations embed.FS
 // words replaces what the engines call differently.
 func (d dialect) words() *strings.Replacer {
 	if d == sqlite {
-		return strings.NewReplacer("BYTEA", "BLOB", "DOUBLE PRECISION", "REAL", "{{rowless}}", "WITHOUT ROWID", "{{updated}}", "")
+		return strings.NewReplacer("BYTEA", "BLOB", "DOUBLE PRECISION", "REAL", "{{rowless}}", "WITHOUT ROWID", "{{updated}}", "", "{{counted}}", "WITHOUT ROWID", "{{writers of bearer wait}}", "")
 	}
 	// Room in each page lets a new version of a row stay where its old one was.
-	return strings.NewReplacer("{{rowless}}", "", "{{updated}}", "WITH (fillfactor = 85)")
+	return strings.NewReplacer("{{rowless}}", "", "{{updated}}", "WITH (fillfactor = 85)", "{{counted}}", "WITH (fillfactor = 50)", "{{writers of bearer wait}}", "LOCK TABLE bearer IN SHARE ROW EXCLUSIVE MODE;")
 }
 
 func (d *database) migrations() ([]*goose.Migration, error) {

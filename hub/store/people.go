@@ -84,6 +84,22 @@ func (s *Store) Account(ctx context.Context, name string) (Account, error) {
 	return as[0], nil
 }
 
+// AccountOf gives the one that has subject in the place of a password. ErrNotFound. Where
+// there are several, as two sign-ins at once may make, one that is disabled comes first,
+// then the oldest.
+func (s *Store) AccountOf(ctx context.Context, subject string) (Account, error) {
+	var as []Account
+	err := each(ctx, s.db, func(r *sql.Rows) error {
+		a, err := scanAccount(r)
+		as = append(as, a)
+		return err
+	}, "SELECT "+accountColumns+" FROM account WHERE password = ? ORDER BY disabled DESC, made, name LIMIT 1", subject)
+	if err := notFound(len(as), err); err != nil {
+		return Account{}, err
+	}
+	return as[0], nil
+}
+
 // Accounts gives all, by name.
 func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 	var as []Account

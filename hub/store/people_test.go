@@ -427,12 +427,30 @@ func TestExpire(t *testing.T) {
 			}
 		}
 		day := 24 * time.Hour
+		// Hours of a controller that suspects name, and of one that nobody does.
+		hour := func(seq uint64, addr string, at time.Time) *reportpb.Record {
+			return &reportpb.Record{Sequence: seq, Kind: &reportpb.Record_Controllers{Controllers: &reportpb.ControllerSketch{
+				Hour: stamp(at), Controllers: []*reportpb.ControllerHour{{Addr: addr, Role: "registrar", Lines: 5}}}}}
+		}
+		deliverRecords(t, s, "north", hour(100, "198.51.100.9", noon.Add(-3*day)), hour(101, "198.51.100.9", noon.Add(-day)), hour(102, "198.51.100.9", noon), hour(103, "192.0.2.1", noon))
+		hours := func(after time.Duration, want int) {
+			t.Helper()
+			var n int
+			if err := one(ctx, s.db, []any{&n}, "SELECT count(*) FROM controller_hour"); err != nil || n != want {
+				t.Errorf("%d hours left after %v, want %d, %v", n, after, want, err)
+			}
+		}
 		left(18*time.Hour, func(int) bool { return true })
 		left(31*time.Hour, func(n int) bool { return n%4 != 0 })
 		if c, err := s.Census(ctx); err != nil || c != (Census{Watch: 10, Review: 10, Case: 10}) {
 			t.Errorf("census %+v, %v", c, err)
 		}
+		hours(31*time.Hour, 4)
 		left(8*day, func(n int) bool { return n%4 >= 2 })
+		hours(8*day, 2)
+		if lines, err := s.BusiestHour(ctx, []string{"198.51.100.9", "192.0.2.1"}); err != nil || !slices.Equal(lines, []int{5, 0}) {
+			t.Errorf("busiest hours %v, %v", lines, err)
+		}
 		left(31*day, func(n int) bool { return n%4 == 3 || n == 10 || n == 14 })
 		// The case closes.
 		c, err := s.Case(ctx, ID{1})
@@ -451,7 +469,7 @@ func TestExpire(t *testing.T) {
 		if _, err := s.Box(ctx, box); !errors.Is(err, ErrNotFound) {
 			t.Errorf("a box of nothing: %v", err)
 		}
-		for _, table := range []string{"finding", "line", "bearer", "revision", "call", "member", "edge", "box", "ring", "card", "controller", "outcome"} {
+		for _, table := range []string{"finding", "line", "bearer", "revision", "call", "member", "edge", "box", "ring", "card", "controller", "controller_hour", "controller_use", "outcome"} {
 			var n int
 			if err := one(ctx, s.db, []any{&n}, "SELECT count(*) FROM "+table); err != nil || n != 0 {
 				t.Errorf("%d rows left in %s, %v", n, table, err)
@@ -626,4 +644,26 @@ func TestRestored(t *testing.T) {
 	if x, err := r.Sensor(ctx, "north"); err != nil || x.Policy != told {
 		t.Errorf("the sensor has policy %d, %v; want %d", x.Policy, err, told)
 	}
+}
+
+func TestAccountOf(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		if _, err := s.AccountOf(ctx, "oidc:x#1"); !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
+		for i, a := range []Account{{Name: "new", Password: "oidc:x#1"}, {Name: "old", Password: "oidc:x#1", Made: noon.Add(-time.Hour)}, {Name: "closed", Password: "oidc:x#2", Disabled: true, Made: noon.Add(time.Hour)}, {Name: "open", Password: "oidc:x#2"}} {
+			if a.Made.IsZero() {
+				a.Made = noon
+			}
+			if err := s.AddAccount(ctx, a); err != nil {
+				t.Fatal(i, err)
+			}
+		}
+		for subject, want := range map[string]string{"oidc:x#1": "old", "oidc:x#2": "closed"} {
+			if a, err := s.AccountOf(ctx, subject); err != nil || a.Name != want {
+				t.Errorf("%s: %+v, %v", subject, a, err)
+			}
+		}
+	})
 }

@@ -20,7 +20,7 @@ import (
 
 // statements for many rows, of ingest and of linking.
 type statements struct {
-	findings, newFindings, lines, revisions, bearers, newBearers, unbear, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
+	findings, newFindings, lines, revisions, bearers, newBearers, unbear, uses, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
 
 	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, tellings, told *bulk
 
@@ -50,14 +50,18 @@ func newStatements() *statements {
 		bearers: insertInto("bearer", bearerColumns,
 			"(kind, digest, finding) DO UPDATE SET verdict = excluded.verdict WHERE bearer.verdict <> excluded.verdict"),
 		unbear: deleteFrom("bearer", "s:kind b:digest b:finding"),
+		uses: insertInto("controller_use", "b:digest s:slot i:lines i:watch i:review",
+			`(digest, slot) DO UPDATE SET lines = controller_use.lines + excluded.lines, watch = controller_use.watch + excluded.watch,
+			review = controller_use.review + excluded.review`),
 		cards: insertInto("card", "b:id t:imsi t:imei t:iccid t:msisdn i:since i:first_seen i:last_seen",
 			`(id) DO UPDATE SET imei = CASE WHEN excluded.imei <> '' THEN excluded.imei ELSE card.imei END,
 			iccid = CASE WHEN excluded.iccid <> '' THEN excluded.iccid ELSE card.iccid END,
 			msisdn = CASE WHEN excluded.msisdn <> '' THEN excluded.msisdn ELSE card.msisdn END,
 			first_seen = CASE WHEN excluded.first_seen < card.first_seen THEN excluded.first_seen ELSE card.first_seen END,
 			last_seen = CASE WHEN excluded.last_seen > card.last_seen THEN excluded.last_seen ELSE card.last_seen END`),
-		faces: insertInto("controller", "b:addr t:role i:since i:first_seen i:last_seen",
+		faces: insertInto("controller", "b:addr t:role i:since i:first_seen i:last_seen i:told",
 			`(addr, role) DO UPDATE SET
+			told = CASE WHEN excluded.told > controller.told THEN excluded.told ELSE controller.told END,
 			first_seen = CASE WHEN excluded.first_seen < controller.first_seen THEN excluded.first_seen ELSE controller.first_seen END,
 			last_seen = CASE WHEN excluded.last_seen > controller.last_seen THEN excluded.last_seen ELSE controller.last_seen END`),
 		hours: insertNew("controller_hour", "b:addr t:role i:hour t:sensor i:part i:lines i:calls b:sketch t:stacks"),
@@ -181,6 +185,7 @@ type ingest struct {
 
 	sensors map[string]*sensorRow // those admitted
 	faces   map[faceKey]face
+	uses    uses
 	queue   map[ID]int64 // findings to be linked anew, and when they were touched
 	stored  []int        // by delivery
 	older   []int
@@ -211,8 +216,8 @@ type known struct {
 
 func (g *ingest) run() error {
 	g.stored, g.older = make([]int, len(g.group)), make([]int, len(g.group))
-	g.faces, g.queue = map[faceKey]face{}, map[ID]int64{}
-	for _, step := range []func() error{g.readSensors, g.writeFindings, g.writeCalls, g.writeSketches, g.writeQueue, g.writeGaps, g.writeFaces, g.writeSensors} {
+	g.faces, g.uses, g.queue = map[faceKey]face{}, uses{}, map[ID]int64{}
+	for _, step := range []func() error{g.readSensors, g.writeFindings, g.writeCalls, g.writeSketches, g.writeQueue, g.writeGaps, g.writeFaces, g.writeUses, g.writeSensors} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -339,7 +344,11 @@ func (g *ingest) writeFindings() error {
 		}
 	}
 	slices.SortFunc(rekeyed, bytes.Compare)
-	if err := g.forget(rekeyed, func(id ID) []Key { return best[id].keys }); err != nil {
+	if err := g.forget(rekeyed, func(id ID, old []Key) []Key {
+		g.uses.add(best[id].sensor, old, have[id].verdict, -1)
+		g.uses.add(best[id].sensor, best[id].keys, have[id].verdict, 1)
+		return best[id].keys
+	}); err != nil {
 		return fmt.Errorf("forget keys: %w", err)
 	}
 
@@ -389,6 +398,11 @@ func (g *ingest) writeFindings() error {
 			}
 		}
 		if !there || k.verdict != e.verdict || k.keyed != e.keyed {
+			if !there {
+				g.uses.add(e.sensor, e.keys, e.verdict, 1)
+			} else {
+				g.uses.moved(e.sensor, e.keys, k.verdict, e.verdict)
+			}
 			for _, key := range e.keys {
 				*keys = append(*keys, int64(key.Kind), bytes.Clone(key.Sum[:]), raw, e.verdict)
 			}
@@ -450,8 +464,9 @@ func lowerLines(ctx context.Context, t *tx, lines [][]byte) error {
 	return nil
 }
 
-// forget deletes the keys that findings had and now have not.
-func (g *ingest) forget(ids [][]byte, now func(ID) []Key) error {
+// forget deletes the keys that findings had and now have not. now gives those that
+// they have, and is told which they had.
+func (g *ingest) forget(ids [][]byte, now func(id ID, old []Key) []Key) error {
 	var gone []any
 	err := in(g.ctx, g.t, func(r *sql.Rows) error {
 		var id, body []byte
@@ -462,8 +477,9 @@ func (g *ingest) forget(ids [][]byte, now func(ID) []Key) error {
 		if err := g.s.pack.unpack(body, &old); err != nil {
 			return err
 		}
-		keep := now(ID(id))
-		for _, k := range Keys(old.GetFinding()) {
+		had := Keys(old.GetFinding())
+		keep := now(ID(id), had)
+		for _, k := range had {
 			if _, found := slices.BinarySearchFunc(keep, k, compareKeys); !found {
 				gone = append(gone, int64(k.Kind), bytes.Clone(k.Sum[:]), id)
 			}
@@ -521,12 +537,17 @@ func (g *ingest) writeCards(cards map[ID]cardRow, since map[ID]int64) error {
 func (g *ingest) seen(f face) {
 	k := faceKey{f.addr, f.role}
 	if o, ok := g.faces[k]; ok {
-		f.first, f.last = min(f.first, o.first), max(f.last, o.last)
+		f.first, f.last, f.told = min(f.first, o.first), max(f.last, o.last), max(f.told, o.told)
 	}
 	g.faces[k] = f
 }
 
-// writeFaces writes controllers that are new or were last written an hour ago:
+// growth is by how much an hour must tell of more lines of a controller than before for
+// its suspects to be looked at again: the hour in which a sensor began to see it may have
+// had five minutes.
+const growth = 2
+
+// writeFaces writes controllers that are new, have grown or were last written an hour ago:
 // many sensors speak of the same ones, and each write holds the row.
 func (g *ingest) writeFaces() error {
 	var addrs [][]byte
@@ -538,15 +559,15 @@ func (g *ingest) writeFaces() error {
 	if err := in(g.ctx, g.t, func(r *sql.Rows) error {
 		var addr []byte
 		var o face
-		if err := r.Scan(&addr, &o.role, &o.first, &o.last); err != nil {
+		if err := r.Scan(&addr, &o.role, &o.first, &o.last, &o.told); err != nil {
 			return err
 		}
 		k := faceKey{addrFrom(addr), o.role}
-		if n, ok := g.faces[k]; ok && n.last < o.last+int64(time.Hour) && n.first > o.first-int64(time.Hour) {
+		if n, ok := g.faces[k]; ok && (n.told == 0 || n.told < growth*o.told) && n.last < o.last+int64(time.Hour) && n.first > o.first-int64(time.Hour) {
 			delete(g.faces, k)
 		}
 		return nil
-	}, "SELECT addr, role, first_seen, last_seen FROM controller WHERE addr IN ?", addrs); err != nil {
+	}, "SELECT addr, role, first_seen, last_seen, told FROM controller WHERE addr IN ?", addrs); err != nil {
 		return fmt.Errorf("read controllers: %w", err)
 	}
 	var rows []any
@@ -560,7 +581,7 @@ func (g *ingest) writeFaces() error {
 	})
 	for _, k := range order {
 		f := g.faces[k]
-		rows = append(rows, addrBytes(k.addr), k.role, min(f.first, received), f.first, f.last)
+		rows = append(rows, addrBytes(k.addr), k.role, min(f.first, received), f.first, f.last, f.told)
 	}
 	if _, err := g.t.run(g.ctx, g.s.sql.faces, rows); err != nil {
 		return fmt.Errorf("write controllers: %w", err)
@@ -679,15 +700,15 @@ func (g *ingest) writeSketches() error {
 const maxTold = 1000
 
 // touchTold has the suspect tenancies of controllers looked at again of which this is
-// the first hour told: before it nobody knew how many other lines they have, and they
-// joined nobody.
+// the first hour told, or one that tells of far more lines than any before: until then
+// nobody knew how many other lines they have, and they joined nobody, or too easily.
 func (g *ingest) touchTold() error {
-	untold := map[netip.Addr]bool{}
+	untold := map[netip.Addr]int64{} // lines
 	var addrs [][]byte
 	for _, p := range g.admitted {
 		for _, f := range p.faces {
-			if len(p.hours) > 0 && f.role != "media" && !untold[f.addr] {
-				untold[f.addr] = true
+			if f.told > 0 && f.role != "media" {
+				untold[f.addr] = max(untold[f.addr], f.told)
 				addrs = append(addrs, addrBytes(f.addr))
 			}
 		}
@@ -697,13 +718,15 @@ func (g *ingest) touchTold() error {
 	}
 	if err := in(g.ctx, g.t, func(r *sql.Rows) error {
 		var addr []byte
-		if err := r.Scan(&addr); err != nil {
+		var told int64
+		if err := r.Scan(&addr, &told); err != nil {
 			return err
 		}
-		delete(untold, addrFrom(addr))
+		if a := addrFrom(addr); untold[a] < growth*told {
+			delete(untold, a)
+		}
 		return nil
-	}, `SELECT c.addr FROM controller c WHERE c.role <> 'media' AND EXISTS (SELECT 1 FROM controller_hour h WHERE h.addr = c.addr AND h.role = c.role)
-		AND c.addr IN ?`, inOrder(addrs)); err != nil {
+	}, "SELECT addr, told FROM controller WHERE role <> 'media' AND addr IN ?", inOrder(addrs)); err != nil {
 		return fmt.Errorf("read controllers: %w", err)
 	}
 	for addr := range untold {

@@ -28,6 +28,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"simtrap/evidence/ring"
 )
 
 // The files of the folder.
@@ -128,7 +130,7 @@ func Unmake(folder string) error {
 
 // fileNames are those of the folder.
 func fileNames() []string {
-	return []string{caCertFile, caKeyFile, catalogueFile, cataloguePubs, recordsFile, fleetFile, hubFile, namesFile}
+	return []string{caCertFile, caKeyFile, catalogueFile, cataloguePubs, recordsFile, fleetFile, hubFile, namesFile, evidenceFile, headersFile}
 }
 
 type file struct {
@@ -158,13 +160,17 @@ func (m Making) files() ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []file{
+	evidence, err := evidenceFiles()
+	if err != nil {
+		return nil, err
+	}
+	return append([]file{
 		{caCertFile, cert}, {caKeyFile, key},
 		{catalogueFile, catalogueKey}, {cataloguePubs, pub}, {recordsFile, recordsKey},
 		{fleetFile, fleetText(m.Now, newKey())},
 		{hubFile, []byte(hex.EncodeToString(newKey()) + "\n")},
 		{namesFile, []byte(strings.Join(names, "\n") + "\n")},
-	}, nil
+	}, evidence...), nil
 }
 
 func newKey() []byte {
@@ -397,6 +403,8 @@ type Trust struct {
 	fleet     fleet
 	hubKey    []byte
 	names     []string
+	evidence  ed25519.PrivateKey // these two nil where there are none
+	headers   *ring.PrivateKey
 	now       func() time.Time
 
 	mu     sync.Mutex
@@ -449,7 +457,7 @@ func Open(folder string, now func() time.Time) (*Trust, error) {
 			return nil, wrap(catalogueFile, err)
 		}
 	}
-	return t, nil
+	return t, t.openEvidence(folder)
 }
 
 func readHex(text []byte) ([]byte, error) {
@@ -530,8 +538,8 @@ func Copy(from, to string) error {
 	var files []file
 	for _, name := range fileNames() {
 		b, err := readFile(from, name)
-		if name == catalogueFile && errors.Is(err, fs.ErrNotExist) {
-			// Kept elsewhere. One that lies in the other folder is not ours to take for a part
+		if (name == catalogueFile || name == evidenceFile || name == headersFile) && errors.Is(err, fs.ErrNotExist) {
+			// Kept elsewhere, or not made yet. One that lies in the other folder is not ours to take for a part
 			// of what is made there.
 			if _, err := os.Lstat(filepath.Join(to, name)); !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("%w: %s", ErrMade, filepath.Join(to, name))

@@ -66,7 +66,7 @@ func newECKey(t *testing.T, c elliptic.Curve) *ecdsa.PrivateKey {
 func TestInitReplacesNothing(t *testing.T) {
 	_, c, folder := made(t, Making{})
 	entries, err := os.ReadDir(folder)
-	if err != nil || len(entries) != 8 {
+	if err != nil || len(entries) != 10 {
 		t.Fatalf("%d files, %v", len(entries), err)
 	}
 	for _, e := range entries {

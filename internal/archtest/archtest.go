@@ -50,6 +50,7 @@ func arrows() map[string][]string {
 		"evaluation":  {"heuristics", "lab", "trial", "report"},
 		"internal":    {},
 		"scripts":     {},
+		"firmware":    {},
 		"cmd":         {anything},
 		"cases":       {anything},
 	}

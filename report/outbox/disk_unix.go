@@ -33,13 +33,23 @@ func (Disk) Lock(name string) (io.Closer, error) {
 		}
 	}
 	if err == nil {
-		return f, nil
+		return locked{f}, nil
 	}
 	f.Close()
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, ErrLocked
 	}
 	return nil, &os.PathError{Op: "flock", Path: name, Err: err}
+}
+
+// locked is a file with a lock. To close it is not enough to be rid of the lock: a
+// program that another part of this process is just starting has the file too, until
+// it runs.
+type locked struct{ *os.File }
+
+func (l locked) Close() error {
+	err := unix.Flock(int(l.Fd()), unix.LOCK_UN)
+	return errors.Join(err, l.File.Close())
 }
 
 // Boot is Linux's random name of this boot.

@@ -20,6 +20,7 @@ const (
 	Damaged                    // a segment could not be read
 	PowerCut                   // not synced when the machine went down
 	Refused                    // the centre will never take it
+	Crowded                    // more came than could be appended
 )
 
 func (r Reason) String() string {
@@ -36,6 +37,8 @@ func (r Reason) String() string {
 		return "power-cut"
 	case Refused:
 		return "refused"
+	case Crowded:
+		return "crowded"
 	}
 	return fmt.Sprintf("reason-%d", uint8(r))
 }

@@ -343,6 +343,32 @@ func (o *Outbox) put(r *Record) (Reason, error) {
 	}
 }
 
+// Miss tells the centre of records that were never given to Append, since they came
+// faster than it took them: a gap with one sequence of its own.
+func (o *Outbox) Miss(kind Kind, count uint64) error {
+	if kind == KindGap || kind > MaxKind {
+		return fmt.Errorf("kind %d is not from 1 to %d", kind, MaxKind)
+	}
+	if count == 0 {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.ready(); err != nil {
+		return err
+	}
+	seq, err := o.take()
+	if err != nil {
+		// Of what cannot be written now is told when it can.
+		seq = o.next
+	}
+	var g gapRecord
+	g.lane = -1
+	g.add(Crowded, kind, count, seq, seq, time.Now())
+	o.tellOr(&g)
+	return nil
+}
+
 // take gives the next sequence.
 func (o *Outbox) take() (uint64, error) {
 	if o.next >= o.pos.lease {

@@ -811,3 +811,30 @@ func BenchmarkDrain(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
 }
+
+// What came faster than it could be appended is in a gap too.
+func TestMiss(t *testing.T) {
+	o := opened(t, t.TempDir(), Options{Reserve: -1})
+	if err := o.Miss(KindGap, 1); err == nil {
+		t.Error("a gap is missed")
+	}
+	if err := errors.Join(o.Miss(4, 0), o.Miss(4, 7), o.Miss(5, 1), o.Miss(4, 3)); err != nil {
+		t.Fatal(err)
+	}
+	appended(t, o, text("next", Low))
+	got := batch(t, o, 1<<20, 9)
+	if len(got) != 2 {
+		t.Fatalf("%q", texts(got))
+	}
+	for _, r := range got {
+		if r.Kind != KindGap {
+			continue
+		}
+		if g, err := r.Gap(); err != nil || !slices.Equal(g.Lost, []Lost{{Crowded, 4, 10}, {Crowded, 5, 1}}) || g.From == 0 || g.To < g.From {
+			t.Errorf("%+v, %v", g, err)
+		}
+	}
+	if lost := o.Stats().Lost; !slices.Equal(lost, []Lost{{Crowded, 4, 10}, {Crowded, 5, 1}}) {
+		t.Errorf("counted %v", lost)
+	}
+}

@@ -93,6 +93,8 @@ const (
 	LossReason_LOSS_REASON_POWER_CUT LossReason = 5
 	// The hub will never take it.
 	LossReason_LOSS_REASON_REFUSED LossReason = 6
+	// More came than could be appended.
+	LossReason_LOSS_REASON_CROWDED LossReason = 7
 )
 
 // Enum value maps for LossReason.
@@ -105,6 +107,7 @@ var (
 		4: "LOSS_REASON_DAMAGED",
 		5: "LOSS_REASON_POWER_CUT",
 		6: "LOSS_REASON_REFUSED",
+		7: "LOSS_REASON_CROWDED",
 	}
 	LossReason_value = map[string]int32{
 		"LOSS_REASON_UNSPECIFIED": 0,
@@ -114,6 +117,7 @@ var (
 		"LOSS_REASON_DAMAGED":     4,
 		"LOSS_REASON_POWER_CUT":   5,
 		"LOSS_REASON_REFUSED":     6,
+		"LOSS_REASON_CROWDED":     7,
 	}
 )
 
@@ -1762,7 +1766,7 @@ const file_simtrap_report_v1_report_proto_rawDesc = "" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11DIRECTION_INBOUND\x10\x01\x12\x16\n" +
-	"\x12DIRECTION_OUTBOUND\x10\x02*\xbc\x01\n" +
+	"\x12DIRECTION_OUTBOUND\x10\x02*\xd5\x01\n" +
 	"\n" +
 	"LossReason\x12\x1b\n" +
 	"\x17LOSS_REASON_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -1771,7 +1775,8 @@ const file_simtrap_report_v1_report_proto_rawDesc = "" +
 	"\x12LOSS_REASON_FAILED\x10\x03\x12\x17\n" +
 	"\x13LOSS_REASON_DAMAGED\x10\x04\x12\x19\n" +
 	"\x15LOSS_REASON_POWER_CUT\x10\x05\x12\x17\n" +
-	"\x13LOSS_REASON_REFUSED\x10\x062X\n" +
+	"\x13LOSS_REASON_REFUSED\x10\x06\x12\x17\n" +
+	"\x13LOSS_REASON_CROWDED\x10\a2X\n" +
 	"\rReportService\x12G\n" +
 	"\x04Send\x12\x1e.simtrap.report.v1.SendRequest\x1a\x1f.simtrap.report.v1.SendResponseB\x19Z\x17simtrap/report/reportpbb\x06proto3"
 

@@ -66,6 +66,7 @@ var reasons = map[outbox.Reason]reportpb.LossReason{
 	outbox.Damaged:  reportpb.LossReason_LOSS_REASON_DAMAGED,
 	outbox.PowerCut: reportpb.LossReason_LOSS_REASON_POWER_CUT,
 	outbox.Refused:  reportpb.LossReason_LOSS_REASON_REFUSED,
+	outbox.Crowded:  reportpb.LossReason_LOSS_REASON_CROWDED,
 }
 
 // gap gives the payload of a gap record.

@@ -62,7 +62,7 @@ func TestEncodeGap(t *testing.T) {
 	if d := cmp.Diff(want, got, protocmp.Transform()); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	for r := outbox.Limit; r <= outbox.Refused; r++ {
+	for r := outbox.Limit; r <= outbox.Crowded; r++ {
 		if reasons[r] == reportpb.LossReason_LOSS_REASON_UNSPECIFIED {
 			t.Errorf("no reason for %v", r)
 		}

@@ -39,6 +39,14 @@ func (c *Config) check(r *reader) {
 	c.checkPorts(wrong)
 	c.checkRealms(wrong)
 	c.checkPrefixes(wrong)
+	switch h := &c.Headers; {
+	case h.Limit == 0:
+		wrong("headers.limit", "want a size such as 256MiB", "headers.limit: auto is none")
+	case h.Line == 0:
+		wrong("headers.per-line", "want a size such as 16MiB", "headers.per-line: auto is none")
+	case h.Line > h.Limit:
+		wrong("headers.per-line", "want at most headers.limit", "headers.per-line: %s, of %s in all", h.Line, h.Limit)
+	}
 	if c.Capture != CaptureFile {
 		if _, written := c.positions["replay"]; written {
 			wrong("replay", "leave it out, or set capture: file", "replay is for capture: file alone")
@@ -174,6 +182,9 @@ func (c *Config) Files(name string) error {
 		for k, f := range p.Files {
 			look(fmt.Sprintf("ports[%d].files[%d]", i, k), f, true)
 		}
+	}
+	if c.Headers.Key != None {
+		look("headers.key", c.Headers.Key, false)
 	}
 	for key, names := range map[string][]string{"sessions": c.Sessions, "places": c.Places, "geo": c.Geo} {
 		for i, f := range names {

@@ -40,6 +40,7 @@ type Config struct {
 	Key       string   `yaml:"key" default:"key" doc:"File of the pseudonym key, made if it is not there; in the state folder unless the path is absolute."`
 	Output    string   `yaml:"output" default:"-" reload:"live" doc:"File that findings are appended to as JSON Lines; - is standard output, none for none. A reload opens it anew, for whoever rotates it."`
 	Hub       Hub      `yaml:"hub" doc:"The centre that findings are reported to."`
+	Headers   Headers  `yaml:"headers" doc:"Headers of packets of lines at watch or above, kept for a while."`
 	Socket    string   `yaml:"socket" default:"/run/simtrapd/status.sock" doc:"Unix socket that simtrapd status asks; none for none."`
 	Reattach  bool     `yaml:"reattach" default:"true" doc:"Keep the right to attach again when a port vanishes and returns. It is used only for that moment; without it all capabilities are dropped for good."`
 	Confine   bool     `yaml:"confine" default:"true" doc:"Let the process reach only the files it needs (landlock), where the kernel can."`
@@ -71,9 +72,20 @@ type Realm struct {
 type Hub struct {
 	Address string   `yaml:"address" default:"auto" doc:"Host and port of the hub at which simtrapd enroll admitted this appliance; auto reports where it was enrolled, if it was; none reports to nobody." want:"hub"`
 	Limit   Size     `yaml:"outbox-limit" default:"256MiB" doc:"How much of the state folder reports may take that wait for the hub; then the least important go first, and are counted." min:"16MiB" max:"1TiB"`
-	Reserve Size     `yaml:"outbox-reserve" default:"64MiB" doc:"How much of the file system reports leave free." min:"1MiB" max:"1TiB"`
+	Reserve Size     `yaml:"outbox-reserve" default:"64MiB" doc:"How much of the file system reports leave free; headers leave twice as much." min:"1MiB" max:"1TiB"`
 	Sync    Sync     `yaml:"outbox-sync" default:"interval" doc:"When reports are made to outlast a power cut: every one at once, within an interval of 200 ms, or never but when a file is full."`
 	Health  Duration `yaml:"health-interval" default:"5m" doc:"How often the hub is told how this appliance does." min:"1s" max:"24h"`
+}
+
+// Headers is what is kept of packets of suspect lines.
+type Headers struct {
+	Keep  bool     `yaml:"keep" default:"true" doc:"Keep headers of packets of lines at watch or above, without what the packets carry, in the state folder."`
+	Limit Size     `yaml:"limit" default:"256MiB" doc:"How much of the state folder they may take; then the oldest go." min:"1MiB" max:"1TiB"`
+	Line  Size     `yaml:"per-line" default:"16MiB" doc:"The same of one line." min:"1MiB" max:"1TiB"`
+	Age   Duration `yaml:"age" default:"168h" doc:"How long they are kept." min:"1h" max:"8784h"`
+	Lines int      `yaml:"lines" default:"1024" doc:"Lines followed at once, the most suspect first." min:"1" max:"4096"`
+	Key   string   `yaml:"key" default:"none" doc:"File of a public key (simtrap-hub headers-key) that they are encrypted to, so that this machine cannot read them; none writes them plain."`
+	Fetch bool     `yaml:"fetch" default:"true" reload:"live" doc:"Let the hub fetch them, for a line and under an authority that it names."`
 }
 
 // Limits bounds what the daemon uses.

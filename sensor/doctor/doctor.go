@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -117,6 +118,7 @@ func Examine(s System, port, state string) []Finding {
 	}
 	e.programs()
 	e.capabilities()
+	e.events()
 	e.btf()
 	e.clock()
 	e.memory()
@@ -360,6 +362,31 @@ func (e *examination) capabilities() {
 		return
 	}
 	e.add("capabilities", OK, "what attaching takes is there; simtrapd gives it up afterwards", "")
+}
+
+// mostParanoid is the largest kernel.perf_event_paranoid of Linux itself. Debian's and
+// Ubuntu's kernels know larger ones, at which perf_event_open(2) wants CAP_SYS_ADMIN,
+// and CAP_PERFMON is not enough; Debian starts with 3.
+const mostParanoid = 2
+
+// events looks whether the buffers that frames come up by can be had by a process that
+// is not root.
+func (e *examination) events() {
+	text, err := fs.ReadFile(e.system.Root(), "proc/sys/kernel/perf_event_paranoid")
+	if err != nil {
+		e.add("perf events", Unknown, "the kernel does not tell who may have them: "+err.Error(), "")
+		return
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	switch {
+	case err != nil:
+		e.add("perf events", Unknown, "/proc/sys/kernel/perf_event_paranoid: "+err.Error(), "")
+	case n > mostParanoid:
+		e.add("perf events", Mend, fmt.Sprintf("kernel.perf_event_paranoid is %d: some kernels then refuse them to a service that is not root, which captures by af_packet alone", n),
+			"sysctl -w kernel.perf_event_paranoid=2, and the same in /etc/sysctl.d")
+	default:
+		e.add("perf events", OK, fmt.Sprintf("kernel.perf_event_paranoid is %d", n), "")
+	}
 }
 
 func (e *examination) btf() {

@@ -40,7 +40,7 @@ func healthy() *fake {
 		rings:    Rings{4096, 8192}, channels: Channels{4, 8, true},
 		counters: map[string]uint64{"rx_queue_0_packets": 30000, "rx_queue_1_packets": 28000, "rx_queue_0_bytes": 1 << 40, "tx_queue_0_packets": 1 << 40, "rx_packets": 58000},
 		xdp:      1, clock: Clock{true, 3 * time.Millisecond}, caps: 1<<capNetAdmin | 1<<capNetRaw | 1<<capSysAdmin, free: 50 << 30,
-		root: fstest.MapFS{"sys/kernel/btf/vmlinux": {}},
+		root: fstest.MapFS{"sys/kernel/btf/vmlinux": {}, "proc/sys/kernel/perf_event_paranoid": {Data: []byte("2\n")}},
 	}
 }
 
@@ -98,7 +98,10 @@ func TestOneThingWrong(t *testing.T) {
 		{"xdp", Unknown, "", func(f *fake) { f.xdpErr = errors.New("no family netdev") }},
 		{"programs", Mend, "run doctor with CAP_BPF and CAP_NET_ADMIN (as root, to see); without programs, capture: af_packet", func(f *fake) { f.load = syscall.EPERM }},
 		{"capabilities", Mend, "run it as simtrapd.service does (AmbientCapabilities), or as root", func(f *fake) { f.caps = 1 << capNetRaw }},
-		{"btf", Unknown, "", func(f *fake) { f.root = fstest.MapFS{} }},
+		{"btf", Unknown, "", func(f *fake) { delete(f.root, "sys/kernel/btf/vmlinux") }},
+		{"perf events", Unknown, "", func(f *fake) { delete(f.root, "proc/sys/kernel/perf_event_paranoid") }},
+		{"perf events", Mend, "sysctl -w kernel.perf_event_paranoid=2, and the same in /etc/sysctl.d",
+			func(f *fake) { f.root["proc/sys/kernel/perf_event_paranoid"] = &fstest.MapFile{Data: []byte("3\n")} }},
 		{"clock", Mend, "systemctl enable --now chrony (or systemd-timesyncd)", func(f *fake) { f.clock.Synchronised = false }},
 		{"clock", Mend, "chronyc tracking", func(f *fake) { f.clock.MaxError = time.Second }},
 		{"memory", Mend, "systemctl set-property simtrapd MemoryMax=512M, or a smaller limits.flows", func(f *fake) { f.group = 100 << 20 }},

@@ -166,7 +166,7 @@ func (s *space) start(folder, name string, args ...string) *process {
 // launch starts what was made ready, in the namespace.
 func (s *space) launch(folder string, out *os.File, cmd *exec.Cmd) *process {
 	s.t.Helper()
-	p := &process{t: s.t, name: filepath.Base(cmd.Path), cmd: cmd, out: out, over: make(chan error, 1), patience: 30 * time.Second}
+	p := &process{t: s.t, name: filepath.Base(cmd.Path), cmd: cmd, out: out, over: make(chan error, 1), patience: 2 * time.Minute}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = folder, out, out
 	// Of the thread, which is the namespace's.
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// console serves whoever sits at the serial port: what an engineer on site needs, and
+// no shell. It reads lines until its input ends; systemd begins it anew.
+func console() error { return menu(os.Stdin, os.Stdout, onMachine) }
+
+// onMachine runs a program and gives all it says.
+func onMachine(name string, args ...string) string {
+	out, err := exec.Command(name, args...).CombinedOutput()
+	text := string(out)
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		text += err.Error() + "\n"
+	}
+	return text
+}
+
+// menu shows the entries and carries out what is chosen.
+func menu(in io.Reader, out io.Writer, run func(name string, args ...string) string) error {
+	lines := bufio.NewScanner(in)
+	ask := func(question string) (string, bool) {
+		fmt.Fprint(out, question)
+		if !lines.Scan() {
+			return "", false
+		}
+		return strings.TrimSpace(lines.Text()), true
+	}
+	for {
+		choice, ok := ask("\nsimtrap  1 status  2 network  3 doctor  4 log  5 time  6 restart  7 factory reset\n> ")
+		if !ok {
+			return lines.Err()
+		}
+		switch choice {
+		case "1":
+			if _, err := os.Stat(kept); errors.Is(err, fs.ErrNotExist) {
+				fmt.Fprintln(out, "not set up: put appliance.yaml on a stick labelled SIMTRAP and restart")
+			}
+			fmt.Fprint(out, run("/usr/bin/simtrapd", "status", "-c", ownFolder+"simtrapd.yaml"))
+		case "2":
+			fmt.Fprint(out, run("/usr/bin/networkctl", "--no-pager", "status", "--all"))
+		case "3":
+			port, ok := ask("port: ")
+			if !ok {
+				return lines.Err()
+			}
+			if !isPort(port) {
+				fmt.Fprintln(out, "that is no name of a port")
+				continue
+			}
+			fmt.Fprint(out, run("/usr/bin/simtrapd", "doctor", port))
+		case "4":
+			fmt.Fprint(out, run("/usr/bin/journalctl", "--no-pager", "-b", "-n", "100"))
+		case "5":
+			fmt.Fprint(out, run("/usr/bin/chronyc", "-n", "tracking"))
+		case "6":
+			fmt.Fprint(out, run("/usr/bin/systemctl", "reboot"))
+		case "7":
+			word, ok := ask("everything that was found and the configuration are erased at the next start.\ntype ERASE to go on: ")
+			if !ok {
+				return lines.Err()
+			}
+			if word != "ERASE" {
+				fmt.Fprintln(out, "nothing was erased")
+				continue
+			}
+			fmt.Fprint(out, run("/usr/bin/systemctl", "start", "factory-reset.target"))
+		}
+	}
+}

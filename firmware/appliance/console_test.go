@@ -1,0 +1,36 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMenu(t *testing.T) {
+	for _, c := range []struct {
+		name, typed string
+		ran         []string
+	}{
+		{"status", "1\n", []string{"/usr/bin/simtrapd status -c /run/appliance/simtrapd.yaml"}},
+		{"doctor", "3\nenp1s0\n", []string{"/usr/bin/simtrapd doctor enp1s0"}},
+		{"no port", "3\n--help; sh\n", nil},
+		{"reset", "7\nERASE\n", []string{"/usr/bin/systemctl start factory-reset.target"}},
+		{"reset by mistake", "7\ny\n", nil},
+		{"reset cut off", "7\n", nil},
+		{"nothing that is there", "sh\n8\n\n", nil},
+	} {
+		var ran []string
+		var out strings.Builder
+		err := menu(strings.NewReader(c.typed), &out, func(name string, args ...string) string {
+			ran = append(ran, name+" "+strings.Join(args, " "))
+			return "said\n"
+		})
+		if diff := cmp.Diff(c.ran, ran); diff != "" || err != nil {
+			t.Errorf("%s: %v %s", c.name, err, diff)
+		}
+		if len(ran) > 0 && !strings.Contains(out.String(), "said\n") {
+			t.Errorf("%s: what was said is not shown", c.name)
+		}
+	}
+}

@@ -1,0 +1,25 @@
+// Command simtrap-appliance is what makes a machine of the image: it turns the one
+// configuration file into those of the system, has the hub admit the machine, says
+// whether all is well, and serves the serial console.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	commands := map[string]func() error{"setup": setup, "enroll": enroll, "console": console, "healthy": healthy}
+	var run func() error
+	if len(os.Args) == 2 {
+		run = commands[os.Args[1]]
+	}
+	if run == nil {
+		fmt.Fprintln(os.Stderr, "usage: simtrap-appliance setup|enroll|console|healthy")
+		os.Exit(2)
+	}
+	if err := run(); err != nil {
+		fmt.Fprintf(os.Stderr, "simtrap-appliance: %v\n", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What outlives a restart, on the data partition.
+const (
+	kept       = "/var/lib/appliance/appliance.yaml"
+	tokenDone  = "/var/lib/appliance/token-used"
+	driveLabel = "/dev/disk/by-label/SIMTRAP"
+	driveFile  = "appliance.yaml"
+	driveMount = "/run/appliance-drive"
+)
+
+// setup takes a new configuration from a stick or config drive, if there is one, and
+// makes the files of the system from the one that is kept. Without any, nothing is
+// made, and so nothing is started that needs it.
+func setup() error {
+	if err := os.MkdirAll(filepath.Dir(kept), 0o700); err != nil {
+		return err
+	}
+	if err := takeDrive(); err != nil {
+		fmt.Fprintf(os.Stderr, "config drive: %v; the configuration of before stays\n", err)
+	}
+	text, err := os.ReadFile(kept)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("no configuration: put appliance.yaml on a stick or drive labelled SIMTRAP and restart, or use the console")
+	}
+	if err != nil {
+		return err
+	}
+	c, err := parseConfig(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", kept, err)
+	}
+	if err := write(c); err != nil {
+		return err
+	}
+	if err := unix.Sethostname([]byte(c.Name)); err != nil {
+		return fmt.Errorf("name: %w", err)
+	}
+	// Names are looked up as /etc/resolv.conf says, which the read-only system has
+	// as an empty file.
+	if err := unix.Mount(ownFolder+"resolv.conf", "/etc/resolv.conf", "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("resolv.conf: %w", err)
+	}
+	return nil
+}
+
+// portsWithin is how long drivers of cards may take to find their ports.
+const portsWithin = time.Minute
+
+// write writes what a configuration comes to.
+func write(c *Config) error {
+	// Rules of a port that is not there cannot be made, and none would be in force.
+	all := c.taps
+	deadline := time.Now().Add(portsWithin)
+	c.taps = slices.DeleteFunc(slices.Clone(all), func(port string) bool {
+		for {
+			_, err := os.Stat("/sys/class/net/" + port)
+			if err == nil {
+				return false
+			}
+			if time.Now().After(deadline) {
+				fmt.Fprintf(os.Stderr, "tap port %s: no such interface\n", port)
+				return true
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	files, err := render(c)
+	c.taps = all
+	if err != nil {
+		return err
+	}
+	for path, text := range files {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeDrive keeps the configuration of the drive, when there is one that says nothing
+// wrong. The drive is mounted read-only, without programs and devices.
+func takeDrive() error {
+	if _, err := os.Stat(driveLabel); err != nil {
+		return nil
+	}
+	if err := os.MkdirAll(driveMount, 0o700); err != nil {
+		return err
+	}
+	var err error
+	for _, kind := range []string{"vfat", "iso9660"} {
+		if err = unix.Mount(driveLabel, driveMount, kind, unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("mount: %w", err)
+	}
+	defer unix.Unmount(driveMount, 0)
+	f, err := os.Open(filepath.Join(driveMount, driveFile))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return err
+	}
+	old, err := os.ReadFile(kept)
+	if err == nil && bytes.Equal(old, text) {
+		return nil
+	}
+	c, err := parseConfig(text)
+	if err != nil {
+		return err
+	}
+	if err := checkSensor(c); err != nil {
+		return err
+	}
+	if err := keep(kept, text); err != nil {
+		return err
+	}
+	// A new file may have a new token.
+	if err := os.Remove(tokenDone); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// checkSensor has simtrapd judge its part.
+func checkSensor(c *Config) error {
+	files, err := render(c)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp("/run", "simtrapd-*.yaml")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(files[ownFolder+"simtrapd.yaml"])
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if out, err := exec.Command("/usr/bin/simtrapd", "check", f.Name()).CombinedOutput(); err != nil {
+		return fmt.Errorf("sensor: %s", strings.ReplaceAll(strings.TrimSpace(string(out)), f.Name()+":", "line "))
+	}
+	return nil
+}
+
+// keep writes a file so that the old or the new one is there, whatever happens.
+func keep(path string, text []byte) error {
+	temporary := path + ".new"
+	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
+}
+
+// enroll has the hub admit the machine with the token, until it has. A token is good
+// once, so that it is not tried again when it has done its work.
+func enroll() error {
+	text, err := os.ReadFile(kept)
+	if err != nil {
+		return err
+	}
+	c, err := parseConfig(text)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(tokenDone); err == nil || c.Hub.Token == "" {
+		return nil
+	}
+	for wait := time.Second; ; wait = min(2*wait, 5*time.Minute) {
+		cmd := exec.Command("/usr/bin/simtrapd", "enroll", "-c", ownFolder+"simtrapd.yaml", c.Hub.Address, "-")
+		cmd.Stdin = strings.NewReader(c.Hub.Token + "\n")
+		out, err := cmd.CombinedOutput()
+		fmt.Print(string(out))
+		if err == nil {
+			return keep(tokenDone, nil)
+		}
+		time.Sleep(wait)
+	}
+}
