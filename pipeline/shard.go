@@ -139,12 +139,6 @@ func (s *shard) interesting(b []byte) bool {
 
 // packet takes one datagram or segment.
 func (s *shard) packet(p *packet.Packet) {
-	at := s.media.Locate(p)
-	s.packetAt(p, &at)
-}
-
-// packetAt takes a packet whose record of media was looked for.
-func (s *shard) packetAt(p *packet.Packet, at *rtp.Place) {
 	s.now, s.seq, s.source = p.Time, p.Seq, p.Source
 	if !s.twoWay.known {
 		if s.twoWay.packet(p, s.seed); s.twoWay.known {
@@ -171,7 +165,7 @@ func (s *shard) packetAt(p *packet.Packet, at *rtp.Place) {
 		return
 	}
 	if !s.accounted {
-		s.media.PacketAt(p, at)
+		s.media.Packet(p)
 	}
 	if len(p.Payload) == 0 {
 		return

@@ -4,7 +4,6 @@ import (
 	"simtrap/capture"
 	"simtrap/ident"
 	"simtrap/packet"
-	"simtrap/rtp"
 )
 
 // worker decodes every frame and feeds its own shards: those whose number
@@ -20,18 +19,7 @@ type worker struct {
 	defrag    *packet.Defrag
 	shards    *[shards]*shard
 	arenas    *arenas
-	group     [groupSize]grouped
-}
-
-// groupSize is how many packets are decoded before the first of them is looked at:
-// see rtp.Place.
-const groupSize = 16
-
-// grouped is a packet of a group, and where it goes.
-type grouped struct {
-	packet packet.Packet
-	to     *shard
-	place  rtp.Place
+	packet    packet.Packet
 }
 
 func newWorker(index, of int, r *run) *worker {
@@ -53,31 +41,35 @@ func (w *worker) shard(i int) *shard {
 
 // work takes an epoch through the worker's shards.
 func (w *worker) work(e *epoch) {
+	p := &w.packet
 	for k := range e.spans {
 		run := &e.spans[k]
-		for i := run.from; i < run.to; {
-			n := 0
-			for ; i < run.to && n < groupSize; i++ {
-				if g := &w.group[n]; w.take(run, i, g) {
-					n++
+		b := run.batch
+		for i := run.from; i < run.to; i++ {
+			kind := w.decode(b, i, run.seq+uint64(i-run.from), p)
+			whole := false
+			for kind == packet.Fragment {
+				data, ok := w.defrag.Add(p)
+				if !ok {
+					break
 				}
+				kind, whole = w.decoder.Resume(data, p), true
+				w.locate(p)
 			}
-			group := w.group[:n]
-			if !run.media {
-				for j := range group {
-					g := &group[j]
-					g.place = g.to.media.Locate(&g.packet)
-				}
-				for j := range group {
-					g := &group[j]
-					g.to.media.Fetch(&g.place)
-				}
+			if kind != packet.Datagram && kind != packet.Segment {
+				continue
 			}
-			for j := range group {
-				g := &group[j]
-				g.to.accounted, g.to.sample = run.media, run.sample
-				g.to.packetAt(&g.packet, &g.place)
+			s := w.shardOf(p)
+			if s%w.of != w.index {
+				continue
 			}
+			if whole {
+				// It lies in the reassembler's buffer, which is used again.
+				p.Payload = append([]byte(nil), p.Payload...)
+			}
+			to := w.shard(s)
+			to.accounted, to.sample = run.media, run.sample
+			to.packet(p)
 		}
 	}
 	for i := w.index; i < shards; i += w.of {
@@ -85,35 +77,6 @@ func (w *worker) work(e *epoch) {
 			s.sweep(e.now)
 		}
 	}
-}
-
-// take decodes frame i of a span, and says whether it is a packet for one of the
-// worker's shards.
-func (w *worker) take(run *span, i int, g *grouped) bool {
-	p := &g.packet
-	kind := w.decode(run.batch, i, run.seq+uint64(i-run.from), p)
-	whole := false
-	for kind == packet.Fragment {
-		data, ok := w.defrag.Add(p)
-		if !ok {
-			break
-		}
-		kind, whole = w.decoder.Resume(data, p), true
-		w.locate(p)
-	}
-	if kind != packet.Datagram && kind != packet.Segment {
-		return false
-	}
-	s := w.shardOf(p)
-	if s%w.of != w.index {
-		return false
-	}
-	if whole {
-		// It lies in the reassembler's buffer, which is used again.
-		p.Payload = append([]byte(nil), p.Payload...)
-	}
-	g.to = w.shard(s)
-	return true
 }
 
 // decode fills p from frame i of b, the frame seq of the run.

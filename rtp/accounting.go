@@ -92,7 +92,6 @@ type Accounting struct {
 	next    int64 // the next tick
 	c       Counters
 	pion    pion.Header
-	fetched uint32 // of no meaning: so that what is fetched is read
 }
 
 // NewAccounting makes an Accounting. emit is given each interval as it is
@@ -122,55 +121,9 @@ func NewAccounting(cfg Config, emit func(*Interval)) *Accounting {
 // Counters gives a copy of the counters.
 func (a *Accounting) Counters() Counters { return a.c }
 
-// Place is where the record of a datagram's flow is, or would be. Tables are larger
-// than the processor's caches, and to wait for one line of memory takes as long as
-// everything else that is done for a packet. So packets are taken by groups: Locate
-// and Fetch for each of them, then Packet for each; the processor then waits for the
-// whole group at once.
-type Place struct {
-	hash uint64 // 0 where the datagram is not accounted
-	slot *slot  // a guess, by the hash; Packet looks whether it holds
-}
-
-// Locate begins to look for the record of p. It changes nothing.
-func (a *Accounting) Locate(p *packet.Packet) (at Place) {
-	if p.Proto == packet.UDP && p.Length-1 < MaxPayload {
-		ports := portsOf(p.SrcPort, p.DstPort, uint16(p.Realm), p.TapPort)
-		at.hash = a.hash(p, ports)
-		a.fetched += a.buckets[at.hash&uint64(len(a.buckets)-1)].ref[0]
-	}
-	return at
-}
-
-// Fetch begins to fetch the record at a place. It changes nothing.
-func (a *Accounting) Fetch(at *Place) {
-	if at.hash == 0 {
-		return
-	}
-	b := &a.buckets[at.hash&uint64(len(a.buckets)-1)]
-	for i, tag := range b.tag {
-		if tag == uint32(at.hash>>32) && b.ref[i] != 0 {
-			s := a.slot(b.ref[i] - 1)
-			at.slot = s
-			a.fetched += uint32(s.iv.Packets) + s.iv.Rate + uint32(s.last) + uint32(s.source.newest)
-			return
-		}
-	}
-}
-
-func (a *Accounting) hash(p *packet.Packet, ports uint64) uint64 {
-	return p.Src.Hash(a.seed) ^ p.Dst.Hash(^a.seed+ports*0x9e3779b97f4a7c15)
-}
-
 // Packet accounts one datagram. Packets come in order of time; one that is
 // older than its flow's last is taken to have come with it.
 func (a *Accounting) Packet(p *packet.Packet) {
-	at := a.Locate(p)
-	a.PacketAt(p, &at)
-}
-
-// PacketAt accounts one datagram whose place was looked for.
-func (a *Accounting) PacketAt(p *packet.Packet, at *Place) {
 	switch {
 	case p.Proto != packet.UDP:
 		a.c.NotUDP++
@@ -187,11 +140,8 @@ func (a *Accounting) PacketAt(p *packet.Packet, at *Place) {
 		a.Sweep(t)
 	}
 	ports := portsOf(p.SrcPort, p.DstPort, uint16(p.Realm), p.TapPort)
-	hash := at.hash
-	s := at.slot
-	if s == nil || !s.live || s.ports != ports || s.iv.Flow.Src != p.Src || s.iv.Flow.Dst != p.Dst {
-		s = a.find(hash, ports, p)
-	}
+	hash := p.Src.Hash(a.seed) ^ p.Dst.Hash(^a.seed+ports*0x9e3779b97f4a7c15)
+	s := a.find(hash, ports, p)
 	if s != nil && t-s.last > Idle {
 		a.c.Idle++
 		a.drop(s)
