@@ -13,7 +13,7 @@ TMP      := tmp
 DIST     := dist
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo demo-hub test race fuzz bench calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub bench-scale test-flood test-equal test-kills test-kernels packages test-packages firmware test-firmware clean
+.PHONY: help build demo demo-hub test race fuzz bench bench-peers growth calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub bench-scale test-flood test-equal test-kills test-kernels packages test-packages firmware test-firmware clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,14 @@ fuzz: ## every fuzz target for FUZZTIME (10s) each
 
 bench: build ## measure packets per second, allocations and memory
 	scripts/bench.sh
+
+bench-peers: ## install what bench compares with, of Debian: tcpdump, tshark, ndpiReader (root)
+	apt-get update
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends tcpdump tshark libndpi-bin
+
+growth: ## measure what packets, lines, streams and calls cost over three decades: tmp/growth/
+	@mkdir -p $(TMP)/growth
+	SIMTRAP_GROWTH=$(CURDIR)/$(TMP)/growth go test ./pipeline -count=1 -timeout 30m -run '^TestMeasureGrowth$$' -v
 
 # EVAL gives more flags, such as EVAL='--view up --scenario "breakout-*"'.
 calibrate: build ## fit heuristics/catalogue on training seeds; CALIBRATE="--draws 40"

@@ -2,8 +2,10 @@ package pipeline
 
 import "sync"
 
-// arenaSize is how many messages one arena holds: some 80 KB.
-const arenaSize = 64
+// arenaSize is how many messages one arena holds: some 12 KB. Nearly every shard
+// has a message or two in an epoch, and memory that is touched for the first time
+// costs more than what is done with it.
+const arenaSize = 8
 
 // arena is a piece of room for messages. They are large, so that lists of them
 // must neither grow by copying nor be kept by every shard for its worst moment.
@@ -16,7 +18,7 @@ type arenas struct {
 }
 
 // spareArenas is how many are kept when nobody uses them.
-const spareArenas = 64
+const spareArenas = 512
 
 func (a *arenas) get() *arena {
 	a.mu.Lock()

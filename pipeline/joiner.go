@@ -461,7 +461,7 @@ func (j *joiner) bind(s *rtp.Stream) bool {
 	}
 	s.Call, s.FromCaller = e.call, fromCaller
 	if e.media != nil && !s.Fax {
-		j.streams.Describe(s.ID, e.description())
+		j.streams.Describe(s.ID, e.media)
 	}
 	if other != nil {
 		// The stream is voice of both calls, whichever the line is in.

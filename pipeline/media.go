@@ -16,12 +16,12 @@ type socket struct {
 // binding says which call expects media at a socket, and from when to when.
 type binding struct {
 	call     uint64
-	toCaller bool  // the caller listens here, so the callee sends
-	learned  bool  // from packets (RFC 4961), not from a description
-	fax      bool  // T.38 is expected here
-	from     int64 // first told
-	until    int64 // 0 while the call is up
-	media    *sip.Media
+	toCaller bool             // the caller listens here, so the callee sends
+	learned  bool             // from packets (RFC 4961), not from a description
+	fax      bool             // T.38 is expected here
+	from     int64            // first told
+	until    int64            // 0 while the call is up
+	media    *rtp.Description // what was told of the payload types
 }
 
 // bindings joins streams to calls by what session descriptions told (RFC 3264).
@@ -29,6 +29,7 @@ type binding struct {
 // seconds, both calls of a box in the middle may name the same socket, and
 // streams are told of some seconds late. None overwrites another.
 type bindings struct {
+	told    descriptions
 	table   map[socket][]binding // in order of from
 	byCall  map[uint64]*bound
 	expiry  []expiry // in order of time
@@ -40,7 +41,7 @@ type bindings struct {
 // bound is what bindings keeps of a call.
 type bound struct {
 	sockets []socket
-	media   [2]*sip.Media // the newest description of caller and callee
+	media   [2]*rtp.Description // the newest of caller and callee
 }
 
 type expiry struct {
@@ -88,10 +89,7 @@ func (b *bindings) side(c *sip.Call, side int, m *sip.Media, seen ident.Addr, t 
 		k = &bound{}
 		b.byCall[c.ID] = k
 	}
-	if k.media[side] == nil || *k.media[side] != *m {
-		kept := *m
-		k.media[side] = &kept
-	}
+	k.media[side] = b.told.of(m)
 	n := binding{call: c.ID, toCaller: side == 0, from: t, media: k.media[side]}
 	bind := func(a ident.Addr, port uint16) {
 		if s := (socket{a, port, c.Realm}); port != 0 && !a.IsZero() && b.bind(k, s, n) {
@@ -305,13 +303,45 @@ func (b *bindings) fax(iv *rtp.Interval) bool {
 	return false
 }
 
-// description is what a binding tells of the payload types.
-func (e *binding) description() *rtp.Description {
-	d := &rtp.Description{N: e.media.N, Secure: e.media.Secure}
-	for i := range d.Formats[:d.N] {
-		f := e.media.Formats[i]
-		d.Formats[i] = rtp.Format{PT: f.PT, Rate: f.Rate, Codec: codecs[e.media.Encodings[i]]}
+// descriptions gives one description for all media that tell the same of their
+// payload types: nearly all telephones send one of a few lists.
+type descriptions struct {
+	last told
+	desc *rtp.Description // of last
+	all  map[told]*rtp.Description
+}
+
+// told is what media tell of their payload types.
+type told struct {
+	formats   [len(sip.Media{}.Formats)]sip.Format
+	encodings [len(sip.Media{}.Encodings)]sip.Encoding
+	n         int
+	secure    bool
+}
+
+// maxDescriptions bounds the lists that are kept to be shared. Anybody can make up
+// more: then sharing begins anew.
+const maxDescriptions = 1024
+
+// of gives what m tells, which nobody may change.
+func (ds *descriptions) of(m *sip.Media) *rtp.Description {
+	t := told{m.Formats, m.Encodings, m.N, m.Secure}
+	if ds.desc != nil && t == ds.last {
+		return ds.desc
 	}
+	d := ds.all[t]
+	if d == nil {
+		d = &rtp.Description{N: m.N, Secure: m.Secure}
+		for i := range d.Formats[:d.N] {
+			f := m.Formats[i]
+			d.Formats[i] = rtp.Format{PT: f.PT, Rate: f.Rate, Codec: codecs[m.Encodings[i]]}
+		}
+		if ds.all == nil || len(ds.all) >= maxDescriptions {
+			ds.all = make(map[told]*rtp.Description)
+		}
+		ds.all[t] = d
+	}
+	ds.last, ds.desc = t, d
 	return d
 }
 

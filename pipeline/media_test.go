@@ -693,7 +693,9 @@ func FuzzBindings(f *testing.F) {
 					if s.Fax && !e.fax || other != nil && other.call == e.call {
 						t.Fatalf("%+v, %+v", e, other)
 					}
-					e.description()
+					if e.media == nil {
+						t.Fatal("no description")
+					}
 					m.learn(&s, e, fromCaller)
 				}
 			case 4:

@@ -2,6 +2,7 @@ package rtp
 
 import (
 	"math/bits"
+	"slices"
 
 	pion "github.com/pion/rtp"
 
@@ -44,8 +45,9 @@ type Counters struct {
 
 const (
 	ways      = 8  // records per bucket
-	chunkBits = 6  // records are made in chunks of 64
+	chunkBits = 4  // records are made in chunks of 16
 	phases    = 20 // the sweep looks at one record in twenty
+	firstSets = 16 // buckets of an Accounting before it has to grow
 	tick      = int64(Length / phases)
 )
 
@@ -84,6 +86,7 @@ type Accounting struct {
 	emit    func(*Interval)
 	buckets []bucket
 	starts  []starts
+	most    int // of buckets, and of starts: both grow up to it before anything is displaced
 	chunks  [][]slot
 	cap     uint32
 	made    uint32 // slots ever in use
@@ -107,13 +110,15 @@ func NewAccounting(cfg Config, emit func(*Interval)) *Accounting {
 	for i := range cfg.Types {
 		cfg.Types[i].Rate = min(cfg.Types[i].Rate, 1e6)
 	}
-	n := 1 << bits.Len(uint(cfg.Flows-1)/4) // four to eight flows, or fewer, for eight ways
+	most := 1 << bits.Len(uint(cfg.Flows-1)/4) // four to eight flows, or fewer, for eight ways
+	n := min(most, firstSets)
 	return &Accounting{
 		seed:    cfg.Seed,
 		types:   cfg.Types,
 		emit:    emit,
 		buckets: make([]bucket, n),
 		starts:  make([]starts, n),
+		most:    most,
 		cap:     uint32(cfg.Flows),
 	}
 }
@@ -246,10 +251,47 @@ func (a *Accounting) second(hash uint64, t int64) (int64, bool) {
 		}
 	}
 	if c.hash[oldest] != 0 && t-c.time[oldest] <= Idle {
+		if len(a.starts) < a.most {
+			a.starts = moreStarts(a.starts, t)
+			return a.second(hash, t)
+		}
 		a.c.StartsForgotten++
 	}
 	c.hash[oldest], c.time[oldest] = hash, t
 	return 0, false
+}
+
+// moreStarts gives twice as many sets with what is in s, less what is too old at t.
+// None can be full: what it holds was in one set.
+func moreStarts(s []starts, t int64) []starts {
+	more := make([]starts, 2*len(s))
+	for i := range s {
+		for k, h := range s[i].hash {
+			if h == 0 || t-s[i].time[k] > Idle {
+				continue
+			}
+			to := &more[h&uint64(len(more)-1)]
+			free := slices.Index(to.hash[:], 0)
+			to.hash[free], to.time[free] = h, s[i].time[k]
+		}
+	}
+	return more
+}
+
+// moreBuckets gives twice as many buckets with the records of the present ones.
+func (a *Accounting) moreBuckets() []bucket {
+	more := make([]bucket, 2*len(a.buckets))
+	for i := range a.buckets {
+		for _, r := range a.buckets[i].ref {
+			if r != 0 {
+				h := a.slot(r - 1).hash
+				to := &more[h&uint64(len(more)-1)]
+				way := to.vacant()
+				to.tag[way], to.ref[way] = uint32(h>>32), r
+			}
+		}
+	}
+	return more
 }
 
 // open makes a record for a flow that has none.
@@ -257,6 +299,12 @@ func (a *Accounting) open(hash uint64, p *packet.Packet, epoch int64) *slot {
 	at := hash & uint64(len(a.buckets)-1)
 	b := &a.buckets[at]
 	way := b.vacant()
+	for way < 0 && len(a.buckets) < a.most {
+		a.buckets = a.moreBuckets()
+		at = hash & uint64(len(a.buckets)-1)
+		b = &a.buckets[at]
+		way = b.vacant()
+	}
 	if way < 0 {
 		a.evict(b)
 		way = b.vacant()

@@ -180,16 +180,14 @@ func (ss *Streams) SetRate(id uint64, rate uint32) bool {
 	return true
 }
 
-// Describe tells what signalling says of a confirmed stream. It says whether
-// there is such a stream.
+// Describe tells what signalling says of a confirmed stream: d, which nobody may
+// change from now on. It says whether there is such a stream.
 func (ss *Streams) Describe(id uint64, d *Description) bool {
 	s := ss.byID[id]
 	if s == nil {
 		return false
 	}
-	kept := *d
-	kept.N = min(max(kept.N, 0), len(kept.Formats))
-	s.desc = &kept
+	s.desc = d
 	if f := s.format(s.PT); f != nil && f.Rate != 0 {
 		s.Rate = min(f.Rate, 1e6)
 	}
