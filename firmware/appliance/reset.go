@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 
 	"simtrap/firmware/erasure"
 	"simtrap/firmware/update"
@@ -34,6 +36,9 @@ func tellSystem() error {
 		return err
 	}
 	fmt.Printf("system    %s (sequence %d), up for %s s\n", m.Release.Version, m.Release.Sequence, uptime())
+	if n, err := daemonMemory(); err == nil {
+		fmt.Printf("simtrapd  %.1f MiB resident\n", float64(n)/1024)
+	}
 	list, err := update.Entries(m.Entries)
 	if err != nil {
 		return err
@@ -62,4 +67,19 @@ func tellSystem() error {
 		fmt.Println("DEGRADED  simtrapd crashed again and again: frames are taken by AF_PACKET")
 	}
 	return nil
+}
+
+// daemonMemory gives what simtrapd has resident, in KiB.
+func daemonMemory() (int, error) {
+	pid := strings.TrimSpace(onMachine("/usr/bin/systemctl", "show", "-p", "MainPID", "--value", "simtrapd.service"))
+	text, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			return strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
+		}
+	}
+	return 0, errors.New("no VmRSS")
 }
