@@ -157,7 +157,7 @@ func (t *trial) finding(ctx context.Context) error {
 	t.say("idle: %s", strings.TrimSpace(m.line("MiB resident")))
 	go t.feed(ctx)
 	if err := t.hub.await(ctx, "simtrap_hub_stored_findings_total", 0); err != nil {
-		return err
+		return fmt.Errorf("after %d frames: %w", t.cable.sent.Load(), err)
 	}
 	t.say("a finding is at the hub, of %d frames", t.cable.sent.Load())
 	return t.silent()
