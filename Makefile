@@ -13,7 +13,7 @@ TMP      := tmp
 DIST     := dist
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo demo-hub test race fuzz bench bench-peers growth calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub bench-scale test-flood test-equal test-kills test-kernels packages test-packages firmware test-firmware clean
+.PHONY: help build demo demo-hub test race fuzz bench bench-peers growth calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub bench-scale test-flood test-equal test-kills test-kernels packages test-packages firmware test-firmware test-firmware-long clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -148,8 +148,11 @@ test-packages: ## build packages twice, compare, install and purge them in a new
 firmware: ## the image of the appliance (ARCH=amd64 or arm64) into dist/ (Debian)
 	firmware/image/build.sh $(or $(ARCH),amd64) $(DIST)
 
-test-firmware: ## build the image twice, compare, boot it in qemu, find a gateway with it (Debian)
+test-firmware: ## build the image twice, compare, boot it in qemu, find, update, roll back (Debian)
 	firmware/image/test.sh $(or $(ARCH),amd64)
+
+test-firmware-long: ## the same with the power cut at twenty moments of an update
+	CUTS=20 firmware/image/test.sh $(or $(ARCH),amd64)
 
 generate: ## run every go:generate line
 	go generate ./...

@@ -142,3 +142,13 @@ func isAddress(s string) bool {
 func isHost(s string) bool {
 	return isAddress(s) || len(s) <= 253 && regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`).MatchString(s)
 }
+
+// plain has simtrapd take frames without programs in the kernel.
+func (c *Config) plain() error {
+	var sensor map[string]any
+	if err := c.Sensor.Decode(&sensor); err != nil {
+		return fmt.Errorf("sensor: %w", err)
+	}
+	sensor["capture"] = "af_packet"
+	return c.Sensor.Encode(sensor)
+}

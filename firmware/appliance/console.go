@@ -15,6 +15,9 @@ import (
 // no shell. It reads lines until its input ends; systemd begins it anew.
 func console() error { return menu(os.Stdin, os.Stdout, onMachine) }
 
+// self is this program.
+const self = "/usr/bin/simtrap-appliance"
+
 // onMachine runs a program and gives all it says.
 func onMachine(name string, args ...string) string {
 	out, err := exec.Command(name, args...).CombinedOutput()
@@ -36,7 +39,7 @@ func menu(in io.Reader, out io.Writer, run func(name string, args ...string) str
 		return strings.TrimSpace(lines.Text()), true
 	}
 	for {
-		choice, ok := ask("\nsimtrap  1 status  2 network  3 doctor  4 log  5 time  6 restart  7 factory reset\n> ")
+		choice, ok := ask("\nsimtrap  1 status  2 network  3 doctor  4 log  5 time  6 restart  7 factory reset  8 update\n> ")
 		if !ok {
 			return lines.Err()
 		}
@@ -45,6 +48,7 @@ func menu(in io.Reader, out io.Writer, run func(name string, args ...string) str
 			if _, err := os.Stat(kept); errors.Is(err, fs.ErrNotExist) {
 				fmt.Fprintln(out, "not set up: put appliance.yaml on a stick labelled SIMTRAP and restart")
 			}
+			fmt.Fprint(out, run(self, "system"))
 			fmt.Fprint(out, run("/usr/bin/simtrapd", "status", "-c", ownFolder+"simtrapd.yaml"))
 		case "2":
 			fmt.Fprint(out, run("/usr/bin/networkctl", "--no-pager", "status", "--all"))
@@ -63,6 +67,10 @@ func menu(in io.Reader, out io.Writer, run func(name string, args ...string) str
 		case "5":
 			fmt.Fprint(out, run("/usr/bin/chronyc", "-n", "tracking"))
 		case "6":
+			// Whoever restarts it by hand wants to see everything tried again.
+			if err := os.Remove(fallbackFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				fmt.Fprintln(out, err)
+			}
 			fmt.Fprint(out, run("/usr/bin/systemctl", "reboot"))
 		case "7":
 			word, ok := ask("everything that was found and the configuration are erased at the next start.\ntype ERASE to go on: ")
@@ -73,7 +81,9 @@ func menu(in io.Reader, out io.Writer, run func(name string, args ...string) str
 				fmt.Fprintln(out, "nothing was erased")
 				continue
 			}
-			fmt.Fprint(out, run("/usr/bin/systemctl", "start", "factory-reset.target"))
+			fmt.Fprint(out, run(self, "reset"))
+		case "8":
+			fmt.Fprint(out, run(self, "update-again"))
 		}
 	}
 }

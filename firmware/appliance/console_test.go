@@ -12,13 +12,14 @@ func TestMenu(t *testing.T) {
 		name, typed string
 		ran         []string
 	}{
-		{"status", "1\n", []string{"/usr/bin/simtrapd status -c /run/appliance/simtrapd.yaml"}},
+		{"status", "1\n", []string{"/usr/bin/simtrap-appliance system", "/usr/bin/simtrapd status -c /run/appliance/simtrapd.yaml"}},
 		{"doctor", "3\nenp1s0\n", []string{"/usr/bin/simtrapd doctor enp1s0"}},
 		{"no port", "3\n--help; sh\n", nil},
-		{"reset", "7\nERASE\n", []string{"/usr/bin/systemctl start factory-reset.target"}},
+		{"reset", "7\nERASE\n", []string{"/usr/bin/simtrap-appliance reset"}},
 		{"reset by mistake", "7\ny\n", nil},
 		{"reset cut off", "7\n", nil},
-		{"nothing that is there", "sh\n8\n\n", nil},
+		{"update", "8\n", []string{"/usr/bin/simtrap-appliance update-again"}},
+		{"nothing that is there", "sh\n9\n\n", nil},
 	} {
 		var ran []string
 		var out strings.Builder

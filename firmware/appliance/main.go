@@ -1,6 +1,7 @@
 // Command simtrap-appliance is what makes a machine of the image: it turns the one
 // configuration file into those of the system, has the hub admit the machine, says
-// whether all is well, and serves the serial console.
+// whether all is well, takes updates and goes back from them, and serves the serial
+// console.
 package main
 
 import (
@@ -9,13 +10,16 @@ import (
 )
 
 func main() {
-	commands := map[string]func() error{"setup": setup, "enroll": enroll, "console": console, "healthy": healthy}
+	commands := map[string]func() error{
+		"reset": reset, "system": tellSystem, "setup": setup, "enroll": enroll, "console": console, "healthy": healthy,
+		"update": func() error { return updateFromDrive(false) }, "update-again": func() error { return updateFromDrive(true) }, "fallback": fallback,
+	}
 	var run func() error
 	if len(os.Args) == 2 {
 		run = commands[os.Args[1]]
 	}
 	if run == nil {
-		fmt.Fprintln(os.Stderr, "usage: simtrap-appliance setup|enroll|console|healthy")
+		fmt.Fprintln(os.Stderr, "usage: simtrap-appliance reset|system|setup|enroll|console|healthy|update|update-again|fallback")
 		os.Exit(2)
 	}
 	if err := run(); err != nil {

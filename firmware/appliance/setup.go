@@ -35,16 +35,15 @@ func setup() error {
 	if err := takeDrive(); err != nil {
 		fmt.Fprintf(os.Stderr, "config drive: %v; the configuration of before stays\n", err)
 	}
-	text, err := os.ReadFile(kept)
-	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New("no configuration: put appliance.yaml on a stick or drive labelled SIMTRAP and restart, or use the console")
-	}
+	c, err := keptConfig()
 	if err != nil {
 		return err
 	}
-	c, err := parseConfig(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", kept, err)
+	if m, err := thisMachine(); err == nil && readFallen(fallbackFile, m.Release.Sequence).Plain {
+		fmt.Println("simtrapd crashed again and again with programs in the kernel: frames are taken by AF_PACKET until the console's 6 or another system")
+		if err := c.plain(); err != nil {
+			return err
+		}
 	}
 	if err := write(c); err != nil {
 		return err
@@ -58,6 +57,31 @@ func setup() error {
 		return fmt.Errorf("resolv.conf: %w", err)
 	}
 	return nil
+}
+
+// keptConfig reads the configuration that is kept.
+func keptConfig() (*Config, error) {
+	text, err := os.ReadFile(kept)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("no configuration: put appliance.yaml on a stick or drive labelled SIMTRAP and restart")
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kept, err)
+	}
+	return c, nil
+}
+
+// writeSensor writes simtrapd's configuration alone.
+func writeSensor(c *Config) error {
+	files, err := render(c)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(ownFolder+"simtrapd.yaml", []byte(files[ownFolder+"simtrapd.yaml"]), 0o644)
 }
 
 // portsWithin is how long drivers of cards may take to find their ports.
@@ -97,26 +121,38 @@ func write(c *Config) error {
 	return nil
 }
 
-// takeDrive keeps the configuration of the drive, when there is one that says nothing
-// wrong. The drive is mounted read-only, without programs and devices.
-func takeDrive() error {
+// mountDrive mounts the drive read-only, without programs and devices; fs.ErrNotExist
+// says that there is none.
+func mountDrive() (unmount func(), err error) {
 	if _, err := os.Stat(driveLabel); err != nil {
-		return nil
+		return nil, err
 	}
 	if err := os.MkdirAll(driveMount, 0o700); err != nil {
-		return err
+		return nil, err
 	}
-	var err error
 	for _, kind := range []string{"vfat", "iso9660"} {
 		if err = unix.Mount(driveLabel, driveMount, kind, unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err == nil {
-			break
+			return func() { _ = unix.Unmount(driveMount, 0) }, nil
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("mount: %w", err)
+	return nil, fmt.Errorf("mount: %w", err)
+}
+
+// takeDrive keeps the configuration of the drive, when there is one that says nothing
+// wrong.
+func takeDrive() error {
+	unmount, err := mountDrive()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	defer unix.Unmount(driveMount, 0)
+	if err != nil {
+		return err
+	}
+	defer unmount()
 	f, err := os.Open(filepath.Join(driveMount, driveFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it may bring an update alone
+	}
 	if err != nil {
 		return err
 	}
@@ -192,11 +228,7 @@ func keep(path string, text []byte) error {
 // enroll has the hub admit the machine with the token, until it has. A token is good
 // once, so that it is not tried again when it has done its work.
 func enroll() error {
-	text, err := os.ReadFile(kept)
-	if err != nil {
-		return err
-	}
-	c, err := parseConfig(text)
+	c, err := keptConfig()
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Shows that the image does its work, in qemu: test.sh ARCH. ONCE=1 builds it once and
-# compares nothing; IMAGE takes one that is there.
+# compares nothing; IMAGE takes one that is there; SHOW says what is shown (see
+# firmware/qemu), CUTS how often the power is cut in an update.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 arch=$1
@@ -12,9 +13,15 @@ amd64) { command -v qemu-system-x86_64 && [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ]
 arm64) { command -v qemu-system-aarch64 && [ -e /usr/share/AAVMF/AAVMF_CODE.fd ]; } >/dev/null || skip "apt-get install --no-install-recommends qemu-system-arm qemu-efi-aarch64" ;;
 esac
 
+export CGO_ENABLED=0
+mkdir -p "$tmp/bin"
+go build -trimpath -o "$tmp/bin/" ./firmware/qemu ./firmware/bundle ./cmd/simtrap-hub ./cmd/simtrap-lab
 if [ -z "${IMAGE:-}" ]; then
-	rm -rf "$tmp/one" "$tmp/two"
-	firmware/image/build.sh "$arch" "$tmp/one"
+	rm -rf "$tmp/one" "$tmp/two" "$tmp/key"
+	"$tmp/bin/bundle" key "$tmp/key" >"$tmp/keys"
+	# The floor is the image's own: nothing older may be installed.
+	export SIGN=$tmp/key UPDATE_KEYS=$tmp/keys SEQUENCE=1000 FLOOR=1000
+	AGAIN=10 firmware/image/build.sh "$arch" "$tmp/one"
 	IMAGE=$(echo "$tmp"/one/*.img)
 	if [ -z "${ONCE:-}" ]; then
 		firmware/image/build.sh "$arch" "$tmp/two" >/dev/null
@@ -23,8 +30,7 @@ if [ -z "${IMAGE:-}" ]; then
 		echo "built twice: the same bytes"
 	fi
 fi
-export CGO_ENABLED=0
-go build -trimpath -o "$tmp/qemu-trial" ./firmware/qemu
-go run ./cmd/simtrap-lab make goip-line -o "$tmp/goip.pcap" >/dev/null 2>&1
-"$tmp/qemu-trial" --arch "$arch" --image "$IMAGE" --capture "$tmp/goip.pcap" --folder "$tmp/qemu"
-"$tmp/qemu-trial" --arch "$arch" --image "$IMAGE" --damage --folder "$tmp/qemu-damaged"
+"$tmp/bin/simtrap-lab" make goip-line --duration 4m -o "$tmp/goip.pcap" >/dev/null 2>&1
+rm -f "$tmp/qemu/log"
+"$tmp/bin/qemu" --arch "$arch" --image "$IMAGE" --capture "$tmp/goip.pcap" --hub "$tmp/bin/simtrap-hub" --folder "$tmp/qemu" \
+	--show "${SHOW:-finding,update,broken,reset,cuts,damage}" --cuts "${CUTS:-2}" --limit "${LIMIT:-$((10 + 2 * ${CUTS:-2}))m}"

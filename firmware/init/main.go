@@ -8,10 +8,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"simtrap/firmware/erasure"
 )
 
 // patience is how long disks may take to appear.
@@ -41,11 +45,11 @@ func boot() error {
 	if err != nil {
 		return err
 	}
-	if err := loadModules("/modules"); err != nil {
+	if err := load(tree, "/modules"); err != nil {
 		return err
 	}
-	if err := await(tree); err != nil {
-		return err
+	if err := eraseAsked("/sys/class/block"); err != nil {
+		say("erase: %v; it is tried again at the next start", err)
 	}
 	if err := unix.Mount(mapped, "/root", "squashfs", unix.MS_RDONLY, ""); err != nil {
 		return fmt.Errorf("mount the slot: %w", err)
@@ -53,14 +57,18 @@ func boot() error {
 	return handOver()
 }
 
-// loadModules loads the files of a folder in the order of its list.
-func loadModules(folder string) error {
+// load loads the drivers of a folder in the order of its list, until one of them has
+// brought the slot; then it waits for disks that take their time. The system loads the
+// rest.
+func load(t tree, folder string) error {
 	list, err := os.ReadFile(filepath.Join(folder, "order"))
 	if err != nil {
 		return err
 	}
+	refused := map[string]bool{}
 	for name := range strings.Lines(string(list)) {
-		f, err := os.Open(filepath.Join(folder, strings.TrimSpace(name)))
+		name = strings.TrimSpace(name)
+		f, err := os.Open(filepath.Join(folder, name))
 		if err != nil {
 			return err
 		}
@@ -69,50 +77,122 @@ func loadModules(folder string) error {
 		// A driver whose hardware is not there may refuse; what is needed and does
 		// not work shows below.
 		if err != nil && err != unix.EEXIST && err != unix.ENODEV {
-			say("module %s: %v", strings.TrimSpace(name), err)
+			say("module %s: %v", name, err)
 		}
-	}
-	return nil
-}
-
-// await tries the slots until one of them bears the tree's hash.
-func await(t tree) error {
-	deadline := time.Now().Add(patience)
-	for {
-		slots, err := slots("/sys/class/block")
-		if err != nil {
+		if found, err := try(t, refused); found || err != nil {
 			return err
 		}
-		for _, s := range slots {
-			if err := open(t, s); err != nil {
-				say("%s: %v", s, err)
-				continue
-			}
-			say("system on %s", s)
-			return nil
+	}
+	for deadline := time.Now().Add(patience); ; {
+		if found, err := try(t, refused); found || err != nil {
+			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("no slot of %d bears hash %s", len(slots), t.root)
+			return fmt.Errorf("no slot bears hash %s", t.root)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// slots gives the device nodes of partitions that are named slot-a or slot-b.
-func slots(class string) ([]string, error) {
+// slotFile tells the system which slot it is in, slot-a or slot-b.
+const slotFile = "/run/simtrap-slot"
+
+// try tries the slots that have not been refused; refusals for want of the drivers of
+// the hash are no refusals.
+func try(t tree, refused map[string]bool) (bool, error) {
+	if _, err := os.Stat("/dev/mapper/control"); err != nil {
+		return false, nil // without verity
+	}
+	list, err := slots("/sys/class/block")
+	if err != nil {
+		return false, err
+	}
+	for _, s := range list {
+		if refused[s.device] {
+			continue
+		}
+		if err := open(t, s.device); err != nil {
+			say("%s: %v", s.device, err)
+			refused[s.device] = true
+			continue
+		}
+		say("system on %s", s.device)
+		return true, os.WriteFile(slotFile, []byte(s.name), 0o644)
+	}
+	return false, nil
+}
+
+// slot is a partition that may hold a system.
+type slot struct{ device, name string }
+
+// slots gives the partitions that are named slot-a or slot-b.
+func slots(class string) ([]slot, error) {
+	return partitions(class, "slot-a", "slot-b")
+}
+
+// eraseAsked overwrites the data partition where someone has asked for that. An empty
+// one is given its file system by the system.
+func eraseAsked(class string) error {
+	list, err := partitions(class, "data")
+	if err != nil {
+		return err
+	}
+	for _, p := range list {
+		if err := eraseOne(p.device); err != nil {
+			return fmt.Errorf("%s: %w", p.device, err)
+		}
+	}
+	return nil
+}
+
+func eraseOne(device string) error {
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if asked, err := erasure.Asked(f); err != nil || !asked {
+		return err
+	}
+	count, err := sectors(device)
+	if err != nil {
+		return err
+	}
+	say("erasing %s", device)
+	err = erasure.Erase(int64(count)*sector, func(at, n int64) error {
+		// It writes zeros where the disk cannot be told to.
+		span := [2]uint64{uint64(at), uint64(n)}
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), blkZeroOut, uintptr(unsafe.Pointer(&span)))
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	say("%s is erased", device)
+	return nil
+}
+
+// blkZeroOut is BLKZEROOUT of <linux/fs.h>, _IO(0x12, 127).
+const blkZeroOut = 0x127f
+
+// partitions gives those of some names.
+func partitions(class string, names ...string) ([]slot, error) {
 	entries, err := os.ReadDir(class)
 	if err != nil {
 		return nil, err
 	}
-	var list []string
+	var list []slot
 	for _, e := range entries {
 		text, err := os.ReadFile(filepath.Join(class, e.Name(), "uevent"))
 		if err != nil {
 			continue // it has just gone
 		}
 		for line := range strings.Lines(string(text)) {
-			if line = strings.TrimSpace(line); line == "PARTNAME=slot-a" || line == "PARTNAME=slot-b" {
-				list = append(list, "/dev/"+e.Name())
+			if name, ok := strings.CutPrefix(strings.TrimSpace(line), "PARTNAME="); ok && slices.Contains(names, name) {
+				list = append(list, slot{"/dev/" + e.Name(), name})
 			}
 		}
 	}

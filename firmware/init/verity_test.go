@@ -62,7 +62,7 @@ func TestSlots(t *testing.T) {
 		}
 	}
 	got, err := slots(class)
-	if diff := cmp.Diff([]string{"/dev/vda2", "/dev/vda3"}, got); diff != "" || err != nil {
+	if diff := cmp.Diff([]slot{{"/dev/vda2", "slot-a"}, {"/dev/vda3", "slot-b"}}, got, cmp.AllowUnexported(slot{})); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
 }

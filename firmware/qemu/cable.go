@@ -18,7 +18,7 @@ import (
 type cable struct {
 	path           string
 	listener       net.Listener
-	joined         chan net.Conn
+	joined         chan net.Conn // the newest machine's
 	sent, received atomic.Int64
 }
 
@@ -32,22 +32,33 @@ func newCable(path string) (*cable, error) {
 	}
 	c := &cable{path: path, listener: l, joined: make(chan net.Conn, 1)}
 	go func() {
-		conn, err := l.Accept()
-		if err != nil {
-			return // closed before the machine came
-		}
-		c.joined <- conn
-		for r := bufio.NewReader(conn); ; c.received.Add(1) {
-			var length [4]byte
-			if _, err := io.ReadFull(r, length[:]); err != nil {
-				return
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // closed
 			}
-			if _, err := r.Discard(int(binary.BigEndian.Uint32(length[:]))); err != nil {
-				return
+			select {
+			case <-c.joined: // nobody has fed it
+			default:
 			}
+			c.joined <- conn
+			c.listen(conn)
 		}
 	}()
 	return c, nil
+}
+
+// listen counts what comes out of the port, until the machine is gone.
+func (c *cable) listen(conn net.Conn) {
+	for r := bufio.NewReader(conn); ; c.received.Add(1) {
+		var length [4]byte
+		if _, err := io.ReadFull(r, length[:]); err != nil {
+			return
+		}
+		if _, err := r.Discard(int(binary.BigEndian.Uint32(length[:]))); err != nil {
+			return
+		}
+	}
 }
 
 func (c *cable) Close() error { return c.listener.Close() }
@@ -84,7 +95,6 @@ func (c *cable) feed(ctx context.Context, capture string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer conn.Close()
 	began, first := time.Now(), time.Duration(-1)
 	frame := make([]byte, 4+maxFrame)
 	for {

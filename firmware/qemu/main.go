@@ -1,8 +1,8 @@
 // Command qemu boots an image of the appliance in a virtual machine, without
-// acceleration, and shows that it does its work: it takes its configuration from a
-// drive, puts frames of a capture on its tap port, asks at the serial console, and
-// prints when what happened. It fails when there is no finding, or when a frame came
-// out of the tap port.
+// acceleration, and shows that it does its work: what it shows is told by --show, and
+// printed with its time as it happens. The machine has a disk, a drive with its
+// configuration, an uplink on which there is a hub and nothing else, and a tap port
+// whose cable ends here.
 package main
 
 import (
@@ -10,7 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,12 +19,14 @@ import (
 )
 
 // diskSize leaves room for the data partition.
-const diskSize = 2 << 30
+const diskSize = 1 << 30
 
-// configuration of the machine, with the names of its uplink and its tap port.
+// configuration of the machine, with the names of its uplink and its tap port, the
+// hub's address and its token.
 const configuration = `name: trial-1
 uplink: {port: %s, address: dhcp}
 time: [10.0.2.2]
+hub: {address: "%s", token: %s}
 sensor:
   ports: [{name: %s}]
   plan: cn
@@ -40,116 +42,362 @@ func ports(arch string) (uplink, tap string) {
 }
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "relay" {
+		if err := relay(os.Args[2]); err != nil {
+			os.Exit(1)
+		}
+		return
+	}
 	var t trial
+	show := flag.String("show", "finding,update,broken,cuts,reset,damage", "what is shown: `LIST` of finding, update, broken, cuts, reset, damage; all but damage and finding go on with the disk of before")
 	flag.StringVar(&t.arch, "arch", "amd64", "architecture of the image")
-	flag.StringVar(&t.image, "image", "", "image of the disk, which is copied first")
+	flag.StringVar(&t.image, "image", "", "image of the disk, which is copied first; next.update, broken.update and old.update lie beside it")
 	flag.StringVar(&t.capture, "capture", "", "capture whose frames come on the tap port, as fast as they were recorded")
-	flag.StringVar(&t.want, "want", `"verdict":`, "text that the log must come to hold")
-	flag.DurationVar(&t.limit, "limit", 4*time.Minute, "how long all of it may take")
+	flag.StringVar(&t.program, "hub", "", "program simtrap-hub")
+	flag.IntVar(&t.cuts, "cuts", 2, "how often the power is cut in an update")
+	flag.DurationVar(&t.limit, "limit", 6*time.Minute, "how long each may take")
 	flag.StringVar(&t.folder, "folder", "tmp/firmware/qemu", "where its files go")
-	flag.BoolVar(&t.damage, "damage", false, "change a block of slot A first: the machine must not start from it")
 	flag.Parse()
-	if err := t.run(); err != nil {
+	t.began = time.Now()
+	if err := t.run(strings.Split(*show, ",")); err != nil {
 		fmt.Fprintf(os.Stderr, "qemu: %v\n", err)
 		os.Exit(1)
 	}
 }
 
 type trial struct {
-	arch, image, capture, want, folder string
-	limit                              time.Duration
-	damage                             bool
+	arch, image, capture, program, folder string
+	limit                                 time.Duration
+	cuts                                  int
 
-	began   time.Time
-	console *console
+	began time.Time
+	hub   *hub
+	cable *cable
 }
 
 func (t *trial) say(format string, args ...any) {
 	fmt.Printf("%6.1f s  %s\n", time.Since(t.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-func (t *trial) run() error {
-	ctx, cancel := context.WithTimeout(context.Background(), t.limit)
-	defer cancel()
+func (t *trial) file(name string) string { return filepath.Join(t.folder, name) }
+
+func (t *trial) run(shows []string) (err error) {
 	if err := os.MkdirAll(t.folder, 0o755); err != nil {
 		return err
 	}
-	disk, drive, err := t.disks(ctx)
-	if err != nil {
+	if t.cable, err = newCable(t.file("tap")); err != nil {
 		return err
 	}
-	cable, err := newCable(filepath.Join(t.folder, "tap"))
-	if err != nil {
-		return err
-	}
-	defer cable.Close()
-	machine, stop := context.WithCancel(context.Background())
-	defer stop()
-	cmd := exec.CommandContext(machine, machines()[t.arch][0], t.arguments(disk, drive, cable.path)...)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	cmd.Stderr = os.Stderr
-	log, err := os.Create(filepath.Join(t.folder, "log"))
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	t.began = time.Now()
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	t.console = newConsole(in, io.TeeReader(out, log))
-	err = t.watch(ctx, cable)
-	stop()
-	// It is ended by its context: that is no failure.
-	_ = cmd.Wait()
-	if err != nil {
-		return fmt.Errorf("%w; see %s", err, log.Name())
+	defer t.cable.Close()
+	for _, name := range shows {
+		show, ok := map[string]func(context.Context) error{"finding": t.finding, "update": t.update, "broken": t.broken, "cuts": t.cut, "reset": t.reset, "damage": t.damage}[name]
+		if !ok {
+			return fmt.Errorf("nothing to show is called %q", name)
+		}
+		t.say("== %s", name)
+		ctx, cancel := context.WithTimeout(context.Background(), t.limit)
+		err := show(ctx)
+		cancel()
+		if t.hub != nil {
+			err = errors.Join(err, t.hub.stop())
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w; see %s", name, err, t.file("log"))
+		}
 	}
 	return nil
 }
 
-// disks copies the image with room behind it, and makes the drive of the configuration.
-func (t *trial) disks(ctx context.Context) (disk, drive string, err error) {
-	disk, drive = filepath.Join(t.folder, "disk"), filepath.Join(t.folder, "drive")
-	text := filepath.Join(t.folder, "appliance.yaml")
-	uplink, tap := ports(t.arch)
-	if err := os.WriteFile(text, fmt.Appendf(nil, configuration, uplink, tap), 0o600); err != nil {
-		return "", "", err
+// finding: an empty machine is set up, admitted by the hub, and finds the gateway; what
+// is on the drive besides, an update below the floor, is refused.
+func (t *trial) finding(ctx context.Context) error {
+	if err := tools(ctx, []string{"cp", "--sparse=always", t.image, t.file("disk")}, []string{"truncate", "-s", fmt.Sprint(diskSize), t.file("disk")}); err != nil {
+		return err
 	}
-	for _, c := range [][]string{
-		{"cp", "--sparse=always", t.image, disk},
-		{"truncate", "-s", fmt.Sprint(diskSize), disk},
-		{"truncate", "-s", "1M", drive},
-		{"mkfs.vfat", "-n", "SIMTRAP", drive},
-		{"mcopy", "-o", "-i", drive, text, "::appliance.yaml"},
-	} {
-		cmd := exec.CommandContext(ctx, c[0], c[1:]...)
-		cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin", "MTOOLS_SKIP_CHECK=1")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", "", fmt.Errorf("%s: %w: %s", c[0], err, out)
-		}
+	var err error
+	if t.hub, err = newHub(ctx, t.program, t.folder); err != nil {
+		return err
 	}
-	if t.damage {
-		return disk, drive, damage(disk)
+	if err := t.hub.serve(); err != nil {
+		return err
 	}
-	return disk, drive, nil
+	token, err := t.hub.token(ctx, "trial-1")
+	if err != nil {
+		return err
+	}
+	if err := t.drive(ctx, token, "old.update"); err != nil {
+		return err
+	}
+	m, err := t.start("drive")
+	if err != nil {
+		return err
+	}
+	defer m.off()
+	if err := m.says(ctx, "simtrap: system on"); err != nil {
+		return err
+	}
+	t.say("the first program has found its slot")
+	if err := t.works(ctx, m); err != nil {
+		return err
+	}
+	if err := m.says(ctx, "older than what this machine may go back to"); err != nil {
+		return err
+	}
+	t.say("a bundle below the floor is refused")
+	if err := t.hub.await(ctx, "simtrap_hub_enrolled_total", 0); err != nil {
+		return err
+	}
+	t.say("the hub has admitted it")
+	if err := m.typeLine("1"); err != nil {
+		return err
+	}
+	if err := m.says(ctx, "MiB resident"); err != nil {
+		return err
+	}
+	t.say("idle: %s", strings.TrimSpace(m.line("MiB resident")))
+	go t.feed(ctx)
+	if err := t.hub.await(ctx, "simtrap_hub_stored_findings_total", 0); err != nil {
+		return fmt.Errorf("after %d frames: %w", t.cable.sent.Load(), err)
+	}
+	t.say("a finding is at the hub, of %d frames", t.cable.sent.Load())
+	return t.silent()
 }
 
-// damage turns the bits of one byte in the middle of slot A's system.
-func damage(disk string) error {
+func (t *trial) feed(ctx context.Context) {
+	if err := t.cable.feed(ctx, t.capture); err != nil && ctx.Err() == nil {
+		t.say("the cable: %v", err) // the machine went off
+	}
+}
+
+func (t *trial) silent() error {
+	if n := t.cable.received.Load(); n != 0 {
+		return fmt.Errorf("%d frames came out of the tap port", n)
+	}
+	t.say("not one frame came out of the tap port")
+	return nil
+}
+
+// works waits for a start to be counted as good.
+func (t *trial) works(ctx context.Context, m *machine) error {
+	if err := m.says(ctx, " s after its start"); err != nil {
+		return err
+	}
+	line := m.line(" s after its start")
+	t.say("%s", line[max(0, strings.Index(line, "system ")):])
+	return nil
+}
+
+// update: the power was cut (by the show before); a drive brings an update, the machine
+// goes over to it, and says so.
+func (t *trial) update(ctx context.Context) error {
+	if err := t.drive(ctx, "", "next.update"); err != nil {
+		return err
+	}
+	m, err := t.start("drive")
+	if err != nil {
+		return err
+	}
+	defer m.off()
+	if err := m.says(ctx, "an update is looked at"); err != nil {
+		return err
+	}
+	if err := m.says(ctx, "is installed beside"); err != nil {
+		return err
+	}
+	t.say("the update is installed")
+	blind := time.Now()
+	if err := t.works(ctx, m); err != nil {
+		return err
+	}
+	if !strings.Contains(m.line(" s after its start"), ".next works") {
+		return errors.New("it is not the update that works")
+	}
+	t.say("blind for %.1f s at most, this machine's firmware included", time.Since(blind).Seconds())
+	return nil
+}
+
+// broken: an update in which simtrapd never starts is gone back from.
+func (t *trial) broken(ctx context.Context) error {
+	if err := t.drive(ctx, "", "broken.update"); err != nil {
+		return err
+	}
+	m, err := t.start("drive")
+	if err != nil {
+		return err
+	}
+	defer m.off()
+	for _, c := range [][2]string{{"is installed beside", "a broken update is installed"}, {"does not work", "it is given up"}, {"was rolled back", "the system of before says so"}} {
+		if err := m.says(ctx, c[0]); err != nil {
+			return err
+		}
+		t.say("%s", c[1])
+	}
+	return t.works(ctx, m)
+}
+
+// cut: while the hub is away a gateway is found; the power is cut somewhere in an
+// update. A system comes up each time, and in the end the hub has the finding.
+func (t *trial) cut(ctx context.Context) error {
+	// From an empty machine, for it to have something to update to.
+	if err := t.fresh(ctx); err != nil {
+		return err
+	}
+	for n := range t.cuts {
+		if err := t.drive(ctx, "", "next.update"); err != nil {
+			return err
+		}
+		m, err := t.start("drive")
+		if err != nil {
+			return err
+		}
+		err = m.says(ctx, "an update is looked at")
+		if err == nil {
+			after := time.Duration(rand.Int64N(int64(20 * time.Second)))
+			time.Sleep(after)
+			t.say("cut %d, %.1f s into the update", n+1, after.Seconds())
+		}
+		m.off()
+		if err != nil {
+			return err
+		}
+	}
+	if err := t.hub.serve(); err != nil {
+		return err
+	}
+	m, err := t.start("")
+	if err != nil {
+		return err
+	}
+	defer m.off()
+	if err := t.works(ctx, m); err != nil {
+		return err
+	}
+	if err := t.hub.await(ctx, "simtrap_hub_stored_findings_total", 0); err != nil {
+		return err
+	}
+	t.say("the hub has the finding that waited through it")
+	return nil
+}
+
+// fresh sets up an empty machine, admits it, takes the hub away, and has a finding made
+// that waits.
+func (t *trial) fresh(ctx context.Context) error {
+	if err := tools(ctx, []string{"cp", "--sparse=always", t.image, t.file("disk")}, []string{"truncate", "-s", fmt.Sprint(diskSize), t.file("disk")}); err != nil {
+		return err
+	}
+	var err error
+	if t.hub, err = newHub(ctx, t.program, t.folder); err != nil {
+		return err
+	}
+	if err := t.hub.serve(); err != nil {
+		return err
+	}
+	token, err := t.hub.token(ctx, "trial-1")
+	if err != nil {
+		return err
+	}
+	if err := t.drive(ctx, token, ""); err != nil {
+		return err
+	}
+	m, err := t.start("drive")
+	if err != nil {
+		return err
+	}
+	defer m.off()
+	if err := t.works(ctx, m); err != nil {
+		return err
+	}
+	if err := t.hub.await(ctx, "simtrap_hub_enrolled_total", 0); err != nil {
+		return err
+	}
+	if err := t.hub.stop(); err != nil {
+		return err
+	}
+	t.say("admitted; the hub is away now")
+	go t.feed(ctx)
+	for {
+		if err := m.typeLine("4"); err != nil {
+			return err
+		}
+		some, stop := context.WithTimeout(ctx, 15*time.Second)
+		err := m.says(some, `"verdict":`)
+		stop()
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+	}
+	t.say("a finding waits for the hub")
+	time.Sleep(time.Second) // within which the outbox makes it outlast a power cut
+	return nil
+}
+
+// reset: after a factory reset nothing of the data is on the disk.
+func (t *trial) reset(ctx context.Context) error {
+	const secret = "name: trial-1"
+	if found, err := holds(t.file("disk"), secret); err != nil || !found {
+		return fmt.Errorf("the configuration is not on the disk before the reset, so that nothing would be shown: %w", errors.Join(err))
+	}
+	m, err := t.start("")
+	if err != nil {
+		return err
+	}
+	defer m.off()
+	if err := t.works(ctx, m); err != nil {
+		return err
+	}
+	for _, line := range []string{"7", "ERASE"} {
+		if err := m.typeLine(line); err != nil {
+			return err
+		}
+	}
+	for _, want := range []string{"is erased", "no configuration"} {
+		if err := m.says(ctx, want); err != nil {
+			return err
+		}
+	}
+	m.off()
+	if found, err := holds(t.file("disk"), secret); err != nil || found {
+		return fmt.Errorf("the configuration is still on the disk: %w", errors.Join(err))
+	}
+	t.say("erased; nothing of the configuration is on the disk, and the machine waits for one")
+	return nil
+}
+
+// damage: a machine whose slot has a changed block does not start from it.
+func (t *trial) damage(ctx context.Context) error {
+	if err := tools(ctx, []string{"cp", "--sparse=always", t.image, t.file("disk")}); err != nil {
+		return err
+	}
+	if err := turnByte(t.file("disk")); err != nil {
+		return err
+	}
+	m, err := t.start("")
+	if err != nil {
+		return err
+	}
+	defer m.off()
+	if err := m.says(ctx, "does not bear the hash"); err != nil {
+		return err
+	}
+	t.say("the changed block is refused")
+	if err := m.says(ctx, "restarting"); err != nil {
+		return err
+	}
+	t.say("the machine restarts, and the boot loader counts it")
+	return nil
+}
+
+// turnByte turns the bits of one byte of slot A's superblock: the first block that is
+// read.
+func turnByte(disk string) error {
 	f, err := os.OpenFile(disk, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	// In the superblock: the first block that is read.
 	const at = 129<<20 + 16
 	b := make([]byte, 1)
 	if _, err := f.ReadAt(b, at); err != nil {
@@ -160,144 +408,45 @@ func damage(disk string) error {
 	return err
 }
 
-// machines gives the emulator of each architecture and its own arguments.
-func machines() map[string][]string {
-	return map[string][]string{
-		"amd64": {"qemu-system-x86_64", "-M", "pc", "-cpu", "qemu64", "-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
-			"-drive", "if=pflash,format=raw,snapshot=on,file=/usr/share/OVMF/OVMF_VARS_4M.fd"},
-		"arm64": {"qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/AAVMF/AAVMF_CODE.fd",
-			"-drive", "if=pflash,format=raw,snapshot=on,file=/usr/share/AAVMF/AAVMF_VARS.fd"},
+// holds says whether a file has a text in it, wherever.
+func holds(file, text string) (bool, error) {
+	out, err := exec.Command("grep", "-c", "-a", "-F", text, file).Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 1 {
+		return false, nil
 	}
+	return err == nil && strings.TrimSpace(string(out)) != "0", err
 }
 
-func (t *trial) arguments(disk, drive, tap string) []string {
-	return append(machines()[t.arch][1:], "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
-		"-drive", "if=none,id=disk,format=raw,file="+disk, "-device", "virtio-blk-pci,drive=disk,bootindex=1,addr=0x10",
-		"-drive", "if=none,id=drive,format=raw,readonly=on,file="+drive, "-device", "virtio-blk-pci,drive=drive,addr=0x11",
-		"-netdev", "user,id=up,restrict=on", "-device", "virtio-net-pci,netdev=up,addr=0x3,romfile=",
-		"-netdev", "stream,id=tap,server=off,addr.type=unix,addr.path="+tap, "-device", "virtio-net-pci,netdev=tap,addr=0x4,romfile=")
-}
-
-// watch follows what the machine says, and asks it.
-func (t *trial) watch(ctx context.Context, cable *cable) error {
-	if t.damage {
-		if err := t.console.await(ctx, "does not bear the hash"); err != nil {
-			return err
-		}
-		t.say("the changed block is refused")
-		if err := t.console.await(ctx, "restarting"); err != nil {
-			return err
-		}
-		t.say("the machine restarts, and the boot loader counts it")
-		return nil
-	}
-	if err := t.console.await(ctx, "simtrap: system on"); err != nil {
-		return fmt.Errorf("the first program: %w", err)
-	}
-	t.say("the first program has found its slot")
-	if err := t.console.await(ctx, "simtrap  1 status"); err != nil {
-		return fmt.Errorf("the console: %w", err)
-	}
-	t.say("the console answers")
-	_, tap := ports(t.arch)
-	if err := t.ask(ctx, "1", tap); err != nil {
-		return fmt.Errorf("simtrapd: %w", t.tell(err))
-	}
-	t.say("simtrapd watches its port")
-	fed := make(chan error, 1)
-	go func() { fed <- cable.feed(ctx, t.capture) }()
-	if err := t.ask(ctx, "4", t.want); err != nil {
-		return fmt.Errorf("no finding: %w", t.tell(err))
-	}
-	t.say("a finding, of %d frames", cable.sent.Load())
-	if n := cable.received.Load(); n != 0 {
-		return fmt.Errorf("%d frames came out of the tap port", n)
-	}
-	t.say("not one frame came out of the tap port")
-	select {
-	case err := <-fed:
+// drive makes the drive with the configuration, where there is a token, and a bundle,
+// where one is named.
+func (t *trial) drive(ctx context.Context, token, bundle string) error {
+	drive := t.file("drive")
+	if err := tools(ctx, []string{"rm", "-f", drive}, []string{"truncate", "-s", "100M", drive}, []string{"mkfs.vfat", "-n", "SIMTRAP", drive}); err != nil {
 		return err
-	default:
+	}
+	if token != "" {
+		uplink, tap := ports(t.arch)
+		text := t.file("appliance.yaml")
+		if err := os.WriteFile(text, fmt.Appendf(nil, configuration, uplink, hubAddress, token, tap), 0o600); err != nil {
+			return err
+		}
+		if err := tools(ctx, []string{"mcopy", "-i", drive, text, "::appliance.yaml"}); err != nil {
+			return err
+		}
+	}
+	if bundle == "" {
 		return nil
 	}
+	return tools(ctx, []string{"mcopy", "-i", drive, filepath.Join(filepath.Dir(t.image), bundle), "::simtrap.update"})
 }
 
-// tell has the console say what it knows of a failure, into the log, and gives the
-// failure.
-func (t *trial) tell(err error) error {
-	for _, entry := range []string{"1", "2", "4"} {
-		some, stop := context.WithTimeout(context.Background(), 5*time.Second)
-		err = errors.Join(err, t.console.typeLine(entry))
-		_ = t.console.await(some, "what does not come")
-		stop()
-	}
-	return err
-}
-
-// ask types an entry of the console's menu until what it shows holds a text.
-func (t *trial) ask(ctx context.Context, entry, want string) error {
-	for {
-		if err := t.console.typeLine(entry); err != nil {
-			return err
-		}
-		some, stop := context.WithTimeout(ctx, 5*time.Second)
-		err := t.console.await(some, want)
-		stop()
-		if err == nil || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-			return err
+func tools(ctx context.Context, commands ...[]string) error {
+	for _, c := range commands {
+		cmd := exec.CommandContext(ctx, c[0], c[1:]...)
+		cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin", "MTOOLS_SKIP_CHECK=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", c[0], err, out)
 		}
 	}
-}
-
-// console reads what comes out of the serial port.
-type console struct {
-	in    io.Writer
-	lines chan string
-}
-
-// maxLine bounds what is kept of what holds no newline.
-const maxLine = 1 << 20
-
-func newConsole(in io.Writer, out io.Reader) *console {
-	c := &console{in, make(chan string, 1024)}
-	go func() {
-		defer close(c.lines)
-		b := make([]byte, 4096)
-		for {
-			n, err := out.Read(b)
-			if n > 0 {
-				c.lines <- string(b[:n])
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return c
-}
-
-func (c *console) typeLine(s string) error {
-	_, err := io.WriteString(c.in, s+"\n")
-	return err
-}
-
-// await reads until a text has come.
-func (c *console) await(ctx context.Context, want string) error {
-	seen := ""
-	for {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%q has not come: %w", want, ctx.Err())
-		case s, ok := <-c.lines:
-			if !ok {
-				return fmt.Errorf("%q has not come before the machine ended", want)
-			}
-			if seen += s; len(seen) > maxLine {
-				seen = seen[len(seen)-maxLine/2:]
-			}
-			if strings.Contains(seen, want) {
-				return nil
-			}
-		}
-	}
+	return nil
 }

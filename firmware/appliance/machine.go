@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"simtrap/firmware/update"
+)
+
+// Where the system tells of itself.
+const (
+	releaseFile  = "/usr/lib/simtrap/release.json"
+	keysFile     = "/usr/lib/simtrap/update-keys" // Ed25519, in hexadecimal, one a line
+	slotFile     = "/run/simtrap-slot"            // of firmware/init: the slot that runs
+	entryFolder  = "/boot/EFI/Linux"
+	labelFolder  = "/dev/disk/by-partlabel/"
+	driveUpdate  = "simtrap.update"
+	fallbackFile = "/var/lib/appliance/fallback"
+)
+
+// thisMachine gives the machine as updates see it.
+func thisMachine() (*update.Machine, error) {
+	m := &update.Machine{Entries: entryFolder, State: filepath.Dir(kept)}
+	text, err := os.ReadFile(releaseFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, &m.Release); err != nil {
+		return nil, fmt.Errorf("%s: %w", releaseFile, err)
+	}
+	line, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return nil, err
+	}
+	m.Root = update.Root(string(line))
+	slot, err := os.ReadFile(slotFile)
+	if err != nil {
+		return nil, err
+	}
+	switch string(slot) {
+	case "slot-a":
+		m.Other = labelFolder + "slot-b"
+	case "slot-b":
+		m.Other = labelFolder + "slot-a"
+	default:
+		return nil, fmt.Errorf("%s: %q is no slot", slotFile, slot)
+	}
+	text, err = os.ReadFile(keysFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for line := range bytes.Lines(text) {
+		key, err := hex.DecodeString(string(bytes.TrimSpace(line)))
+		if err != nil || len(key) == 0 {
+			return nil, fmt.Errorf("%s: %q is no key", keysFile, line)
+		}
+		m.Keys = append(m.Keys, key)
+	}
+	return m, nil
+}
+
+// updateFromDrive installs what a stick or drive has, and restarts the machine into it.
+func updateFromDrive(again bool) error {
+	// There need not be any; what is on one that cannot be mounted was said by setup.
+	unmount, err := mountDrive()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unmount()
+	f, err := os.Open(filepath.Join(driveMount, driveUpdate))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	m, err := thisMachine()
+	if err != nil {
+		return err
+	}
+	if len(m.Keys) == 0 {
+		return errors.New("this system was built without a key for updates and takes none")
+	}
+	reported := false
+	if s, err := askDaemon(); err == nil && s.Hub != nil {
+		reported = s.Hub.Acked > 0
+	}
+	fmt.Println("an update is looked at and written; leave the power on")
+	to, err := m.Install(f, again, reported)
+	switch {
+	case errors.Is(err, update.ErrRunning), errors.Is(err, update.ErrFailed) && !again:
+		fmt.Printf("update %s is left alone: %v\n", to.Version, err)
+		return nil
+	case err != nil:
+		return fmt.Errorf("update %s: %w; nothing was changed that runs", to.Version, err)
+	}
+	fmt.Printf("update %s is installed beside %s; restarting\n", to.Version, m.Release.Version)
+	return restart()
+}
+
+func restart() error {
+	if said := onMachine("/usr/bin/systemctl", "--no-block", "reboot"); said != "" {
+		return fmt.Errorf("restart: %s", strings.TrimSpace(said))
+	}
+	return nil
+}
