@@ -9,6 +9,7 @@ import (
 
 	"simtrap/control"
 	"simtrap/heuristics/catalogue"
+	"simtrap/hidden/talk"
 	"simtrap/ident"
 	"simtrap/state"
 )
@@ -331,6 +332,11 @@ func (f *frost) profile(p *profile) (banks []bankKey) {
 			k.realm = f.realmNow(k.realm)
 		}
 	})
+	f.count(&p.tunnel.windows)
+	f.count(&p.tunnel.peak)
+	f.count(&p.tunnel.whole)
+	state.Int(c, &p.tunnel.last)
+	state.Int(c, &p.tunnel.talk)
 	f.verdict(p)
 	state.Int(c, &p.told.at)
 	state.Int(c, &p.told.last)
@@ -376,6 +382,27 @@ func (f *frost) grade(v *Verdict) {
 }
 
 func (f *frost) span(s *span) { state.Int(f.Coder, &s.from); state.Int(f.Coder, &s.to) }
+
+func (f *frost) talked(t *talked) {
+	f.count(&t.calls)
+	for _, v := range [...]*int64{&t.first, &t.last, &t.ended} {
+		state.Int(f.Coder, v)
+	}
+	state.List(f.Coder, &t.waiting, maxLegs, func(k *voiceCall) {
+		for _, v := range [...]*int64{&k.start, &k.answer, &k.end, &k.until} {
+			state.Int(f.Coder, v)
+		}
+		if state.Int(f.Coder, &k.direction); k.direction > talk.Outbound {
+			f.Fail()
+			k.direction = talk.Unknown
+		}
+		control.CodeAddr(f.Coder, &k.far)
+		f.count(&k.others)
+		control.CodeAddr(f.Coder, &k.far)
+		f.Bool(&k.again)
+		f.Bool(&k.counted)
+	})
+}
 
 func (f *frost) keys(s *keySet, limit int) {
 	state.Map(f.Coder, &s.m, limit, func(k *uint64, _ *struct{}) { f.Word(k) })
@@ -596,6 +623,12 @@ func (f *frost) traits(t *traits) {
 	for i := range h.Names {
 		c.Word(&h.Names[i])
 	}
+	f.talked(&t.talked)
+	x := &t.exchanges
+	state.Int(c, &x.first)
+	f.count(&x.calls)
+	f.count(&x.bound)
+	state.List(c, &x.times, maxExchanges, func(v *int64) { state.Int(c, v) })
 }
 
 // Same says whether the counts come from the catalogue of now.

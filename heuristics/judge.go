@@ -42,7 +42,7 @@ func (p *profile) enough() bool {
 	if p.firstControl() != 0 || p.traits != nil && p.traits.textsSeen >= watchCalls {
 		return true
 	}
-	return p.voice() && max(p.accepted, p.unsignalled) >= watchCalls
+	return p.voice() && max(p.accepted, p.unsignalled) >= watchCalls || p.tunnel.enough()
 }
 
 // voice says whether three confirmed voice flows of different calls were sent
@@ -56,6 +56,7 @@ func (l *Lines) judge(p *profile, final bool) {
 		l.settleOpen(p)
 	}
 	l.settleLegs(p, final)
+	l.settleTalk(p, final)
 	l.keep(p)
 	for i := range l.signals {
 		s := &l.signals[i]
@@ -248,10 +249,10 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 		Score: p.score.S, Margin: p.score.M, Nearest: p.score.Nearest,
 		PeakScore: p.peakScore, PeakMargin: p.peakMargin, AgainstHome: p.score.Against(l.model, "home"),
 		First: p.first, Last: p.last, Subscriber: p.subscriber(), EpochStart: l.epochStart(p), Hub: p.hub(l.now),
-		Device: Device{Vendor: p.vendor, Model: p.model, Channels: p.peakUp},
+		Device: Device{Vendor: p.vendor, Model: p.model, Channels: max(p.peakUp, p.tunnel.peak)},
 		Calls: Calls{
 			Inbound: p.attemptsIn, Outbound: p.attemptsOut, Answered: p.answered, Verified: p.verified,
-			PeakConcurrent: p.peakUp, DistinctCalled: len(p.dialled.m), Streams: p.streams, TalkSeconds: int(p.talk / second),
+			PeakConcurrent: max(p.peakUp, p.tunnel.peak), DistinctCalled: len(p.dialled.m), Streams: p.streams, TalkSeconds: int(p.talk / second),
 		},
 	}
 	f.Links = p.links()
@@ -450,8 +451,12 @@ func short(hash string) string { return hash[:min(len(hash), 12)] }
 
 // wanting says what is still missing for the conditions that time would meet.
 func (p *profile) wanting() (out []string) {
+	if t := &p.tunnel; t.talk > 0 && !p.enough() {
+		out = append(out, fmt.Sprintf("%d of %d times, a minute apart, %d calls or more at once in a tunnel, %d of %d min of talk: no verdict without them",
+			min(t.windows, watchFlows), watchFlows, watchTunnelCalls, t.talk/minute, watchTunnelTalk/minute))
+	}
 	if p.counted == 0 && p.firstControl() == 0 {
-		return nil
+		return out
 	}
 	if !p.voice() && p.firstControl() == 0 {
 		out = append(out, fmt.Sprintf("%d of 3 calls with a voice stream of the line: no verdict without them", p.voices))

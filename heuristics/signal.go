@@ -79,6 +79,15 @@ func signals() []signal {
 		sipStack(),
 		softswitchPeer(),
 		subscriptions(),
+		talkConcurrency(),
+		talkLegs(),
+		talkOutbound(),
+		talkPlace(),
+		talkPorts(),
+		talkRinging(),
+		tunnelCalls(),
+		tunnelEarlySignal(),
+		unreadSignalling(),
 		vendorString(),
 	}
 }

@@ -12,27 +12,31 @@ import (
 // rate, and small exchanges with somebody abroad.
 func twins() []Scenario {
 	const m = time.Minute
-	twin := func(name, class, text string, d time.Duration, build func(*sim)) Scenario {
-		return Scenario{Name: name, Text: text, Class: class, Heavy: true, hiding: true, duration: d, build: build}
+	twin := func(name, class, text string, share float64, d time.Duration, build func(*sim)) Scenario {
+		return Scenario{Name: name, Text: text, Class: class, Share: share, Heavy: true, hiding: true, duration: d, build: build}
+	}
+	quiet := func(s Scenario) Scenario {
+		s.Heavy = false
+		return s
 	}
 	return []Scenario{
-		twin("twin-vpn-office", ClassVPN, "office with softphones and data in one tunnel", 12*m, twinOffice),
-		twin("twin-vpn-branch", ClassVPN, "branch whose desk telephones, no data, speak inside its tunnel", 12*m, twinBranch),
-		twin("twin-home-worker", ClassVPN, "home worker: WireGuard with one call and the web in it", 20*m, twinWorker),
-		twin("twin-webrtc", ClassConference, "WebRTC conference: several streams with one server, pictures", 6*m, func(s *sim) { twinWebRTC(s, "") }),
-		twin("twin-webrtc-vpn", ClassVPN, "the same through the employer's tunnel", 6*m, func(s *sim) { twinWebRTC(s, drawPersonVPN(s.rng("kind"))) }),
-		twin("twin-vowifi", ClassSmallCell, "phones over the house's wireless: IPsec to their operator", 15*m, vowifiPublic),
-		twin("twin-game", ClassConference, "console and computer games, 20 to 128 packets a second", 10*m, func(s *sim) { twinGame(s, "") }),
-		twin("twin-game-vpn", ClassConference, "the same through an accelerator's tunnel", 10*m, func(s *sim) { twinGame(s, pick(s.rng("kind"), vpnWireGuard, vpnOpenVPN, vpnL2TP, vpnNAT)) }),
-		twin("twin-cloud-game", ClassConference, "game that runs elsewhere: its picture down, hands up", 3*m, twinCloudGame),
-		twin("twin-stream", ClassHome, "video over QUIC", 5*m, func(s *sim) { twinStream(s, "") }),
-		twin("twin-stream-vpn", ClassHome, "video through a tunnel service", 5*m, func(s *sim) { twinStream(s, drawPersonVPN(s.rng("kind"))) }),
-		twin("twin-backup", ClassVPN, "backup through a tunnel", 5*m, twinBackup),
-		twin("twin-dialler-shop", ClassMobileDialer, "call shop: TLS and SRTP to a cheap-calls service abroad", 20*m, twinShop),
-		twin("twin-callcentre", ClassCallCentre, "call centre whose agents and trunk speak TLS and SRTP", 15*m, twinCentre),
-		twin("twin-desk-tls", ClassHostedPBX, "desk telephones of a hosted exchange, TLS and SRTP on all", 20*m, twinDesks),
-		twin("twin-iot", ClassM2M, "meters, lamps and sensors that keep in touch", 30*m, twinThings),
-		twin("twin-cards", ClassM2M, "modems whose cards are in a cloud: small exchanges, no calls", 25*m, func(s *sim) { cloudSIM(s, chance(s.rng("pool"), 0.3)) }),
+		twin("twin-vpn-office", ClassVPN, "office with softphones and data in one tunnel", 0.08, 12*m, twinOffice),
+		twin("twin-vpn-branch", ClassVPN, "branch whose desk telephones, no data, speak inside its tunnel", 0.06, 12*m, twinBranch),
+		quiet(twin("twin-home-worker", ClassVPN, "home worker: WireGuard with one call and the web in it", 0.1, 20*m, twinWorker)),
+		twin("twin-webrtc", ClassConference, "WebRTC conference: several streams with one server, pictures", 0.1, 6*m, func(s *sim) { twinWebRTC(s, "") }),
+		twin("twin-webrtc-vpn", ClassVPN, "the same through the employer's tunnel", 0.06, 6*m, func(s *sim) { twinWebRTC(s, drawPersonVPN(s.rng("kind"))) }),
+		twin("twin-vowifi", ClassSmallCell, "phones over the house's wireless: IPsec to their operator", 0.1, 15*m, vowifiPublic),
+		twin("twin-game", ClassConference, "console and computer games, 20 to 128 packets a second", 0.1, 10*m, func(s *sim) { twinGame(s, "") }),
+		twin("twin-game-vpn", ClassConference, "the same through an accelerator's tunnel", 0.02, 10*m, func(s *sim) { twinGame(s, pick(s.rng("kind"), vpnWireGuard, vpnOpenVPN, vpnL2TP, vpnNAT)) }),
+		quiet(twin("twin-cloud-game", ClassConference, "game that runs elsewhere: its picture down, hands up", 0.04, 3*m, twinCloudGame)),
+		quiet(twin("twin-stream", ClassHome, "video over QUIC", 0.05, 5*m, func(s *sim) { twinStream(s, "") })),
+		quiet(twin("twin-stream-vpn", ClassHome, "video through a tunnel service", 0.01, 5*m, func(s *sim) { twinStream(s, drawPersonVPN(s.rng("kind"))) })),
+		quiet(twin("twin-backup", ClassVPN, "backup through a tunnel", 0.06, 5*m, twinBackup)),
+		twin("twin-dialler-shop", ClassMobileDialer, "call shop: TLS and SRTP to a cheap-calls service abroad", 0.04, 20*m, twinShop),
+		twin("twin-callcentre", ClassCallCentre, "call centre whose agents and trunk speak TLS and SRTP", 0.1, 15*m, twinCentre),
+		twin("twin-desk-tls", ClassHostedPBX, "desk telephones of a hosted exchange, TLS and SRTP on all", 0.1, 20*m, twinDesks),
+		quiet(twin("twin-iot", ClassM2M, "meters, lamps and sensors that keep in touch", 0.15, 30*m, twinThings)),
+		quiet(twin("twin-cards", ClassM2M, "modems whose cards are in a cloud: small exchanges, no calls", 0.1, 25*m, func(s *sim) { cloudSIM(s, chance(s.rng("pool"), 0.3)) })),
 	}
 }
 

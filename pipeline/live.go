@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"simtrap/capture"
+	"simtrap/hidden/tunnel"
 	"simtrap/rtp"
 )
 
@@ -236,6 +237,7 @@ type tapSource struct {
 type given struct {
 	batch     *capture.Batch // nil with err
 	intervals []rtp.Interval
+	tunnels   []tunnel.Record
 	until     int64
 	err       error
 }
@@ -256,6 +258,9 @@ func (s *tapSource) serve(ctx context.Context) {
 		s.mu.Unlock()
 		if s.acc != nil {
 			g.intervals, g.until = s.acc.Intervals(nil)
+			if x, ok := s.acc.(TunnelAccountant); ok {
+				g.tunnels = x.Tunnels(nil)
+			}
 		}
 		select {
 		case s.queue <- g:
@@ -291,6 +296,7 @@ func (s *tapSource) take(e *epoch) {
 		default:
 			return
 		}
+		e.tunnels = append(e.tunnels, g.tunnels...)
 		if s.sample > 0 {
 			e.intervals = append(e.intervals, g.intervals...)
 		} else {

@@ -5,6 +5,7 @@ import (
 
 	"simtrap/control"
 	"simtrap/h323"
+	"simtrap/hidden/tunnel"
 	"simtrap/ident"
 	"simtrap/packet"
 	"simtrap/rtp"
@@ -21,6 +22,7 @@ type shard struct {
 	streams *packet.Streams
 	recent  [recentSize]recent
 	hidden  sip.HiddenTable
+	veiled  sip.ScrambledTable
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
 	socket  sip.WebSocketStats
@@ -32,6 +34,7 @@ type shard struct {
 	copies  copies
 	live    bool
 	meter   meter
+	gates   *tunnel.Gates
 	limit   reportLimit
 	rtcp    rtp.RTCP // room for reading
 	origins Origins
@@ -41,6 +44,7 @@ type shard struct {
 	now     int64
 	seq     uint64 // of the packet at work
 	source  uint32
+	pair    uint64 // hash of its addresses, whichever way
 	// accounted says that the packet's source accounts media itself.
 	accounted bool
 	sample    uint32 // one in so many of its other frames is given; 0 none
@@ -58,9 +62,11 @@ type output struct {
 	messages  int // in the arenas
 	controls  []control.Record
 	hiddens   []sip.Hidden
+	scrambled []sip.Scrambled
 	signals   []signal
 	intervals []rtp.Interval
 	metered   []metered
+	tunnels   []tunnel.Record
 	reports   []rtp.RTCP
 }
 
@@ -86,6 +92,7 @@ const (
 	kindControl
 	kindRTCP
 	kindHidden
+	kindScrambled
 	kindSignal
 )
 
@@ -124,6 +131,7 @@ func newShard(seed uint64, room *arenas) *shard {
 	s := &shard{seed: seed, room: room, control: control.New(), output: &output{}, spare: &output{}}
 	s.media = rtp.NewAccounting(rtp.Config{Seed: seed}, s.interval)
 	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: maxStreams, Dropped: s.dropped}, s.interesting)
+	s.gates = tunnel.NewGates(func(r *tunnel.Record) { s.output.tunnels = append(s.output.tunnels, *r) })
 	s.meter.seed = seed
 	s.meter.emit = func(e *metered) { s.output.metered = append(s.output.metered, *e) }
 	s.onMessage = s.framed
@@ -158,14 +166,15 @@ func (s *shard) packet(p *packet.Packet) {
 		s.meter.taken(p, s.sample)
 	}
 	if p.Proto == packet.TCP {
+		s.opaque(p)
 		if p.Flags&packet.SYN != 0 {
 			s.origins.Handshake(p, s.seed)
 		}
 		s.streams.Feed(p, s.tcp)
 		return
 	}
-	if !s.accounted {
-		s.media.Packet(p)
+	if !s.accounted && !s.media.Packet(p) {
+		s.opaque(p)
 	}
 	if len(p.Payload) == 0 {
 		return
@@ -199,10 +208,30 @@ func (s *shard) packet(p *packet.Packet) {
 		if s.hidden.Datagram(p, &h) {
 			s.hiddens = append(s.hiddens, h)
 			s.add(kindHidden, len(s.hiddens)-1)
+		} else if s.exchange(p) {
+			s.add(kindScrambled, len(s.scrambled)-1)
 		} else if rtp.LooksRTCP(p.Payload, p.Length) {
 			s.report(p)
 		}
 	}
+}
+
+// opaque takes a packet of which nothing may be readable, as an interval of a
+// flow that may be a tunnel. A source that accounts media keeps these itself.
+func (s *shard) opaque(p *packet.Packet) {
+	if !s.accounted && s.gates.Wants(p.Time, int(p.Length)) {
+		s.gates.Packet(s.pair, p.Src, p.Dst, p.SrcPort, p.DstPort, p.Proto, p.Realm, p.Time, int(p.Length))
+	}
+}
+
+// exchange looks for signalling whose messages are under a cipher each.
+func (s *shard) exchange(p *packet.Packet) bool {
+	var x sip.Scrambled
+	if !s.veiled.Datagram(p, &x) {
+		return false
+	}
+	s.scrambled = append(s.scrambled, x)
+	return true
 }
 
 // report reads one datagram of RTCP.
@@ -538,12 +567,14 @@ func (s *shard) sweep(now int64) {
 	s.now = max(s.now, now)
 	s.media.Sweep(now)
 	s.meter.sweep(now)
+	s.gates.Sweep(now)
 }
 
 func (s *shard) flush() {
 	s.streams.Flush(&packet.Packet{Time: s.now, Seq: s.seq, Source: s.source}, s.tcp)
 	s.media.Flush()
 	s.meter.flush()
+	s.gates.Close()
 }
 
 // swap gives what was emitted and goes on with the spare, emptied.
@@ -561,8 +592,8 @@ func (o *output) reset(room *arenas) {
 	clear(o.arenas)
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals, o.reports = emptied(o.records), emptied(o.controls), emptied(o.intervals), emptied(o.reports)
-	o.hiddens, o.signals = emptied(o.hiddens), emptied(o.signals)
-	o.metered = emptied(o.metered)
+	o.hiddens, o.signals, o.scrambled = emptied(o.hiddens), emptied(o.signals), emptied(o.scrambled)
+	o.metered, o.tunnels = emptied(o.metered), emptied(o.tunnels)
 }
 
 func emptied[T any](list []T) []T {

@@ -92,6 +92,22 @@ func New(n int, tell func(*Call)) *Calls {
 	return &Calls{cap: max(n, 1), tell: tell, open: make(map[rtp.Flow]*open)}
 }
 
+// Open is how many conversations are held.
+func (c *Calls) Open() int { return len(c.open) }
+
+// Forget leaves out the conversation that a stream belongs to, as when its
+// signalling was found after all.
+func (c *Calls) Forget(up bool, s *rtp.Stream) {
+	key, way := s.Flow, 0
+	key.TapPort = 0
+	if !up {
+		key, way = key.Reverse(), 1
+	}
+	if o := c.open[key]; o != nil && slices.Contains(o.live[way], s) {
+		delete(c.open, key)
+	}
+}
+
 // Counters gives a copy of the counters.
 func (c *Calls) Counters() Counters { return c.c }
 

@@ -48,6 +48,9 @@ type Count struct {
 	// Early is how many streams more go up than come down: callees' sound before
 	// the answer; negative where more come down.
 	Early float64
+	// Whole says that silence is sent both ways, so that Early is of what was
+	// counted and not of what pauses were made up for.
+	Whole bool
 	// Ptime is the mean time between packets of a stream that goes up, ms, and
 	// Active the share of time in which one is sent, 1 where silence is sent too.
 	Ptime, Active float64
@@ -358,6 +361,7 @@ func (c *Counter) count() Count {
 		out.Kind = Varied
 		return out
 	}
+	out.Whole = !stream && min(active[0], active[1]) >= steady
 	// An access may take all jitter's measure away in one direction.
 	for k := range ptime {
 		if ptime[k] == 0 {

@@ -1,0 +1,154 @@
+package heuristics
+
+import (
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"simtrap/hidden/tunnel"
+)
+
+const (
+	protoTCP uint8 = 6
+	protoUDP uint8 = 17
+)
+
+// window is a count of calls in a tunnel; early is how many more streams go up.
+func window(calls, early float64) tunnel.Count {
+	return tunnel.Count{Kind: tunnel.Calls, Mean: calls, Peak: calls, Low: calls, High: calls, Early: early, Whole: true, Ptime: 20, Active: 1}
+}
+
+// tunnel plays windows of a flow, one after the other.
+func (p *play) tunnel(n int, proto uint8, c tunnel.Count) {
+	const length = tunnel.Window * int64(tunnel.Length)
+	for range n {
+		c.Start, c.End = p.now, p.now+length
+		p.now += length
+		p.l.Tunnel(p.line, p.far, proto, &c)
+	}
+}
+
+func TestTunnelCounts(t *testing.T) {
+	paused := window(5, 2)
+	paused.Whole = false
+	conference := window(5, 0)
+	conference.Kind = tunnel.Conference
+	unsure := window(8, 0)
+	unsure.Low = 6
+	for _, tt := range []struct {
+		name  string
+		proto uint8
+		c     tunnel.Count
+		calls []uint32
+		early []uint32
+	}{
+		{"one call", protoUDP, window(1, 0), []uint32{3, 0, 0, 0, 0}, []uint32{0, 3, 0}},
+		{"nine calls, sound first goes up", protoUDP, window(9, 1), []uint32{0, 0, 0, 3, 0}, []uint32{3, 0, 0}},
+		{"nine calls, sound first comes down", tunnel.ESP, window(9, -1), []uint32{0, 0, 0, 3, 0}, []uint32{0, 0, 3}},
+		{"little more one way", tunnel.GRE, window(9, 0.4), []uint32{0, 0, 0, 3, 0}, []uint32{0, 3, 0}},
+		{"silence is not sent", protoUDP, paused, []uint32{0, 0, 3, 0, 0}, []uint32{0, 0, 0}},
+		{"the lower bound counts", protoUDP, unsure, []uint32{0, 0, 3, 0, 0}, []uint32{0, 3, 0}},
+		{"over TCP", protoTCP, window(9, 1), nil, nil},
+		{"a conference", protoUDP, conference, nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := testLines(t, Config{Homes: home(t)})
+			p := newPlay(l)
+			p.tunnel(3, tt.proto, tt.c)
+			if tt.calls == nil {
+				if l.Has(p.line) {
+					t.Error("something is known of the line")
+				}
+				return
+			}
+			if d := gocmp.Diff(tt.calls, p.counts(t, "tunnel-calls")); d != "" {
+				t.Errorf("tunnel-calls (-want +got):\n%s", d)
+			}
+			if d := gocmp.Diff(tt.early, p.counts(t, "tunnel-early")); d != "" {
+				t.Errorf("tunnel-early (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// TestTunnelWatch: a verdict wants three windows of three calls or more, a minute
+// apart, and twenty minutes of talk; calls of one side's early sound reach it,
+// those of an office do not.
+func TestTunnelWatch(t *testing.T) {
+	box, office := window(9, 2), window(9, 0)
+	for _, tt := range []struct {
+		name    string
+		windows int
+		c       tunnel.Count
+		want    Verdict
+	}{
+		{"a minute of a box", 3, box, None},
+		{"ten minutes of a box", 30, box, Watch},
+		{"ten minutes of an office", 30, office, None},
+		{"ten minutes of two calls at once", 30, window(2, 1), None},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPlay(testLines(t, Config{Homes: home(t)}))
+			for i := range tt.windows { // calls come and go
+				c := tt.c
+				if i%3 > 0 {
+					c.Mean *= 0.6
+					c.Peak, c.Low, c.High, c.Early = c.Mean, c.Mean, c.Mean, c.Early*0.6
+				}
+				p.tunnel(1, protoUDP, c)
+			}
+			f := p.finding(t)
+			if f.Verdict != tt.want {
+				t.Errorf("%v with score %.1f, margin %.1f to %s", f.Verdict, f.Score, f.Margin, f.Nearest)
+			}
+			if want := int(tt.c.Peak); f.Device.Channels != want || f.Calls.PeakConcurrent != want {
+				t.Errorf("%d channels, want %d", f.Device.Channels, want)
+			}
+		})
+	}
+}
+
+// TestTunnelEnough holds the conditions to their words.
+func TestTunnelEnough(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		windows int
+		apart   time.Duration
+		calls   float64
+		want    bool
+	}{
+		{"three windows a minute apart, long talks", 3, time.Minute, 30, true},
+		{"two of them", 2, time.Minute, 60, false},
+		{"three at once", 3, 0, 60, false},
+		{"little talk", 3, time.Minute, 3, false},
+		{"two calls at once for long", 100, time.Minute, 2, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPlay(testLines(t, Config{Homes: home(t)}))
+			for range tt.windows {
+				p.tunnel(1, protoUDP, window(tt.calls, 0))
+				p.now += int64(tt.apart) - tunnel.Window*int64(tunnel.Length)
+			}
+			if got := p.l.table[p.line].tunnel.enough(); got != tt.want {
+				t.Errorf("enough: %v", got)
+			}
+		})
+	}
+}
+
+// TestTunnelLookalikes: the sizes of crowds in tunnels say nothing against those
+// who have the same, and early sound nothing much against licensed gateways.
+func TestTunnelLookalikes(t *testing.T) {
+	// The lab's boxes in tunnels are larger than its offices in tunnels.
+	lookalikes(t, "tunnel-calls", []int{1, 4, 15, 10, 0}, 1.9, "vpn-office")
+	lookalikes(t, "tunnel-calls", []int{1, 4, 15, 10, 0}, 1.2, "anchored-pbx", "call-centre")
+	lookalikes(t, "tunnel-calls", []int{1, 4, 15, 10, 0}, 0.05, "pstn-breakout")
+	lookalikes(t, "tunnel-early", []int{25, 5, 0}, 1.3, "pstn-breakout")
+	lookalikes(t, "tunnel-early", []int{0, 30, 0}, 0, "vpn-office", "home")
+	for _, class := range []string{"home", "mobile-dialler"} {
+		if got := nats(t, class, "tunnel-calls", []int{1, 4, 15, 10, 0}); got < 4 {
+			t.Errorf("twenty calls at once speak with %.1f nats against %s", got, class)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package heuristics
+
+import (
+	"math"
+
+	"simtrap/hidden/tunnel"
+	"simtrap/ident"
+)
+
+// tunnelled is what calls in flows of which nothing can be read have told of a
+// line.
+type tunnelled struct {
+	windows int   // with watchTunnelCalls or more at once, tunnelApart from one another
+	last    int64 // start of the newest of them, 0 for none
+	talk    int64 // ns of all calls together, by the lower bound
+	peak    int   // most calls at once in any flow, as counted
+	whole   int   // windows that told whose sound came first
+}
+
+const (
+	// tunnelApart is how far, ns, windows must lie apart to count as several: a
+	// call lasts for a minute or so.
+	tunnelApart = minute
+	// watchTunnelCalls, at once in each of watchFlows such windows, and
+	// watchTunnelTalk of all calls together: eight calls of two and a half minutes.
+	watchTunnelCalls = 3
+	watchTunnelTalk  = 20 * minute
+)
+
+// enough says whether tunnels have shown as many calls as a watch asks for.
+func (t *tunnelled) enough() bool { return t.windows >= watchFlows && t.talk >= watchTunnelTalk }
+
+// Tunnel takes what was counted of calls in one window of a flow of which nothing
+// can be read, between the line and far; proto is the flow's of IP. Only calls
+// count, and not those over TCP, whose number is not known (docs/hidden.md).
+func (l *Lines) Tunnel(line ident.Line, far ident.Addr, proto uint8, c *tunnel.Count) {
+	const tcp = 6
+	if c.Kind != tunnel.Calls || proto == tcp {
+		return
+	}
+	p := l.evident(line, c.End)
+	if c.Start < p.tenantSince {
+		return // it began in other hands
+	}
+	l.tap.twoWay = true // calls go both ways, or they are none
+	if p.firstUp == 0 {
+		p.firstUp = c.Start
+	}
+	l.count(p, "tunnel-calls", tunnelBin(c))
+	if category := tunnelEarly(c); category != none {
+		l.count(p, "tunnel-early", category)
+		p.tunnel.whole++
+	}
+	t := &p.tunnel
+	t.talk += int64(c.Low * float64(c.End-c.Start))
+	t.peak = max(t.peak, int(math.Round(min(c.Peak, maxOpen))))
+	if atOnce(c) >= watchTunnelCalls && (t.last == 0 || c.Start-t.last >= tunnelApart) {
+		t.windows++
+		t.last = c.Start
+		p.saw(far, roleVPNPeer)
+	}
+	p.activate(c.End)
+	l.judgeIfDue(p)
+}
+
+// atOnce is how many calls were up at once at least, at the window's fullest.
+func atOnce(c *tunnel.Count) float64 {
+	if c.Mean == 0 {
+		return 0
+	}
+	return c.Peak * c.Low / c.Mean
+}
