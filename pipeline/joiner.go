@@ -135,6 +135,8 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 			j.hidden(&s.hiddens[r.index])
 		case kindScrambled:
 			j.scrambled(&s.scrambled[r.index])
+		case kindSealed:
+			j.sealed(&s.sealed[r.index])
 		case kindSignal:
 			j.signal(&s.signals[r.index])
 		}
