@@ -62,6 +62,17 @@ func (p *profile) unsignalledCalls() int {
 	return p.traits.talked.calls
 }
 
+// watchMargin is the margin that a watch takes. Where voice is all that is seen,
+// and nothing sealed keeps step with it, what would exonerate is unseen as well:
+// then the bound must say one in ten.
+func (p *profile) watchMargin() float64 {
+	t := p.traits
+	if t == nil || t.talked.calls == 0 || p.talkSilent() || p.tunnel.enough() || t.exchanges.signalling() || t.sealed.inStep() {
+		return watchMargin
+	}
+	return math.Ln10
+}
+
 // inForce gives what was counted less what is left out as things stand.
 func (l *Lines) inForce(p *profile) *Evidence {
 	e := p.evidence
@@ -120,7 +131,7 @@ func (l *Lines) judge(p *profile, final bool) {
 			p.reached[r] = Reach{r, l.now, p.counted}
 		}
 		p.verdict = v
-	case p.verdict == Watch && v == None && (p.score.M < watchMargin-watchLapse || p.score.S < watchScore-watchLapse):
+	case p.verdict == Watch && v == None && (p.score.M < p.watchMargin()-watchLapse || p.score.S < watchScore-watchLapse):
 		// A margin of 0 is no promise that could stand against what came since.
 		p.verdict = None
 	}
@@ -149,7 +160,7 @@ func (l *Lines) verdict(p *profile) Verdict {
 	switch {
 	case s.S >= reviewScore && s.M >= reviewMargin:
 		v = max(v, Review)
-	case s.S >= watchScore && s.M >= watchMargin:
+	case s.S >= watchScore && s.M >= p.watchMargin():
 		v = max(v, Watch)
 	}
 	if v == Review && l.meetsCase(p) {

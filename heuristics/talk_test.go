@@ -1,6 +1,7 @@
 package heuristics
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -366,6 +367,21 @@ func TestUnheard(t *testing.T) {
 		p.finding(t)
 		if _, got := p.l.model.Seen(p.l.inForce(p.l.table[p.line]), "talk-outbound"); got != want {
 			t.Errorf("%d of 20 heard: counts %v", heard, got)
+		}
+	}
+}
+
+// TestWatchMargin: of a line of which voice alone is seen a watch takes more.
+func TestWatchMargin(t *testing.T) {
+	for sealed, want := range map[bool]float64{false: math.Ln10, true: watchMargin} {
+		p := looking(newPlay(testLines(t, Config{Homes: home(t)})))
+		p.sealed = sealed
+		for i := range 14 {
+			p.voice(9000+uint16(i), plain)
+		}
+		p.finding(t)
+		if got := p.l.table[p.line].watchMargin(); got != want {
+			t.Errorf("sealed %v: margin %v, want %v", sealed, got, want)
 		}
 	}
 }
