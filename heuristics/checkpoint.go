@@ -232,7 +232,7 @@ func (t *Thaw) line(b []byte) error {
 	l.counters.Lines++
 	t.Lines++
 	if p.judged = min(p.judged, l.now); p.kept {
-		p.score = l.model.Score(p.evidence)
+		p.score = l.model.Score(l.inForce(p))
 		l.touch(p)
 	}
 	if c := &l.changes; p.told.verdict >= Watch && len(c.standing) < maxRetold {
@@ -385,6 +385,8 @@ func (f *frost) span(s *span) { state.Int(f.Coder, &s.from); state.Int(f.Coder, 
 
 func (f *frost) talked(t *talked) {
 	f.count(&t.calls)
+	f.count(&t.told)
+	f.count(&t.heard)
 	for _, v := range [...]*int64{&t.first, &t.last, &t.ended} {
 		state.Int(f.Coder, v)
 	}
@@ -398,9 +400,26 @@ func (f *frost) talked(t *talked) {
 		}
 		control.CodeAddr(f.Coder, &k.far)
 		f.count(&k.others)
-		control.CodeAddr(f.Coder, &k.far)
 		f.Bool(&k.again)
+		f.Bool(&k.clear)
+		f.Bool(&k.vouched)
 		f.Bool(&k.counted)
+	})
+	state.Map(f.Coder, &t.ports, maxPorts, func(port *uint16, end *int64) { state.Int(f.Coder, port); state.Int(f.Coder, end) })
+}
+
+func (f *frost) sealed(s *sealedFlows) {
+	state.Map(f.Coder, &s.far, maxSealed, func(k *ident.Addr, v **steps) {
+		if control.CodeAddr(f.Coder, k); f.Reading() {
+			*v = &steps{}
+		}
+		x := *v
+		for _, t := range [...]*int64{&x.first, &x.last, &x.covered} {
+			state.Int(f.Coder, t)
+		}
+		f.count(&x.calls)
+		f.count(&x.kept)
+		state.List(f.Coder, &x.times, maxSteps, func(t *int64) { state.Int(f.Coder, t) })
 	})
 }
 
@@ -629,6 +648,7 @@ func (f *frost) traits(t *traits) {
 	f.count(&x.calls)
 	f.count(&x.bound)
 	state.List(c, &x.times, maxExchanges, func(v *int64) { state.Int(c, v) })
+	f.sealed(&t.sealed)
 }
 
 // Same says whether the counts come from the catalogue of now.

@@ -42,12 +42,52 @@ func (p *profile) enough() bool {
 	if p.firstControl() != 0 || p.traits != nil && p.traits.textsSeen >= watchCalls {
 		return true
 	}
-	return p.voice() && max(p.accepted, p.unsignalled) >= watchCalls || p.tunnel.enough()
+	return p.voice() && max(p.accepted, p.unsignalledCalls()) >= watchCalls || p.tunnel.enough()
 }
 
 // voice says whether three confirmed voice flows of different calls were sent
 // by the line.
-func (p *profile) voice() bool { return max(p.voices, p.unsignalled) >= watchFlows }
+func (p *profile) voice() bool { return max(p.voices, p.unsignalledCalls()) >= watchFlows }
+
+// unsignalledCalls is how many calls without readable signalling count as
+// support: those that the line vouches for and, where hidden signalling is seen,
+// all of its streams.
+func (p *profile) unsignalledCalls() int {
+	switch {
+	case p.firstHidden != 0:
+		return p.unsignalled
+	case p.traits == nil || p.counted > 0:
+		return 0
+	}
+	return p.traits.talked.calls
+}
+
+// watchMargin is the margin that a watch takes. Where voice is all that is seen,
+// and nothing sealed keeps step with it, what would exonerate is unseen as well:
+// then the bound must say one in ten.
+func (p *profile) watchMargin() float64 {
+	t := p.traits
+	if t == nil || t.talked.calls == 0 || p.talkSilent() || p.tunnel.enough() || t.exchanges.signalling() || t.sealed.inStep() {
+		return watchMargin
+	}
+	return math.Ln10
+}
+
+// inForce gives what was counted less what is left out as things stand.
+func (l *Lines) inForce(p *profile) *Evidence {
+	e := p.evidence
+	for i := range l.signals {
+		at := l.place[i]
+		if s := &l.signals[i]; s.leave == nil || !l.model.visible(e, at) || !s.leave(p) {
+			continue
+		}
+		if e == p.evidence {
+			e = e.clone()
+		}
+		clear(l.model.counts(e, at))
+	}
+	return e
+}
 
 // judge brings the counts up to date and scores them. final settles what still
 // waits, at the end of the input.
@@ -61,8 +101,8 @@ func (l *Lines) judge(p *profile, final bool) {
 	for i := range l.signals {
 		s := &l.signals[i]
 		at := l.model.signals[l.place[i]].first
-		if s.static != nil && p.evidence.Static[at] == 0 {
-			if c := s.static(p, l.now); c >= 0 {
+		if s.static != nil && (s.anew || p.evidence.Static[at] == 0) {
+			if c := s.static(p, l.now); c >= 0 || s.anew {
 				p.evidence.Static[at] = int8(c + 1)
 			}
 		}
@@ -82,7 +122,7 @@ func (l *Lines) judge(p *profile, final bool) {
 	}
 	p.dirty, p.judged = false, l.now
 
-	p.score = l.model.Score(p.evidence)
+	p.score = l.model.Score(l.inForce(p))
 	p.peakScore = max(p.peakScore, p.score.S)
 	p.peakMargin = max(p.peakMargin, p.score.M)
 	switch v := l.verdict(p); {
@@ -91,7 +131,7 @@ func (l *Lines) judge(p *profile, final bool) {
 			p.reached[r] = Reach{r, l.now, p.counted}
 		}
 		p.verdict = v
-	case p.verdict == Watch && v == None && (p.score.M < watchMargin-watchLapse || p.score.S < watchScore-watchLapse):
+	case p.verdict == Watch && v == None && (p.score.M < p.watchMargin()-watchLapse || p.score.S < watchScore-watchLapse):
 		// A margin of 0 is no promise that could stand against what came since.
 		p.verdict = None
 	}
@@ -120,7 +160,7 @@ func (l *Lines) verdict(p *profile) Verdict {
 	switch {
 	case s.S >= reviewScore && s.M >= reviewMargin:
 		v = max(v, Review)
-	case s.S >= watchScore && s.M >= watchMargin:
+	case s.S >= watchScore && s.M >= p.watchMargin():
 		v = max(v, Watch)
 	}
 	if v == Review && l.meetsCase(p) {
@@ -135,7 +175,7 @@ func (l *Lines) meetsCase(p *profile) bool {
 	if p.counted < caseCalls || p.lastCounted-p.firstCounted < caseTime {
 		return false
 	}
-	w := l.model.weigh(p.evidence)
+	w := l.model.weigh(l.inForce(p))
 	s := w.score(l.model.vendorStrings)
 	if s.S < caseScore || s.M < caseMargin {
 		return false
@@ -279,7 +319,7 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 		f.Reached = slices.Clone(p.reached[Watch : p.verdict+1])
 	}
 	if l.config.Evidence && p.evidence != nil {
-		f.Evidence = p.evidence.clone()
+		f.Evidence = l.inForce(p).clone()
 	}
 	if ledger {
 		f.Signals, f.Unseen = l.ledger(p)
@@ -391,10 +431,11 @@ func (p *profile) meanClock() (ppm, err float64) {
 // against a household, and what could not be seen.
 func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 	m := l.model
-	w := m.weigh(p.evidence)
+	e := l.inForce(p)
+	w := m.weigh(e)
 	for i := range l.signals {
 		s, at := &l.signals[i], l.place[i]
-		if !m.visible(p.evidence, at) {
+		if !m.visible(e, at) {
 			if u := s.unseen(p); u != "" {
 				unseen = append(unseen, u)
 			}
@@ -403,7 +444,7 @@ func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 		less := w.score(func(j int) bool { return j == at })
 		var n []uint32
 		if m.signals[at].Kind == catalogue.Urn {
-			n = m.counts(p.evidence, at)
+			n = m.counts(e, at)
 		}
 		detail := s.detail(p, n)
 		against := []string{"home"}

@@ -546,7 +546,7 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	}
 	if s.Call != 0 {
 		p.voiced(s)
-	} else if p.attemptsIn+p.attemptsOut == 0 && len(p.unbound) < maxOpen {
+	} else if p.counted == 0 && len(p.unbound) < maxOpen {
 		if p.unbound == nil {
 			p.unbound = make(map[uint64]struct{})
 		}

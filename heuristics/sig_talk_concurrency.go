@@ -7,7 +7,8 @@ import "fmt"
 // their signalling are others than all.
 func talkConcurrency() signal {
 	return signal{
-		id: "talk-concurrency",
+		id:    "talk-concurrency",
+		leave: (*profile).talkSilent,
 		detail: func(p *profile, _ []uint32) string {
 			return fmt.Sprintf("up to %s at once, without signalling", plural(uint32(p.peakUp), "voice stream"))
 		},

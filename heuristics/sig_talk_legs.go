@@ -7,7 +7,8 @@ import "fmt"
 // telephones of the line that speak by way of their exchange elsewhere.
 func talkLegs() signal {
 	return signal{
-		id: "talk-legs",
+		id:    "talk-legs",
+		leave: (*profile).talkSilent,
 		detail: func(_ *profile, n []uint32) string {
 			return fmt.Sprintf("%d of %s without signalling have a second leg", n[1], plural(sum(n), "call"))
 		},

@@ -8,7 +8,8 @@ import "fmt"
 // much as none of the other way.
 func talkOutbound() signal {
 	return signal{
-		id: "talk-outbound",
+		id:    "talk-outbound",
+		leave: (*profile).unheard,
 		detail: func(_ *profile, n []uint32) string {
 			return fmt.Sprintf("in %d of %s without signalling the far end was heard first, as by who calls", n[1], plural(sum(n), "call"))
 		},

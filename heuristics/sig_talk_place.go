@@ -5,8 +5,12 @@ package heuristics
 // media may go elsewhere than signalling.
 func talkPlace() signal {
 	return signal{
-		id: "talk-place",
+		id:   "talk-place",
+		anew: true,
 		static: func(p *profile, _ int64) int {
+			if p.talkSilent() {
+				return none
+			}
 			if (p.traits.talked.calls < placeCalls || p.traits.talked.last-p.traits.talked.first < placeAfter) && !p.tunnel.enough() {
 				return none
 			}

@@ -7,7 +7,8 @@ import "fmt"
 // programs and exchanges draw them at random.
 func talkPorts() signal {
 	return signal{
-		id: "talk-ports",
+		id:    "talk-ports",
+		leave: (*profile).talkSilent,
 		detail: func(_ *profile, n []uint32) string {
 			return fmt.Sprintf("%d of %s without signalling on a port used shortly before", n[1], plural(sum(n), "call"))
 		},

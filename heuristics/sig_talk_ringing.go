@@ -7,7 +7,8 @@ import "fmt"
 // their settings, licensed ones as well; telephones hardly ever.
 func talkRinging() signal {
 	return signal{
-		id: "talk-ringing",
+		id:    "talk-ringing",
+		leave: (*profile).unheard,
 		detail: func(_ *profile, n []uint32) string {
 			return fmt.Sprintf("in %d of %s without signalling the line was heard first, as who is called and sends the ringing", n[1], plural(sum(n), "other call"))
 		},

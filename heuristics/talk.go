@@ -12,6 +12,7 @@ import (
 // same calls is never counted beside it.
 type talked struct {
 	calls       int
+	told, heard int   // of these, whose direction would be heard, and was
 	first, last int64 // when a counted call ended
 	ended       int64 // latest end so far
 	waiting     []voiceCall
@@ -25,6 +26,8 @@ type voiceCall struct {
 	direction          talk.Direction
 	others             int  // calls of the line that were up when it was answered
 	again              bool // its port had a call before
+	clear              bool // by clear headers, whichever side was first
+	vouched            bool // the line itself spoke
 	far                ident.Addr
 	counted            bool
 }
@@ -42,11 +45,12 @@ const (
 // Talk takes a call of the line without signalling that is over, as of now. One
 // that one side alone was heard in is left out, for anybody can send that in the
 // line's name; and so is one that began before the tap looked, since who was
-// heard first is not known.
+// heard first is not known. One that the line does not vouch for (talk.Call) is
+// another's leg at the most.
 func (l *Lines) Talk(line ident.Line, c *talk.Call, now int64) {
 	p := l.evident(line, now)
 	switch {
-	case p.attemptsIn+p.attemptsOut > 0, c.Start < p.tenantSince, c.Start < l.began()+resumeSlack:
+	case p.counted > 0, c.Start < p.tenantSince, c.Start < l.began()+resumeSlack:
 		return
 	case !c.Telephone() || c.End-c.Answer < leastTalk:
 		return
@@ -57,7 +61,10 @@ func (l *Lines) Talk(line ident.Line, c *talk.Call, now int64) {
 		l.counters.CallsDropped++
 		return
 	}
-	t.waiting = append(t.waiting, voiceCall{start: c.Start, answer: c.Answer, end: c.End, until: now, direction: c.Direction, others: c.Others, again: t.again(c), far: c.Flow.Dst})
+	t.waiting = append(t.waiting, voiceCall{start: c.Start, answer: c.Answer, end: c.End, until: now, direction: c.Direction, others: c.Others, again: t.again(c), clear: c.Clear, vouched: c.Vouched(), far: c.Flow.Dst})
+	if !c.Vouched() {
+		return
+	}
 	if t.ended != 0 && c.Start >= t.ended && len(p.traits.pauses) < maxPauses {
 		p.traits.pauses = append(p.traits.pauses, c.Start-t.ended)
 	}
@@ -102,6 +109,9 @@ func (l *Lines) settleTalk(p *profile, all bool) {
 			continue
 		}
 		c.counted = true
+		if !c.vouched {
+			continue
+		}
 		if x := p.peers[c.far]; x != nil && x.roles[roleVPNPeer] > 0 {
 			continue // a lone call in a tunnel has the shape of a stream
 		}
@@ -112,8 +122,11 @@ func (l *Lines) settleTalk(p *profile, all bool) {
 		t.last = max(t.last, c.end)
 		p.traits.hours[uint64(c.end)/uint64(60*minute)%24]++
 		p.traits.exchanges.ended(c.end)
+		p.traits.sealed.ended(c.end)
 		l.count(p, "talk-concurrency", concurrencyBin(c.others))
-		l.direction(p, c.direction)
+		if c.clear {
+			l.direction(p, c.direction)
+		}
 		port := 0
 		if c.again {
 			port = 1
@@ -129,8 +142,15 @@ func (l *Lines) settleTalk(p *profile, all bool) {
 }
 
 // direction counts who was heard first, in two steps, of which the first tells
-// nearly all: how often a line that is called sends its ringing is its habit.
+// nearly all: how often a line that is called sends its ringing is its habit. Of
+// voice by shape alone the far end's first calls are not counted at all, so that
+// the rest says nothing.
 func (l *Lines) direction(p *profile, d talk.Direction) {
+	t := &p.traits.talked
+	t.told++
+	if d != talk.Unknown {
+		t.heard++
+	}
 	if d == talk.Outbound {
 		l.count(p, "talk-outbound", 1)
 		return
@@ -152,13 +172,29 @@ func (c *voiceCall) sameCall(o *voiceCall) bool {
 // sealed says that the line has calls and that no signalling of it can be read:
 // what it says of itself besides would go unseen as well (VERDICT section 2).
 func (p *profile) sealed() bool {
-	return p.voiceAlone() || p.tunnel.enough() && p.attemptsIn+p.attemptsOut == 0
+	return p.voiceAlone() || p.tunnel.enough() && p.counted == 0
 }
 
 // voiceAlone says that of calls outside of tunnels no signalling can be read.
 func (p *profile) voiceAlone() bool {
-	return p.traits != nil && p.traits.talked.calls >= unreadCalls && p.attemptsIn+p.attemptsOut == 0
+	return p.traits != nil && p.traits.talked.calls >= unreadCalls && p.counted == 0
 }
+
+// talkSilent says that none of what voice alone tells of the line's calls counts:
+// signalling tells the same of them. Scrambled messages that are bound to calls
+// by time tell nothing of each.
+func (p *profile) talkSilent() bool { return p.counted > 0 || p.firstHidden != 0 }
+
+// unheard says that who was called was never heard, or so seldom that it may
+// have been chance: where no ringing is ever sent as sound, calls either way
+// look alike.
+func (p *profile) unheard() bool {
+	t := &p.traits.talked
+	return p.talkSilent() || t.heard == 0 || unheardShare*t.heard < t.told
+}
+
+// unheardShare: of so many calls one at least must have been heard.
+const unheardShare = 10
 
 // callsSeen is how many calls of the line count, whichever way they were told.
 func (p *profile) callsSeen() int { return max(p.counted, p.traits.talked.calls) }

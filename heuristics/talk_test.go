@@ -1,6 +1,7 @@
 package heuristics
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"simtrap/hidden/talk"
 	"simtrap/ident"
 	"simtrap/rtp"
+	"simtrap/sip"
 )
 
 // voice plays a call without signalling of a minute on a port of the line. edit
@@ -16,13 +18,16 @@ import (
 func (p *play) voice(port uint16, edit func(*talk.Call)) {
 	t := p.now
 	c := &talk.Call{Flow: rtp.Flow{Src: p.line.Addr, Dst: p.far, SrcPort: port, DstPort: 4000},
-		Start: t, Answer: t + 5*second, End: t + 60*second, Direction: talk.Inbound, Sources: [2]int{1, 1}}
+		Start: t, Answer: t + 5*second, End: t + 60*second, Direction: talk.Inbound, Sources: [2]int{1, 1}, Clear: true}
 	edit(c)
 	p.id++
 	s := &rtp.Stream{ID: p.id, Flow: c.Flow, Start: c.Start, End: c.End, Readable: true}
 	p.l.Stream(p.line, true, s, false)
 	p.l.Stream(p.line, true, s, true)
 	p.l.Talk(p.line, c, c.End+10*second)
+	if p.sealed {
+		p.l.Sealed(p.line, p.far, c.End)
+	}
 	p.now = t + 100*second
 }
 
@@ -45,6 +50,24 @@ func TestTalk(t *testing.T) {
 		"called, ringing as sound":    {func(p *play) { p.voice(9000, plain); p.voice(9002, plain) }, counts{"talk-outbound": {2, 0}, "talk-ringing": {0, 2}, "talk-legs": {2, 0}, "talk-ports": {2, 0}}},
 		"who calls hears the ringing": {func(p *play) { p.voice(9000, func(c *talk.Call) { c.Direction = talk.Outbound }) }, counts{"talk-outbound": {0, 1}, "talk-ringing": {0, 0}, "talk-legs": {1, 0}, "talk-ports": {1, 0}}},
 		"the answer is the first":     {func(p *play) { p.voice(9000, func(c *talk.Call) { c.Direction = talk.Unknown }) }, counts{"talk-outbound": {1, 0}, "talk-ringing": {1, 0}, "talk-legs": {1, 0}, "talk-ports": {1, 0}}},
+		"a scanner's INVITE, that nobody vouches for": {func(p *play) {
+			c := &sip.Call{ID: 77, Caller: sip.Party{Addr: p.far}, Callee: sip.Party{Addr: p.line.Addr}, Invite: p.now, Last: p.now, Seen: sip.SeenRequest}
+			p.l.Call(p.line, true, c, sip.CallStarted)
+			p.voice(9000, plain)
+		}, counts{"talk-outbound": {1, 0}, "talk-ringing": {0, 1}, "talk-legs": {1, 0}, "talk-ports": {1, 0}}},
+		"by shape, the far end first": {func(p *play) {
+			p.voice(9000, func(c *talk.Call) { c.Clear, c.Led, c.Direction = false, false, talk.Outbound })
+		}, nothing},
+		"by shape, packet for packet": {func(p *play) {
+			p.voice(9000, func(c *talk.Call) { c.Clear, c.Led, c.Even, c.Direction = false, true, true, talk.Unknown })
+		}, nothing},
+		"by shape, of a service": {func(p *play) {
+			p.voice(123, func(c *talk.Call) { c.Clear, c.Led = false, true })
+		}, nothing},
+		"by shape, the line first": {func(p *play) {
+			p.voice(9000, func(c *talk.Call) { c.Clear, c.Led = false, true })
+		}, counts{"talk-outbound": {0, 0}, "talk-ringing": {0, 0}, "talk-legs": {1, 0}, "talk-ports": {1, 0}}},
+		"of a page in a browser": {func(p *play) { p.voice(9000, func(c *talk.Call) { c.Doubtful = true }) }, nothing},
 		"a port again, and long after": {func(p *play) {
 			p.voice(9000, plain)
 			p.voice(9000, plain)
@@ -136,6 +159,7 @@ func TestTalkPlace(t *testing.T) {
 // Where nothing can be read, a gateway's own protocol is not absent but unseen.
 func TestUnreadSignalling(t *testing.T) {
 	p := looking(newPlay(testLines(t, Config{Homes: home(t)})))
+	p.sealed = true
 	for i := range unreadCalls - 1 {
 		p.voice(9000+uint16(i), plain)
 	}
@@ -212,7 +236,7 @@ func TestExchanges(t *testing.T) {
 func TestTalkIsBounded(t *testing.T) {
 	p := looking(newPlay(testLines(t, Config{Homes: home(t)})))
 	for i := range 3 * maxLegs {
-		c := &talk.Call{Flow: rtp.Flow{Src: p.line.Addr, Dst: p.far, SrcPort: uint16(i)}, Start: p.now, Answer: p.now + second, End: p.now + 9*second, Sources: [2]int{1, 1}}
+		c := &talk.Call{Flow: rtp.Flow{Src: p.line.Addr, Dst: p.far, SrcPort: uint16(i)}, Start: p.now, Answer: p.now + second, End: p.now + 9*second, Sources: [2]int{1, 1}, Clear: true}
 		p.now += second / 1000
 		p.l.Talk(p.line, c, p.now)
 	}
@@ -228,6 +252,7 @@ func TestTalkSurvives(t *testing.T) {
 	p := looking(newPlay(testLines(t, Config{Homes: home(t)})))
 	p.voice(8000, plain)
 	p.l.Exchange(p.line, p.far, p.now)
+	p.sealed = true
 	for i := range 12 {
 		p.voice(9000+uint16(i), plain)
 	}
@@ -239,17 +264,124 @@ func TestTalkSurvives(t *testing.T) {
 	if is == nil {
 		t.Fatal("the line is gone")
 	}
-	was.traits.talked.ports = nil // of minutes, not kept
 	if d := cmp.Diff(was.traits.talked, is.traits.talked, cmp.AllowUnexported(talked{}, voiceCall{}), cmp.Comparer(func(a, b ident.Addr) bool { return a == b })); d != "" {
 		t.Errorf("talked (-was +is):\n%s", d)
 	}
 	if d := cmp.Diff(was.traits.exchanges, is.traits.exchanges, cmp.AllowUnexported(exchanges{})); d != "" {
 		t.Errorf("exchanges (-was +is):\n%s", d)
 	}
+	if d := cmp.Diff(was.traits.sealed, is.traits.sealed, cmp.AllowUnexported(sealedFlows{}, steps{}), cmp.Comparer(func(a, b ident.Addr) bool { return a == b })); d != "" {
+		t.Errorf("sealed (-was +is):\n%s", d)
+	}
 	q := &play{l: l, line: p.line, far: p.far, id: 100, now: p.now}
 	before := sum(q.counts(t, "talk-ringing"))
 	q.voice(9500, plain)
 	if got := sum(q.counts(t, "talk-ringing")); got != before {
 		t.Errorf("%d calls, %d before: one of which the beginning was not seen counts", got, before)
+	}
+}
+
+// TestSealedInStep: what is sealed is signalling when calls end with it, and not
+// when it is sent at all times or at others, nor where nothing sealed is seen.
+func TestSealedInStep(t *testing.T) {
+	for name, tt := range map[string]struct {
+		at   func(p *play, end int64) // exchanges of one call
+		want int
+	}{
+		"voice alone":     {func(*play, int64) {}, none},
+		"each call's end": {func(p *play, end int64) { p.l.Sealed(p.line, p.far, end+second) }, signallingUnread},
+		"at other times":  {func(p *play, end int64) { p.l.Sealed(p.line, p.far, end-20*second) }, none},
+		"every two seconds": {func(p *play, end int64) {
+			for at := end - 60*second; at < end+30*second; at += 2 * second {
+				p.l.Sealed(p.line, p.far, at)
+			}
+		}, none},
+		"many far ends besides": {func(p *play, end int64) {
+			for i := range 100 {
+				p.l.Sealed(p.line, ident.AddrFrom4([]byte{198, 18, 0, byte(i)}), end-40*second+int64(i)*second/10)
+			}
+			p.l.Sealed(p.line, p.far, end)
+		}, signallingUnread},
+	} {
+		p := looking(newPlay(testLines(t, Config{Homes: home(t)})))
+		for i := range 14 {
+			end := p.now + 60*second
+			p.voice(9000+uint16(i), plain)
+			tt.at(p, end)
+		}
+		if got := p.read(t, "unread-signalling"); got != tt.want {
+			t.Errorf("%s: category %d, want %d", name, got, tt.want)
+		}
+		if n := len(p.l.table[p.line].traits.sealed.far); n > maxSealed {
+			t.Errorf("%s: %d far ends are kept", name, n)
+		}
+	}
+}
+
+// TestTalkYields: whichever is seen first, what signalling tells of a line's
+// calls is not counted beside what voice alone tells.
+func TestTalkYields(t *testing.T) {
+	p := looking(newPlay(testLines(t, Config{Homes: home(t)})))
+	p.sealed = true
+	for i := range 12 {
+		p.voice(9000+uint16(i), plain)
+	}
+	seen := func(id string) bool {
+		_, ok := p.l.model.Seen(p.l.inForce(p.l.table[p.line]), id)
+		return ok
+	}
+	talks := []string{"talk-concurrency", "talk-outbound", "talk-ringing", "talk-ports", "talk-legs"}
+	p.finding(t)
+	for _, id := range talks {
+		if !seen(id) {
+			t.Errorf("%s does not count where nothing else does", id)
+		}
+	}
+	if got := p.read(t, "unread-signalling"); got != signallingUnread {
+		t.Fatalf("category %d", got)
+	}
+	p.inbound(callOptions{})
+	p.finding(t)
+	for _, id := range talks {
+		if seen(id) {
+			t.Errorf("%s counts beside what signalling tells", id)
+		}
+	}
+	if got := p.read(t, "unread-signalling"); got == signallingUnread {
+		t.Error("the signalling that was read counts as unread still")
+	}
+}
+
+// TestUnheard: where the answer is always the first sound, nobody knows who
+// called, and nothing is said of it.
+func TestUnheard(t *testing.T) {
+	for heard, want := range map[int]bool{0: false, 1: false, 3: true} {
+		p := looking(newPlay(testLines(t, Config{Homes: home(t)})))
+		for i := range 20 {
+			p.voice(9000+uint16(i), func(c *talk.Call) {
+				if i >= heard {
+					c.Direction = talk.Unknown
+				}
+			})
+		}
+		p.finding(t)
+		if _, got := p.l.model.Seen(p.l.inForce(p.l.table[p.line]), "talk-outbound"); got != want {
+			t.Errorf("%d of 20 heard: counts %v", heard, got)
+		}
+	}
+}
+
+// TestWatchMargin: of a line of which voice alone is seen a watch takes more.
+func TestWatchMargin(t *testing.T) {
+	for sealed, want := range map[bool]float64{false: math.Ln10, true: watchMargin} {
+		p := looking(newPlay(testLines(t, Config{Homes: home(t)})))
+		p.sealed = sealed
+		for i := range 14 {
+			p.voice(9000+uint16(i), plain)
+		}
+		p.finding(t)
+		if got := p.l.table[p.line].watchMargin(); got != want {
+			t.Errorf("sealed %v: margin %v, want %v", sealed, got, want)
+		}
 	}
 }

@@ -42,7 +42,8 @@ type traits struct {
 	household  Household
 	talked     talked    // calls of which voice alone is seen
 	exchanges  exchanges // of what may be signalling under a cipher
-	metered    int64     // first and last time that the household was measured
+	sealed     sealedFlows
+	metered    int64 // first and last time that the household was measured
 	meteredTo  int64
 }
 

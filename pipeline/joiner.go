@@ -28,6 +28,7 @@ type joiner struct {
 	sessions *control.Sessions
 	media    *bindings
 	talks    *talks
+	shapes   shapes
 	h323     *h323.Tracker
 	pairs    *pairs
 	caller   func() ident.Number // of the call that is being told of
@@ -81,6 +82,7 @@ func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
 	j.h323, j.pairs = h323.NewTracker(h323.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j), newPairs()
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
 	j.streams.Fax = j.media.fax
+	j.shapes = make(shapes)
 	j.talks = newTalks(func(line ident.Line, c *talk.Call) { j.lines.Talk(line, c, j.now) })
 	return j
 }
@@ -114,6 +116,11 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 	})
 	j.merge()
 	j.metered.add(all)
+	for _, s := range all {
+		if s != nil {
+			s.tunnels = j.shapes.less(s.tunnels)
+		}
+	}
 	j.tunnels.add(all)
 	done := 0
 	for i := range j.order {
@@ -135,6 +142,8 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 			j.hidden(&s.hiddens[r.index])
 		case kindScrambled:
 			j.scrambled(&s.scrambled[r.index])
+		case kindSealed:
+			j.sealed(&s.sealed[r.index])
 		case kindSignal:
 			j.signal(&s.signals[r.index])
 		}
@@ -420,6 +429,7 @@ func (j *joiner) StreamConfirmed(s *rtp.Stream) {
 		j.observe.Stream(s, false)
 	}
 	j.talk(s, false)
+	j.shapes.stream(s, false)
 	key := flowOf(s)
 	f := j.flows[key]
 	if f == nil {
@@ -457,6 +467,7 @@ func (j *joiner) StreamEnded(s *rtp.Stream) {
 		j.observe.Stream(s, true)
 	}
 	j.talk(s, true)
+	j.shapes.stream(s, true)
 	key := flowOf(s)
 	f := j.flows[key]
 	if f.live--; f.live == 0 {

@@ -259,7 +259,7 @@ func (r *run) collect(e *epoch) {
 func (r *run) settle(e *epoch) {
 	r.join.account(e.intervals, true)
 	r.join.account(e.unmetered, false)
-	r.join.tunnels.take(e.tunnels)
+	r.join.tunnels.take(r.join.shapes.less(e.tunnels))
 	r.join.take(&e.outputs, e.now)
 	for i, o := range &e.outputs {
 		if o == nil { // nor may the shard be looked at: a worker may be making it

@@ -23,6 +23,7 @@ type shard struct {
 	recent  [recentSize]recent
 	hidden  sip.HiddenTable
 	veiled  sip.ScrambledTable
+	tls     sealedTable
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
 	socket  sip.WebSocketStats
@@ -64,6 +65,7 @@ type output struct {
 	hiddens   []sip.Hidden
 	scrambled []sip.Scrambled
 	signals   []signal
+	sealed    []exchangeSeen
 	intervals []rtp.Interval
 	metered   []metered
 	tunnels   []tunnel.Record
@@ -94,6 +96,7 @@ const (
 	kindHidden
 	kindScrambled
 	kindSignal
+	kindSealed
 )
 
 // record is one thing for the joiner; index says where in the shard's list.
@@ -164,6 +167,11 @@ func (s *shard) packet(p *packet.Packet) {
 		s.meter.packet(p)
 	case s.sample > 0:
 		s.meter.taken(p, s.sample)
+	}
+	var x exchangeSeen
+	if s.tls.packet(p, s.seed, &x) {
+		s.output.sealed = append(s.output.sealed, x)
+		s.add(kindSealed, len(s.output.sealed)-1)
 	}
 	if p.Proto == packet.TCP {
 		s.opaque(p)
@@ -593,6 +601,7 @@ func (o *output) reset(room *arenas) {
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals, o.reports = emptied(o.records), emptied(o.controls), emptied(o.intervals), emptied(o.reports)
 	o.hiddens, o.signals, o.scrambled = emptied(o.hiddens), emptied(o.signals), emptied(o.scrambled)
+	o.sealed = emptied(o.sealed)
 	o.metered, o.tunnels = emptied(o.metered), emptied(o.tunnels)
 }
 

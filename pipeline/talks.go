@@ -15,6 +15,7 @@ const maxTalks = 1024
 type talks struct {
 	lines map[ident.Line]*talk.Calls
 	tell  func(ident.Line, *talk.Call)
+	paths paths
 	early uint64 // calls told before they were over, for want of room
 }
 
@@ -35,6 +36,7 @@ func (t *talks) stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 		return
 	case c == nil:
 		c = talk.New(maxTalks, func(k *talk.Call) { t.tell(line, k) })
+		c.Doubtful = t.paths.has
 		t.lines[line] = c
 		fallthrough
 	default:

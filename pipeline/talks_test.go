@@ -49,7 +49,7 @@ func TestTalks(t *testing.T) {
 			t.Errorf("%s: %d calls, %d lines held: %+v", name, len(told), len(c.lines), told)
 		}
 		if name == "nobody's" {
-			want := talk.Call{Flow: up.Flow, Start: 1e9, Answer: 5e9, End: 60e9, Direction: talk.Inbound, Sources: [2]int{1, 1}}
+			want := talk.Call{Flow: up.Flow, Start: 1e9, Answer: 5e9, End: 60e9, Direction: talk.Inbound, Sources: [2]int{1, 1}, Led: true, Even: true}
 			if told[0] != want {
 				t.Errorf("%+v, want %+v", told[0], want)
 			}

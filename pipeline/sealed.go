@@ -1,0 +1,156 @@
+package pipeline
+
+import (
+	"encoding/binary"
+
+	"simtrap/packet"
+	"simtrap/rtp"
+)
+
+// exchangeSeen is an exchange under TLS, or one of STUN or DTLS, between two
+// sockets, both of which took part.
+type exchangeSeen struct {
+	flow  rtp.Flow
+	paths bool // STUN or DTLS
+}
+
+const (
+	// sealedPause is the silence of a connection before an exchange, and
+	// sealedTurn how soon its answer comes, ns.
+	sealedPause = int64(1e9)
+	sealedTurn  = int64(2e9)
+	// pathsAgain is how often, ns, a flow is told of again: consent to send is
+	// asked for every five seconds (RFC 7675 section 5.1).
+	pathsAgain = int64(10e9)
+	// maxSealedSecond bounds what a shard tells of in a second.
+	maxSealedSecond = 500
+)
+
+// sealedTable finds such exchanges. Its table is small and lossy: a flow that
+// finds its place taken takes it, which says less of lines and never more.
+type sealedTable struct {
+	second  int64
+	n       int
+	crowded uint64 // exchanges not told of: too many in a second
+	flows   [1024]struct {
+		key  uint64
+		last int64
+		from int64 // when the side that spoke first after a silence did; 0 for none
+		way  bool
+		told int64
+	}
+}
+
+// packet takes a packet and says whether it completes an exchange.
+func (t *sealedTable) packet(p *packet.Packet, seed uint64, out *exchangeSeen) bool {
+	paths := p.Proto == packet.UDP && findsPaths(p.Payload)
+	if !paths && (p.Proto != packet.TCP || !tlsData(p.Payload)) {
+		return false
+	}
+	a, b := p.Src.Hash(seed)+uint64(p.SrcPort), p.Dst.Hash(seed)+uint64(p.DstPort)
+	key, way := (a+b)*0x9e3779b97f4a7c15^uint64(p.Realm)|1, a < b
+	f := &t.flows[key>>32%uint64(len(t.flows))]
+	known := f.key == key
+	if !known {
+		*f = struct {
+			key  uint64
+			last int64
+			from int64
+			way  bool
+			told int64
+		}{key: key}
+	}
+	silent := p.Time-f.last >= sealedPause
+	f.last = p.Time
+	switch {
+	case paths && f.from == 0, !paths && known && silent:
+		f.from, f.way = p.Time, way
+		return false
+	case f.from == 0 || f.way == way:
+		return false
+	case paths && f.told != 0 && p.Time-f.told < pathsAgain:
+		return false
+	case !paths && p.Time-f.from > sealedTurn:
+		f.from = 0
+		return false
+	}
+	if f.told = p.Time; !paths {
+		f.from = 0
+	}
+	if second := p.Time / 1e9; second != t.second {
+		t.second, t.n = second, 0
+	}
+	if t.n >= maxSealedSecond {
+		t.crowded++
+		return false
+	}
+	t.n++
+	*out = exchangeSeen{flow: rtp.Flow{Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Realm: p.Realm}, paths: paths}
+	return true
+}
+
+// tlsData says whether a segment begins with a record of application data (RFC
+// 8446 section 5.1).
+func tlsData(b []byte) bool {
+	return len(b) >= 5 && b[0] == 23 && b[1] == 3 && b[2] <= 4 && binary.BigEndian.Uint16(b[3:]) <= 1<<14+256
+}
+
+// findsPaths says whether a datagram is of STUN (RFC 8489 section 5) or DTLS (RFC
+// 9147), with which browsers open every flow of media.
+func findsPaths(b []byte) bool {
+	switch {
+	case len(b) >= 20 && b[0] < 4:
+		return binary.BigEndian.Uint32(b[4:]) == 0x2112a442 && b[3]&3 == 0
+	case len(b) >= 13 && b[0] >= 20 && b[0] <= 25:
+		return b[1] == 0xfe && (b[2] == 0xfd || b[2] == 0xff)
+	}
+	return false
+}
+
+// maxPaths bounds each of the two generations of flows that paths keeps.
+const maxPaths = 1 << 13
+
+// paths remembers flows that STUN or DTLS was seen in. A flow whose consent is
+// asked for anew moves to the newer generation.
+type paths struct {
+	newer, older map[rtp.Flow]struct{}
+	forgotten    uint64
+}
+
+func (q *paths) see(f rtp.Flow) {
+	if q.newer == nil || len(q.newer) >= maxPaths {
+		q.forgotten += uint64(len(q.older))
+		q.newer, q.older = make(map[rtp.Flow]struct{}), q.newer
+	}
+	q.newer[f] = struct{}{}
+}
+
+// has says whether either direction of a flow was seen.
+func (q *paths) has(f rtp.Flow) bool {
+	f.TapPort = 0
+	for range 2 {
+		if _, ok := q.newer[f]; ok {
+			return true
+		}
+		if _, ok := q.older[f]; ok {
+			return true
+		}
+		f = f.Reverse()
+	}
+	return false
+}
+
+// sealed takes an exchange that a shard found.
+func (j *joiner) sealed(x *exchangeSeen) {
+	f := &x.flow
+	if x.paths {
+		j.talks.paths.see(*f)
+		return
+	}
+	if line, ok := j.line(f.Src, f.Realm); ok {
+		j.lines.Sealed(line, f.Dst, j.now)
+	}
+	if line, ok := j.line(f.Dst, f.Realm); ok {
+		j.lines.Sealed(line, f.Src, j.now)
+	}
+}
