@@ -336,6 +336,8 @@ func (f *frost) profile(p *profile) (banks []bankKey) {
 	f.count(&p.tunnel.peak)
 	f.count(&p.tunnel.whole)
 	state.Int(c, &p.tunnel.last)
+	state.Int(c, &p.tunnel.counted)
+	state.Int(c, &p.tunnel.told)
 	state.Int(c, &p.tunnel.talk)
 	f.verdict(p)
 	state.Int(c, &p.told.at)

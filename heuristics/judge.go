@@ -38,11 +38,12 @@ func (l *Lines) judgeIfDue(p *profile) {
 // enough says whether there is enough to go by. A margin of 0 promises nothing
 // (its bound is e^0): after three calls to new mobiles every gateway that ends
 // calls of others stands above it for a while, licensed ones as well.
-func (p *profile) enough() bool {
-	if p.firstControl() != 0 || p.traits != nil && p.traits.textsSeen >= watchCalls {
-		return true
-	}
-	return p.voice() && max(p.accepted, p.unsignalled) >= watchCalls || p.tunnel.enough()
+func (p *profile) enough() bool { return p.enoughSeen() || p.tunnel.enough() }
+
+// enoughSeen says so without what tunnels have shown.
+func (p *profile) enoughSeen() bool {
+	return p.firstControl() != 0 || p.traits != nil && p.traits.textsSeen >= watchCalls ||
+		p.voice() && max(p.accepted, p.unsignalled) >= watchCalls
 }
 
 // voice says whether three confirmed voice flows of different calls were sent
@@ -118,7 +119,7 @@ func (l *Lines) verdict(p *profile) Verdict {
 	}
 	s := p.score
 	switch {
-	case s.S >= reviewScore && s.M >= reviewMargin:
+	case s.S >= reviewScore && s.M >= reviewMargin && p.enoughSeen():
 		v = max(v, Review)
 	case s.S >= watchScore && s.M >= watchMargin:
 		v = max(v, Watch)
