@@ -628,9 +628,15 @@ func (f *frost) traits(t *traits) {
 	f.talked(&t.talked)
 	x := &t.exchanges
 	state.Int(c, &x.first)
-	f.count(&x.calls)
-	f.count(&x.bound)
-	state.List(c, &x.times, maxExchanges, func(v *int64) { state.Int(c, v) })
+	state.List(c, &x.far, maxExchangeFar, func(w *exchangesWith) {
+		control.CodeAddr(c, &w.far)
+		state.Int(c, &w.first)
+		for _, n := range [...]*int{&w.calls, &w.bound, &w.chance, &w.spread} {
+			f.count(n)
+		}
+		c.Bool(&w.told)
+		state.List(c, &w.times, maxExchanges, func(v *int64) { state.Int(c, v) })
+	})
 }
 
 // Same says whether the counts come from the catalogue of now.

@@ -12,7 +12,7 @@ func hiddenSIP() signal {
 		id: "hidden-sip",
 		seen: func(p *profile) (since, first int64, ok bool) {
 			first = p.firstHidden
-			if x := &p.traits.exchanges; first == 0 && x.signalling() {
+			if x := p.traits.exchanges.signalling(); first == 0 && x != nil {
 				first = x.first
 			}
 			if first == 0 && (p.sipUp > 0 || p.sealed()) {
@@ -21,10 +21,11 @@ func hiddenSIP() signal {
 			return p.firstUp, first, first != 0
 		},
 		detail: func(p *profile, _ []uint32) string {
+			x := p.traits.exchanges.signalling()
 			switch {
 			case p.firstHidden != 0:
-			case p.traits.exchanges.signalling():
-				return fmt.Sprintf("messages under a cipher each, to the rhythm of signalling: %d of %s end with them", p.traits.exchanges.bound, plural(uint32(p.traits.exchanges.calls), "call"))
+			case x != nil:
+				return fmt.Sprintf("messages under a cipher each, to the rhythm of signalling: %d of %s end with them", x.bound, plural(uint32(x.calls), "call"))
 			default:
 				return "no scrambled SIP in " + duration(p.last-p.firstUp)
 			}
