@@ -631,6 +631,7 @@ func (f *frost) traits(t *traits) {
 	state.List(c, &x.far, maxExchangeFar, func(w *exchangesWith) {
 		control.CodeAddr(c, &w.far)
 		state.Int(c, &w.first)
+		state.Int(c, &w.known)
 		for _, n := range [...]*int{&w.calls, &w.bound, &w.chance, &w.spread} {
 			f.count(n)
 		}

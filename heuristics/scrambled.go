@@ -19,6 +19,7 @@ type exchangesWith struct {
 	far   ident.Addr
 	first int64
 	times []int64 // of the latest, in order
+	known int64   // since when times has all
 	calls int     // without signalling, over since the first exchange
 	bound int     // of these, that ended with an exchange
 	// chance is the sum over these calls of the share of the time before their end
@@ -35,7 +36,7 @@ const (
 	// longest makes room.
 	maxExchangeFar = 4
 	// exchangeKept is how long an exchange waits for the end of a call to be told.
-	exchangeKept = 4 * legWait
+	exchangeKept = 8 * legWait
 	// exchangeNear is how far from the end of a call's voice its last messages
 	// may be, ns.
 	exchangeNear = 2 * second
@@ -57,13 +58,15 @@ func (l *Lines) Exchange(line ident.Line, far ident.Addr, t int64) {
 	}
 	x := p.traits.exchanges.with(far)
 	if x.first == 0 {
-		x.first = t
+		x.first, x.known = t, t
 	}
 	if len(x.times) > 0 && (len(x.times) >= maxExchanges || t-x.times[0] > 2*exchangeKept) {
 		x.times = slices.DeleteFunc(x.times, func(o int64) bool { return t-o > exchangeKept })
+		x.known = max(x.known, t-exchangeKept)
 	}
 	if len(x.times) >= maxExchanges {
 		x.times = slices.Delete(x.times, 0, maxExchanges/4)
+		x.known = x.times[0]
 	}
 	x.times = append(x.times, t)
 	if !x.told && x.signalling() {
@@ -106,10 +109,7 @@ func (x *exchanges) ended(end int64) {
 }
 
 func (x *exchangesWith) ended(end int64) {
-	from := max(x.first, end-exchangeLook)
-	if len(x.times) >= maxExchanges/2 {
-		from = max(from, x.times[0]) // what was before is no longer known
-	}
+	from := max(x.known, end-exchangeLook)
 	if end+exchangeNear-from < exchangeShort {
 		return
 	}

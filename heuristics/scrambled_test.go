@@ -20,9 +20,9 @@ func TestExchangesByChance(t *testing.T) {
 				p.l.Exchange(p.line, p.far, p.now+int64(k)*3*second)
 			}
 		}, false},
-		"every 5 s": {func(p *play, _ int) {
-			for k := range 20 {
-				p.l.Exchange(p.line, p.far, p.now+int64(k)*5*second)
+		"every 7 s": {func(p *play, _ int) {
+			for t := p.now - p.now%(7*second) + 7*second; t <= p.now+100*second; t += 7 * second {
+				p.l.Exchange(p.line, p.far, t)
 			}
 		}, false},
 		"with each call, of far ends in turn": {func(p *play, call int) { p.l.Exchange(p.line, other(call%4), p.now+61*second) }, false},
