@@ -16,7 +16,7 @@ const (
 
 // window is a count of calls in a tunnel; early is how many more streams go up.
 func window(calls, early float64) tunnel.Count {
-	return tunnel.Count{Kind: tunnel.Calls, Mean: calls, Peak: calls, Low: calls, High: calls, Early: early, Whole: true, Ptime: 20, Active: 1}
+	return tunnel.Count{Kind: tunnel.Calls, Mean: calls, Peak: calls, Low: calls, High: calls, Early: early, Whole: true, Own: true, Ptime: 20, Active: 1}
 }
 
 // windowLength is how long a window is, ns.
@@ -36,6 +36,8 @@ func TestTunnelCounts(t *testing.T) {
 	paused.Whole = false
 	conference := window(5, 0)
 	conference.Kind = tunnel.Conference
+	answers := window(9, 1)
+	answers.Own = false
 	unsure := window(8, 0)
 	unsure.Low = 6
 	for _, tt := range []struct {
@@ -53,6 +55,7 @@ func TestTunnelCounts(t *testing.T) {
 		{"the lower bound counts", protoUDP, unsure, []uint32{0, 0, 3, 0, 0}, []uint32{0, 3, 0}},
 		{"over TCP", protoTCP, window(9, 1), nil, nil},
 		{"a conference", protoUDP, conference, nil, nil},
+		{"a service that answers", protoUDP, answers, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := testLines(t, Config{Homes: home(t)})

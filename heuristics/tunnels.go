@@ -38,10 +38,12 @@ func (t *tunnelled) enough() bool { return t.windows >= watchFlows && t.talk >= 
 
 // Tunnel takes what was counted of calls in one window of a flow of which nothing
 // can be read, between the line and far; proto is the flow's of IP. Only calls
-// count, and not those over TCP, whose number is not known (docs/hidden.md).
+// count, and not those over TCP, whose number is not known (docs/hidden.md), nor
+// those of a flow in which the line has sent nothing of its own accord: whoever
+// asks a service that answers has as many packets go up as he sends down.
 func (l *Lines) Tunnel(line ident.Line, far ident.Addr, proto uint8, c *tunnel.Count) {
 	const tcp = 6
-	if c.Kind != tunnel.Calls || proto == tcp {
+	if c.Kind != tunnel.Calls || proto == tcp || !c.Own {
 		return
 	}
 	p := l.evident(line, c.End)
