@@ -23,6 +23,7 @@ const (
 	maxRings = 64
 	stepLone = 0.7 // streams that begin or end
 	stepStil = 0.3 // and less than which is no change the other way
+	stepMore = 0.1 // streams more one way than the other where one is alone, less what is lost
 )
 
 // window takes the streams of a window by quarters, up and down, and gives how
@@ -40,7 +41,8 @@ func (r *ringing) window(s *[2][Window * quarters]float64) (mean [2]float64) {
 	}
 	for i := from + reach; i < len(all[0])-reach; i++ {
 		for k := range all {
-			r.step(k, change(k, i), change(1-k, i), func(o int) float64 {
+			more := (all[k][i+1] + all[k][i+2] - all[1-k][i+1] - all[1-k][i+2]) / reach
+			r.step(k, change(k, i), change(1-k, i), more, func(o int) float64 {
 				if j := i + o; j >= from+reach && j < len(all[0])-reach {
 					return math.Abs(change(k, j))
 				}
@@ -62,9 +64,9 @@ func (r *ringing) window(s *[2][Window * quarters]float64) (mean [2]float64) {
 	return mean
 }
 
-// step takes a change of one direction while the other changed by other; near
-// gives the size of the changes some quarters from it, of which the largest counts.
-func (r *ringing) step(k int, change, other float64, near func(int) float64) {
+// step takes a change of one direction while the other changed by other, after
+// which there are more streams of it than of the other by so many; near gives the size of the changes some quarters from it, of which the largest counts.
+func (r *ringing) step(k int, change, other, more float64, near func(int) float64) {
 	size := math.Abs(change)
 	if size < stepLone || math.Abs(other) > stepStil {
 		return
@@ -84,7 +86,7 @@ func (r *ringing) step(k int, change, other float64, near func(int) float64) {
 			}
 		case len(*back) > 0:
 			*back = (*back)[1:] // it gains its other side
-		case len(r.begun[k]) < maxRings:
+		case more > stepMore && len(r.begun[k]) < maxRings: // else the other side of one not seen to begin
 			r.begun[k] = append(r.begun[k], r.now)
 		}
 	}
