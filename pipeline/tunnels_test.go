@@ -11,6 +11,7 @@ import (
 	"simtrap/hidden/tunnel"
 	"simtrap/ident"
 	"simtrap/lab"
+	"simtrap/packet"
 )
 
 // crowd gives records of a flow with so many streams each way at 20 ms.
@@ -23,9 +24,13 @@ func crowd(near, far ident.Addr, port uint16, calls, lengths int) (out []tunnel.
 			for c := range calls {
 				at := start + int64(k)*20e6 + int64(c)*1e6
 				r.Up.Add(start, at, 200)
-				if n > 0 || c > 0 { // a call rings at first: the line sends of its own accord
-					r.Down.Add(start, at+5e6, 200)
-				}
+				r.Down.Add(start, at+5e6, 200)
+			}
+			// Either end sends of its own accord for two windows.
+			if n < 2*tunnel.Window {
+				r.Up.Add(start, start+int64(k)*20e6+15e6, 200)
+			} else if n < 4*tunnel.Window {
+				r.Down.Add(start, start+int64(k)*20e6+15e6, 200)
 			}
 		}
 		if !up {
@@ -95,6 +100,44 @@ func TestTunnelsCount(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTunnelsOfCopies: a mirror that gives everything twice, the copy later than a
+// counter could tell, makes no calls more.
+func TestTunnelsOfCopies(t *testing.T) {
+	homes, err := ident.ParseHomes([]string{"203.0.113.0/24"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, far := ident.AddrFrom4([]byte{203, 0, 113, 7}), ident.AddrFrom4([]byte{210, 0, 0, 1})
+	counted := func(copies int) (packets uint64) {
+		r, err := newRun(Config{Homes: homes, Workers: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newShard(1, r.arenas)
+		s.meter.homes = homes
+		for k := range int64(1000) {
+			for c := range copies {
+				payload := make([]byte, 200)
+				payload[0] = 4 // data of WireGuard, with a counter
+				payload[8], payload[9] = byte(k), byte(k>>8)
+				p := packet.Packet{Time: 1e18 + k*20e6 + int64(c)*3e6, Seq: uint64(int(k)*copies + c), Proto: packet.UDP, Src: home, Dst: far, SrcPort: 4000, DstPort: 51820, Length: 200, Payload: payload}
+				if k%2 == 0 {
+					p.Src, p.Dst, p.SrcPort, p.DstPort = far, home, 51820, 4000
+				}
+				s.packet(&p)
+			}
+		}
+		s.flush()
+		for i := range s.output.tunnels {
+			packets += uint64(s.output.tunnels[i].Up.Packets) + uint64(s.output.tunnels[i].Down.Packets)
+		}
+		return packets
+	}
+	if once, twice := counted(1), counted(2); once == 0 || once != twice {
+		t.Errorf("%d packets, %d of a mirror that gives all twice", once, twice)
 	}
 }
 
