@@ -103,6 +103,33 @@ func TestTunnelsCount(t *testing.T) {
 	}
 }
 
+// TestTunnelsOfStranger: whoever asks a service of a home nine times in each 20 ms
+// makes no calls of its answers.
+func TestTunnelsOfStranger(t *testing.T) {
+	home, far := ident.AddrFrom4([]byte{203, 0, 113, 7}), ident.AddrFrom4([]byte{210, 0, 0, 1})
+	var list []tunnel.Record
+	for n := range 80 {
+		start := int64(1e6+n) * int64(tunnel.Length)
+		f, _ := tunnel.NewFlow(home, far, 6881, 20000, 17, 0)
+		r := tunnel.Record{Flow: f, Interval: tunnel.Interval{Start: start}}
+		for k := range int64(tunnel.Length / (20 * time.Millisecond)) {
+			for c := range int64(9) {
+				at := start + k*20e6 + c*1e6
+				r.Down.Add(start, at, 92)
+				r.Up.Add(start, at+10e6, 120)
+				if c < 2 { // too small for voice, but answered
+					r.Down.Add(start, at+5e5, 20)
+					r.Up.Add(start, at+10e6+5e5, 120)
+				}
+			}
+		}
+		list = append(list, r)
+	}
+	if got, _ := channelsOf(t, list, 7); len(got) > 0 {
+		t.Errorf("calls of %v", got)
+	}
+}
+
 // TestTunnelsOfCopies: a mirror that gives everything twice, the copy later than a
 // counter could tell, makes no calls more.
 func TestTunnelsOfCopies(t *testing.T) {
