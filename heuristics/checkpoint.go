@@ -336,6 +336,8 @@ func (f *frost) profile(p *profile) (banks []bankKey) {
 	f.count(&p.tunnel.peak)
 	f.count(&p.tunnel.whole)
 	state.Int(c, &p.tunnel.last)
+	state.Int(c, &p.tunnel.counted)
+	state.Int(c, &p.tunnel.told)
 	state.Int(c, &p.tunnel.talk)
 	f.verdict(p)
 	state.Int(c, &p.told.at)
@@ -645,9 +647,16 @@ func (f *frost) traits(t *traits) {
 	f.talked(&t.talked)
 	x := &t.exchanges
 	state.Int(c, &x.first)
-	f.count(&x.calls)
-	f.count(&x.bound)
-	state.List(c, &x.times, maxExchanges, func(v *int64) { state.Int(c, v) })
+	state.List(c, &x.far, maxExchangeFar, func(w *exchangesWith) {
+		control.CodeAddr(c, &w.far)
+		state.Int(c, &w.first)
+		state.Int(c, &w.known)
+		for _, n := range [...]*int{&w.calls, &w.bound, &w.chance, &w.spread} {
+			f.count(n)
+		}
+		c.Bool(&w.told)
+		state.List(c, &w.times, maxExchanges, func(v *int64) { state.Int(c, v) })
+	})
 	f.sealed(&t.sealed)
 }
 

@@ -38,11 +38,12 @@ func (l *Lines) judgeIfDue(p *profile) {
 // enough says whether there is enough to go by. A margin of 0 promises nothing
 // (its bound is e^0): after three calls to new mobiles every gateway that ends
 // calls of others stands above it for a while, licensed ones as well.
-func (p *profile) enough() bool {
-	if p.firstControl() != 0 || p.traits != nil && p.traits.textsSeen >= watchCalls {
-		return true
-	}
-	return p.voice() && max(p.accepted, p.unsignalledCalls()) >= watchCalls || p.tunnel.enough()
+func (p *profile) enough() bool { return p.enoughSeen() || p.tunnel.enough() }
+
+// enoughSeen says so without what tunnels have shown.
+func (p *profile) enoughSeen() bool {
+	return p.firstControl() != 0 || p.traits != nil && p.traits.textsSeen >= watchCalls ||
+		p.voice() && max(p.accepted, p.unsignalledCalls()) >= watchCalls
 }
 
 // voice says whether three confirmed voice flows of different calls were sent
@@ -67,7 +68,7 @@ func (p *profile) unsignalledCalls() int {
 // then the bound must say one in ten.
 func (p *profile) watchMargin() float64 {
 	t := p.traits
-	if t == nil || t.talked.calls == 0 || p.talkSilent() || p.tunnel.enough() || t.exchanges.signalling() || t.sealed.inStep() {
+	if t == nil || t.talked.calls == 0 || p.talkSilent() || p.tunnel.enough() || t.exchanges.signalling() != nil || t.sealed.inStep() {
 		return watchMargin
 	}
 	return math.Ln10
@@ -158,7 +159,7 @@ func (l *Lines) verdict(p *profile) Verdict {
 	}
 	s := p.score
 	switch {
-	case s.S >= reviewScore && s.M >= reviewMargin:
+	case s.S >= reviewScore && s.M >= reviewMargin && p.enoughSeen():
 		v = max(v, Review)
 	case s.S >= watchScore && s.M >= p.watchMargin():
 		v = max(v, Watch)

@@ -1,24 +1,18 @@
 package heuristics
 
-import (
-	"fmt"
-
-	"simtrap/control"
-)
+import "fmt"
 
 // hiddenSIP is the first sighting of SIP that was made unlike SIP: under a fixed
-// keystream, under a cipher that begins anew with each message, or in Base64. A line that shows SIP in clear does not hide it, and of
-// one whose signalling cannot be read at all unread-signalling tells: nothing is
-// said of them.
+// keystream, or under a cipher that begins anew with each message. Of Base64
+// control-marks tells. A line that shows SIP in clear does not hide it, and of one
+// whose signalling cannot be read at all unread-signalling tells: nothing is said
+// of them.
 func hiddenSIP() signal {
 	return signal{
 		id: "hidden-sip",
 		seen: func(p *profile) (since, first int64, ok bool) {
 			first = p.firstHidden
-			if b := p.firstBase64(); b != 0 && (first == 0 || b < first) {
-				first = b
-			}
-			if x := &p.traits.exchanges; first == 0 && x.signalling() {
+			if x := p.traits.exchanges.signalling(); first == 0 && x != nil {
 				first = x.first
 			}
 			if first == 0 && (p.sipUp > 0 || p.sealed()) {
@@ -27,12 +21,11 @@ func hiddenSIP() signal {
 			return p.firstUp, first, first != 0
 		},
 		detail: func(p *profile, _ []uint32) string {
+			x := p.traits.exchanges.signalling()
 			switch {
 			case p.firstHidden != 0:
-			case p.traits.exchanges.signalling():
-				return fmt.Sprintf("messages under a cipher each, to the rhythm of signalling: %d of %s end with them", p.traits.exchanges.bound, plural(uint32(p.traits.exchanges.calls), "call"))
-			case p.firstBase64() != 0:
-				return "SIP put into Base64: gateways do so to get past filters, and diallers may as well"
+			case x != nil:
+				return fmt.Sprintf("messages under a cipher each, to the rhythm of signalling: %d of %s end with them", x.bound, plural(uint32(x.calls), "call"))
 			default:
 				return "no scrambled SIP in " + duration(p.last-p.firstUp)
 			}
@@ -40,19 +33,6 @@ func hiddenSIP() signal {
 		},
 		unseen: func(*profile) string { return "" },
 	}
-}
-
-// firstBase64 is when SIP in Base64 that holds was first sent, 0 for never.
-func (p *profile) firstBase64() (first int64) {
-	for _, e := range p.control {
-		if e.Protocol != control.SIPBase64 {
-			continue
-		}
-		if t := p.tap.marked(e); t != 0 && (first == 0 || t < first) {
-			first = t
-		}
-	}
-	return first
 }
 
 // Categories of hidden-fanout.

@@ -227,7 +227,7 @@ func TestExchanges(t *testing.T) {
 		p.now += second / 1000
 		p.l.Exchange(p.line, p.far, p.now)
 	}
-	if n := len(p.l.table[p.line].traits.exchanges.times); n > maxExchanges {
+	if n := len(p.l.table[p.line].traits.exchanges.far[0].times); n > maxExchanges {
 		t.Errorf("%d exchanges are kept", n)
 	}
 }
@@ -267,7 +267,7 @@ func TestTalkSurvives(t *testing.T) {
 	if d := cmp.Diff(was.traits.talked, is.traits.talked, cmp.AllowUnexported(talked{}, voiceCall{}), cmp.Comparer(func(a, b ident.Addr) bool { return a == b })); d != "" {
 		t.Errorf("talked (-was +is):\n%s", d)
 	}
-	if d := cmp.Diff(was.traits.exchanges, is.traits.exchanges, cmp.AllowUnexported(exchanges{})); d != "" {
+	if d := cmp.Diff(was.traits.exchanges, is.traits.exchanges, cmp.AllowUnexported(exchanges{}, exchangesWith{}), cmp.Comparer(func(a, b ident.Addr) bool { return a == b })); d != "" {
 		t.Errorf("exchanges (-was +is):\n%s", d)
 	}
 	if d := cmp.Diff(was.traits.sealed, is.traits.sealed, cmp.AllowUnexported(sealedFlows{}, steps{}), cmp.Comparer(func(a, b ident.Addr) bool { return a == b })); d != "" {

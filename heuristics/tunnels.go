@@ -12,6 +12,8 @@ import (
 type tunnelled struct {
 	windows int   // with watchTunnelCalls or more at once, tunnelApart from one another
 	last    int64 // start of the newest of them, 0 for none
+	counted int64 // start of the newest window that counted, 0 for none
+	told    int64 // and of the newest that told whose sound came first
 	talk    int64 // ns of all calls together, by the lower bound
 	peak    int   // most calls at once in any flow, as counted
 	whole   int   // windows that told whose sound came first
@@ -25,6 +27,10 @@ const (
 	// watchTunnelTalk of all calls together: eight calls of two and a half minutes.
 	watchTunnelCalls = 3
 	watchTunnelTalk  = 20 * minute
+	// tunnelRest is how far, ns, windows lie apart that count in the score: those of
+	// one call say the same thing again, and urns take what they count for
+	// independent.
+	tunnelRest = 2 * minute
 )
 
 // enough says whether tunnels have shown as many calls as a watch asks for.
@@ -32,10 +38,12 @@ func (t *tunnelled) enough() bool { return t.windows >= watchFlows && t.talk >= 
 
 // Tunnel takes what was counted of calls in one window of a flow of which nothing
 // can be read, between the line and far; proto is the flow's of IP. Only calls
-// count, and not those over TCP, whose number is not known (docs/hidden.md).
+// count, and not those over TCP, whose number is not known (docs/hidden.md), nor
+// those of a flow in which the line has sent nothing of its own accord: whoever
+// asks a service that answers has as many packets go up as he sends down.
 func (l *Lines) Tunnel(line ident.Line, far ident.Addr, proto uint8, c *tunnel.Count) {
 	const tcp = 6
-	if c.Kind != tunnel.Calls || proto == tcp {
+	if c.Kind != tunnel.Calls || proto == tcp || !c.Own {
 		return
 	}
 	p := l.evident(line, c.End)
@@ -46,12 +54,16 @@ func (l *Lines) Tunnel(line ident.Line, far ident.Addr, proto uint8, c *tunnel.C
 	if p.firstUp == 0 {
 		p.firstUp = c.Start
 	}
-	l.count(p, "tunnel-calls", tunnelBin(c))
-	if category := tunnelEarly(c); category != none {
-		l.count(p, "tunnel-early", category)
-		p.tunnel.whole++
-	}
 	t := &p.tunnel
+	if t.counted == 0 || c.Start-t.counted >= tunnelRest {
+		t.counted = c.Start
+		l.count(p, "tunnel-calls", tunnelBin(c))
+	}
+	if category := tunnelEarly(c); category != none && (t.told == 0 || c.Start-t.told >= tunnelRest) {
+		t.told = c.Start
+		l.count(p, "tunnel-early", category)
+		t.whole++
+	}
 	t.talk += int64(c.Low * float64(c.End-c.Start))
 	t.peak = max(t.peak, int(math.Round(min(c.Peak, maxOpen))))
 	if atOnce(c) >= watchTunnelCalls && (t.last == 0 || c.Start-t.last >= tunnelApart) {

@@ -39,6 +39,7 @@ func (r *run) losses() []Loss {
 		}
 		decode.Merge(&s.streams.Counters)
 		shard.doubled += s.lost.doubled
+		shard.tunnelsTwice += s.lost.tunnelsTwice
 		shard.echoed += s.lost.echoed
 		shard.unparsed += s.lost.unparsed
 		shard.truncated += s.lost.truncated
@@ -129,6 +130,7 @@ func (r *run) losses() []Loss {
 	add("tunnels", "flows that cannot be read, forgotten before they were looked at: table full", gates.Evicted)
 	add("tunnels", "packets of flows that cannot be read, not counted: too many such flows at once", gates.Crowded)
 	add("tunnels", "flows whose calls were counted, forgotten: table full", r.join.tunnels.evicted)
+	add("tunnels", "packets of flows that cannot be read, seen again within 50 ms (a doubled mirror), counted once", shard.tunnelsTwice)
 	add("tunnels", "intervals after their time", r.join.tunnels.late)
 	s := r.join.streams.Counters()
 	add("media", "streams dropped before they were confirmed: table full", s.Forgotten)

@@ -36,6 +36,7 @@ type shard struct {
 	live    bool
 	meter   meter
 	gates   *tunnel.Gates
+	passed  [passedSize]recent // packets of flows that cannot be read
 	limit   reportLimit
 	rtcp    rtp.RTCP // room for reading
 	origins Origins
@@ -74,12 +75,14 @@ type output struct {
 
 // shardLosses counts what shards did not hand on.
 type shardLosses struct {
-	echoed    uint64 // what the other end sent just before
-	doubled   uint64 // the same datagram again within 50 ms
-	unparsed  uint64 // looked like SIP and could not be read
-	truncated uint64 // SIP cut by a snap length, read as far as it goes
-	unframed  uint64 // unfinished messages on streams dropped for room
-	trailing  uint64 // datagrams with more in them than the message
+	echoed  uint64 // what the other end sent just before
+	doubled uint64 // the same datagram again within 50 ms
+	// tunnelsTwice are packets of flows that cannot be read, again within 50 ms
+	tunnelsTwice uint64
+	unparsed     uint64 // looked like SIP and could not be read
+	truncated    uint64 // SIP cut by a snap length, read as far as it goes
+	unframed     uint64 // unfinished messages on streams dropped for room
+	trailing     uint64 // datagrams with more in them than the message
 
 	unreadQ931, unreadRAS uint64 // H.323 that could not be read
 
@@ -125,6 +128,7 @@ type recent struct {
 
 const (
 	recentSize = 1024
+	passedSize = 512
 	// mirrorWindow is within which an identical datagram is a second copy and
 	// no retransmission, whose timers start at 200 ms.
 	mirrorWindow = int64(50e6)
@@ -227,9 +231,29 @@ func (s *shard) packet(p *packet.Packet) {
 // opaque takes a packet of which nothing may be readable, as an interval of a
 // flow that may be a tunnel. A source that accounts media keeps these itself.
 func (s *shard) opaque(p *packet.Packet) {
-	if !s.accounted && s.gates.Wants(p.Time, int(p.Length)) {
+	if !s.accounted && s.gates.Wants(p.Time, int(p.Length)) && !s.twice(p) {
 		s.gates.Packet(s.pair, p.Src, p.Dst, p.SrcPort, p.DstPort, p.Proto, p.Realm, p.Time, int(p.Length))
 	}
+}
+
+// twice says whether a packet of a flow that may be a tunnel passed within the
+// mirror window, by its beginning and its end. What is sent again over TCP makes
+// no calls more, since none are counted there.
+func (s *shard) twice(p *packet.Packet) bool {
+	const each = 16
+	n := len(p.Payload)
+	if n == 0 || p.Proto == packet.TCP {
+		return false
+	}
+	h := ident.Hash(s.seed+uint64(n), p.Payload[:min(n, each)]) + 3*ident.Hash(s.seed, p.Payload[max(0, n-each):])
+	_, h = s.place(p, h)
+	r := &s.passed[h%uint64(len(s.passed))]
+	if r.hash == h && p.Time-r.time <= mirrorWindow {
+		s.lost.tunnelsTwice++
+		return true
+	}
+	*r = recent{h, p.Time}
+	return false
 }
 
 // exchange looks for signalling whose messages are under a cipher each.

@@ -11,6 +11,7 @@ import (
 	"simtrap/hidden/tunnel"
 	"simtrap/ident"
 	"simtrap/lab"
+	"simtrap/packet"
 )
 
 // crowd gives records of a flow with so many streams each way at 20 ms.
@@ -24,6 +25,12 @@ func crowd(near, far ident.Addr, port uint16, calls, lengths int) (out []tunnel.
 				at := start + int64(k)*20e6 + int64(c)*1e6
 				r.Up.Add(start, at, 200)
 				r.Down.Add(start, at+5e6, 200)
+			}
+			// Either end sends of its own accord for two windows.
+			if n < 2*tunnel.Window {
+				r.Up.Add(start, start+int64(k)*20e6+15e6, 200)
+			} else if n < 4*tunnel.Window {
+				r.Down.Add(start, start+int64(k)*20e6+15e6, 200)
 			}
 		}
 		if !up {
@@ -93,6 +100,71 @@ func TestTunnelsCount(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTunnelsOfStranger: whoever asks a service of a home nine times in each 20 ms
+// makes no calls of its answers.
+func TestTunnelsOfStranger(t *testing.T) {
+	home, far := ident.AddrFrom4([]byte{203, 0, 113, 7}), ident.AddrFrom4([]byte{210, 0, 0, 1})
+	var list []tunnel.Record
+	for n := range 80 {
+		start := int64(1e6+n) * int64(tunnel.Length)
+		f, _ := tunnel.NewFlow(home, far, 6881, 20000, 17, 0)
+		r := tunnel.Record{Flow: f, Interval: tunnel.Interval{Start: start}}
+		for k := range int64(tunnel.Length / (20 * time.Millisecond)) {
+			for c := range int64(9) {
+				at := start + k*20e6 + c*1e6
+				r.Down.Add(start, at, 92)
+				r.Up.Add(start, at+10e6, 120)
+				if c < 2 { // too small for voice, but answered
+					r.Down.Add(start, at+5e5, 20)
+					r.Up.Add(start, at+10e6+5e5, 120)
+				}
+			}
+		}
+		list = append(list, r)
+	}
+	if got, _ := channelsOf(t, list, 7); len(got) > 0 {
+		t.Errorf("calls of %v", got)
+	}
+}
+
+// TestTunnelsOfCopies: a mirror that gives everything twice, the copy later than a
+// counter could tell, makes no calls more.
+func TestTunnelsOfCopies(t *testing.T) {
+	homes, err := ident.ParseHomes([]string{"203.0.113.0/24"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, far := ident.AddrFrom4([]byte{203, 0, 113, 7}), ident.AddrFrom4([]byte{210, 0, 0, 1})
+	counted := func(copies int) (packets uint64) {
+		r, err := newRun(Config{Homes: homes, Workers: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newShard(1, r.arenas)
+		s.meter.homes = homes
+		for k := range int64(1000) {
+			for c := range copies {
+				payload := make([]byte, 200)
+				payload[0] = 4 // data of WireGuard, with a counter
+				payload[8], payload[9] = byte(k), byte(k>>8)
+				p := packet.Packet{Time: 1e18 + k*20e6 + int64(c)*3e6, Seq: uint64(int(k)*copies + c), Proto: packet.UDP, Src: home, Dst: far, SrcPort: 4000, DstPort: 51820, Length: 200, Payload: payload}
+				if k%2 == 0 {
+					p.Src, p.Dst, p.SrcPort, p.DstPort = far, home, 51820, 4000
+				}
+				s.packet(&p)
+			}
+		}
+		s.flush()
+		for i := range s.output.tunnels {
+			packets += uint64(s.output.tunnels[i].Up.Packets) + uint64(s.output.tunnels[i].Down.Packets)
+		}
+		return packets
+	}
+	if once, twice := counted(1), counted(2); once == 0 || once != twice {
+		t.Errorf("%d packets, %d of a mirror that gives all twice", once, twice)
 	}
 }
 

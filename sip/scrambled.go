@@ -2,6 +2,7 @@ package sip
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"simtrap/ident"
 	"simtrap/packet"
@@ -45,6 +46,7 @@ type ScrambledCounters struct {
 	Found   uint64 // flows
 	Evicted uint64 // flows dropped undecided for want of room
 	Crowded uint64 // datagrams of flows not looked at for want of room
+	Echoed  uint64 // flows left alone in which one end sends back what it is sent
 }
 
 // ScrambledTable looks for such flows among the datagrams of a shard that are
@@ -63,6 +65,8 @@ type scrambledFlow struct {
 	pauses      uint16
 	turns       uint16
 	found       bool
+	said        [2][4]uint32 // hashes of the latest datagrams of either direction
+	saying      [2]uint8
 	sizes       uint64      // set of sizes, 16 bytes each
 	counts      [8][4]uint8 // by byte, of its two upper bits
 }
@@ -95,6 +99,15 @@ func (t *ScrambledTable) Datagram(p *packet.Packet, out *Scrambled) bool {
 	}
 	begins := p.Time-f.last >= scrambledPause
 	way := side(src < dst)
+	// A service that sends back what it is sent takes part in nothing.
+	h := uint32(ident.Hash(key, b))
+	if slices.Contains(f.said[1-way][:], h) {
+		f.until, f.found = p.Time+hiddenRetry, false
+		t.Counters.Echoed++
+		return false
+	}
+	f.said[way][f.saying[way]%4] = h
+	f.saying[way]++
 	if f.way[1-way] > f.way[way] && p.Time-f.way[1-way] < scrambledTurn {
 		f.turns++
 	}

@@ -84,6 +84,23 @@ func TestScrambled(t *testing.T) {
 	}
 }
 
+// A service that sends back whatever it is sent, as anybody may ask it, is no
+// signalling.
+func TestScrambledEcho(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	var last []byte
+	var table ScrambledTable
+	told := murmur(&table, hiddenTalk(40), 4*second, func(up bool, text []byte) []byte {
+		if up || last == nil {
+			last = ciphertext(r, text)
+		}
+		return last
+	})
+	if len(told) > 0 || table.Counters.Found > 0 || table.Counters.Echoed == 0 {
+		t.Errorf("told %d times, %+v", len(told), table.Counters)
+	}
+}
+
 func scrambleWith(b, stream []byte) {
 	for i := range b {
 		b[i] ^= stream[i]

@@ -45,7 +45,7 @@ func (f Flow) Compare(o Flow) int {
 // whoever the subscriber is.
 //
 // A source that sees the directions at different ports may give a record for
-// each: records of equal flow and start are one, their counters added.
+// each: records of equal flow and start are one (Merge).
 type Record struct {
 	Flow
 	Interval
@@ -56,32 +56,13 @@ func (r *Record) Compare(o *Record) int {
 	return cmp.Or(cmp.Compare(r.Start, o.Start), r.Flow.Compare(o.Flow))
 }
 
-// Merge adds o, an interval of the same flow and start.
+// Merge adds o, an interval of the same flow and start. Of a direction that both
+// have seen the one that saw more counts, since its packets are the same.
 func (iv *Interval) Merge(o *Interval) {
-	iv.Up.merge(&o.Up)
-	iv.Down.merge(&o.Down)
+	for _, w := range [...][2]*Way{{&iv.Up, &o.Up}, {&iv.Down, &o.Down}} {
+		if w[1].Packets > w[0].Packets {
+			*w[0] = *w[1]
+		}
+	}
 	iv.Stream = iv.Stream || o.Stream
-}
-
-func (w *Way) merge(o *Way) {
-	grow(&w.Packets, o.Packets)
-	grow(&w.Bytes, o.Bytes)
-	grow(&w.Large, o.Large)
-	for i, n := range o.Sizes {
-		grow(&w.Sizes[i], n)
-	}
-	for i, n := range o.SlotCount {
-		grow(&w.SlotCount[i], n)
-		grow(&w.SlotBytes[i], o.SlotBytes[i])
-	}
-	for i, n := range o.Phase {
-		grow(&w.Phase[i], n)
-	}
-}
-
-// grow is a sum that stands still at the largest.
-func grow[T uint8 | uint16 | uint32](c *T, n T) {
-	if *c += n; *c < n {
-		*c = ^T(0)
-	}
 }
