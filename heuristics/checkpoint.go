@@ -339,6 +339,10 @@ func (f *frost) profile(p *profile) (banks []bankKey) {
 	state.Int(c, &p.tunnel.counted)
 	state.Int(c, &p.tunnel.told)
 	state.Int(c, &p.tunnel.talk)
+	state.Map(c, &p.tunnel.flows, maxTunnelFlows, func(x *tunnelFlow, last *int64) {
+		f.tunnelFlow(x)
+		state.Int(c, last)
+	})
 	f.verdict(p)
 	state.Int(c, &p.told.at)
 	state.Int(c, &p.told.last)
@@ -385,6 +389,12 @@ func (f *frost) grade(v *Verdict) {
 
 func (f *frost) span(s *span) { state.Int(f.Coder, &s.from); state.Int(f.Coder, &s.to) }
 
+func (f *frost) tunnelFlow(x *tunnelFlow) {
+	control.CodeAddr(f.Coder, &x.far)
+	state.Int(f.Coder, &x.port)
+	state.Int(f.Coder, &x.farPort)
+}
+
 func (f *frost) talked(t *talked) {
 	f.count(&t.calls)
 	f.count(&t.told)
@@ -400,7 +410,7 @@ func (f *frost) talked(t *talked) {
 			f.Fail()
 			k.direction = talk.Unknown
 		}
-		control.CodeAddr(f.Coder, &k.far)
+		f.tunnelFlow(&k.flow)
 		f.count(&k.others)
 		f.Bool(&k.again)
 		f.Bool(&k.clear)

@@ -7,6 +7,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"simtrap/hidden/tunnel"
+	"simtrap/rtp"
 )
 
 const (
@@ -27,7 +28,7 @@ func (p *play) tunnel(n int, apart int64, proto uint8, c tunnel.Count) {
 	for range n {
 		c.Start, c.End = p.now, p.now+windowLength
 		p.now += apart
-		p.l.Tunnel(p.line, p.far, proto, &c)
+		p.l.Tunnel(p.line, rtp.Flow{Src: p.line.Addr, Dst: p.far, SrcPort: 40000, DstPort: 51820}, proto, &c)
 	}
 }
 

@@ -28,7 +28,7 @@ type voiceCall struct {
 	again              bool // its port had a call before
 	clear              bool // by clear headers, whichever side was first
 	vouched            bool // the line itself spoke
-	far                ident.Addr
+	flow               tunnelFlow
 	counted            bool
 }
 
@@ -61,7 +61,7 @@ func (l *Lines) Talk(line ident.Line, c *talk.Call, now int64) {
 		l.counters.CallsDropped++
 		return
 	}
-	t.waiting = append(t.waiting, voiceCall{start: c.Start, answer: c.Answer, end: c.End, until: now, direction: c.Direction, others: c.Others, again: t.again(c), clear: c.Clear, vouched: c.Vouched(), far: c.Flow.Dst})
+	t.waiting = append(t.waiting, voiceCall{start: c.Start, answer: c.Answer, end: c.End, until: now, direction: c.Direction, others: c.Others, again: t.again(c), clear: c.Clear, vouched: c.Vouched(), flow: tunnelFlow{c.Flow.Dst, c.Flow.SrcPort, c.Flow.DstPort}})
 	if !c.Vouched() {
 		return
 	}
@@ -112,7 +112,7 @@ func (l *Lines) settleTalk(p *profile, all bool) {
 		if !c.vouched {
 			continue
 		}
-		if x := p.peers[c.far]; x != nil && x.roles[roleVPNPeer] > 0 {
+		if _, ok := p.tunnel.flows[c.flow]; ok {
 			continue // a lone call in a tunnel has the shape of a stream
 		}
 		if t.calls == 0 {

@@ -1,10 +1,13 @@
 package heuristics
 
 import (
+	"cmp"
 	"math"
 
+	"simtrap/hidden/talk"
 	"simtrap/hidden/tunnel"
 	"simtrap/ident"
+	"simtrap/rtp"
 )
 
 // tunnelled is what calls in flows of which nothing can be read have told of a
@@ -17,6 +20,41 @@ type tunnelled struct {
 	talk    int64 // ns of all calls together, by the lower bound
 	peak    int   // most calls at once in any flow, as counted
 	whole   int   // windows that told whose sound came first
+	// flows are those taken for tunnels, and the start of the newest window with
+	// calls in each.
+	flows map[tunnelFlow]int64
+}
+
+// tunnelFlow is a flow from the line's side.
+type tunnelFlow struct {
+	far           ident.Addr
+	port, farPort uint16
+}
+
+// maxTunnelFlows bounds those of a line; the one without calls for longest makes
+// room.
+const maxTunnelFlows = 16
+
+// note keeps in mind that a flow is a tunnel.
+func (t *tunnelled) note(f tunnelFlow, at int64) {
+	if t.flows == nil {
+		t.flows = make(map[tunnelFlow]int64)
+	}
+	if _, ok := t.flows[f]; !ok && len(t.flows) >= maxTunnelFlows {
+		var oldest tunnelFlow
+		least := int64(math.MaxInt64)
+		for x, last := range t.flows {
+			if cmp.Or(cmp.Compare(last, least), x.compare(oldest)) < 0 {
+				oldest, least = x, last
+			}
+		}
+		delete(t.flows, oldest)
+	}
+	t.flows[f] = max(t.flows[f], at)
+}
+
+func (x tunnelFlow) compare(o tunnelFlow) int {
+	return cmp.Or(x.far.Compare(o.far), cmp.Compare(x.port, o.port), cmp.Compare(x.farPort, o.farPort))
 }
 
 const (
@@ -37,13 +75,14 @@ const (
 func (t *tunnelled) enough() bool { return t.windows >= watchFlows && t.talk >= watchTunnelTalk }
 
 // Tunnel takes what was counted of calls in one window of a flow of which nothing
-// can be read, between the line and far; proto is the flow's of IP. Only calls
+// can be read, given from the line's side; proto is the flow's of IP. Only calls
 // count, and not those over TCP, whose number is not known (docs/hidden.md), nor
-// those of a flow in which the line has sent nothing of its own accord: whoever
-// asks a service that answers has as many packets go up as he sends down.
-func (l *Lines) Tunnel(line ident.Line, far ident.Addr, proto uint8, c *tunnel.Count) {
+// those of a flow in which the line has sent nothing of its own accord or answers
+// on a service's port: whoever asks a service has as many packets go up as he
+// sends down, or more where answers come in several.
+func (l *Lines) Tunnel(line ident.Line, f rtp.Flow, proto uint8, c *tunnel.Count) {
 	const tcp = 6
-	if c.Kind != tunnel.Calls || proto == tcp || !c.Own {
+	if c.Kind != tunnel.Calls || proto == tcp || !c.Own || talk.Answers(f.SrcPort) {
 		return
 	}
 	p := l.evident(line, c.End)
@@ -69,7 +108,8 @@ func (l *Lines) Tunnel(line ident.Line, far ident.Addr, proto uint8, c *tunnel.C
 	if atOnce(c) >= watchTunnelCalls && (t.last == 0 || c.Start-t.last >= tunnelApart) {
 		t.windows++
 		t.last = c.Start
-		p.saw(far, roleVPNPeer)
+		p.saw(f.Dst, roleVPNPeer)
+		t.note(tunnelFlow{f.Dst, f.SrcPort, f.DstPort}, c.Start)
 	}
 	p.activate(c.End)
 	l.judgeIfDue(p)

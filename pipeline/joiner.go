@@ -84,6 +84,7 @@ func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
 	j.streams.Fax = j.media.fax
 	j.shapes = make(shapes)
 	j.talks = newTalks(func(line ident.Line, c *talk.Call) { j.lines.Talk(line, c, j.now) })
+	j.talks.paths.seed = cfg.Seed
 	return j
 }
 

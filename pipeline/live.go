@@ -480,5 +480,5 @@ func (t *taps) losses(add func(stage, reason string, n uint64)) {
 	add("live", "times that a port was not read: too much of it waited", t.waits.Load())
 	add("live", "times that a port which said nothing for 10 s was not waited for", t.hung)
 	add("live", "times that intervals of a port were not waited for", t.overdue)
-	add("live", "times that a flow of scrambled SIP could not be followed", t.unfollowed)
+	add("live", "times that a flow of scrambled SIP or SIP over TLS could not be followed", t.unfollowed)
 }

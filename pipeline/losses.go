@@ -33,6 +33,7 @@ func (r *run) losses() []Loss {
 	var hidden sip.HiddenCounters
 	var gates tunnel.GateCounters
 	var veiled sip.ScrambledCounters
+	var steps, checks uint64
 	for _, s := range r.shards {
 		if s == nil {
 			continue
@@ -81,6 +82,8 @@ func (r *run) losses() []Loss {
 		hidden.Echoed += s.hidden.Counters.Echoed
 		veiled.Evicted += s.veiled.Counters.Evicted
 		veiled.Crowded += s.veiled.Counters.Crowded
+		steps += s.tls.tls.crowded
+		checks += s.tls.paths.crowded
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -138,6 +141,9 @@ func (r *run) losses() []Loss {
 	add("media", "sockets of media descriptions not kept: table full, or too many in one call or calls at one socket", r.join.media.refused)
 	add("media", "ends of streams that found no call at once: too many at one socket", r.join.crowded)
 	add("media", "calls without signalling told before their end: too many at once on one line", r.join.talks.early)
+	add("media", "flows with STUN or DTLS forgotten: too many", r.join.talks.paths.forgotten)
+	add("media", "exchanges of STUN or DTLS not told of: too many in a second", checks)
+	add("sip", "exchanges under TLS not told of: too many in a second", steps)
 	add("media", "RTCP not read: too many datagrams in a second", shard.reportsMany)
 	add("media", "RTCP not read: encrypted", shard.reportsSecret)
 	add("media", "RTCP not read: without a report at its head", shard.reportsReduced)

@@ -12,6 +12,7 @@ import (
 type exchangeSeen struct {
 	flow  rtp.Flow
 	paths bool // STUN or DTLS
+	begun bool // no exchange yet: a client's first message to a port of SIP over TLS
 }
 
 const (
@@ -22,43 +23,67 @@ const (
 	// pathsAgain is how often, ns, a flow is told of again: consent to send is
 	// asked for every five seconds (RFC 7675 section 5.1).
 	pathsAgain = int64(10e9)
-	// maxSealedSecond bounds what a shard tells of in a second.
+	// maxSealedSecond bounds what a shard tells of in a second, of either kind.
 	maxSealedSecond = 500
 )
 
-// sealedTable finds such exchanges. Its table is small and lossy: a flow that
-// finds its place taken takes it, which says less of lines and never more.
+// sealedTable finds such exchanges. Its tables are small and lossy: a flow that
+// finds its place taken takes it. Of TLS that says less of lines and never more;
+// STUN and DTLS, which speak for a line, have a table of their own, so that the
+// far more of TLS leave them alone.
 type sealedTable struct {
+	tls, paths sealedSecond
+	tlsFlows   [512]exchangeFlow
+	pathFlows  [512]exchangeFlow
+}
+
+// sealedSecond counts what is told of in a second.
+type sealedSecond struct {
 	second  int64
 	n       int
-	crowded uint64 // exchanges not told of: too many in a second
-	flows   [1024]struct {
-		key  uint64
-		last int64
-		from int64 // when the side that spoke first after a silence did; 0 for none
-		way  bool
-		told int64
+	crowded uint64 // exchanges not told of: too many
+}
+
+func (q *sealedSecond) room(t int64) bool {
+	if second := t / 1e9; second != q.second {
+		q.second, q.n = second, 0
 	}
+	if q.n >= maxSealedSecond {
+		q.crowded++
+		return false
+	}
+	q.n++
+	return true
+}
+
+type exchangeFlow struct {
+	key  uint64
+	last int64
+	from int64 // when the side that spoke first after a silence did; 0 for none
+	way  bool
+	told int64
 }
 
 // packet takes a packet and says whether it completes an exchange.
 func (t *sealedTable) packet(p *packet.Packet, seed uint64, out *exchangeSeen) bool {
 	paths := p.Proto == packet.UDP && findsPaths(p.Payload)
+	if p.Proto == packet.TCP && p.DstPort == sipsPort && tlsHello(p.Payload) && t.tls.room(p.Time) {
+		*out = exchangeSeen{flow: flowOfPacket(p), begun: true}
+		return true
+	}
 	if !paths && (p.Proto != packet.TCP || !tlsData(p.Payload)) {
 		return false
 	}
 	a, b := p.Src.Hash(seed)+uint64(p.SrcPort), p.Dst.Hash(seed)+uint64(p.DstPort)
 	key, way := (a+b)*0x9e3779b97f4a7c15^uint64(p.Realm)|1, a < b
-	f := &t.flows[key>>32%uint64(len(t.flows))]
+	second, flows := &t.tls, t.tlsFlows[:]
+	if paths {
+		second, flows = &t.paths, t.pathFlows[:]
+	}
+	f := &flows[key>>32%uint64(len(flows))]
 	known := f.key == key
 	if !known {
-		*f = struct {
-			key  uint64
-			last int64
-			from int64
-			way  bool
-			told int64
-		}{key: key}
+		*f = exchangeFlow{key: key}
 	}
 	silent := p.Time-f.last >= sealedPause
 	f.last = p.Time
@@ -77,17 +102,23 @@ func (t *sealedTable) packet(p *packet.Packet, seed uint64, out *exchangeSeen) b
 	if f.told = p.Time; !paths {
 		f.from = 0
 	}
-	if second := p.Time / 1e9; second != t.second {
-		t.second, t.n = second, 0
-	}
-	if t.n >= maxSealedSecond {
-		t.crowded++
+	if !second.room(p.Time) {
 		return false
 	}
-	t.n++
-	*out = exchangeSeen{flow: rtp.Flow{Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Realm: p.Realm}, paths: paths}
+	*out = exchangeSeen{flow: flowOfPacket(p), paths: paths}
 	return true
 }
+
+func flowOfPacket(p *packet.Packet) rtp.Flow {
+	return rtp.Flow{Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Realm: p.Realm}
+}
+
+// sipsPort is that of SIP over TLS (RFC 3261 section 19.1.2).
+const sipsPort = 5061
+
+// tlsHello says whether a segment begins with the first message of a TLS client (RFC
+// 8446 section 4.1.2).
+func tlsHello(b []byte) bool { return len(b) >= 6 && b[0] == 22 && b[1] == 3 && b[5] == 1 }
 
 // tlsData says whether a segment begins with a record of application data (RFC
 // 8446 section 5.1).
@@ -107,37 +138,40 @@ func findsPaths(b []byte) bool {
 	return false
 }
 
-// maxPaths bounds each of the two generations of flows that paths keeps.
-const maxPaths = 1 << 13
+// maxPaths bounds each of the two generations of flows that paths keeps: 3 MB
+// in all.
+const maxPaths = 1 << 16
 
-// paths remembers flows that STUN or DTLS was seen in. A flow whose consent is
-// asked for anew moves to the newer generation.
+// paths remembers, by hash, flows that STUN or DTLS was seen in. A flow whose
+// consent is asked for anew moves to the newer generation.
 type paths struct {
-	newer, older map[rtp.Flow]struct{}
+	seed         uint64
+	newer, older map[uint64]struct{}
 	forgotten    uint64
+}
+
+// key is the same for either direction.
+func (q *paths) key(f rtp.Flow) uint64 {
+	a, b := f.Src.Hash(q.seed+uint64(f.SrcPort)), f.Dst.Hash(q.seed+uint64(f.DstPort))
+	return (a + b) ^ (a^b)*0x9e3779b97f4a7c15 ^ uint64(f.Realm)
 }
 
 func (q *paths) see(f rtp.Flow) {
 	if q.newer == nil || len(q.newer) >= maxPaths {
 		q.forgotten += uint64(len(q.older))
-		q.newer, q.older = make(map[rtp.Flow]struct{}), q.newer
+		q.newer, q.older = make(map[uint64]struct{}), q.newer
 	}
-	q.newer[f] = struct{}{}
+	q.newer[q.key(f)] = struct{}{}
 }
 
 // has says whether either direction of a flow was seen.
 func (q *paths) has(f rtp.Flow) bool {
-	f.TapPort = 0
-	for range 2 {
-		if _, ok := q.newer[f]; ok {
-			return true
-		}
-		if _, ok := q.older[f]; ok {
-			return true
-		}
-		f = f.Reverse()
+	k := q.key(f)
+	if _, ok := q.newer[k]; ok {
+		return true
 	}
-	return false
+	_, ok := q.older[k]
+	return ok
 }
 
 // sealed takes an exchange that a shard found.
@@ -145,6 +179,20 @@ func (j *joiner) sealed(x *exchangeSeen) {
 	f := &x.flow
 	if x.paths {
 		j.talks.paths.see(*f)
+		return
+	}
+	// Kernel programs let next to nothing of TCP up but what is asked for. Of TLS
+	// that is what a line begins on the port of SIP.
+	if j.follow != nil && (f.DstPort == sipsPort || f.SrcPort == sipsPort) {
+		client := f.Src
+		if f.SrcPort == sipsPort {
+			client = f.Dst
+		}
+		if _, ok := j.line(client, f.Realm); ok {
+			j.follow(*f, j.now)
+		}
+	}
+	if x.begun {
 		return
 	}
 	if line, ok := j.line(f.Src, f.Realm); ok {

@@ -35,7 +35,12 @@ func (t *talks) stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	case c == nil && ended:
 		return
 	case c == nil:
-		c = talk.New(maxTalks, func(k *talk.Call) { t.tell(line, k) })
+		c = talk.New(maxTalks, func(k *talk.Call) {
+			if k.Doubtful { // so is the next on the same sockets
+				t.paths.see(k.Flow)
+			}
+			t.tell(line, k)
+		})
 		c.Doubtful = t.paths.has
 		t.lines[line] = c
 		fallthrough

@@ -5,6 +5,7 @@ import (
 
 	"simtrap/hidden/tunnel"
 	"simtrap/ident"
+	"simtrap/rtp"
 )
 
 // TunnelAccountant is an Accountant that keeps intervals of flows that cannot be
@@ -128,19 +129,19 @@ func (q *tunnels) count(j *joiner, r *tunnel.Record) {
 	f.last = r.Start
 	q.unlink(f)
 	q.link(f)
-	tell := func(c *tunnel.Counter, near, far ident.Addr) {
+	tell := func(c *tunnel.Counter, near, far ident.Addr, nearPort, farPort uint16) {
 		if c == nil {
 			return
 		}
 		if out, ok := c.Add(&r.Interval); ok {
 			if line, ok := j.line(near, r.Realm); ok {
-				j.lines.Tunnel(line, far, r.Proto, &out)
+				j.lines.Tunnel(line, rtp.Flow{Src: near, Dst: far, SrcPort: nearPort, DstPort: farPort, Realm: r.Realm}, r.Proto, &out)
 			}
 		}
 	}
-	tell(f.a, r.A, r.B)
+	tell(f.a, r.A, r.B, r.APort, r.BPort)
 	r.Up, r.Down = r.Down, r.Up
-	tell(f.b, r.B, r.A)
+	tell(f.b, r.B, r.A, r.BPort, r.APort)
 }
 
 func (q *tunnels) link(f *tunnelled) {

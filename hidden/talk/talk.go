@@ -62,13 +62,24 @@ func (c *Call) Vouched() bool {
 	return !c.Doubtful && (c.Clear || c.Led && !service(&c.Flow) && (c.Direction == Inbound || !c.Even))
 }
 
-// service says whether a port is one of services that answer packet by packet:
-// the well-known ones (DNS, NTP), STUN, and distributed tables.
-func service(f *rtp.Flow) bool {
-	for _, p := range [...]uint16{f.SrcPort, f.DstPort} {
-		if p < 1024 || p == 3478 || p == 5349 || p == 5353 || p >= 6881 && p <= 6889 {
-			return true
-		}
+// service says whether a flow is of a service that answers packet by packet.
+func service(f *rtp.Flow) bool { return Answers(f.SrcPort) || Answers(f.DstPort) }
+
+// Answers says whether a port is one of services that answer whoever asks them by
+// UDP, with one packet or several: the well-known ones (DNS, NTP, SNMP) but for
+// those of IPsec and HTTP, MS-SQL's browser, SSDP, STUN, DNS on the link, distributed
+// tables, memcached and games' queries (the list of CISA's alert TA14-017A, and what
+// homes forward ports for).
+func Answers(port uint16) bool {
+	switch {
+	case port == 500, port == 443:
+		return false
+	case port > 0 && port < 1024, port >= 6881 && port <= 6889, port >= 27000 && port <= 27050:
+		return true
+	}
+	switch port {
+	case 1434, 1900, 3478, 3702, 5349, 5353, 5683, 7777, 11211, 25565:
+		return true
 	}
 	return false
 }
@@ -127,6 +138,7 @@ type open struct {
 	others  int
 	both    bool
 	packets [2]uint64 // in streams that are over
+	doubt   bool
 	clear   [2]bool
 	ssrc    [2]uint32
 }
@@ -137,8 +149,12 @@ func (o *open) vouched() bool {
 	return o.readable() || o.first[1]-o.first[0] >= early && !service(&o.flow)
 }
 
-// doubts says whether a page in a browser may have opened the conversation.
-func (c *Calls) doubts(o *open) bool { return c.Doubtful != nil && c.Doubtful(o.flow) }
+// doubts says whether a page in a browser may have opened the conversation. What
+// was known of it once holds to its end: whoever is asked may forget.
+func (c *Calls) doubts(o *open) bool {
+	o.doubt = o.doubt || c.Doubtful != nil && c.Doubtful(o.flow)
+	return o.doubt
+}
 
 // readable says whether both sides have clear headers. An echo has the other
 // side's source.
@@ -194,6 +210,7 @@ func (c *Calls) Stream(up bool, s *rtp.Stream, ended bool) {
 			c.evict()
 		}
 		o = &open{flow: key, start: s.Start}
+		c.doubts(o)
 		c.open[key] = o
 	}
 	if slices.Contains(o.live[way], s) {

@@ -31,12 +31,15 @@ const (
 	// Copied: packets come twice, by a mirror of two ports or one that gives
 	// everything twice, so that their number is not known.
 	Copied
+	// Answers: so many more go up than come down that it is not sound before the
+	// answer: a service that sends several packets for one.
+	Answers
 	// Calls: as many go up as come down, in step.
 	Calls
 )
 
 func (k Kind) String() string {
-	return [...]string{"little", "uneven", "sparse", "conference", "merged", "varied", "copied", "calls"}[k]
+	return [...]string{"little", "uneven", "sparse", "conference", "merged", "varied", "copied", "answers", "calls"}[k]
 }
 
 // Count says how many calls a flow carried in one window of Window intervals.
@@ -85,6 +88,7 @@ const (
 	pictures  = 0.25 // share of large packets up, of all, in most intervals
 	merged    = 0.4  // share of bytes in large segments
 	wholeDown = 2.2  // streams down for one up in a conference
+	wholeUp   = 1.8  // streams up for one down of a service that answers with several
 )
 
 // ptimes are the packet times looked for, ms; each divides Phases.
@@ -405,6 +409,9 @@ func (c *Counter) count() Count {
 	switch {
 	case n[1] > wholeDown*n[0] && n[0] < 3, illustrated > Window/2:
 		out.Kind = Conference
+		return out
+	case n[0] > wholeUp*n[1] && n[1] >= 2:
+		out.Kind = Answers
 		return out
 	case n[k] < 0.6:
 		out.Kind = Sparse
