@@ -6,6 +6,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"simtrap/hidden/talk"
 	"simtrap/hidden/tunnel"
 	"simtrap/rtp"
 )
@@ -189,5 +190,49 @@ func TestTunnelLookalikes(t *testing.T) {
 		if got := nats(t, class, "tunnel-calls", []int{1, 4, 15, 10, 0}); got < 4 {
 			t.Errorf("twenty calls at once speak with %.1f nats against %s", got, class)
 		}
+	}
+}
+
+// TestTunnelsOfServices: a flow in which the line answers on a service's port has no
+// calls, whatever its packets look like.
+func TestTunnelsOfServices(t *testing.T) {
+	for port, want := range map[uint16]uint32{53: 0, 123: 0, 3478: 0, 6881: 0, 40000: 1, 51820: 1, 4500: 1} {
+		p := newPlay(testLines(t, Config{Homes: home(t)}))
+		c := window(9, 2)
+		c.Start, c.End = p.now, p.now+windowLength
+		p.l.Tunnel(p.line, rtp.Flow{Src: p.line.Addr, Dst: p.far, SrcPort: port, DstPort: 30000}, protoUDP, &c)
+		got := uint32(0)
+		if p.l.table[p.line] != nil {
+			got = sum(p.counts(t, "tunnel-calls"))
+		}
+		if got != want {
+			t.Errorf("port %d: %d windows, want %d", port, got, want)
+		}
+	}
+}
+
+// TestTunnelFlows: a lone call in a flow that is a tunnel is not counted besides, one
+// in another flow to the same far end is; what is kept of flows is bounded.
+func TestTunnelFlows(t *testing.T) {
+	p := looking(newPlay(testLines(t, Config{Homes: home(t)})))
+	p.tunnel(1, 20*second, protoUDP, window(5, 0))
+	in := rtp.Flow{Src: p.line.Addr, Dst: p.far, SrcPort: 40000, DstPort: 51820}
+	shaped := func(f rtp.Flow) func(*talk.Call) {
+		return func(c *talk.Call) { c.Flow, c.Clear, c.Led = f, false, true }
+	}
+	p.voice(0, shaped(in))
+	p.voice(0, shaped(rtp.Flow{Src: in.Src, Dst: in.Dst, SrcPort: 9000, DstPort: 4000}))
+	if got := sum(p.counts(t, "talk-concurrency")); got != 1 {
+		t.Errorf("%d calls, want the one beside the tunnel", got)
+	}
+	for i := range 5 * maxTunnelFlows {
+		c := window(5, 0)
+		p.now += 20 * second
+		c.Start, c.End = p.now, p.now+windowLength
+		p.l.Tunnel(p.line, rtp.Flow{Src: p.line.Addr, Dst: p.far, SrcPort: uint16(41000 + i), DstPort: 51820}, protoUDP, &c)
+	}
+	flows := p.l.table[p.line].tunnel.flows
+	if _, ok := flows[tunnelFlow{p.far, uint16(41000 + 5*maxTunnelFlows - 1), 51820}]; !ok || len(flows) != maxTunnelFlows {
+		t.Errorf("%d flows are kept, the newest: %v", len(flows), ok)
 	}
 }

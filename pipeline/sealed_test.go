@@ -68,3 +68,41 @@ func TestPathsAreBounded(t *testing.T) {
 		t.Errorf("%d and %d kept, %d forgotten", len(q.newer), len(q.older), q.forgotten)
 	}
 }
+
+// TestPathsBesideTLS: a shard full of TLS takes no doubt away: an exchange of STUN is
+// told whatever comes between its two halves.
+func TestPathsBesideTLS(t *testing.T) {
+	var table sealedTable
+	var x exchangeSeen
+	a, b := ident.AddrFrom4([]byte{203, 0, 113, 7}), ident.AddrFrom4([]byte{198, 51, 100, 9})
+	stun := make([]byte, 20)
+	binary.BigEndian.PutUint32(stun[4:], 0x2112a442)
+	ask := packet.Packet{Time: 1e18, Proto: packet.UDP, Src: a, Dst: b, SrcPort: 9000, DstPort: 3478, Payload: stun}
+	table.packet(&ask, 1, &x)
+	tls := append([]byte{23, 3, 3, 0, 60}, make([]byte, 60)...)
+	for i := range 20000 {
+		p := packet.Packet{Time: 1e18 + int64(i)*1e3, Proto: packet.TCP, Src: a, Dst: b, SrcPort: uint16(i), DstPort: 443, Payload: tls}
+		table.packet(&p, 1, &x)
+	}
+	answer := packet.Packet{Time: 1e18 + 50e6, Proto: packet.UDP, Src: b, Dst: a, SrcPort: 3478, DstPort: 9000, Payload: stun}
+	if !table.packet(&answer, 1, &x) || !x.paths {
+		t.Error("the exchange was not told")
+	}
+}
+
+// TestSealedCrowd: more exchanges in a second than are told are counted.
+func TestSealedCrowd(t *testing.T) {
+	var table sealedTable
+	var x exchangeSeen
+	hello := []byte{22, 3, 1, 0, 60, 1, 0, 0}
+	told := 0
+	for i := range maxSealedSecond + 30 {
+		p := packet.Packet{Time: 1e18, Proto: packet.TCP, Src: ident.AddrFrom4([]byte{203, 0, 113, 7}), Dst: ident.AddrFrom4([]byte{198, 51, 100, 9}), SrcPort: uint16(i), DstPort: sipsPort, Payload: hello}
+		if table.packet(&p, 1, &x) && x.begun {
+			told++
+		}
+	}
+	if told != maxSealedSecond || table.tls.crowded != 30 {
+		t.Errorf("%d told, %d counted", told, table.tls.crowded)
+	}
+}

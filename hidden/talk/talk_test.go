@@ -110,6 +110,31 @@ func TestOthers(t *testing.T) {
 	}
 }
 
+// TestDoubtStays: what was known of a flow when its conversation began holds, though
+// whoever was asked has forgotten it by the end.
+func TestDoubtStays(t *testing.T) {
+	var got []Call
+	c := New(8, func(k *Call) { got = append(got, *k) })
+	known := true
+	c.Doubtful = func(rtp.Flow) bool { return known }
+	up, down := stream(1, true, 9000, 1, 60, 900), stream(2, false, 9000, 3, 60, 900)
+	c.Stream(true, up, false)
+	known = false
+	c.Stream(false, down, false)
+	c.Flush()
+	if len(got) != 1 || !got[0].Doubtful || got[0].Vouched() {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	for port, want := range map[uint16]bool{0: false, 53: true, 123: true, 443: false, 500: false, 1194: false, 1701: false, 1900: true, 3478: true, 4500: false, 6881: true, 9000: false, 27015: true, 51820: false} {
+		if Answers(port) != want {
+			t.Errorf("port %d: %v", port, !want)
+		}
+	}
+}
+
 // TestAny holds what is true of any order of streams: bounded, one call for each
 // conversation that opened, times in order.
 func TestAny(t *testing.T) {

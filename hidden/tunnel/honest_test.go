@@ -177,6 +177,28 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestAnswersWithSeveral: who answers each packet with two or three sends more than
+// sound before the answer can be, and makes no calls.
+func TestAnswersWithSeveral(t *testing.T) {
+	for _, several := range []int{2, 3} {
+		r := rand.New(rand.NewPCG(uint64(several), 7))
+		var list []sent
+		for range 9 {
+			for at := r.Int64N(20e6); at < int64(12*Window*Length); at += 20e6 {
+				list = append(list, sent{int64(Length)*100 + at, false, 92})
+				for range several {
+					list = append(list, sent{int64(Length)*100 + at + 30e6 + r.Int64N(2e6), true, 120})
+				}
+			}
+		}
+		for _, c := range counted(list, false) {
+			if c.Kind == Calls {
+				t.Fatalf("%d for one: %+v", several, c)
+			}
+		}
+	}
+}
+
 // TestMergeOfPorts: directions that two ports tell are put together, not added up.
 func TestMergeOfPorts(t *testing.T) {
 	var a, b Interval
