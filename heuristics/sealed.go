@@ -18,7 +18,7 @@ type sealedFlows struct {
 // steps are the exchanges with one far end.
 type steps struct {
 	first, last int64
-	covered     int64   // ns within exchangeNear of an exchange
+	covered     int64   // ns within stepNear of an exchange
 	times       []int64 // of the latest, in order
 	calls       int     // over since the first exchange
 	kept        int     // of these, that ended with an exchange
@@ -27,6 +27,9 @@ type steps struct {
 const (
 	maxSealed = 32
 	maxSteps  = 64
+	// stepNear is how far, ns, from the end of a call's voice its last exchange may
+	// be: whoever hangs up says so as it stops, and the answer takes a round trip.
+	stepNear = 300 * second / 1000
 	// stepNats is how unlikely, as e to its negative, chance must be as a cause
 	// of what is seen at one far end; maxSealed of them are looked at.
 	stepNats = 12
@@ -54,9 +57,9 @@ func (s *sealedFlows) exchange(far ident.Addr, t int64) {
 		x = &steps{first: t}
 		s.far[far] = x
 	}
-	x.covered += 2 * exchangeNear
+	x.covered += 2 * stepNear
 	if x.last != 0 {
-		x.covered -= max(0, 2*exchangeNear-max(t-x.last, 0))
+		x.covered -= max(0, 2*stepNear-max(t-x.last, 0))
 	}
 	x.last = max(x.last, t)
 	if len(x.times) >= maxSteps {
@@ -84,7 +87,7 @@ func (s *sealedFlows) ended(end int64) {
 			continue
 		}
 		x.calls++
-		if slices.ContainsFunc(x.times, func(t int64) bool { return t >= end-exchangeNear && t <= end+exchangeNear }) {
+		if slices.ContainsFunc(x.times, func(t int64) bool { return t >= end-stepNear && t <= end+stepNear }) {
 			x.kept++
 		}
 	}
@@ -100,14 +103,14 @@ func (s *sealedFlows) inStep() bool {
 	return false
 }
 
-// inStep asks for three calls in four, and that by chance, the share of time near
+// inStep asks for half of the calls, and that by chance, the share of time near
 // an exchange, so many would not be (Chernoff's bound of the binomial tail).
 func (x *steps) inStep() bool {
-	if x.kept < unreadCalls || 4*x.kept < 3*x.calls {
+	if x.kept < unreadCalls || 2*x.kept < x.calls {
 		return false
 	}
 	share := float64(x.kept) / float64(x.calls)
-	chance := float64(x.covered) / float64(x.last-x.first+2*exchangeNear)
+	chance := float64(x.covered) / float64(x.last-x.first+2*stepNear)
 	if chance >= share {
 		return false
 	}

@@ -227,7 +227,7 @@ func TestTunnelFlows(t *testing.T) {
 	}
 	for i := range 5 * maxTunnelFlows {
 		c := window(5, 0)
-		p.now += 20 * second
+		p.now += 2 * minute
 		c.Start, c.End = p.now, p.now+windowLength
 		p.l.Tunnel(p.line, rtp.Flow{Src: p.line.Addr, Dst: p.far, SrcPort: uint16(41000 + i), DstPort: 51820}, protoUDP, &c)
 	}

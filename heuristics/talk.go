@@ -183,7 +183,7 @@ func (p *profile) voiceAlone() bool {
 // talkSilent says that none of what voice alone tells of the line's calls counts:
 // signalling tells the same of them. Scrambled messages that are bound to calls
 // by time tell nothing of each.
-func (p *profile) talkSilent() bool { return p.counted > 0 || p.firstHidden != 0 }
+func (p *profile) talkSilent() bool { return p.counted > 0 }
 
 // unheard says that who was called was never heard, or so seldom that it may
 // have been chance: where no ringing is ever sent as sound, calls either way

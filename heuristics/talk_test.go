@@ -289,10 +289,11 @@ func TestSealedInStep(t *testing.T) {
 		want int
 	}{
 		"voice alone":     {func(*play, int64) {}, none},
-		"each call's end": {func(p *play, end int64) { p.l.Sealed(p.line, p.far, end+second) }, signallingUnread},
+		"each call's end": {func(p *play, end int64) { p.l.Sealed(p.line, p.far, end+second/5) }, signallingUnread},
 		"at other times":  {func(p *play, end int64) { p.l.Sealed(p.line, p.far, end-20*second) }, none},
 		"every two seconds": {func(p *play, end int64) {
-			for at := end - 60*second; at < end+30*second; at += 2 * second {
+			const grid = 1700 * second / 1000 // which calls have nothing to do with
+			for at := (end - 60*second) / grid * grid; at < end+30*second; at += grid {
 				p.l.Sealed(p.line, p.far, at)
 			}
 		}, none},

@@ -18,7 +18,7 @@ type exchangeSeen struct {
 const (
 	// sealedPause is the silence of a connection before an exchange, and
 	// sealedTurn how soon its answer comes, ns.
-	sealedPause = int64(1e9)
+	sealedPause = int64(300e6)
 	sealedTurn  = int64(2e9)
 	// pathsAgain is how often, ns, a flow is told of again: consent to send is
 	// asked for every five seconds (RFC 7675 section 5.1).
