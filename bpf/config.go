@@ -27,12 +27,16 @@ type Config struct {
 	// stand inside. At most 65536 prefixes; none of IPv6 speaks of IPv4.
 	Homes []netip.Prefix
 
+	// NoTunnels leaves flows of which nothing can be read uncounted.
+	NoTunnels bool
+
 	Types rtp.Types // zero means rtp.DefaultTypes
 
 	Flows   int // records of media over IPv4, default 131072
 	Flows6  int // over IPv6, default a quarter of Flows
 	Starts  int // first packets of flows, default half of Flows
 	Sources int // senders and lines with a budget, default 16384
+	Tunnels int // flows whose packets are counted though nothing can be read, default 4096
 	Follows int // TCP connections followed, default 8192
 
 	FrameRing    int // bytes per CPU for frames, default 1 MiB
@@ -55,9 +59,10 @@ type Config struct {
 }
 
 const (
-	maxFlows = 1 << 22
-	maxRing  = 1 << 28
-	maxHomes = 1 << 16
+	maxFlows   = 1 << 22
+	maxTunnels = 1 << 16
+	maxRing    = 1 << 28
+	maxHomes   = 1 << 16
 )
 
 func (c *Config) fill() error {
@@ -71,6 +76,7 @@ func (c *Config) fill() error {
 	set(&c.Starts, max(c.Flows/2, 1024))
 	set(&c.Sources, 16384)
 	set(&c.Follows, 8192)
+	set(&c.Tunnels, 4096)
 	set(&c.FrameRing, 1<<20)
 	for _, v := range []struct {
 		name     string
@@ -78,7 +84,7 @@ func (c *Config) fill() error {
 		most     int
 	}{
 		{"flows", c.Flows, 1, maxFlows}, {"flows of IPv6", c.Flows6, 1, maxFlows}, {"starts", c.Starts, 1, maxFlows}, {"sources", c.Sources, 1, maxFlows},
-		{"follows", c.Follows, 1, maxFlows}, {"frame ring", c.FrameRing, 64 << 10, maxRing}, {"interval ring", c.IntervalRing, 0, maxRing},
+		{"follows", c.Follows, 1, maxFlows}, {"tunnels", c.Tunnels, 1, maxTunnels}, {"frame ring", c.FrameRing, 64 << 10, maxRing}, {"interval ring", c.IntervalRing, 0, maxRing},
 		{"home prefixes", len(c.Homes), 0, maxHomes},
 	} {
 		if v.n < v.least || v.n > v.most {
@@ -134,15 +140,16 @@ func (c Config) Memory(cpus int) (int64, error) {
 		return int64(n)*(element+round(int64(key))+round(int64(value))) + 16*buckets
 	}
 	bytes := hash(c.Flows, 12, flowSize) + hash(c.Flows6, keySize, flowSize) + hash(c.Starts, keySize, 8) +
-		hash(c.Sources, 16, 8) + hash(c.Sources, 16, 16) + hash(c.Follows, keySize, 4)
+		hash(c.Sources, 16, 8) + hash(c.Sources, 16, 16) + hash(c.Follows, keySize, 4) +
+		hash(2*c.Tunnels, wayKeySize, waySize) + hash(4*c.Tunnels, wayKeySize, 4)
 	if c.homes() {
 		bytes += int64(1+len(c.Homes)) * 2 * homeSize
 	}
 	bytes += int64(cpus) * int64(c.FrameRing+8*numCounters+4096)
 	if c.PerfIntervals {
-		bytes += int64(cpus) * int64(c.intervalRing(true))
+		bytes += int64(cpus) * int64(c.intervalRing(true)+c.wayRing(true))
 	} else {
-		bytes += int64(c.intervalRing(false))
+		bytes += int64(c.intervalRing(false) + c.wayRing(false))
 	}
 	return bytes, nil
 }
@@ -160,9 +167,30 @@ func (c *Config) intervalRing(perf bool) int {
 	return 8 << 20
 }
 
+// wayRing is how many bytes the ring has in which intervals of tunnels come: all begin
+// and end at once, so that it has room for one of each, where it is one CPU's for a
+// quarter.
+func (c *Config) wayRing(perf bool) int {
+	n := powerOfTwo(2 * c.Tunnels * (waySize + 8))
+	if perf {
+		n /= 4
+	}
+	return max(n, 1<<16)
+}
+
 // Sizes of what the kernel's tables hold, bytes.
 const (
-	keySize  = 36
-	flowSize = 256
-	homeSize = 64 // a node of the tree, of which there are at most twice as many as prefixes
+	keySize    = 36
+	wayKeySize = 40
+	waySize    = 344
+	flowSize   = 256
+	homeSize   = 64 // a node of the tree, of which there are at most twice as many as prefixes
 )
+
+func powerOfTwo(n int) int {
+	p := 1
+	for p < n {
+		p <<= 1
+	}
+	return p
+}

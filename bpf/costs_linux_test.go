@@ -14,6 +14,8 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/perf"
 	"golang.org/x/sys/unix"
+
+	"simtrap/hidden/tunnel"
 )
 
 // BenchmarkCosts measures what the program takes of one hot packet by test run, as
@@ -52,11 +54,14 @@ func BenchmarkCosts(b *testing.B) {
 	sip := udpFrame("10.1.2.3", "198.51.100.7", 5060, 5060, []byte(invite+strings.Repeat("X-Filler: 0123456789\r\n", 24)))
 	tls := tcpFrame("10.1.2.3", "198.51.100.7", 40000, 443, 0x18, append([]byte{0x17, 3, 3, 4, 0}, make([]byte, 1400)...))
 	ack := tcpFrame("10.1.2.3", "198.51.100.7", 40000, 443, 0x10, nil)
-	tunnel := tunnels[0].make("10.64.0.1", "10.96.0.1", rtp)
+	gtp := tunnels[0].make("10.64.0.1", "10.96.0.1", rtp)
 	plain, single, many := ours(Config{}), ours(Config{bench: oneFlow}), ours(Config{bench: manyFlows, Starts: 1 << 18})
 	thinned := ours(Config{Sample: 32})
 	believed := ours(Config{bench: oneFlow, GTP: true})
 	asked := ours(Config{bench: oneFlow, GTP: true, Homes: prefixes(b, "203.0.113.0/24", "198.51.100.0/24", "100.64.0.0/10", "2001:db8::/32")})
+	wireGuard := udpFrame("10.1.2.3", "198.51.100.8", 40000, 51820, append([]byte{4, 0, 0, 0}, make([]byte, 240)...))
+	unmetered, metered := ours(Config{NoTunnels: true}), ours(Config{})
+	openGate(b, metered, wireGuard)
 	var rings Config // as a source has them
 	if err := rings.fill(); err != nil {
 		b.Fatal(err)
@@ -100,8 +105,11 @@ func BenchmarkCosts(b *testing.B) {
 		{name: "floor: clock, LRU, of 8", p: xdp(append([]asm.Instruction{asm.FnKtimeGetNs.Call()}, floor(b, ebpf.LRUHash, 8)...)...), frame: rtp, repeat: 400000, to: 0},
 		{name: "floor: clock, LRU, of 256", p: xdp(append([]asm.Instruction{asm.FnKtimeGetNs.Call()}, floor(b, ebpf.LRUHash, 256)...)...), frame: rtp, repeat: 400000, to: 0},
 		{name: "floor: clock, frame sent up", p: xdp(output...), frame: sip, repeat: 1200, after: drainOf(events), to: 1},
-		{name: "RTP in GTP-U", p: believed.SimtrapXdp, frame: tunnel, repeat: 1000000, to: 5},
-		{name: "RTP in GTP-U, home set", p: asked.SimtrapXdp, frame: tunnel, repeat: 1000000, to: 14},
+		{name: "RTP in GTP-U", p: believed.SimtrapXdp, frame: gtp, repeat: 1000000, to: 5},
+		{name: "RTP in GTP-U, home set", p: asked.SimtrapXdp, frame: gtp, repeat: 1000000, to: 14},
+		{name: "UDP of no kind, not metered", p: unmetered.SimtrapXdp, frame: wireGuard, repeat: 1000000, to: 1},
+		{name: "UDP of no kind, gate shut", p: plain.SimtrapXdp, frame: wireGuard, repeat: 1000000, to: 16},
+		{name: "UDP of no kind, gate open", p: metered.SimtrapXdp, frame: wireGuard, repeat: 1000000, to: 16},
 	}
 	run := func(i int) float64 {
 		// The kernel's own figure is whole nanoseconds, cut off: too coarse for most. The
@@ -176,8 +184,26 @@ func BenchmarkCosts(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Logf("SIP: %d frames went up, %d lost", s[upSIP], s[framesLost])
+	if m, err := sumCounters(metered.Counts); err != nil || m[waysOpened] != 1 {
+		b.Errorf("%d ways opened, %v", m[waysOpened], err)
+	}
 	for i := range cases {
 		b.ReportMetric(median(cases[i].ns), strings.ReplaceAll(strings.ReplaceAll(cases[i].name, ",", ""), " ", "-")+"-ns")
+	}
+}
+
+// openGate has a flow's packets metered from now on, by a clock that is put forward.
+func openGate(b *testing.B, o *kernelObjects, frame []byte) {
+	if err := o.OneWay.Set(uint8(1)); err != nil {
+		b.Fatal(err)
+	}
+	for i := range int64(tunnel.Opens + 2) {
+		if err := o.ClockOffset.Set(uint64(i * int64(tunnel.Length))); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := o.SimtrapXdp.Run(&ebpf.RunOptions{Data: frame, Repeat: 100}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ package bpf
 const (
 	notIP = iota
 	notTransport
+	esp
+	pptpSealed
 	malformed
 	fragments
 	leftLink
@@ -29,6 +31,15 @@ const (
 	intervalsLost
 	sparse
 	sparsePackets
+	waysOpened
+	waysClosed
+	waysRefused
+	wayIntervals
+	wayIntervalsLost
+	waysPaired
+	waysAlone
+	bareBegun
+	bareRefused
 	upSIP
 	upControl
 	upRTCP
@@ -57,13 +68,16 @@ const (
 // counterNames gives the names of the counters in their order.
 func counterNames() [numCounters]string {
 	return [numCounters]string{
-		notIP: "not_ip", notTransport: "not_transport", malformed: "malformed", fragments: "fragments",
+		notIP: "not_ip", notTransport: "not_transport", esp: "esp", pptpSealed: "pptp", malformed: "malformed", fragments: "fragments",
 		leftLink: "left_link", leftTags: "left_tags", leftLabels: "left_labels", leftExtensions: "left_extensions",
 		leftTunnel: "left_tunnel", leftHeld: "left_held", leftCut: "left_cut", tcpSegments: "tcp_segments",
 		udpEmpty: "udp_empty", udpLarge: "udp_large",
 		starts: "starts", accounted: "accounted", recordsRefused: "records_refused",
 		backwards: "backwards", headerCut: "header_cut", startsKept: "starts_kept", records: "records", flowsIdle: "flows_idle",
 		intervals: "intervals", intervalsLost: "intervals_lost", sparse: "sparse", sparsePackets: "sparse_packets",
+		waysOpened: "ways_opened", waysClosed: "ways_closed", waysRefused: "ways_refused",
+		wayIntervals: "way_intervals", wayIntervalsLost: "way_intervals_lost",
+		waysPaired: "ways_paired", waysAlone: "ways_alone", bareBegun: "bare_begun", bareRefused: "bare_refused",
 		upSIP: "up_sip", upControl: "up_control", upRTCP: "up_rtcp", upFragment: "up_fragment", upFirst: "up_first",
 		upSYN: "up_syn", upHello: "up_hello", upDNS: "up_dns", upHTTP: "up_http", upFollow: "up_follow",
 		upLeft: "up_left", upSample: "up_sample",
@@ -77,7 +91,7 @@ func counterNames() [numCounters]string {
 // at, or not whole.
 func lossCounters() []int {
 	return []int{
-		malformed, leftCut, headerCut, recordsRefused, intervalsLost,
+		malformed, leftCut, headerCut, recordsRefused, intervalsLost, waysRefused, wayIntervalsLost, bareRefused,
 		limitedSource, limitedSYN, limitedHello, limitedDNS, limitedHTTP, limitedLeft, limitedFirst, limitedFragment, framesLost,
 	}
 }

@@ -2,11 +2,13 @@ package bpf
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"simtrap/capture"
+	"simtrap/hidden/tunnel"
 	"simtrap/ident"
 	"simtrap/packet"
 	"simtrap/pipeline"
@@ -23,6 +25,8 @@ type twin struct {
 	dec    packet.Decoder
 	acc    *rtp.Accounting
 	want   []rtp.Interval
+	gates  *tunnel.Gates
+	hidden []tunnel.Record // what they told of
 	frames int
 	left   int // frames that the kernel leaves to user space
 	swept  int64
@@ -43,7 +47,11 @@ func newTwin(t testing.TB, c Config, tc bool) *twin {
 // reset forgets everything, for another input.
 func (w *twin) reset() {
 	w.passOver(1<<62, true)
+	w.passWays(1<<62, true)
 	w.got, w.want, w.frames, w.left, w.swept = nil, nil, 0, 0, 0
+	w.tunnels, w.hidden = nil, nil
+	clear(w.open.told)
+	w.emptyBare()
 	w.sweep.restart()
 	clear(w.sweep.v4.told)
 	clear(w.sweep.v6.told)
@@ -58,7 +66,24 @@ func (w *twin) reset() {
 		}
 	}
 	w.dec = packet.Decoder{}
+	w.gates = tunnel.NewGates(func(r *tunnel.Record) { w.hidden = append(w.hidden, *r) })
 	w.acc = rtp.NewAccounting(rtp.Config{Flows: 1 << 16, Types: w.types}, func(iv *rtp.Interval) { w.want = append(w.want, *iv) })
+}
+
+// emptyBare takes out all gates without a record.
+func (w *twin) emptyBare() {
+	w.t.Helper()
+	var keys []kernelWayKey
+	var key kernelWayKey
+	var gate kernelGate
+	for it := w.o.Bare.Iterate(); it.Next(&key, &gate); {
+		keys = append(keys, key)
+	}
+	for i := range keys {
+		if err := w.o.Bare.Delete(&keys[i]); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 }
 
 // feed runs one frame through both and compares the readings.
@@ -67,6 +92,8 @@ func (w *twin) feed(at int64, data []byte) {
 	if at >= w.swept+1e9 || at < w.swept {
 		if w.swept > 0 && at > w.swept {
 			w.passOver(at, false)
+			w.passWays(at, false)
+			w.gates.Sweep(at)
 		}
 		w.swept = at
 	}
@@ -82,8 +109,11 @@ func (w *twin) feed(at int64, data []byte) {
 		return
 	}
 	w.compare(data, &r, kind, &p)
-	if kind == packet.Datagram {
-		w.acc.Packet(&p)
+	switch {
+	case kind == packet.Datagram && !w.acc.Packet(&p), kind == packet.Opaque:
+		if w.gates.Wants(at, int(p.Length)) {
+			w.gates.Packet(p.Src.Hash(1)+p.Dst.Hash(1), p.Src, p.Dst, p.SrcPort, p.DstPort, p.Proto, 0, at, int(p.Length))
+		}
 	}
 }
 
@@ -146,7 +176,7 @@ func (w *twin) compare(data []byte, r *kernelReading, kind packet.Result, p *pac
 			w.t.Fatalf("kernel read malformed, the decoder %v: %x", kind, data)
 		}
 	default:
-		if kind != packet.Ignored {
+		if kind != packet.Ignored && kind != packet.Opaque {
 			w.t.Fatalf("kernel read %s, the decoder %v: %x", counterNames()[r.Verdict], kind, data)
 		}
 	}
@@ -156,17 +186,46 @@ func (w *twin) compare(data []byte, r *kernelReading, kind packet.Result, p *pac
 func (w *twin) finish() {
 	w.t.Helper()
 	w.acc.Flush()
+	w.gates.Close()
 	w.passOver(1<<62, true)
+	w.passWays(1<<62, true)
 	n, c := w.counters(), w.acc.Counters()
 	if c.Evicted+c.StartsForgotten > 0 || n[records]-n[flowsIdle]-w.sweep.deleted() != w.sweep.live() {
 		w.t.Fatalf("flows were displaced, the test is too large: %+v; %d records, %d idle, %d taken out, %d there",
 			c, n[records], n[flowsIdle], w.sweep.deleted(), w.sweep.live())
 	}
+	w.finishTunnels()
 	if d := cmp.Diff(sorted(w.want), sorted(w.got), cmp.AllowUnexported(ident.Addr{})); d != "" {
 		if len(d) > 4000 {
 			d = d[:4000]
 		}
 		w.t.Fatalf("%d intervals in Go, %d from the kernel (-Go +kernel):\n%s", len(w.want), len(w.got), d)
+	}
+}
+
+// finishTunnels compares what both sides told of flows that cannot be read.
+func (w *twin) finishTunnels() {
+	w.t.Helper()
+	n, c := w.counters(), w.gates.Counters()
+	if c.Evicted+c.Crowded+c.Meter.Evicted > 0 || n[waysOpened] != n[waysClosed]+w.open.deleted+w.open.live {
+		w.t.Fatalf("tunnels were displaced, the test is too large: %+v; %d opened, %d closed, %d taken out, %d there",
+			c, n[waysOpened], n[waysClosed], w.open.deleted, w.open.live)
+	}
+	compare := func(a, b tunnel.Record) int { return a.Compare(&b) }
+	slices.SortFunc(w.hidden, compare)
+	slices.SortStableFunc(w.tunnels, compare)
+	var got []tunnel.Record
+	for _, r := range w.tunnels { // a record of each direction
+		if last := len(got) - 1; last >= 0 && got[last].Compare(&r) == 0 {
+			got[last].Merge(&r.Interval)
+		} else {
+			got = append(got, r)
+		}
+	}
+	got = slices.DeleteFunc(got, func(r tunnel.Record) bool { return r.Sparse() })
+	w.tunnels = got
+	if d := cmp.Diff(w.hidden, got, cmp.AllowUnexported(ident.Addr{})); d != "" {
+		w.t.Fatalf("%d intervals of tunnels in Go, %d from the kernel (-Go +kernel):\n%.4000s", len(w.hidden), len(got), d)
 	}
 }
 
@@ -184,6 +243,9 @@ func TestEqual(t *testing.T) {
 	t.Run("anything", on(equalAnything))
 	t.Run("full record", on(equalFullRecord))
 	t.Run("lab", on(equalLab))
+	t.Run("tunnels", on(equalTunnels))
+	t.Run("gates", on(equalGates))
+	t.Run("sealed", on(equalSealed))
 }
 
 func equalOneCall(t *testing.T, twins ...*twin) {

@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 
+	"simtrap/hidden/tunnel"
 	"simtrap/ident"
 	"simtrap/packet"
 	"simtrap/rtp"
@@ -35,15 +36,18 @@ func needBPF(t testing.TB) {
 
 // bench runs frames through a program of its own, under a clock set by hand.
 type bench struct {
-	t     testing.TB
-	o     *kernelObjects
-	prog  *ebpf.Program
-	types rtp.Types
-	sweep *sweepers
-	ring  *ringbuf.Reader
-	got   []rtp.Interval
-	run   ebpf.RunOptions
-	told  *ebpf.Memory // what the program read of a frame, without a call for each
+	t       testing.TB
+	o       *kernelObjects
+	prog    *ebpf.Program
+	types   rtp.Types
+	sweep   *sweepers
+	ring    *ringbuf.Reader
+	ways    *ringbuf.Reader
+	open    *waySweeper
+	tunnels []tunnel.Record // what the program told of flows that cannot be read
+	got     []rtp.Interval
+	run     ebpf.RunOptions
+	told    *ebpf.Memory // what the program read of a frame, without a call for each
 }
 
 func newBench(t testing.TB, c Config, tc bool) *bench {
@@ -86,6 +90,11 @@ func newBench(t testing.TB, c Config, tc bool) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.ring.Close() })
+	if b.ways, err = ringbuf.NewReader(o.WayRing); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.ways.Close() })
+	b.open = newWaySweeper(o)
 	return b
 }
 
@@ -129,6 +138,24 @@ func (b *bench) collect() {
 		if b.sweep.closedByKernel(&v) {
 			b.got = append(b.got, intervalOf(&v, 0))
 		}
+	}
+}
+
+// passWays makes one pass over what cannot be read.
+func (b *bench) passWays(now int64, all bool) {
+	b.t.Helper()
+	readRing(b.ways, nil, func(raw []byte) {
+		v, ok := readWay(raw)
+		if !ok {
+			b.t.Fatalf("a way of %d bytes", len(raw))
+		}
+		if b.open.closedByKernel(&v) {
+			b.tunnels = append(b.tunnels, recordOf(&v))
+		}
+	})
+	var err error
+	if b.tunnels, err = b.open.pass(b.tunnels, now, all); err != nil {
+		b.t.Fatal(err)
 	}
 }
 

@@ -14,8 +14,21 @@ import (
 )
 
 type kernelCounters struct {
-	_ structs.HostLayout
-	N [48]uint64
+	_      structs.HostLayout
+	N      [59]uint64
+	Passed struct {
+		_      structs.HostLayout
+		Time   uint64
+		Src    [4]uint32
+		Dst    [4]uint32
+		Sport  uint16
+		Dport  uint16
+		Length uint32
+		Proto  uint8
+		V6     uint8
+		Pad    uint16
+		Pad2   uint32
+	}
 }
 
 type kernelCpuBudget struct {
@@ -74,6 +87,13 @@ type kernelFrame struct {
 	VlanTci   uint16
 }
 
+type kernelGate struct {
+	_      structs.HostLayout
+	Length uint16
+	N      uint8
+	State  uint8
+}
+
 type kernelInterval struct {
 	_              structs.HostLayout
 	Last           uint64
@@ -111,10 +131,10 @@ type kernelInterval struct {
 	Rate           uint32
 	Step           uint32
 	Lost           uint32
-	Pad            uint32
-	Epoch          uint64
 	Number         uint32
+	Epoch          uint64
 	Key            kernelKey
+	Gate           kernelGate
 }
 
 type kernelKey struct {
@@ -172,10 +192,31 @@ type kernelType struct {
 	Side uint32
 }
 
+type kernelWay struct {
+	_         structs.HostLayout
+	Start     uint64
+	Bytes     uint32
+	Packets   uint16
+	Large     uint16
+	Sizes     [48]uint16
+	SlotBytes [24]uint16
+	SlotCount [24]uint8
+	Phase     [120]uint8
+	Key       kernelWayKey
+}
+
+type kernelWayKey struct {
+	_     structs.HostLayout
+	Key   kernelKey
+	Proto uint8
+	Pad   [3]uint8
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	kernelMapBare           = "bare"
 	kernelMapCounts         = "counts"
 	kernelMapCpus           = "cpus"
 	kernelMapFlows4         = "flows4"
@@ -189,10 +230,14 @@ const (
 	kernelMapReadings       = "readings"
 	kernelMapSources        = "sources"
 	kernelMapStartsSeen     = "starts_seen"
+	kernelMapWayEvents      = "way_events"
+	kernelMapWayRing        = "way_ring"
+	kernelMapWays           = "ways"
 	kernelProgSimtrapTc     = "simtrap_tc"
 	kernelProgSimtrapXdp    = "simtrap_xdp"
 	kernelVarBench          = "bench"
 	kernelVarBlank          = "blank"
+	kernelVarBlankWay       = "blank_way"
 	kernelVarBudgetDns      = "budget_dns"
 	kernelVarBudgetFirst    = "budget_first"
 	kernelVarBudgetFragment = "budget_fragment"
@@ -214,13 +259,16 @@ const (
 	kernelVarGtp            = "gtp"
 	kernelVarHome           = "home"
 	kernelVarMarks          = "marks"
+	kernelVarOneWay         = "one_way"
 	kernelVarOpaque         = "opaque"
 	kernelVarRing           = "ring"
 	kernelVarSample         = "sample"
 	kernelVarTest           = "test"
 	kernelVarTestNow        = "test_now"
+	kernelVarTunnel         = "tunnel"
 	kernelVarTypes          = "types"
 	kernelVarVxlan          = "vxlan"
+	kernelVarWayMarks       = "way_marks"
 )
 
 // loadKernel returns the embedded CollectionSpec for kernel.
@@ -273,6 +321,7 @@ type kernelProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelMapSpecs struct {
+	Bare           *ebpf.MapSpec `ebpf:"bare"`
 	Counts         *ebpf.MapSpec `ebpf:"counts"`
 	Cpus           *ebpf.MapSpec `ebpf:"cpus"`
 	Flows4         *ebpf.MapSpec `ebpf:"flows4"`
@@ -286,6 +335,9 @@ type kernelMapSpecs struct {
 	Readings       *ebpf.MapSpec `ebpf:"readings"`
 	Sources        *ebpf.MapSpec `ebpf:"sources"`
 	StartsSeen     *ebpf.MapSpec `ebpf:"starts_seen"`
+	WayEvents      *ebpf.MapSpec `ebpf:"way_events"`
+	WayRing        *ebpf.MapSpec `ebpf:"way_ring"`
+	Ways           *ebpf.MapSpec `ebpf:"ways"`
 }
 
 // kernelVariableSpecs contains global variables before they are loaded into the kernel.
@@ -294,6 +346,7 @@ type kernelMapSpecs struct {
 type kernelVariableSpecs struct {
 	Bench          *ebpf.VariableSpec `ebpf:"bench"`
 	Blank          *ebpf.VariableSpec `ebpf:"blank"`
+	BlankWay       *ebpf.VariableSpec `ebpf:"blank_way"`
 	BudgetDns      *ebpf.VariableSpec `ebpf:"budget_dns"`
 	BudgetFirst    *ebpf.VariableSpec `ebpf:"budget_first"`
 	BudgetFragment *ebpf.VariableSpec `ebpf:"budget_fragment"`
@@ -315,13 +368,16 @@ type kernelVariableSpecs struct {
 	Gtp            *ebpf.VariableSpec `ebpf:"gtp"`
 	Home           *ebpf.VariableSpec `ebpf:"home"`
 	Marks          *ebpf.VariableSpec `ebpf:"marks"`
+	OneWay         *ebpf.VariableSpec `ebpf:"one_way"`
 	Opaque         *ebpf.VariableSpec `ebpf:"opaque"`
 	Ring           *ebpf.VariableSpec `ebpf:"ring"`
 	Sample         *ebpf.VariableSpec `ebpf:"sample"`
 	Test           *ebpf.VariableSpec `ebpf:"test"`
 	TestNow        *ebpf.VariableSpec `ebpf:"test_now"`
+	Tunnel         *ebpf.VariableSpec `ebpf:"tunnel"`
 	Types          *ebpf.VariableSpec `ebpf:"types"`
 	Vxlan          *ebpf.VariableSpec `ebpf:"vxlan"`
+	WayMarks       *ebpf.VariableSpec `ebpf:"way_marks"`
 }
 
 // kernelObjects contains all objects after they have been loaded into the kernel.
@@ -344,6 +400,7 @@ func (o *kernelObjects) Close() error {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelMaps struct {
+	Bare           *ebpf.Map `ebpf:"bare"`
 	Counts         *ebpf.Map `ebpf:"counts"`
 	Cpus           *ebpf.Map `ebpf:"cpus"`
 	Flows4         *ebpf.Map `ebpf:"flows4"`
@@ -357,10 +414,14 @@ type kernelMaps struct {
 	Readings       *ebpf.Map `ebpf:"readings"`
 	Sources        *ebpf.Map `ebpf:"sources"`
 	StartsSeen     *ebpf.Map `ebpf:"starts_seen"`
+	WayEvents      *ebpf.Map `ebpf:"way_events"`
+	WayRing        *ebpf.Map `ebpf:"way_ring"`
+	Ways           *ebpf.Map `ebpf:"ways"`
 }
 
 func (m *kernelMaps) Close() error {
 	return _KernelClose(
+		m.Bare,
 		m.Counts,
 		m.Cpus,
 		m.Flows4,
@@ -374,6 +435,9 @@ func (m *kernelMaps) Close() error {
 		m.Readings,
 		m.Sources,
 		m.StartsSeen,
+		m.WayEvents,
+		m.WayRing,
+		m.Ways,
 	)
 }
 
@@ -383,6 +447,7 @@ func (m *kernelMaps) Close() error {
 type kernelVariables struct {
 	Bench          *ebpf.Variable `ebpf:"bench"`
 	Blank          *ebpf.Variable `ebpf:"blank"`
+	BlankWay       *ebpf.Variable `ebpf:"blank_way"`
 	BudgetDns      *ebpf.Variable `ebpf:"budget_dns"`
 	BudgetFirst    *ebpf.Variable `ebpf:"budget_first"`
 	BudgetFragment *ebpf.Variable `ebpf:"budget_fragment"`
@@ -404,13 +469,16 @@ type kernelVariables struct {
 	Gtp            *ebpf.Variable `ebpf:"gtp"`
 	Home           *ebpf.Variable `ebpf:"home"`
 	Marks          *ebpf.Variable `ebpf:"marks"`
+	OneWay         *ebpf.Variable `ebpf:"one_way"`
 	Opaque         *ebpf.Variable `ebpf:"opaque"`
 	Ring           *ebpf.Variable `ebpf:"ring"`
 	Sample         *ebpf.Variable `ebpf:"sample"`
 	Test           *ebpf.Variable `ebpf:"test"`
 	TestNow        *ebpf.Variable `ebpf:"test_now"`
+	Tunnel         *ebpf.Variable `ebpf:"tunnel"`
 	Types          *ebpf.Variable `ebpf:"types"`
 	Vxlan          *ebpf.Variable `ebpf:"vxlan"`
+	WayMarks       *ebpf.Variable `ebpf:"way_marks"`
 }
 
 // kernelPrograms contains all programs after they have been loaded into the kernel.

@@ -31,7 +31,7 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 	}
 	for name, value := range map[string]any{
 		"gtp": toggle(c.GTP), "vxlan": toggle(c.VXLAN), "gre": toggle(c.GRE), "home": toggle(c.homes()),
-		"ring": toggle(ring), "test": toggle(c.test), "dull_mask": c.dullMask(), "bench": c.bench,
+		"ring": toggle(ring), "tunnel": toggle(!c.NoTunnels), "test": toggle(c.test), "dull_mask": c.dullMask(), "bench": c.bench,
 		"sample": c.Sample, "first": c.First, "budget_source": c.PerSource,
 		"budget_syn": c.SYN, "budget_hello": c.Hello, "budget_dns": c.DNS, "budget_http": c.HTTP,
 		"budget_left": c.Left, "budget_first": c.FirstTotal, "budget_fragment": c.Fragments,
@@ -43,6 +43,7 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 	}
 	for name, n := range map[string]int{
 		"flows4": c.Flows, "flows6": c.Flows6, "starts_seen": c.Starts, "sources": c.Sources, "lines": c.Sources, "follows": c.Follows,
+		"ways": 2 * c.Tunnels, "bare": 4 * c.Tunnels,
 	} {
 		spec.Maps[name].MaxEntries = uint32(n)
 	}
@@ -52,12 +53,14 @@ func load(c *Config, ring bool) (*kernelObjects, error) {
 	if c.test {
 		spec.Maps["readings"].Flags |= unix.BPF_F_MMAPABLE
 	}
-	rings := spec.Maps["interval_ring"]
-	if ring {
-		rings.MaxEntries = uint32(powerOfTwo(max(c.intervalRing(false), os.Getpagesize())))
-	} else {
-		// The program does not get there, but the map must exist.
-		rings.Type, rings.KeySize, rings.ValueSize, rings.MaxEntries = ebpf.Array, 4, 4, 1
+	for name, n := range map[string]int{"interval_ring": c.intervalRing(false), "way_ring": c.wayRing(false)} {
+		m := spec.Maps[name]
+		if ring {
+			m.MaxEntries = uint32(powerOfTwo(max(n, os.Getpagesize())))
+		} else {
+			// The program does not get there, but the map must exist.
+			m.Type, m.KeySize, m.ValueSize, m.MaxEntries = ebpf.Array, 4, 4, 1
+		}
 	}
 	assign := func() (*kernelObjects, error) {
 		o := &kernelObjects{}
@@ -140,14 +143,6 @@ func prefixOf(p netip.Prefix) (k kernelPrefix) {
 
 func raiseMemlock() error {
 	return unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
-}
-
-func powerOfTwo(n int) int {
-	p := 1
-	for p < n {
-		p <<= 1
-	}
-	return p
 }
 
 // haveRing says whether the kernel has the BPF ring buffer.

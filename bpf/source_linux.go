@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"simtrap/capture"
+	"simtrap/hidden/tunnel"
 	"simtrap/rtp"
 )
 
@@ -78,15 +79,22 @@ type Source struct {
 	mu                 sync.Mutex
 	ring               *ringbuf.Reader
 	events             *perf.Reader
+	wayRing            *ringbuf.Reader
+	wayEvents          *perf.Reader
 	sweep              *sweepers
+	waySweep           *waySweeper
 	passBegan          int64
 	rest               []rtp.Interval
+	restWays           []tunnel.Record
+	paired, alone      uint64 // see oneWay; counted up to the last time it was asked
 	closed             bool
 	dropping           bool
 	why                string
 	counts             [numCounters]uint64
 	before             [numCounters]uint64 // counts when the pass began
 	evicted            uint64
+	waysEvicted        uint64
+	bareEvicted        uint64
 	startsEvicted      uint64
 	passes             uint64
 	reordered, stepped uint64
@@ -167,7 +175,7 @@ func (s *Source) start(ring bool) (err error) {
 	if err := s.alive(); err != nil {
 		return err
 	}
-	s.sweep = newSweepers(o, &s.cfg.Types, s.cfg.Port)
+	s.sweep, s.waySweep = newSweepers(o, &s.cfg.Types, s.cfg.Port), newWaySweeper(o)
 	s.frames, err = perf.NewReaderWithOptions(o.FrameEvents, s.cfg.FrameRing, perf.ReaderOptions{Watermark: s.cfg.FrameRing / 8})
 	if err != nil {
 		return fmt.Errorf("make the ring of frames: %w", err)
@@ -180,6 +188,15 @@ func (s *Source) start(ring bool) (err error) {
 	}
 	if err != nil {
 		return fmt.Errorf("make the ring of intervals: %w", err)
+	}
+	if ring {
+		s.wayRing, err = ringbuf.NewReader(o.WayRing)
+	} else {
+		n := s.cfg.wayRing(true)
+		s.wayEvents, err = perf.NewReaderWithOptions(o.WayEvents, n, perf.ReaderOptions{Watermark: n / 2})
+	}
+	if err != nil {
+		return fmt.Errorf("make the ring of tunnels: %w", err)
 	}
 	if err := s.look(); err != nil {
 		return err
@@ -471,6 +488,85 @@ func (s *Source) Intervals(dst []rtp.Interval) (out []rtp.Interval, until int64)
 	return dst, s.sweep.done - grace
 }
 
+// Tunnels appends to dst what was closed since the last call of flows that cannot be
+// read, each record one direction of a flow, within a second of its end.
+func (s *Source) Tunnels(dst []tunnel.Record) []tunnel.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		dst = append(dst, s.restWays...)
+		s.restWays = nil
+		return dst
+	}
+	if now := s.now(); s.waySweep.due(now) {
+		// What the sweep does not look through it looks through the next time.
+		dst, _ = s.passWays(dst, now, false)
+	}
+	return s.collectWays(dst)
+}
+
+// passWays makes a pass over the table of ways and counts what it displaced: what was
+// put in before, less what was taken out and what is there.
+func (s *Source) passWays(dst []tunnel.Record, now int64, all bool) ([]tunnel.Record, error) {
+	before, err := sumCounters(s.objects.Counts)
+	if err != nil {
+		return dst, err
+	}
+	w := s.waySweep
+	if dst, err = w.pass(dst, now, all); err != nil {
+		return dst, err
+	}
+	n, err := sumCounters(s.objects.Counts)
+	if err != nil {
+		return dst, err
+	}
+	if gone := n[waysClosed] + w.deleted + w.live; before[waysOpened] > gone {
+		s.waysEvicted = max(s.waysEvicted, before[waysOpened]-gone)
+	}
+	if gone := w.bareDeleted + w.bareLive; before[bareBegun] > gone && w.passes%barePasses == 0 {
+		s.bareEvicted = max(s.bareEvicted, before[bareBegun]-gone)
+	}
+	if paired, alone := n[waysPaired]-s.paired, n[waysAlone]-s.alone; paired+alone >= enoughWays {
+		s.paired, s.alone = n[waysPaired], n[waysAlone]
+		v := uint8(0)
+		if oneWay(paired, alone) {
+			v = 1
+		}
+		if err := s.objects.OneWay.Set(v); err != nil {
+			return dst, fmt.Errorf("say whether the port shows one direction: %w", err)
+		}
+	}
+	return dst, nil
+}
+
+// collectWays takes what the kernel closed.
+func (s *Source) collectWays(dst []tunnel.Record) []tunnel.Record {
+	readRing(s.wayRing, s.wayEvents, func(raw []byte) {
+		if v, ok := readWay(raw); ok && s.waySweep.closedByKernel(&v) {
+			dst = append(dst, recordOf(&v))
+		}
+	})
+	return dst
+}
+
+// readRing takes all that is in a ring, or in the perf event array in its place.
+func readRing(ring *ringbuf.Reader, events *perf.Reader, take func(raw []byte)) {
+	past := time.Unix(1, 0)
+	if ring != nil {
+		var rec ringbuf.Record
+		ring.SetDeadline(past)
+		for ring.ReadInto(&rec) == nil {
+			take(rec.RawSample)
+		}
+		return
+	}
+	var rec perf.Record
+	events.SetDeadline(past)
+	for events.ReadInto(&rec) == nil {
+		take(rec.RawSample)
+	}
+}
+
 // advance goes on with the sweep, so that a pass takes about passEvery.
 func (s *Source) advance(dst []rtp.Interval, now int64) []rtp.Interval {
 	n := math.MaxInt
@@ -600,25 +696,11 @@ func (s *Source) followed() (*[numMarks]uint8, error) {
 
 // collect takes what the kernel closed.
 func (s *Source) collect(dst []rtp.Interval) []rtp.Interval {
-	take := func(raw []byte) {
+	readRing(s.ring, s.events, func(raw []byte) {
 		if v, ok := readInterval(raw); ok && s.sweep.closedByKernel(&v) {
 			dst = append(dst, intervalOf(&v, s.cfg.Port))
 		}
-	}
-	past := time.Unix(1, 0)
-	if s.ring != nil {
-		var rec ringbuf.Record
-		s.ring.SetDeadline(past)
-		for s.ring.ReadInto(&rec) == nil {
-			take(rec.RawSample)
-		}
-		return dst
-	}
-	var rec perf.Record
-	s.events.SetDeadline(past)
-	for s.events.ReadInto(&rec) == nil {
-		take(rec.RawSample)
-	}
+	})
 	return dst
 }
 
@@ -631,9 +713,9 @@ func (s *Source) Losses() []capture.Loss {
 			s.counts = n
 		}
 	}
-	var framesLeft, intervalsLeft uint64
+	var framesLeft, intervalsLeft, waysLeft uint64
 	if s.closed {
-		framesLeft, intervalsLeft = s.taken.Load()-s.given.Load(), uint64(len(s.rest))
+		framesLeft, intervalsLeft, waysLeft = s.taken.Load()-s.given.Load(), uint64(len(s.rest)), uint64(len(s.restWays))
 	}
 	names := counterNames()
 	var out []capture.Loss
@@ -643,11 +725,14 @@ func (s *Source) Losses() []capture.Loss {
 	return append(out,
 		capture.Loss{Stage: "kernel", Reason: "flows_evicted", Count: s.evicted},
 		capture.Loss{Stage: "kernel", Reason: "starts_evicted", Count: s.startsEvicted},
-		capture.Loss{Stage: "kernel", Reason: "packets_late", Count: s.sweep.late()},
+		capture.Loss{Stage: "kernel", Reason: "ways_evicted", Count: s.waysEvicted},
+		capture.Loss{Stage: "kernel", Reason: "bare_evicted", Count: s.bareEvicted},
+		capture.Loss{Stage: "kernel", Reason: "packets_late", Count: s.sweep.late() + s.waySweep.late},
 		capture.Loss{Stage: "kernel", Reason: "frames_reordered", Count: s.reordered},
 		capture.Loss{Stage: "kernel", Reason: "clock_stepped", Count: s.stepped},
 		capture.Loss{Stage: "kernel", Reason: "frames_left", Count: framesLeft},
 		capture.Loss{Stage: "kernel", Reason: "intervals_left", Count: intervalsLeft},
+		capture.Loss{Stage: "kernel", Reason: "ways_left", Count: waysLeft},
 	)
 }
 
@@ -728,6 +813,11 @@ func (s *Source) Close() error {
 			s.account(true)
 		}
 	}
+	s.restWays = s.collectWays(s.restWays)
+	var e error
+	if s.restWays, e = s.passWays(s.restWays, s.now(), true); e != nil {
+		err = errors.Join(err, e)
+	}
 	s.closed = true
 	s.release()
 	return err
@@ -754,6 +844,12 @@ func (s *Source) release() {
 	}
 	if s.events != nil {
 		s.events.Close()
+	}
+	if s.wayRing != nil {
+		s.wayRing.Close()
+	}
+	if s.wayEvents != nil {
+		s.wayEvents.Close()
 	}
 	s.objects.Close()
 	s.netlink.close()

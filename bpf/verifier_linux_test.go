@@ -33,8 +33,10 @@ func TestVerifier(t *testing.T) {
 			}
 		}
 		if !haveRing() {
-			m := spec.Maps["interval_ring"]
-			m.Type, m.KeySize, m.ValueSize, m.MaxEntries = ebpf.Array, 4, 4, 1
+			for _, name := range []string{"interval_ring", "way_ring"} {
+				m := spec.Maps[name]
+				m.Type, m.KeySize, m.ValueSize, m.MaxEntries = ebpf.Array, 4, 4, 1
+			}
 			if err := spec.Variables["ring"].Set(uint8(0)); err != nil {
 				t.Fatal(err)
 			}

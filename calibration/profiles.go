@@ -20,7 +20,7 @@ type start struct{ class, scenario, profile string }
 // fits holds.
 func starts() []start {
 	return []start{
-		{"gateway", "control-", "control"}, {"gateway", "box-low", "slow"}, {"gateway", "box-hbs", "slow"}, {"gateway", "thin-", "slow"},
+		{"gateway", "control-", "control"}, {"gateway", "box-low", "slow"}, {"gateway", "box-hbs", "slow"}, {"gateway", "thin-", "slow"}, {"gateway", "hide-", "hidden"},
 		{"sim-bank", "bank-site", "site"},
 		{"message-box", "message-sip-voice", "voice"}, {"message-box", "message-smpp-voice", "voice"},
 		{"two-slot-relay", "relay-busy", "busy"},
@@ -36,8 +36,8 @@ func starts() []start {
 		{"carrier-sbc", "carrier-elsewhere", "elsewhere"}, {"carrier-sbc", "carrier-encrypted", "encrypted-onward"}, {"carrier-sbc", "carrier-tunnel", "encrypted-onward"},
 		{"carrier-sbc", "carrier-media", "media"}, {"carrier-sbc", "carrier-retail", "retail"},
 		{"pstn-breakout", "breakout-termination", "termination"}, {"pstn-breakout", "breakout-local", "local"}, {"pstn-breakout", "breakout-alarm", "local"}, {"pstn-breakout", "breakout-dark", "dark"},
-		{"vpn-office", "vpn-voice", "voice"}, {"vpn-office", "vpn-phones", "voice"}, {"vpn-office", "vpn-hub", "voice"}, {"vpn-office", "vpn-trunk", "voice"},
-		{"mobile-dialler", "dialler-shop", "shop"},
+		{"vpn-office", "vpn-voice", "voice"}, {"vpn-office", "vpn-phones", "voice"}, {"vpn-office", "vpn-hub", "voice"}, {"vpn-office", "vpn-trunk", "voice"}, {"vpn-office", "twin-vpn", "voice"}, {"vpn-office", "twin-home", "voice"},
+		{"mobile-dialler", "dialler-shop", "shop"}, {"mobile-dialler", "twin-dialler-shop", "shop"},
 		{"hacked-pbx", "hacked-through", "through"}, {"hacked-pbx", "hacked-breakout", "breakout"},
 		{"m2m-test-farm", "m2m-farm", "farm"}, {"m2m-test-farm", "m2m-probe", "probe"},
 		{"camera-platform", "camera-talk", "talk"},

@@ -120,7 +120,7 @@ func (w *walker) take(b *capture.Batch, i int) {
 				continue
 			}
 			// What is merely not ours is told when everything is.
-			if reason.Loss() || w.t.o.All && (r == packet.Ignored || r == packet.Malformed) {
+			if reason.Loss() || w.t.o.All && (r == packet.Ignored || r == packet.Malformed || r == packet.Opaque) {
 				w.passedOver(reason, r, p)
 			}
 		}
@@ -133,7 +133,7 @@ func (w *walker) take(b *capture.Batch, i int) {
 // passedOver tells why nothing was made of a frame.
 func (w *walker) passedOver(reason packet.Reason, r packet.Result, p *packet.Packet) {
 	e := &wire{Kind: "passed-over", Reason: reason.String()}
-	if r == packet.Ignored || r == packet.Malformed {
+	if r == packet.Ignored || r == packet.Malformed || r == packet.Opaque {
 		// Whose it was is not known for sure.
 		if len(w.t.o.Lines) > 0 {
 			return

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"simtrap/heuristics"
+	"simtrap/lab"
 	"simtrap/trial"
 )
 
@@ -40,6 +41,7 @@ func (c *collector) goals(variant int, v Variant, classes []Group) []Goal {
 		c.channels(variant, "f", "channels within one of those in use", box),
 	}
 	out = append(out, c.cards(variant, box)...)
+	out = append(out, c.hidden(variant)...)
 	whole := v == Variant{View: viewBoth}
 	for i := range out {
 		g := &out[i]
@@ -51,6 +53,36 @@ func (c *collector) goals(variant int, v Variant, classes []Group) []Goal {
 		g.judge()
 	}
 	return out
+}
+
+// hidden are the figures of boxes that hide what they say. A box of few calls in
+// a tunnel looks like people at home, so nothing is asked of it.
+func (c *collector) hidden(variant int) []Goal {
+	const crowd = 8 // calls at once, or channels
+	in := func(what string, least int) func(*fact) bool {
+		return func(f *fact) bool {
+			return f.mainBox() && c.plan.Scenarios[f.scenario].Hides == what && f.peak >= least && (what != lab.HideSRTP || (f.class == twoSlot) == (least == 0))
+		}
+	}
+	tunnel := in(lab.HideTunnel, crowd)
+	near := part{}
+	c.each(variant, tunnel, func(f *fact) {
+		near.n++
+		if d := math.Abs(float64(f.channels-f.peak)) / float64(f.peak); d <= 0.2 {
+			near.k++
+		}
+	})
+	counted := Goal{ID: "i2", Text: "the same: calls at once counted within 20 %", Rate: wilson(near.k, near.n)}
+	return []Goal{
+		c.share1(variant, "i1", "box in a tunnel over UDP, ESP or GRE, 8 calls at once: watch", tunnel, heuristics.Watch, 0.90),
+		counted,
+		c.share1(variant, "i3", "box in a tunnel over TCP, 8 calls at once: watch", in(lab.HideTunnelTCP, crowd), heuristics.Watch, -1),
+		c.share1(variant, "i4", "box with TLS and SRTP, 8 calls at once: watch", in(lab.HideSRTP, crowd), heuristics.Watch, 0.90),
+		c.share1(variant, "i5", "the same: review", in(lab.HideSRTP, crowd), heuristics.Review, -1),
+		c.share1(variant, "i6", "two-slot relay with TLS and SRTP: watch", in(lab.HideSRTP, 0), heuristics.Watch, -1),
+		c.share1(variant, "i7", "box with obfuscated SIP: review", in(lab.HideSIP, 0), heuristics.Review, 0.95),
+		c.share1(variant, "i8", "gateway of an enciphered bank: watch", in(lab.HideBank, 0), heuristics.Watch, -1),
+	}
 }
 
 // The boxes that goals are asked of.

@@ -9,6 +9,7 @@ import (
 
 	"simtrap/control"
 	"simtrap/heuristics/catalogue"
+	"simtrap/hidden/talk"
 	"simtrap/ident"
 	"simtrap/state"
 )
@@ -231,7 +232,7 @@ func (t *Thaw) line(b []byte) error {
 	l.counters.Lines++
 	t.Lines++
 	if p.judged = min(p.judged, l.now); p.kept {
-		p.score = l.model.Score(p.evidence)
+		p.score = l.model.Score(l.inForce(p))
 		l.touch(p)
 	}
 	if c := &l.changes; p.told.verdict >= Watch && len(c.standing) < maxRetold {
@@ -331,6 +332,17 @@ func (f *frost) profile(p *profile) (banks []bankKey) {
 			k.realm = f.realmNow(k.realm)
 		}
 	})
+	f.count(&p.tunnel.windows)
+	f.count(&p.tunnel.peak)
+	f.count(&p.tunnel.whole)
+	state.Int(c, &p.tunnel.last)
+	state.Int(c, &p.tunnel.counted)
+	state.Int(c, &p.tunnel.told)
+	state.Int(c, &p.tunnel.talk)
+	state.Map(c, &p.tunnel.flows, maxTunnelFlows, func(x *tunnelFlow, last *int64) {
+		f.tunnelFlow(x)
+		state.Int(c, last)
+	})
 	f.verdict(p)
 	state.Int(c, &p.told.at)
 	state.Int(c, &p.told.last)
@@ -376,6 +388,52 @@ func (f *frost) grade(v *Verdict) {
 }
 
 func (f *frost) span(s *span) { state.Int(f.Coder, &s.from); state.Int(f.Coder, &s.to) }
+
+func (f *frost) tunnelFlow(x *tunnelFlow) {
+	control.CodeAddr(f.Coder, &x.far)
+	state.Int(f.Coder, &x.port)
+	state.Int(f.Coder, &x.farPort)
+}
+
+func (f *frost) talked(t *talked) {
+	f.count(&t.calls)
+	f.count(&t.told)
+	f.count(&t.heard)
+	for _, v := range [...]*int64{&t.first, &t.last, &t.ended} {
+		state.Int(f.Coder, v)
+	}
+	state.List(f.Coder, &t.waiting, maxLegs, func(k *voiceCall) {
+		for _, v := range [...]*int64{&k.start, &k.answer, &k.end, &k.until} {
+			state.Int(f.Coder, v)
+		}
+		if state.Int(f.Coder, &k.direction); k.direction > talk.Outbound {
+			f.Fail()
+			k.direction = talk.Unknown
+		}
+		f.tunnelFlow(&k.flow)
+		f.count(&k.others)
+		f.Bool(&k.again)
+		f.Bool(&k.clear)
+		f.Bool(&k.vouched)
+		f.Bool(&k.counted)
+	})
+	state.Map(f.Coder, &t.ports, maxPorts, func(port *uint16, end *int64) { state.Int(f.Coder, port); state.Int(f.Coder, end) })
+}
+
+func (f *frost) sealed(s *sealedFlows) {
+	state.Map(f.Coder, &s.far, maxSealed, func(k *ident.Addr, v **steps) {
+		if control.CodeAddr(f.Coder, k); f.Reading() {
+			*v = &steps{}
+		}
+		x := *v
+		for _, t := range [...]*int64{&x.first, &x.last, &x.covered} {
+			state.Int(f.Coder, t)
+		}
+		f.count(&x.calls)
+		f.count(&x.kept)
+		state.List(f.Coder, &x.times, maxSteps, func(t *int64) { state.Int(f.Coder, t) })
+	})
+}
 
 func (f *frost) keys(s *keySet, limit int) {
 	state.Map(f.Coder, &s.m, limit, func(k *uint64, _ *struct{}) { f.Word(k) })
@@ -596,6 +654,20 @@ func (f *frost) traits(t *traits) {
 	for i := range h.Names {
 		c.Word(&h.Names[i])
 	}
+	f.talked(&t.talked)
+	x := &t.exchanges
+	state.Int(c, &x.first)
+	state.List(c, &x.far, maxExchangeFar, func(w *exchangesWith) {
+		control.CodeAddr(c, &w.far)
+		state.Int(c, &w.first)
+		state.Int(c, &w.known)
+		for _, n := range [...]*int{&w.calls, &w.bound, &w.chance, &w.spread} {
+			f.count(n)
+		}
+		c.Bool(&w.told)
+		state.List(c, &w.times, maxExchanges, func(v *int64) { state.Int(c, v) })
+	})
+	f.sealed(&t.sealed)
 }
 
 // Same says whether the counts come from the catalogue of now.

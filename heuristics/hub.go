@@ -88,7 +88,7 @@ func (l *Lines) telling(p *profile, f *Finding) {
 // contributes to it.
 func (l *Lines) standings(p *profile) []Standing {
 	m := l.model
-	w := m.weigh(p.evidence)
+	w := m.weigh(l.inForce(p))
 	all := w.score(m.everything)
 	out := make([]Standing, len(m.classes)-1) // the last is not modelled
 	for k := range out {

@@ -38,16 +38,57 @@ func (l *Lines) judgeIfDue(p *profile) {
 // enough says whether there is enough to go by. A margin of 0 promises nothing
 // (its bound is e^0): after three calls to new mobiles every gateway that ends
 // calls of others stands above it for a while, licensed ones as well.
-func (p *profile) enough() bool {
-	if p.firstControl() != 0 || p.traits != nil && p.traits.textsSeen >= watchCalls {
-		return true
-	}
-	return p.voice() && max(p.accepted, p.unsignalled) >= watchCalls
+func (p *profile) enough() bool { return p.enoughSeen() || p.tunnel.enough() }
+
+// enoughSeen says so without what tunnels have shown.
+func (p *profile) enoughSeen() bool {
+	return p.firstControl() != 0 || p.traits != nil && p.traits.textsSeen >= watchCalls ||
+		p.voice() && max(p.accepted, p.unsignalledCalls()) >= watchCalls
 }
 
 // voice says whether three confirmed voice flows of different calls were sent
 // by the line.
-func (p *profile) voice() bool { return max(p.voices, p.unsignalled) >= watchFlows }
+func (p *profile) voice() bool { return max(p.voices, p.unsignalledCalls()) >= watchFlows }
+
+// unsignalledCalls is how many calls without readable signalling count as
+// support: those that the line vouches for and, where hidden signalling is seen,
+// all of its streams.
+func (p *profile) unsignalledCalls() int {
+	switch {
+	case p.firstHidden != 0:
+		return p.unsignalled
+	case p.traits == nil || p.counted > 0:
+		return 0
+	}
+	return p.traits.talked.calls
+}
+
+// watchMargin is the margin that a watch takes. Where voice is all that is seen,
+// and nothing sealed keeps step with it, what would exonerate is unseen as well:
+// then the bound must say one in ten.
+func (p *profile) watchMargin() float64 {
+	t := p.traits
+	if t == nil || t.talked.calls == 0 || p.talkSilent() || p.tunnel.enough() || t.exchanges.signalling() != nil || t.sealed.inStep() {
+		return watchMargin
+	}
+	return math.Ln10
+}
+
+// inForce gives what was counted less what is left out as things stand.
+func (l *Lines) inForce(p *profile) *Evidence {
+	e := p.evidence
+	for i := range l.signals {
+		at := l.place[i]
+		if s := &l.signals[i]; s.leave == nil || !l.model.visible(e, at) || !s.leave(p) {
+			continue
+		}
+		if e == p.evidence {
+			e = e.clone()
+		}
+		clear(l.model.counts(e, at))
+	}
+	return e
+}
 
 // judge brings the counts up to date and scores them. final settles what still
 // waits, at the end of the input.
@@ -56,12 +97,13 @@ func (l *Lines) judge(p *profile, final bool) {
 		l.settleOpen(p)
 	}
 	l.settleLegs(p, final)
+	l.settleTalk(p, final)
 	l.keep(p)
 	for i := range l.signals {
 		s := &l.signals[i]
 		at := l.model.signals[l.place[i]].first
-		if s.static != nil && p.evidence.Static[at] == 0 {
-			if c := s.static(p, l.now); c >= 0 {
+		if s.static != nil && (s.anew || p.evidence.Static[at] == 0) {
+			if c := s.static(p, l.now); c >= 0 || s.anew {
 				p.evidence.Static[at] = int8(c + 1)
 			}
 		}
@@ -81,7 +123,7 @@ func (l *Lines) judge(p *profile, final bool) {
 	}
 	p.dirty, p.judged = false, l.now
 
-	p.score = l.model.Score(p.evidence)
+	p.score = l.model.Score(l.inForce(p))
 	p.peakScore = max(p.peakScore, p.score.S)
 	p.peakMargin = max(p.peakMargin, p.score.M)
 	switch v := l.verdict(p); {
@@ -90,7 +132,7 @@ func (l *Lines) judge(p *profile, final bool) {
 			p.reached[r] = Reach{r, l.now, p.counted}
 		}
 		p.verdict = v
-	case p.verdict == Watch && v == None && (p.score.M < watchMargin-watchLapse || p.score.S < watchScore-watchLapse):
+	case p.verdict == Watch && v == None && (p.score.M < p.watchMargin()-watchLapse || p.score.S < watchScore-watchLapse):
 		// A margin of 0 is no promise that could stand against what came since.
 		p.verdict = None
 	}
@@ -117,9 +159,9 @@ func (l *Lines) verdict(p *profile) Verdict {
 	}
 	s := p.score
 	switch {
-	case s.S >= reviewScore && s.M >= reviewMargin:
+	case s.S >= reviewScore && s.M >= reviewMargin && p.enoughSeen():
 		v = max(v, Review)
-	case s.S >= watchScore && s.M >= watchMargin:
+	case s.S >= watchScore && s.M >= p.watchMargin():
 		v = max(v, Watch)
 	}
 	if v == Review && l.meetsCase(p) {
@@ -134,7 +176,7 @@ func (l *Lines) meetsCase(p *profile) bool {
 	if p.counted < caseCalls || p.lastCounted-p.firstCounted < caseTime {
 		return false
 	}
-	w := l.model.weigh(p.evidence)
+	w := l.model.weigh(l.inForce(p))
 	s := w.score(l.model.vendorStrings)
 	if s.S < caseScore || s.M < caseMargin {
 		return false
@@ -248,10 +290,10 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 		Score: p.score.S, Margin: p.score.M, Nearest: p.score.Nearest,
 		PeakScore: p.peakScore, PeakMargin: p.peakMargin, AgainstHome: p.score.Against(l.model, "home"),
 		First: p.first, Last: p.last, Subscriber: p.subscriber(), EpochStart: l.epochStart(p), Hub: p.hub(l.now),
-		Device: Device{Vendor: p.vendor, Model: p.model, Channels: p.peakUp},
+		Device: Device{Vendor: p.vendor, Model: p.model, Channels: max(p.peakUp, p.tunnel.peak)},
 		Calls: Calls{
 			Inbound: p.attemptsIn, Outbound: p.attemptsOut, Answered: p.answered, Verified: p.verified,
-			PeakConcurrent: p.peakUp, DistinctCalled: len(p.dialled.m), Streams: p.streams, TalkSeconds: int(p.talk / second),
+			PeakConcurrent: max(p.peakUp, p.tunnel.peak), DistinctCalled: len(p.dialled.m), Streams: p.streams, TalkSeconds: int(p.talk / second),
 		},
 	}
 	f.Links = p.links()
@@ -278,7 +320,7 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 		f.Reached = slices.Clone(p.reached[Watch : p.verdict+1])
 	}
 	if l.config.Evidence && p.evidence != nil {
-		f.Evidence = p.evidence.clone()
+		f.Evidence = l.inForce(p).clone()
 	}
 	if ledger {
 		f.Signals, f.Unseen = l.ledger(p)
@@ -390,10 +432,11 @@ func (p *profile) meanClock() (ppm, err float64) {
 // against a household, and what could not be seen.
 func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 	m := l.model
-	w := m.weigh(p.evidence)
+	e := l.inForce(p)
+	w := m.weigh(e)
 	for i := range l.signals {
 		s, at := &l.signals[i], l.place[i]
-		if !m.visible(p.evidence, at) {
+		if !m.visible(e, at) {
 			if u := s.unseen(p); u != "" {
 				unseen = append(unseen, u)
 			}
@@ -402,7 +445,7 @@ func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 		less := w.score(func(j int) bool { return j == at })
 		var n []uint32
 		if m.signals[at].Kind == catalogue.Urn {
-			n = m.counts(p.evidence, at)
+			n = m.counts(e, at)
 		}
 		detail := s.detail(p, n)
 		against := []string{"home"}
@@ -450,8 +493,12 @@ func short(hash string) string { return hash[:min(len(hash), 12)] }
 
 // wanting says what is still missing for the conditions that time would meet.
 func (p *profile) wanting() (out []string) {
+	if t := &p.tunnel; t.talk > 0 && !p.enough() {
+		out = append(out, fmt.Sprintf("%d of %d times, a minute apart, %d calls or more at once in a tunnel, %d of %d min of talk: no verdict without them",
+			min(t.windows, watchFlows), watchFlows, watchTunnelCalls, t.talk/minute, watchTunnelTalk/minute))
+	}
 	if p.counted == 0 && p.firstControl() == 0 {
-		return nil
+		return out
 	}
 	if !p.voice() && p.firstControl() == 0 {
 		out = append(out, fmt.Sprintf("%d of 3 calls with a voice stream of the line: no verdict without them", p.voices))

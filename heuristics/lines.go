@@ -49,6 +49,7 @@ type Lines struct {
 	// first, so that a flood of forged addresses costs no evidence.
 	young, kept list
 	now         int64
+	opened      int64 // when the first thing was seen
 	tap         *tap
 	closing     bool
 	closed      []Finding // of past epochs, and of lines dropped for room
@@ -119,6 +120,9 @@ func (l *Lines) Counters() Counters { return l.counters }
 // profile finds or opens a line's profile and marks it as interesting.
 func (l *Lines) profile(line ident.Line, t int64) *profile {
 	l.now = max(l.now, t)
+	if l.opened == 0 {
+		l.opened = t
+	}
 	if l.resuming {
 		l.resuming, l.resumed = false, t
 	}
@@ -542,8 +546,7 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	}
 	if s.Call != 0 {
 		p.voiced(s)
-	} else if p.attemptsIn+p.attemptsOut == 0 && len(p.unbound) < maxOpen {
-		l.count(p, "concurrency", concurrencyBin(len(p.unbound)))
+	} else if p.counted == 0 && len(p.unbound) < maxOpen {
 		if p.unbound == nil {
 			p.unbound = make(map[uint64]struct{})
 		}

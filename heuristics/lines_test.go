@@ -39,11 +39,12 @@ func addr(s string) ident.Addr {
 // play is a small actor that makes calls on a line, as the tracker would tell
 // of them.
 type play struct {
-	l    *Lines
-	line ident.Line
-	far  ident.Addr
-	id   uint64
-	now  int64
+	sealed bool // calls without signalling end with an exchange under TLS
+	l      *Lines
+	line   ident.Line
+	far    ident.Addr
+	id     uint64
+	now    int64
 }
 
 func newPlay(l *Lines) *play {

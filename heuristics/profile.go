@@ -70,6 +70,8 @@ type profile struct {
 	control []*control.Evidence // in order of first sight
 	banks   []*control.Evidence // of banks elsewhere, whose cards the line uses
 
+	tunnel tunnelled
+
 	firstHidden   int64  // SIP under a keystream
 	hiddenTargets keySet // of its calls to the line
 
@@ -176,11 +178,12 @@ const (
 	roleSMSServer
 	roleSIMBank
 	roleManagement
+	roleVPNPeer
 	nRoles
 )
 
 func (r role) String() string {
-	return [...]string{"registrar", "trunk-peer", "media", "sms-server", "sim-bank", "management"}[r]
+	return [...]string{"registrar", "trunk-peer", "media", "sms-server", "sim-bank", "management", "vpn-peer"}[r]
 }
 
 // saw notes that a far end served the line in a role.

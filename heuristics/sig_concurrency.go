@@ -16,7 +16,7 @@ func concurrencySignal() signal {
 			return fmt.Sprintf("up to %s at once", plural(uint32(p.peakUp), "call"))
 		},
 		unseen: func(*profile) string {
-			return "no answered call and no voice stream of the line: how many it holds at once is not known"
+			return "no answered call of the line: how many it holds at once is not known"
 		},
 	}
 }

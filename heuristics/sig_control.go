@@ -9,6 +9,9 @@ func controlRecord() signal {
 		id: "control-record",
 		seen: func(p *profile) (since, first int64, ok bool) {
 			first = p.firstControl()
+			if first == 0 && p.sealed() {
+				return 0, 0, false
+			}
 			return p.firstUp, first, first != 0
 		},
 		detail: func(p *profile, _ []uint32) string {
@@ -30,6 +33,9 @@ func controlRecord() signal {
 			return fmt.Sprintf("%s of %s, %s", plural(uint32(n), "sound record"), name, plural(uint32(channels), "channel"))
 		},
 		unseen: func(p *profile) string {
+			if p.sealed() {
+				return "the line's signalling cannot be read: control protocols, which would prove multi-SIM equipment, would go unseen as well"
+			}
 			return "nothing that the line itself sent: control protocols, which would prove multi-SIM equipment, would go unseen"
 		},
 	}

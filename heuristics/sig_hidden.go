@@ -2,19 +2,31 @@ package heuristics
 
 import "fmt"
 
-// hiddenSIP is the first sighting of SIP under a fixed keystream. A line that
-// shows SIP in clear does not hide it: nothing is said of it then.
+// hiddenSIP is the first sighting of SIP that was made unlike SIP: under a fixed
+// keystream, or under a cipher that begins anew with each message. Of Base64
+// control-marks tells. A line that shows SIP in clear does not hide it, and of one
+// whose signalling cannot be read at all unread-signalling tells: nothing is said
+// of them.
 func hiddenSIP() signal {
 	return signal{
 		id: "hidden-sip",
 		seen: func(p *profile) (since, first int64, ok bool) {
-			if p.firstHidden == 0 && p.sipUp > 0 {
+			first = p.firstHidden
+			if x := p.traits.exchanges.signalling(); first == 0 && x != nil {
+				first = x.first
+			}
+			if first == 0 && (p.sipUp > 0 || p.sealed()) {
 				return 0, 0, false
 			}
-			return p.firstUp, p.firstHidden, p.firstHidden != 0
+			return p.firstUp, first, first != 0
 		},
 		detail: func(p *profile, _ []uint32) string {
-			if p.firstHidden == 0 {
+			x := p.traits.exchanges.signalling()
+			switch {
+			case p.firstHidden != 0:
+			case x != nil:
+				return fmt.Sprintf("messages under a cipher each, to the rhythm of signalling: %d of %s end with them", x.bound, plural(uint32(x.calls), "call"))
+			default:
 				return "no scrambled SIP in " + duration(p.last-p.firstUp)
 			}
 			return "SIP hidden under a fixed keystream: gateways do so, and mobile diallers as well"

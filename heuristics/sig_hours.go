@@ -14,7 +14,7 @@ func roundTheClock() signal {
 	return signal{
 		id: "round-the-clock",
 		static: func(p *profile, _ int64) int {
-			if p.lastCounted-p.firstCounted < hoursSpan || p.counted < hoursCalls {
+			if p.callsSpan() < hoursSpan || p.callsSeen() < hoursCalls {
 				return none
 			}
 			switch n := p.traits.night(); {
@@ -26,10 +26,10 @@ func roundTheClock() signal {
 			return 2
 		},
 		detail: func(p *profile, _ []uint32) string {
-			return fmt.Sprintf("%d %% of the calls of %s in the six quietest hours of the day", p.traits.night(), duration(p.lastCounted-p.firstCounted))
+			return fmt.Sprintf("%d %% of the calls of %s in the six quietest hours of the day", p.traits.night(), duration(p.callsSpan()))
 		},
 		unseen: func(p *profile) string {
-			if p.counted < hoursCalls {
+			if p.callsSeen() < hoursCalls {
 				return ""
 			}
 			return "seen for under three days: whether it rests at night is not known"

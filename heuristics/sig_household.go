@@ -38,7 +38,7 @@ func darkHousehold() signal {
 		static: func(p *profile, _ int64) int {
 			t := p.traits
 			from := max(t.metered, p.tap.web)
-			if p.tap.web == 0 || t.metered == 0 || t.meteredTo-from < householdAfter || p.counted < householdCalls || t.voiceBytes == 0 {
+			if p.tap.web == 0 || t.metered == 0 || t.meteredTo-from < householdAfter || p.callsSeen() < householdCalls || t.voiceBytes == 0 {
 				return none
 			}
 			h := &t.household
@@ -64,7 +64,7 @@ func darkHousehold() signal {
 		},
 		unseen: func(p *profile) string {
 			switch {
-			case p.counted < householdCalls:
+			case p.callsSeen() < householdCalls:
 				return ""
 			case p.tap.web == 0:
 				return "the tap has shown nobody's web traffic: whether anybody lives behind the line is not known"

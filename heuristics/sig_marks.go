@@ -7,7 +7,7 @@ import (
 )
 
 // controlMarks is the first of the lesser signs that only gateways' makers are
-// known to give: a prefix that never changes, names asked for in a row. It is
+// known to give: a prefix that never changes, names asked for in a row, SIP in Base64. It is
 // asked only of lines that have shown no sound record, so it adds to
 // control-record what that leaves open. It is never proof, and the makers'
 // honest adapters run the same software.
@@ -18,7 +18,9 @@ func controlMarks() signal {
 			if p.firstControl() != 0 {
 				return 0, 0, false
 			}
-			first, _ = p.firstMark()
+			if first, _ = p.firstMark(); first == 0 && p.sealed() {
+				return 0, 0, false
+			}
 			return p.firstUp, first, first != 0
 		},
 		detail: func(p *profile, _ []uint32) string {
@@ -41,16 +43,20 @@ func (t *tap) marks(e *control.Evidence) bool {
 // never.
 func (p *profile) firstMark() (first int64, what string) {
 	for _, e := range p.control {
-		if !p.tap.marks(e) {
-			continue
-		}
-		t := e.FirstMark
-		if e.MarksAnswered > 0 {
-			t = e.FirstMarkAnswered
-		}
-		if first == 0 || t < first {
+		if t := p.tap.marked(e); t != 0 && (first == 0 || t < first) {
 			first, what = t, e.Mark
 		}
 	}
 	return first, what
+}
+
+// marked is when evidence of marks that holds began, 0 for evidence that does not.
+func (t *tap) marked(e *control.Evidence) int64 {
+	switch {
+	case !t.marks(e):
+		return 0
+	case e.MarksAnswered > 0:
+		return e.FirstMarkAnswered
+	}
+	return e.FirstMark
 }

@@ -43,6 +43,26 @@ func TestControlMarks(t *testing.T) {
 	lookalikes(t, "control-marks", []int{3600, 0}, 0.05, "home", "office-phones", "carrier-sbc")
 }
 
+// SIP in Base64 is a mark: the makers' adapters and licensed gateways have the
+// setting as well, so it speaks against them no more than other marks do.
+func TestBase64IsAMark(t *testing.T) {
+	p := newPlay(testLines(t, Config{Homes: home(t)}))
+	e := &control.Evidence{Owner: p.line.Addr, Peer: p.far, Protocol: control.SIPBase64, Role: control.RoleGateway, Marks: 9, MarksAnswered: 9,
+		FirstMark: p.now, FirstMarkAnswered: p.now, Mark: "SIP disguised as Base64"}
+	p.l.Control(p.line, e, p.now+minute)
+	if _, seen := p.sighting(t, "control-marks"); !seen {
+		t.Error("no mark")
+	}
+	if _, seen := p.sighting(t, "hidden-sip"); seen {
+		t.Error("hidden SIP")
+	}
+	e.Sound, e.Answered, e.First = 1, 1, p.now
+	p.l.Control(p.line, e, p.now+minute)
+	if _, seen := p.sighting(t, "control-marks"); seen {
+		t.Error("a mark beside a sound record")
+	}
+}
+
 // Sound records that nobody answered, beside marks that somebody did, tell
 // neither of cards nor of the protocol: anybody may have sent them.
 func TestForgedRecordsBesideMarks(t *testing.T) {

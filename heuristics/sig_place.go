@@ -14,7 +14,7 @@ const (
 )
 
 // controllerPlace reads where the far end is that most of the line's calls go
-// over or its accounts live at, once a list of networks tells.
+// over or its accounts live at, or its tunnel leads to, once a list of networks tells.
 func controllerPlace() signal {
 	return signal{
 		id: "controller-place",
@@ -22,35 +22,15 @@ func controllerPlace() signal {
 			if p.tap.places == nil || p.counted < placeCalls && (len(p.accounts) == 0 || now-p.firstUp < placeAfter) {
 				return none
 			}
-			w, _, ok := p.place()
-			switch {
-			case !ok:
+			w, _, ok := p.placeOf(roleTrunkPeer, roleRegistrar)
+			if !ok {
 				return none
-			case w.Foreign && w.Hosting:
-				return placeHireAbroad
-			case w.Foreign:
-				return placeAbroad
-			case w.Hosting:
-				return placeHire
 			}
-			return placeHome
+			return w.category()
 		},
 		detail: func(p *profile, _ []uint32) string {
-			w, x, _ := p.place()
-			s := "controller " + x.addr.String()
-			switch {
-			case w.Foreign:
-				s += " is abroad"
-				if w.Country != "" {
-					s += " (" + w.Country + ")"
-				}
-			default:
-				s += " is in the country"
-			}
-			if w.Hosting {
-				s += ", among servers for hire"
-			}
-			return s
+			w, x, _ := p.placeOf(roleTrunkPeer, roleRegistrar)
+			return "controller " + x.addr.String() + " is" + w.says()
 		},
 		unseen: func(p *profile) string {
 			if p.tap.places == nil || p.counted < placeCalls {
@@ -61,11 +41,42 @@ func controllerPlace() signal {
 	}
 }
 
-// place tells where the far end is that most calls and accounts are with.
-func (p *profile) place() (w Place, most *peer, ok bool) {
+// category is that of controller-place and talk-place.
+func (w Place) category() int {
+	switch {
+	case w.Foreign && w.Hosting:
+		return placeHireAbroad
+	case w.Foreign:
+		return placeAbroad
+	case w.Hosting:
+		return placeHire
+	}
+	return placeHome
+}
+
+// says puts it in words.
+func (w Place) says() string {
+	s := " in the country"
+	if w.Foreign {
+		s = " abroad"
+		if w.Country != "" {
+			s += " (" + w.Country + ")"
+		}
+	}
+	if w.Hosting {
+		s += ", among servers for hire"
+	}
+	return s
+}
+
+// placeOf tells where the far end is that most often has the roles given.
+func (p *profile) placeOf(roles ...role) (w Place, most *peer, ok bool) {
 	var n uint32
 	for _, x := range p.peers {
-		k := x.roles[roleTrunkPeer] + x.roles[roleRegistrar]
+		k := uint32(0)
+		for _, r := range roles {
+			k += x.roles[r]
+		}
 		if k > n || k == n && k > 0 && x.addr.Compare(most.addr) < 0 {
 			n, most = k, x
 		}

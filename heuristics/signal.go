@@ -24,6 +24,13 @@ type signal struct {
 	// static is asked until it gives a category; it gives none until the
 	// exposure that it states is met.
 	static func(p *profile, now int64) int
+	// anew has static asked at each judgement: what it gave no more holds once it
+	// gives none.
+	anew bool
+	// leave says that what was counted is left out of the score as things stand:
+	// other signals tell the same of the line, or it was not visible after all.
+	// nil for never.
+	leave func(p *profile) bool
 	// seen says when the trait was first seen, and since when one looked.
 	seen func(p *profile) (since, first int64, ok bool)
 	// detail puts what was counted in plain words.
@@ -79,6 +86,15 @@ func signals() []signal {
 		sipStack(),
 		softswitchPeer(),
 		subscriptions(),
+		talkConcurrency(),
+		talkLegs(),
+		talkOutbound(),
+		talkPlace(),
+		talkPorts(),
+		talkRinging(),
+		tunnelCalls(),
+		tunnelEarlySignal(),
+		unreadSignalling(),
 		vendorString(),
 	}
 }

@@ -40,6 +40,9 @@ type traits struct {
 	hours      [24]uint32
 	voiceBytes uint64 // of streams that are over, both directions
 	household  Household
+	talked     talked    // calls of which voice alone is seen
+	exchanges  exchanges // of what may be signalling under a cipher
+	sealed     sealedFlows
 	metered    int64 // first and last time that the household was measured
 	meteredTo  int64
 }

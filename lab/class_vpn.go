@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -64,6 +65,20 @@ func (s *sim) hiddenCalls(l *line, tunnels []*vpn, n int, load float64) {
 	outward := share(r, 0.2, 0.8)
 	own := landline(r, "")
 	v := drawVoice(r) // a site has one way, now and then another
+	h := s.rng("site")
+	// Some sites have telephones that suppress silence and a far end that does
+	// not, or the other way about; some lose packets; all put callers on hold, and
+	// many hear the telephones that they call ring.
+	if v.silence > 0 && chance(h, 0.5) {
+		v.still[h.IntN(2)] = true
+	}
+	if chance(h, 0.25) {
+		for _, t := range tunnels {
+			t.lost[h.IntN(2)] = math.Exp(share(h, math.Log(0.003), math.Log(0.08)))
+		}
+	}
+	held := share(h, 0, 0.25)
+	rings := [2]float64{pick(h, 0, 0, 0, 0, 0.1, 0.5), pick(h, 0, 0.3, 0.9, 1)} // in, out
 	hold := time.Duration(answered*float64(talk)) + 10*time.Second
 	s.tides(r, time.Duration(float64(hold)/load), func() {
 		if used >= n {
@@ -77,6 +92,11 @@ func (s *sim) hiddenCalls(l *line, tunnels []*vpn, n int, load float64) {
 		if chance(r, 0.1) {
 			c.voice = drawVoice(r)
 		}
+		way := 0
+		if c.out {
+			way = 1
+		}
+		c.early, c.hold = chance(h, rings[way]), chance(h, held)
 		tunnels[r.IntN(len(tunnels))].call(c)
 	})
 }

@@ -12,15 +12,7 @@ func TestHiding(t *testing.T) {
 		t.Skip("takes long under the race detector; the full tests run it")
 	}
 	crowded := 0
-	names := map[string]bool{}
-	for _, sc := range Scenarios() {
-		names[sc.Name] = true
-	}
 	for _, sc := range Hiding() {
-		if names[sc.Name] {
-			t.Errorf("two scenarios are called %s", sc.Name)
-		}
-		names[sc.Name] = true
 		t.Run(sc.Name, func(t *testing.T) {
 			d := 70 * time.Second
 			if sc.Name == "hide-srtp-two" {

@@ -17,6 +17,7 @@ type Scenario struct {
 	Class string
 	Share float64 // of the class's lines, by weight
 	Heavy bool    // its lines carry a lot of voice: what boxes are mistaken for
+	Hides string  // what a box hides in, such as HideTunnel; empty for all else
 
 	duration time.Duration
 	hiding   bool
@@ -29,15 +30,29 @@ func (s Scenario) Duration() time.Duration { return s.duration }
 // Scenarios lists what can be made: those that show one thing each, boxes
 // first, those that show it together, then those that are drawn from.
 func Scenarios() []Scenario {
-	return slices.Concat(Shown(), Together(),
+	return whole(slices.Concat(Shown(), Together(),
 		gatewayScenarios(), controlScenarios(), relayScenarios(), bankScenarios(), messagesScenarios(), originationScenarios(),
 		homeScenarios(), conferenceScenarios(), officeScenarios(), pbxScenarios(), hostedScenarios(), adapterScenarios(),
 		callcentreScenarios(), carrierScenarios(), breakoutScenarios(), vpnScenarios(), smallcellScenarios(), diallerScenarios(),
-		hackedScenarios(), m2mScenarios(), cameraScenarios())
+		hackedScenarios(), m2mScenarios(), cameraScenarios(), Hiding()))
 }
 
-// All lists whatever can be made: Scenarios and Hiding.
-func All() []Scenario { return append(Scenarios(), Hiding()...) }
+// whole makes room in each class for those that hide: their shares are of the
+// class, and leave the others so much less.
+func whole(list []Scenario) []Scenario {
+	hidden := map[string]float64{}
+	for _, s := range list {
+		if s.hiding {
+			hidden[s.Class] += s.Share
+		}
+	}
+	for i := range list {
+		if s := &list[i]; !s.hiding {
+			s.Share *= 1 - hidden[s.Class]
+		}
+	}
+	return list
+}
 
 // Shown lists the scenarios that show one thing each, boxes first.
 func Shown() []Scenario {
@@ -84,7 +99,7 @@ func Shown() []Scenario {
 }
 
 func find(name string) (Scenario, bool) {
-	for _, s := range All() {
+	for _, s := range Scenarios() {
 		if s.Name == name {
 			return s, true
 		}

@@ -12,27 +12,33 @@ import (
 // rate, and small exchanges with somebody abroad.
 func twins() []Scenario {
 	const m = time.Minute
-	twin := func(name, class, text string, d time.Duration, build func(*sim)) Scenario {
-		return Scenario{Name: name, Text: text, Class: class, Heavy: true, hiding: true, duration: d, build: build}
+	twin := func(name, class, text string, share float64, d time.Duration, build func(*sim)) Scenario {
+		return Scenario{Name: name, Text: text, Class: class, Share: share, Heavy: true, hiding: true, duration: d, build: build}
+	}
+	quiet := func(s Scenario) Scenario {
+		s.Heavy = false
+		return s
 	}
 	return []Scenario{
-		twin("twin-vpn-office", ClassVPN, "office with softphones and data in one tunnel", 12*m, twinOffice),
-		twin("twin-vpn-branch", ClassVPN, "branch whose desk telephones, no data, speak inside its tunnel", 12*m, twinBranch),
-		twin("twin-home-worker", ClassVPN, "home worker: WireGuard with one call and the web in it", 20*m, twinWorker),
-		twin("twin-webrtc", ClassConference, "WebRTC conference: several streams with one server, pictures", 6*m, func(s *sim) { twinWebRTC(s, "") }),
-		twin("twin-webrtc-vpn", ClassVPN, "the same through the employer's tunnel", 6*m, func(s *sim) { twinWebRTC(s, drawPersonVPN(s.rng("kind"))) }),
-		twin("twin-vowifi", ClassSmallCell, "phones over the house's wireless: IPsec to their operator", 15*m, vowifiPublic),
-		twin("twin-game", ClassConference, "console and computer games, 20 to 128 packets a second", 10*m, func(s *sim) { twinGame(s, "") }),
-		twin("twin-game-vpn", ClassConference, "the same through an accelerator's tunnel", 10*m, func(s *sim) { twinGame(s, pick(s.rng("kind"), vpnWireGuard, vpnOpenVPN, vpnL2TP, vpnNAT)) }),
-		twin("twin-cloud-game", ClassConference, "game that runs elsewhere: its picture down, hands up", 3*m, twinCloudGame),
-		twin("twin-stream", ClassHome, "video over QUIC", 5*m, func(s *sim) { twinStream(s, "") }),
-		twin("twin-stream-vpn", ClassHome, "video through a tunnel service", 5*m, func(s *sim) { twinStream(s, drawPersonVPN(s.rng("kind"))) }),
-		twin("twin-backup", ClassVPN, "backup through a tunnel", 5*m, twinBackup),
-		twin("twin-dialler-shop", ClassMobileDialer, "call shop: TLS and SRTP to a cheap-calls service abroad", 20*m, twinShop),
-		twin("twin-callcentre", ClassCallCentre, "call centre whose agents and trunk speak TLS and SRTP", 15*m, twinCentre),
-		twin("twin-desk-tls", ClassHostedPBX, "desk telephones of a hosted exchange, TLS and SRTP on all", 20*m, twinDesks),
-		twin("twin-iot", ClassM2M, "meters, lamps and sensors that keep in touch", 30*m, twinThings),
-		twin("twin-cards", ClassM2M, "modems whose cards are in a cloud: small exchanges, no calls", 25*m, func(s *sim) { cloudSIM(s, chance(s.rng("pool"), 0.3)) }),
+		twin("twin-vpn-office", ClassVPN, "office with softphones and data in one tunnel", 0.08, 12*m, twinOffice),
+		twin("twin-vpn-branch", ClassVPN, "branch whose desk telephones, no data, speak inside its tunnel", 0.06, 12*m, twinBranch),
+		quiet(twin("twin-home-worker", ClassVPN, "home worker: WireGuard with one call and the web in it", 0.1, 20*m, twinWorker)),
+		twin("twin-webrtc", ClassConference, "WebRTC conference: several streams with one server, pictures", 0.1, 6*m, func(s *sim) { twinWebRTC(s, "") }),
+		twin("twin-webrtc-vpn", ClassVPN, "the same through the employer's tunnel", 0.06, 6*m, func(s *sim) { twinWebRTC(s, drawPersonVPN(s.rng("kind"))) }),
+		twin("twin-page", ClassConference, "web page with telephony in it: up to ten flows of a browser at once", 0.06, 15*m, twinPage),
+		quiet(twin("twin-answers", ClassHome, "household whose name server, game or peer answers strangers that ask in step", 0.02, 12*m, twinAnswers)),
+		twin("twin-vowifi", ClassSmallCell, "phones over the house's wireless: IPsec to their operator", 0.1, 15*m, vowifiPublic),
+		twin("twin-game", ClassConference, "console and computer games, 20 to 128 packets a second", 0.1, 10*m, func(s *sim) { twinGame(s, "") }),
+		twin("twin-game-vpn", ClassConference, "the same through an accelerator's tunnel", 0.02, 10*m, func(s *sim) { twinGame(s, pick(s.rng("kind"), vpnWireGuard, vpnOpenVPN, vpnL2TP, vpnNAT)) }),
+		quiet(twin("twin-cloud-game", ClassConference, "game that runs elsewhere: its picture down, hands up", 0.04, 3*m, twinCloudGame)),
+		quiet(twin("twin-stream", ClassHome, "video over QUIC", 0.05, 5*m, func(s *sim) { twinStream(s, "") })),
+		quiet(twin("twin-stream-vpn", ClassHome, "video through a tunnel service", 0.01, 5*m, func(s *sim) { twinStream(s, drawPersonVPN(s.rng("kind"))) })),
+		quiet(twin("twin-backup", ClassVPN, "backup through a tunnel", 0.06, 5*m, twinBackup)),
+		twin("twin-dialler-shop", ClassMobileDialer, "call shop: TLS and SRTP to a cheap-calls service abroad", 0.04, 20*m, twinShop),
+		twin("twin-callcentre", ClassCallCentre, "call centre whose agents and trunk speak TLS and SRTP", 0.1, 15*m, twinCentre),
+		twin("twin-desk-tls", ClassHostedPBX, "desk telephones of a hosted exchange, TLS and SRTP on all", 0.1, 20*m, twinDesks),
+		quiet(twin("twin-iot", ClassM2M, "meters, lamps and sensors that keep in touch", 0.15, 30*m, twinThings)),
+		quiet(twin("twin-cards", ClassM2M, "modems whose cards are in a cloud: small exchanges, no calls", 0.1, 25*m, func(s *sim) { cloudSIM(s, chance(s.rng("pool"), 0.3)) })),
 	}
 }
 
@@ -142,6 +148,94 @@ func twinWebRTC(s *sim, kind string) {
 			}
 		})
 	}
+}
+
+// twinPage is somebody who looks at pages that open flows of WebRTC without a
+// question: a town one walks through, a desk of many agents, a click to call. Each
+// flow has ports, checks of its paths and voice both ways of its own, and those of
+// a page open and close like calls. What a page does so a stranger can make it do.
+func twinPage(s *sim) {
+	l := s.newLine(ClassConference, "web page with telephony in it", VerdictNone, VerdictReview)
+	r := l.rng
+	s.everyday(l, r.IntN(4))
+	dev, cloud := l.device("computer"), s.hosts("page", 1+r.IntN(3), 0.5)
+	most := sizes(r, 1, 10)
+	l.truth.Channels = most
+	form := patter{form: formRTP, pt: pick(r, byte(111), 0, 8, 96), period: 20 * time.Millisecond, lo: 50 + r.IntN(120)}
+	form.hi = form.lo + 1 + pick(r, 0, 0, r.IntN(60))
+	if chance(r, 0.3) {
+		form.silence, form.pause = share(r, 0.2, 0.6), 400*time.Millisecond
+	}
+	long := span(r, 20*time.Second, 4*time.Minute)
+	first := pick(r, 0, 0, 1, 2) // who is heard first: both, the page, the far end
+	ports, up := uint16(32768+r.IntN(20000)), 0
+	s.tides(r, time.Duration(float64(long)/(0.7*float64(most))), func() {
+		if up >= most {
+			return
+		}
+		up++
+		p := form
+		p.near, p.far, p.nport, p.fport = dev, cloud[r.IntN(len(cloud))], ports, pick(r, uint16(3478), 19305, uint16(10000+r.IntN(50000)))
+		ports++
+		length := expo(r, long, 5*time.Second, 4*long)
+		s.after(length, func() { up-- })
+		p.until = s.now + int64(length)
+		p.greet(s, r)
+		p.consents(s, r)
+		s.after(200*time.Millisecond, func() {
+			ways := [2]patter{p, p}
+			ways[0].upOnly, ways[1].downOnly = true, true
+			lead := between(r, time.Second, 12*time.Second)
+			for dir, w := range ways {
+				if first == 0 || first == dir+1 {
+					w.speak(s, r)
+					continue
+				}
+				s.after(lead, func() {
+					if s.now < w.until {
+						w.speak(s, r)
+					}
+				})
+			}
+		})
+	})
+}
+
+// twinAnswers is a line that answers whoever asks: a name server that forwards, a
+// game, a peer of a distributed table, a clock. Strangers ask in step, one for one
+// or a few for one, as measurements and floods do.
+func twinAnswers(s *sim) {
+	l := s.newLine(ClassHome, "household that answers strangers", VerdictNone, VerdictReview)
+	r := l.rng
+	s.everyday(l, 1+r.IntN(3))
+	dev := l.public("router")
+	own := pick(r, uint16(53), 53, 123, 3478, 6881, 27015, uint16(1024+r.IntN(60000)))
+	ask, answer := sizes(r, 20, 120), sizes(r, 30, 340)
+	many := pick(r, 1, 1, 1, 1, 2, 3)
+	period := time.Duration(float64(time.Second) / pick(r, 50.0, 50, 33.3, 100, 20))
+	busy := sizes(r, 1, 12)
+	long := span(r, 10*time.Second, 3*time.Minute)
+	one, who := chance(r, 0.5), s.hosts("stranger", 1+r.IntN(3), 0.8) // all in one flow, or one each
+	late := between(r, 200*time.Microsecond, 40*time.Millisecond)
+	port := uint16(20000 + r.IntN(30000))
+	s.tides(r, time.Duration(float64(long)/float64(busy)), func() {
+		far := who[r.IntN(len(who))]
+		if one {
+			far = who[0]
+		} else {
+			port++
+		}
+		down, up := s.flow(far, port, dev, own, protoUDP), s.flow(dev, own, far, port, protoUDP)
+		until := s.now + int64(expo(r, long, 5*time.Second, 3*long))
+		s.every(s.now+r.Int64N(int64(period)), func() time.Duration { return period }, func() bool {
+			t := s.now
+			s.inOrder(down, kindOther, append([]byte("d1:ad2:id"), s.stuff(r, ask)...))
+			for range many {
+				s.at(t+int64(late)+s.noise.Int64N(1e6), func() { s.inOrder(up, kindOther, append([]byte("d1:rd2:id"), s.stuff(r, answer)...)) })
+			}
+			return s.now < until
+		})
+	})
 }
 
 // twinGame is a console or two, sometimes with the voices of friends.

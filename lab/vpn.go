@@ -22,6 +22,9 @@ type vpn struct {
 	seq  [2]uint32
 	// acked is what PPTP has told to have received.
 	acked [2]uint32
+	// lost is the share of packets, up and down, that somebody before the tap or
+	// the narrowest link takes.
+	lost [2]float64
 	// iv, block, tag and extra are what encryption adds: a vector, padding to a
 	// block, an authentication tag, and headers in front of the inner packet.
 	iv, block, tag, extra int
@@ -174,7 +177,7 @@ func (t *vpn) pass(dir, n int) {
 	f := t.way[dir]
 	tap := max(s.now+s.delay(f.src), f.last+15_000)
 	f.last = tap
-	if f.src.loss > 0 && s.noise.Float64() < f.src.loss {
+	if f.src.loss > 0 && s.noise.Float64() < f.src.loss || t.lost[dir] > 0 && s.noise.Float64() < t.lost[dir] {
 		t.seq[dir]++
 		return
 	}
@@ -327,6 +330,7 @@ type voice struct {
 	sid     int
 	pause   time.Duration
 	rtcp    bool
+	still   [2]bool // directions in which silence is sent all the same
 }
 
 // drawVoice draws a codec of telephones, over IPv4.
@@ -364,19 +368,35 @@ func drawAMR(r *rand.Rand, around int) voice {
 	}
 }
 
-// speak sends both directions of a call from now on.
-func (t *vpn) speak(v voice, length time.Duration) {
+// speak sends both directions of a call from now on, but for those that are sent
+// already.
+func (t *vpn) speak(v voice, length time.Duration, hold pausing, already [2]bool) {
 	for dir := range 2 {
-		t.direction(v, dir, t.s.now+int64(length))
+		if !already[dir] {
+			t.direction(v, dir, t.s.now+int64(length), hold)
+		}
 	}
 }
 
-func (t *vpn) direction(v voice, dir int, end int64) {
+// pausing is when a call is on hold: one direction, dir, is not sent, and the
+// other has music or nobody who listens. The zero value is a call without.
+type pausing struct {
+	from, to int64
+	dir      int
+}
+
+func (t *vpn) direction(v voice, dir int, end int64, hold pausing) {
 	s, r := t.s, t.r
+	if v.still[dir] {
+		v.silence = 0
+	}
 	period := time.Duration(float64(v.period) / (1 + drawPPM(r)*1e-6))
 	var turn, whisper int64
 	silent, k := chance(r, v.silence), 0
 	s.every(s.now+r.Int64N(int64(v.period)), func() time.Duration { return period }, func() bool {
+		if hold.dir == dir && s.now >= hold.from && s.now < hold.to {
+			return s.now+int64(period) < end
+		}
 		if v.silence > 0 && s.now >= turn {
 			silent = !silent
 			mean := 1500 * time.Millisecond
@@ -408,6 +428,8 @@ type hiddenCall struct {
 	ring   time.Duration
 	talk   time.Duration
 	voice  voice
+	early  bool // the callee's side sends sound before the answer
+	hold   bool // it is put on hold once
 	over   func()
 }
 
@@ -420,8 +442,26 @@ func (t *vpn) call(c hiddenCall) {
 	}
 	t.l.noteCall(c.out, c.number)
 	at := t.exchange(s.now, dir, 900+r.IntN(400), 330+r.IntN(60), 430+r.IntN(80))
+	var early int64
+	var already [2]bool
+	if c.early {
+		early = at
+		callee := 1
+		if !c.out {
+			callee = 0
+		}
+		already[callee] = c.status == 200
+		end := at + int64(c.ring)
+		if already[callee] {
+			end += int64(c.talk)
+		}
+		s.at(at, func() { t.direction(c.voice, callee, end, pausing{}) })
+	}
 	at += int64(c.ring)
 	if c.status != 200 {
+		if c.early {
+			t.l.talked(early, 0, at, 0, c.out)
+		}
 		t.exchange(at, 1-dir, 420+r.IntN(60), 360+r.IntN(60))
 		s.at(at, c.over)
 		return
@@ -429,8 +469,13 @@ func (t *vpn) call(c hiddenCall) {
 	at = t.exchange(at, 1-dir, 820+r.IntN(200), 380+r.IntN(60))
 	s.at(at, func() {
 		t.l.noteTalk(c.out, c.talk)
-		t.l.talked(0, s.now, s.now+int64(c.talk), 0, c.out)
-		t.speak(c.voice, c.talk)
+		t.l.talked(early, s.now, s.now+int64(c.talk), 0, c.out)
+		var hold pausing
+		if c.hold && c.talk > 20*time.Second {
+			hold.from = s.now + r.Int64N(int64(c.talk)/2)
+			hold.to, hold.dir = hold.from+int64(between(r, 5*time.Second, 3*time.Minute)), r.IntN(2)
+		}
+		t.speak(c.voice, c.talk, hold, already)
 	})
 	at += int64(c.talk)
 	t.exchange(at, r.IntN(2), 400+r.IntN(60), 330+r.IntN(40))

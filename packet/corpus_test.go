@@ -132,7 +132,7 @@ func TestAgainstReference(t *testing.T) {
 func TestCorpus(t *testing.T) {
 	var d Decoder
 	var all Counters
-	var results [Fragment + 1]int
+	var results [Opaque + 1]int
 	file, frames, whole, pieces, gaps := "", 0, 0, 0, 0
 	var f *Defrag
 	var s *Streams

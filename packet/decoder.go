@@ -14,11 +14,15 @@ const (
 	Datagram                // a UDP datagram
 	Segment                 // a TCP segment
 	Fragment                // needs a Defrag; Packet.Frag holds it
+	// Opaque is a packet of ESP, or of GRE of PPTP whose inside is enciphered:
+	// Src, Dst, Proto and Length say all that there is, the last of what follows
+	// the IP header. It is counted by reason as what is ignored is.
+	Opaque
 )
 
 // String names r in lower case.
 func (r Result) String() string {
-	return [...]string{"ignored", "malformed", "datagram", "segment", "fragment"}[min(r, Fragment)]
+	return [...]string{"ignored", "malformed", "datagram", "segment", "fragment", "opaque"}[min(r, Opaque)]
 }
 
 const (
@@ -89,7 +93,7 @@ func stop(r Reason) (layer, []byte, int) { return layerReason + layer(r), nil, 0
 // (Ethernet padding) are dropped; bytes that a snap length cut are missing from
 // Payload and present in Length.
 func (d *Decoder) Frame(link capture.LinkType, data []byte, wire uint32, p *Packet) Result {
-	p.Access = Access{}
+	p.Access, p.pptp = Access{}, 0
 	n := max(len(data), int(min(wire, maxWire)))
 	var l layer
 	switch link {
@@ -220,10 +224,22 @@ func (d *Decoder) walk(l layer, b []byte, n, used int, p *Packet) Result {
 	}
 	r := Reason(l - layerReason)
 	d.Counters[r]++
-	if r < firstMalformed {
+	switch {
+	case r == NotESP:
+		return p.opaque(protoESP, n)
+	case r == NotPPP && p.pptp > 0:
+		return p.opaque(protoGRE, int(p.pptp))
+	case r < firstMalformed:
 		return Ignored
 	}
 	return Malformed
+}
+
+// opaque is a packet of n bytes behind the IP header that cannot be read.
+func (p *Packet) opaque(proto uint8, n int) Result {
+	p.Proto, p.Flags, p.SrcPort, p.DstPort, p.TCPSeq, p.TCPAck = proto, 0, 0, 0, 0, 0
+	p.Length, p.Payload = uint32(n), nil
+	return Opaque
 }
 
 // enterTunnel notes that the header just read belongs to a tunnel, whose ends

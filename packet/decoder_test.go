@@ -120,6 +120,30 @@ func TestEveryTruncation(t *testing.T) {
 	})
 }
 
+// TestOpaque: of what cannot be read the length of all that follows IP is told,
+// padding left out.
+func TestOpaque(t *testing.T) {
+	pptp := append([]byte{0x30, 1, 0x88, 0x0b, 0, 40, 0, 7, 0, 0, 0, 9, 0xfd, 0x90, 1}, make([]byte, 37)...)
+	for _, tt := range []struct {
+		name  string
+		frame []byte
+		proto uint8
+		want  uint32
+	}{
+		{"esp", serialize(t, ip4(50), gopacket.Payload(make([]byte, 96))), protoESP, 96},
+		{"pptp", serialize(t, ip4(47), gopacket.Payload(pptp)), protoGRE, uint32(len(pptp))},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var d Decoder
+			p := dirty()
+			frame := append(tt.frame, make([]byte, 9)...)
+			if r := d.Frame(capture.LinkRaw, frame, uint32(len(frame)), &p); r != Opaque || p.Proto != tt.proto || p.Length != tt.want || p.Src.IsZero() {
+				t.Errorf("%v, protocol %d, length %d, want %d", r, p.Proto, p.Length, tt.want)
+			}
+		})
+	}
+}
+
 // checkFrame tests what must hold for any result on any input.
 func checkFrame(t testing.TB, r Result, p *Packet, data []byte, wire uint32) {
 	t.Helper()
@@ -137,6 +161,10 @@ func checkFrame(t testing.TB, r Result, p *Packet, data []byte, wire uint32) {
 			t.Fatalf("%v of protocol %d", r, p.Proto)
 		}
 		within(t, data, p.Payload)
+	case Opaque:
+		if p.Length > limit || p.Payload != nil || p.SrcPort|p.DstPort != 0 || p.Proto != protoESP && p.Proto != protoGRE {
+			t.Fatalf("opaque: protocol %d, length %d, ports %d and %d", p.Proto, p.Length, p.SrcPort, p.DstPort)
+		}
 	case Fragment:
 		if p.Frag.Length < uint32(len(p.Frag.Data)) || p.Frag.Length > limit || p.Frag.Offset > 65528 {
 			t.Fatalf("fragment %+v", p.Frag)
@@ -313,7 +341,7 @@ func TestRefused(t *testing.T) {
 		{"icmpv6", capture.LinkRaw, next6(58, 128, 0, 0, 0), Ignored, NotICMP},
 		{"igmp", capture.LinkRaw, proto4(2, 8, 0, 0, 0), Ignored, NotIGMP},
 		{"sctp", capture.LinkRaw, proto4(132, 8, 0, 0, 0), Ignored, NotSCTP},
-		{"esp", capture.LinkRaw, next6(50, 8, 0, 0, 0), Ignored, NotESP},
+		{"esp", capture.LinkRaw, next6(50, 8, 0, 0, 0), Opaque, NotESP},
 		{"no next header", capture.LinkRaw, next6(59), Ignored, NoNextHeader},
 		{"ospf", capture.LinkRaw, proto4(89), Ignored, NotUDPOrTCP},
 		{"extension header in ipv4", capture.LinkRaw, proto4(60, 17, 0, 0, 0, 0, 0, 0, 0), Ignored, NotUDPOrTCP},
@@ -334,7 +362,7 @@ func TestRefused(t *testing.T) {
 		{"pptp acknowledgement", capture.LinkRaw, proto4(47, 0x20, 0x81, 0x88, 0x0b, 0, 0, 0, 9, 0, 0, 0, 1), Ignored, NotGRE},
 		{"pptp of no length", capture.LinkRaw, proto4(47, 0x30, 1, 0x88, 0x0b, 0, 0, 0, 9, 0, 0, 0, 1, 0x21), Ignored, NotGRE},
 		{"pptp without key", capture.LinkRaw, proto4(47, 0x10, 1, 0x88, 0x0b, 0, 4, 0, 9, 0, 0, 0, 1, 0x21), Ignored, NotGRE},
-		{"pptp encrypted", capture.LinkRaw, proto4(47, 0x30, 1, 0x88, 0x0b, 0, 4, 0, 9, 0, 0, 0, 1, 0, 0xfd, 0x90, 1), Ignored, NotPPP},
+		{"pptp encrypted", capture.LinkRaw, proto4(47, 0x30, 1, 0x88, 0x0b, 0, 4, 0, 9, 0, 0, 0, 1, 0, 0xfd, 0x90, 1), Opaque, NotPPP},
 		{"gre version 2", capture.LinkRaw, proto4(47, 0, 2, 8, 0, 0, 0, 0, 0), Ignored, NotGRE},
 		{"gre version 1 with ip", capture.LinkRaw, proto4(47, 0x30, 1, 8, 0, 0, 4, 0, 9, 0, 0, 0, 1, 0x45), Ignored, NotGRE},
 		{"gre ppp cut", capture.LinkRaw, proto4(47, 0, 0, 0x88, 0x0b, 0), Malformed, PPPCut},

@@ -31,7 +31,7 @@ func ipLayer(proto uint8, v6 bool) layer {
 		return layerIPv4InIP
 	case 41:
 		return layerIPv6InIP
-	case 47:
+	case protoGRE:
 		return layerGRE
 	case 97:
 		return layerEtherIP
@@ -45,7 +45,7 @@ func ipLayer(proto uint8, v6 bool) layer {
 		return layerReason + layer(NotICMP)
 	case 2:
 		return layerReason + layer(NotIGMP)
-	case 50:
+	case protoESP:
 		return layerReason + layer(NotESP)
 	case 59:
 		return layerReason + layer(NoNextHeader)

@@ -29,6 +29,9 @@ import "simtrap/ident"
 const (
 	TCP uint8 = 6
 	UDP uint8 = 17
+
+	protoGRE uint8 = 47
+	protoESP uint8 = 50
 )
 
 // TCP flags (RFC 9293 section 3.1).
@@ -50,7 +53,7 @@ type Packet struct {
 	Src, Dst         ident.Addr
 	SrcPort, DstPort uint16
 	Realm            ident.Realm
-	Proto            uint8 // UDP or TCP
+	Proto            uint8 // UDP or TCP; ESP or GRE where the result is Opaque
 	TTL              uint8 // or IPv6 hop limit, of the innermost header
 	Flags            uint8 // TCP only
 	TapPort          uint16
@@ -69,6 +72,9 @@ type Packet struct {
 	// ends are those of the tunnels within the outermost one, as many as
 	// Access.Tunnel says, and stale behind them.
 	ends [maxTunnels - 1][2]ident.Addr
+	// pptp is how many bytes follow the IP header of GRE of PPTP with something
+	// enciphered inside, 0 for none: that of the innermost.
+	pptp uint32
 }
 
 // Access is how the line reached the tap: attributes of a line, not its key.

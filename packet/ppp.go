@@ -25,6 +25,8 @@ const (
 	pppIPv6      = 0x0057
 	pppMPLS      = 0x0281
 	pppMPLSMulti = 0x0283
+
+	pppEnciphered = 0x00fd // MPPE (RFC 3078), and what is compressed
 )
 
 // ppp reads a PPP header (RFC 1661 section 2).

@@ -114,7 +114,11 @@ func (d *Decoder) pptp(flags uint16, b []byte, n int, p *Packet) (layer, []byte,
 	if flags&0x1000 == 0 || length == 0 {
 		return stop(NotGRE)
 	}
+	whole := n
 	b, n = b[h:], n-h
+	if protocol, size := pppHeader(b); size > 0 && protocol == pppEnciphered {
+		p.pptp = uint32(whole)
+	}
 	if length > n {
 		d.Counters[PPTPLengthLong]++
 	} else {

@@ -8,6 +8,7 @@ import (
 	"simtrap/control"
 	"simtrap/h323"
 	"simtrap/heuristics"
+	"simtrap/hidden/talk"
 	"simtrap/ident"
 	"simtrap/packet"
 	"simtrap/rtp"
@@ -26,6 +27,8 @@ type joiner struct {
 	streams  *rtp.Streams
 	sessions *control.Sessions
 	media    *bindings
+	talks    *talks
+	shapes   shapes
 	h323     *h323.Tracker
 	pairs    *pairs
 	caller   func() ident.Number // of the call that is being told of
@@ -50,6 +53,7 @@ type joiner struct {
 	intervals           []rtp.Interval // that wait for their time, in order
 	fresh               []rtp.Interval
 	metered             households
+	tunnels             tunnels
 	stats               joinStats
 
 	feed      *sessions.Feed // may be nil
@@ -78,6 +82,9 @@ func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
 	j.h323, j.pairs = h323.NewTracker(h323.Config{Seed: cfg.Seed, Plan: cfg.Plan}, j), newPairs()
 	j.streams = rtp.NewStreams(rtp.Config{Seed: cfg.Seed, Streams: maxStreamsJoined}, j)
 	j.streams.Fax = j.media.fax
+	j.shapes = make(shapes)
+	j.talks = newTalks(func(line ident.Line, c *talk.Call) { j.lines.Talk(line, c, j.now) })
+	j.talks.paths.seed = cfg.Seed
 	return j
 }
 
@@ -110,6 +117,12 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 	})
 	j.merge()
 	j.metered.add(all)
+	for _, s := range all {
+		if s != nil {
+			s.tunnels = j.shapes.less(s.tunnels)
+		}
+	}
+	j.tunnels.add(all)
 	done := 0
 	for i := range j.order {
 		r := &j.order[i]
@@ -128,6 +141,10 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 			j.streams.RTCP(&s.reports[r.index])
 		case kindHidden:
 			j.hidden(&s.hiddens[r.index])
+		case kindScrambled:
+			j.scrambled(&s.scrambled[r.index])
+		case kindSealed:
+			j.sealed(&s.sealed[r.index])
 		case kindSignal:
 			j.signal(&s.signals[r.index])
 		}
@@ -249,6 +266,7 @@ func (j *joiner) turn(t int64) {
 	j.media.advance(t)
 	j.pairs.advance(t)
 	j.metered.play(j.lines, t)
+	j.tunnels.play(j, t)
 }
 
 func (j *joiner) message(p *packet.Packet, m *sip.Message) {
@@ -315,6 +333,19 @@ func (j *joiner) hidden(h *sip.Hidden) {
 	}
 	if line, ok := j.line(h.Caller.Addr, h.Realm); ok {
 		j.lines.Hidden(line, false, h)
+	}
+}
+
+// scrambled takes an exchange of what may be signalling under a cipher.
+func (j *joiner) scrambled(x *sip.Scrambled) {
+	if j.follow != nil {
+		j.follow(rtp.Flow{Src: x.A.Addr, Dst: x.B.Addr, SrcPort: x.A.Port, DstPort: x.B.Port, Realm: x.Realm}, x.Time)
+	}
+	if line, ok := j.line(x.A.Addr, x.Realm); ok {
+		j.lines.Exchange(line, x.B.Addr, x.Time)
+	}
+	if line, ok := j.line(x.B.Addr, x.Realm); ok {
+		j.lines.Exchange(line, x.A.Addr, x.Time)
 	}
 }
 
@@ -398,6 +429,8 @@ func (j *joiner) StreamConfirmed(s *rtp.Stream) {
 	if j.observe != nil {
 		j.observe.Stream(s, false)
 	}
+	j.talk(s, false)
+	j.shapes.stream(s, false)
 	key := flowOf(s)
 	f := j.flows[key]
 	if f == nil {
@@ -434,6 +467,8 @@ func (j *joiner) StreamEnded(s *rtp.Stream) {
 	if j.observe != nil {
 		j.observe.Stream(s, true)
 	}
+	j.talk(s, true)
+	j.shapes.stream(s, true)
 	key := flowOf(s)
 	f := j.flows[key]
 	if f.live--; f.live == 0 {
@@ -494,6 +529,7 @@ func (j *joiner) expect(c *sip.Call) {
 
 // vouch tells of a stream whose call was found after its confirmation.
 func (j *joiner) vouch(s *rtp.Stream) {
+	j.talk(s, false)
 	if line, ok := j.line(s.Flow.Src, s.Flow.Realm); ok {
 		j.lines.Voice(line, s)
 	}
@@ -520,6 +556,16 @@ func ends(s *rtp.Stream) [2]socket {
 	return [...]socket{{f.Dst, f.DstPort, f.Realm}, {f.Src, f.SrcPort, f.Realm}}
 }
 
+// talk has a stream among those without signalling, at both of its ends.
+func (j *joiner) talk(s *rtp.Stream, ended bool) {
+	if line, ok := j.line(s.Flow.Src, s.Flow.Realm); ok {
+		j.talks.stream(line, true, s, ended)
+	}
+	if line, ok := j.line(s.Flow.Dst, s.Flow.Realm); ok {
+		j.talks.stream(line, false, s, ended)
+	}
+}
+
 func (j *joiner) stream(s *rtp.Stream, ended bool) {
 	if line, ok := j.line(s.Flow.Src, s.Flow.Realm); ok {
 		j.lines.Stream(line, true, s, ended)
@@ -537,6 +583,7 @@ func (j *joiner) finish(all *[shards]*output, now int64) {
 	}
 	j.intervals = nil
 	j.metered.play(j.lines, math.MaxInt64)
+	j.tunnels.play(j, math.MaxInt64)
 	j.lines.Closing()
 	j.tracker.Flush()
 	j.h323.Flush()

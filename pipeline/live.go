@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"simtrap/capture"
+	"simtrap/hidden/tunnel"
 	"simtrap/rtp"
 )
 
@@ -236,6 +237,7 @@ type tapSource struct {
 type given struct {
 	batch     *capture.Batch // nil with err
 	intervals []rtp.Interval
+	tunnels   []tunnel.Record
 	until     int64
 	err       error
 }
@@ -256,6 +258,9 @@ func (s *tapSource) serve(ctx context.Context) {
 		s.mu.Unlock()
 		if s.acc != nil {
 			g.intervals, g.until = s.acc.Intervals(nil)
+			if x, ok := s.acc.(TunnelAccountant); ok {
+				g.tunnels = x.Tunnels(nil)
+			}
 		}
 		select {
 		case s.queue <- g:
@@ -291,6 +296,7 @@ func (s *tapSource) take(e *epoch) {
 		default:
 			return
 		}
+		e.tunnels = append(e.tunnels, g.tunnels...)
 		if s.sample > 0 {
 			e.intervals = append(e.intervals, g.intervals...)
 		} else {
@@ -474,5 +480,5 @@ func (t *taps) losses(add func(stage, reason string, n uint64)) {
 	add("live", "times that a port was not read: too much of it waited", t.waits.Load())
 	add("live", "times that a port which said nothing for 10 s was not waited for", t.hung)
 	add("live", "times that intervals of a port were not waited for", t.overdue)
-	add("live", "times that a flow of scrambled SIP could not be followed", t.unfollowed)
+	add("live", "times that a flow of scrambled SIP or SIP over TLS could not be followed", t.unfollowed)
 }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"simtrap/control"
 	"simtrap/h323"
+	"simtrap/hidden/tunnel"
 	"simtrap/packet"
 	"simtrap/rtp"
 	"simtrap/sip"
@@ -30,12 +31,16 @@ func (r *run) losses() []Loss {
 	var media rtp.Counters
 	var set control.Stats
 	var hidden sip.HiddenCounters
+	var gates tunnel.GateCounters
+	var veiled sip.ScrambledCounters
+	var steps, checks uint64
 	for _, s := range r.shards {
 		if s == nil {
 			continue
 		}
 		decode.Merge(&s.streams.Counters)
 		shard.doubled += s.lost.doubled
+		shard.tunnelsTwice += s.lost.tunnelsTwice
 		shard.echoed += s.lost.echoed
 		shard.unparsed += s.lost.unparsed
 		shard.truncated += s.lost.truncated
@@ -69,9 +74,16 @@ func (r *run) losses() []Loss {
 		set.Garbage += c.Garbage
 		set.Unsound += c.Unsound
 		set.Doubtful += c.Doubtful
+		g := s.gates.Counters()
+		gates.Evicted += g.Evicted
+		gates.Crowded += g.Crowded
 		hidden.Evicted += s.hidden.Counters.Evicted
 		hidden.Crowded += s.hidden.Counters.Crowded
 		hidden.Echoed += s.hidden.Counters.Echoed
+		veiled.Evicted += s.veiled.Counters.Evicted
+		veiled.Crowded += s.veiled.Counters.Crowded
+		steps += s.tls.tls.crowded
+		checks += s.tls.paths.crowded
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -102,6 +114,7 @@ func (r *run) losses() []Loss {
 	add("sip", "flows not examined for scrambled SIP: too many at once", hidden.Evicted+hidden.Crowded)
 	add("sip", "flows that may hide SIP, left aside: one end sends back what it is sent", hidden.Echoed)
 	h := r.join.h323.Counters()
+	add("sip", "flows not examined for messages under a cipher each: too many at once", veiled.Evicted+veiled.Crowded)
 	add("h323", "messages of RAS that cannot be read", shard.unreadRAS)
 	add("h323", "messages of call signalling that cannot be read", shard.unreadQ931)
 	add("h323", "packets of TPKT that hold no message of call signalling", tpkt.Other)
@@ -117,11 +130,20 @@ func (r *run) losses() []Loss {
 	add("media", "first packets of flows displaced before the second: table full", media.StartsForgotten)
 	add("media", "flows displaced: table full", media.Evicted)
 	add("media", "packets whose header was cut by a snap length", media.Cut)
+	add("tunnels", "flows that cannot be read, forgotten before they were looked at: table full", gates.Evicted)
+	add("tunnels", "packets of flows that cannot be read, not counted: too many such flows at once", gates.Crowded)
+	add("tunnels", "flows whose calls were counted, forgotten: table full", r.join.tunnels.evicted)
+	add("tunnels", "packets of flows that cannot be read, seen again within 50 ms (a doubled mirror), counted once", shard.tunnelsTwice)
+	add("tunnels", "intervals after their time", r.join.tunnels.late)
 	s := r.join.streams.Counters()
 	add("media", "streams dropped before they were confirmed: table full", s.Forgotten)
 	add("media", "streams ended early: table full", s.Evicted)
 	add("media", "sockets of media descriptions not kept: table full, or too many in one call or calls at one socket", r.join.media.refused)
 	add("media", "ends of streams that found no call at once: too many at one socket", r.join.crowded)
+	add("media", "calls without signalling told before their end: too many at once on one line", r.join.talks.early)
+	add("media", "flows with STUN or DTLS forgotten: too many", r.join.talks.paths.forgotten)
+	add("media", "exchanges of STUN or DTLS not told of: too many in a second", checks)
+	add("sip", "exchanges under TLS not told of: too many in a second", steps)
 	add("media", "RTCP not read: too many datagrams in a second", shard.reportsMany)
 	add("media", "RTCP not read: encrypted", shard.reportsSecret)
 	add("media", "RTCP not read: without a report at its head", shard.reportsReduced)

@@ -22,6 +22,7 @@ import (
 	"simtrap/capture"
 	"simtrap/heuristics"
 	"simtrap/heuristics/catalogue"
+	"simtrap/hidden/tunnel"
 	"simtrap/ident"
 	"simtrap/rtp"
 	"simtrap/sessions"
@@ -112,6 +113,7 @@ type epoch struct {
 
 	intervals []rtp.Interval // closed in the kernel
 	unmetered []rtp.Interval // the same, of sources that show nothing but media
+	tunnels   []tunnel.Record
 }
 
 // span is a run of frames of one batch.
@@ -257,6 +259,7 @@ func (r *run) collect(e *epoch) {
 func (r *run) settle(e *epoch) {
 	r.join.account(e.intervals, true)
 	r.join.account(e.unmetered, false)
+	r.join.tunnels.take(r.join.shapes.less(e.tunnels))
 	r.join.take(&e.outputs, e.now)
 	for i, o := range &e.outputs {
 		if o == nil { // nor may the shard be looked at: a worker may be making it

@@ -5,6 +5,7 @@ import (
 
 	"simtrap/control"
 	"simtrap/h323"
+	"simtrap/hidden/tunnel"
 	"simtrap/ident"
 	"simtrap/packet"
 	"simtrap/rtp"
@@ -21,6 +22,8 @@ type shard struct {
 	streams *packet.Streams
 	recent  [recentSize]recent
 	hidden  sip.HiddenTable
+	veiled  sip.ScrambledTable
+	tls     sealedTable
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
 	socket  sip.WebSocketStats
@@ -32,6 +35,8 @@ type shard struct {
 	copies  copies
 	live    bool
 	meter   meter
+	gates   *tunnel.Gates
+	passed  [passedSize]recent // packets of flows that cannot be read
 	limit   reportLimit
 	rtcp    rtp.RTCP // room for reading
 	origins Origins
@@ -41,6 +46,7 @@ type shard struct {
 	now     int64
 	seq     uint64 // of the packet at work
 	source  uint32
+	pair    uint64 // hash of its addresses, whichever way
 	// accounted says that the packet's source accounts media itself.
 	accounted bool
 	sample    uint32 // one in so many of its other frames is given; 0 none
@@ -58,20 +64,25 @@ type output struct {
 	messages  int // in the arenas
 	controls  []control.Record
 	hiddens   []sip.Hidden
+	scrambled []sip.Scrambled
 	signals   []signal
+	sealed    []exchangeSeen
 	intervals []rtp.Interval
 	metered   []metered
+	tunnels   []tunnel.Record
 	reports   []rtp.RTCP
 }
 
 // shardLosses counts what shards did not hand on.
 type shardLosses struct {
-	echoed    uint64 // what the other end sent just before
-	doubled   uint64 // the same datagram again within 50 ms
-	unparsed  uint64 // looked like SIP and could not be read
-	truncated uint64 // SIP cut by a snap length, read as far as it goes
-	unframed  uint64 // unfinished messages on streams dropped for room
-	trailing  uint64 // datagrams with more in them than the message
+	echoed  uint64 // what the other end sent just before
+	doubled uint64 // the same datagram again within 50 ms
+	// tunnelsTwice are packets of flows that cannot be read, again within 50 ms
+	tunnelsTwice uint64
+	unparsed     uint64 // looked like SIP and could not be read
+	truncated    uint64 // SIP cut by a snap length, read as far as it goes
+	unframed     uint64 // unfinished messages on streams dropped for room
+	trailing     uint64 // datagrams with more in them than the message
 
 	unreadQ931, unreadRAS uint64 // H.323 that could not be read
 
@@ -86,7 +97,9 @@ const (
 	kindControl
 	kindRTCP
 	kindHidden
+	kindScrambled
 	kindSignal
+	kindSealed
 )
 
 // record is one thing for the joiner; index says where in the shard's list.
@@ -115,6 +128,7 @@ type recent struct {
 
 const (
 	recentSize = 1024
+	passedSize = 512
 	// mirrorWindow is within which an identical datagram is a second copy and
 	// no retransmission, whose timers start at 200 ms.
 	mirrorWindow = int64(50e6)
@@ -124,6 +138,7 @@ func newShard(seed uint64, room *arenas) *shard {
 	s := &shard{seed: seed, room: room, control: control.New(), output: &output{}, spare: &output{}}
 	s.media = rtp.NewAccounting(rtp.Config{Seed: seed}, s.interval)
 	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: maxStreams, Dropped: s.dropped}, s.interesting)
+	s.gates = tunnel.NewGates(func(r *tunnel.Record) { s.output.tunnels = append(s.output.tunnels, *r) })
 	s.meter.seed = seed
 	s.meter.emit = func(e *metered) { s.output.metered = append(s.output.metered, *e) }
 	s.onMessage = s.framed
@@ -157,15 +172,21 @@ func (s *shard) packet(p *packet.Packet) {
 	case s.sample > 0:
 		s.meter.taken(p, s.sample)
 	}
+	var x exchangeSeen
+	if s.tls.packet(p, s.seed, &x) {
+		s.output.sealed = append(s.output.sealed, x)
+		s.add(kindSealed, len(s.output.sealed)-1)
+	}
 	if p.Proto == packet.TCP {
+		s.opaque(p)
 		if p.Flags&packet.SYN != 0 {
 			s.origins.Handshake(p, s.seed)
 		}
 		s.streams.Feed(p, s.tcp)
 		return
 	}
-	if !s.accounted {
-		s.media.Packet(p)
+	if !s.accounted && !s.media.Packet(p) {
+		s.opaque(p)
 	}
 	if len(p.Payload) == 0 {
 		return
@@ -199,10 +220,50 @@ func (s *shard) packet(p *packet.Packet) {
 		if s.hidden.Datagram(p, &h) {
 			s.hiddens = append(s.hiddens, h)
 			s.add(kindHidden, len(s.hiddens)-1)
+		} else if s.exchange(p) {
+			s.add(kindScrambled, len(s.scrambled)-1)
 		} else if rtp.LooksRTCP(p.Payload, p.Length) {
 			s.report(p)
 		}
 	}
+}
+
+// opaque takes a packet of which nothing may be readable, as an interval of a
+// flow that may be a tunnel. A source that accounts media keeps these itself.
+func (s *shard) opaque(p *packet.Packet) {
+	if !s.accounted && s.gates.Wants(p.Time, int(p.Length)) && !s.twice(p) {
+		s.gates.Packet(s.pair, p.Src, p.Dst, p.SrcPort, p.DstPort, p.Proto, p.Realm, p.Time, int(p.Length))
+	}
+}
+
+// twice says whether a packet of a flow that may be a tunnel passed within the
+// mirror window, by its beginning and its end. What is sent again over TCP makes
+// no calls more, since none are counted there.
+func (s *shard) twice(p *packet.Packet) bool {
+	const each = 16
+	n := len(p.Payload)
+	if n == 0 || p.Proto == packet.TCP {
+		return false
+	}
+	h := ident.Hash(s.seed+uint64(n), p.Payload[:min(n, each)]) + 3*ident.Hash(s.seed, p.Payload[max(0, n-each):])
+	_, h = s.place(p, h)
+	r := &s.passed[h%uint64(len(s.passed))]
+	if r.hash == h && p.Time-r.time <= mirrorWindow {
+		s.lost.tunnelsTwice++
+		return true
+	}
+	*r = recent{h, p.Time}
+	return false
+}
+
+// exchange looks for signalling whose messages are under a cipher each.
+func (s *shard) exchange(p *packet.Packet) bool {
+	var x sip.Scrambled
+	if !s.veiled.Datagram(p, &x) {
+		return false
+	}
+	s.scrambled = append(s.scrambled, x)
+	return true
 }
 
 // report reads one datagram of RTCP.
@@ -538,12 +599,14 @@ func (s *shard) sweep(now int64) {
 	s.now = max(s.now, now)
 	s.media.Sweep(now)
 	s.meter.sweep(now)
+	s.gates.Sweep(now)
 }
 
 func (s *shard) flush() {
 	s.streams.Flush(&packet.Packet{Time: s.now, Seq: s.seq, Source: s.source}, s.tcp)
 	s.media.Flush()
 	s.meter.flush()
+	s.gates.Close()
 }
 
 // swap gives what was emitted and goes on with the spare, emptied.
@@ -561,8 +624,9 @@ func (o *output) reset(room *arenas) {
 	clear(o.arenas)
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals, o.reports = emptied(o.records), emptied(o.controls), emptied(o.intervals), emptied(o.reports)
-	o.hiddens, o.signals = emptied(o.hiddens), emptied(o.signals)
-	o.metered = emptied(o.metered)
+	o.hiddens, o.signals, o.scrambled = emptied(o.hiddens), emptied(o.signals), emptied(o.scrambled)
+	o.sealed = emptied(o.sealed)
+	o.metered, o.tunnels = emptied(o.metered), emptied(o.tunnels)
 }
 
 func emptied[T any](list []T) []T {

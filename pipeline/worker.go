@@ -56,10 +56,11 @@ func (w *worker) work(e *epoch) {
 				kind, whole = w.decoder.Resume(data, p), true
 				w.locate(p)
 			}
-			if kind != packet.Datagram && kind != packet.Segment {
+			if kind != packet.Datagram && kind != packet.Segment && kind != packet.Opaque {
 				continue
 			}
-			s := w.shardOf(p)
+			pair := w.pair(p)
+			s := shardOf(pair)
 			if s%w.of != w.index {
 				continue
 			}
@@ -68,7 +69,12 @@ func (w *worker) work(e *epoch) {
 				p.Payload = append([]byte(nil), p.Payload...)
 			}
 			to := w.shard(s)
+			to.pair = pair
 			to.accounted, to.sample = run.media, run.sample
+			if kind == packet.Opaque {
+				to.opaque(p)
+				continue
+			}
 			to.packet(p)
 		}
 	}
@@ -130,7 +136,8 @@ func holder(homes *ident.Homes, p *packet.Packet) {
 	}
 }
 
-// shardOf gives the same shard for both directions of a conversation.
-func (w *worker) shardOf(p *packet.Packet) int {
-	return int((p.Src.Hash(w.seed) ^ p.Dst.Hash(w.seed)) >> 32 % shards)
-}
+// pair gives the same hash for both directions of a conversation.
+func (w *worker) pair(p *packet.Packet) uint64 { return p.Src.Hash(w.seed) ^ p.Dst.Hash(w.seed) }
+
+// shardOf gives the shard of a pair.
+func shardOf(pair uint64) int { return int(pair >> 32 % shards) }

@@ -221,6 +221,7 @@ func chinese() [][2]string {
 		{"tcp segment after the end", "连接结束后的 TCP 段"}, {"tcp segment cut by the snap length", "TCP 段被抓包长度截断"}, {"tcp gap open after the time limit", "TCP 缺口超时未补"}, {"tcp gap open with the stream's buffer full", "TCP 缺口未补而流缓冲已满"},
 		{"tcp gap open with all buffers full", "TCP 缺口未补而全部缓冲已满"}, {"tcp gap open at the end", "连接结束时 TCP 缺口未补"},
 		{"datagrams seen again within 50 ms (a doubled mirror), counted once", "50 毫秒内重复的数据报（重复镜像），只计一次"},
+		{"packets of flows that cannot be read, seen again within 50 ms (a doubled mirror), counted once", "无法读取的流中 50 毫秒内重复的包（重复镜像），只计一次"},
 		{"datagrams that begin like SIP and cannot be read", "开头像 SIP 而无法读取的数据报"}, {"messages cut by a snap length, read as far as they go", "被抓包长度截断的消息，读到截断处"},
 		{"messages on streams above 64 KiB", "流上超过 64 KiB 的消息"}, {"unfinished messages on streams dropped: memory full", "流上未完的消息被丢弃：内存已满"}, {"bytes passed over in search of a start line", "为寻找起始行而略过的字节"},
 		{"messages without a Call-ID", "没有 Call-ID 的消息"}, {"messages inside calls of which nothing else was seen", "所属呼叫别无所见的消息"}, {"calls dropped: table full", "丢弃的呼叫：表已满"},

@@ -126,19 +126,21 @@ func NewAccounting(cfg Config, emit func(*Interval)) *Accounting {
 // Counters gives a copy of the counters.
 func (a *Accounting) Counters() Counters { return a.c }
 
-// Packet accounts one datagram. Packets come in order of time; one that is
-// older than its flow's last is taken to have come with it.
-func (a *Accounting) Packet(p *packet.Packet) {
+// Packet accounts one datagram, and says whether it goes on with the sequence of
+// its flow's source, or is the first of its flow: then it is no part of a flow that
+// cannot be read. Packets come in order of
+// time; one that is older than its flow's last is taken to have come with it.
+func (a *Accounting) Packet(p *packet.Packet) (readable bool) {
 	switch {
 	case p.Proto != packet.UDP:
 		a.c.NotUDP++
-		return
+		return false
 	case p.Length == 0:
 		a.c.Empty++
-		return
+		return false
 	case p.Length > MaxPayload:
 		a.c.Large++
-		return
+		return false
 	}
 	t := min(max(p.Time, 1), maxTime)
 	if t >= a.next {
@@ -156,7 +158,7 @@ func (a *Accounting) Packet(p *packet.Packet) {
 		began, ok := a.second(hash, t)
 		if !ok {
 			a.c.Starts++
-			return
+			return true // a kernel program keeps no more of it than its time
 		}
 		s = a.open(hash, p, began)
 	}
@@ -172,7 +174,7 @@ func (a *Accounting) Packet(p *packet.Packet) {
 	if len(b) < 12 && p.Length >= 12 {
 		a.c.Cut++
 	}
-	a.account(s, t, p.Length, b)
+	return a.account(s, t, p.Length, b)
 }
 
 // Sweep says that time has reached now: intervals that ended are closed and

@@ -76,8 +76,10 @@ func (s *source) rival(h *header) bool {
 }
 
 // account adds one packet to the record of s. The order of the steps is that of
-// docs/interval.md.
-func (a *Accounting) account(s *slot, t int64, length uint32, b []byte) {
+// docs/interval.md. A packet is ok that is of the source in force and goes
+// on with its sequence; a copy is in a record in which others do, since what a
+// relay puts before payloads it cannot read may look like one packet over and over.
+func (a *Accounting) account(s *slot, t int64, length uint32, b []byte) (ok bool) {
 	iv := &s.iv
 	if t >= s.end || uint32(iv.Packets)+uint32(iv.Duplicates) == fullRecord {
 		a.close(s)
@@ -98,7 +100,7 @@ func (a *Accounting) account(s *slot, t int64, length uint32, b []byte) {
 		} else if h.ssrc == s.ssrc {
 			if at, d = s.locate(h.seq, h.timestamp); at == copied {
 				iv.Duplicates++
-				return
+				return iv.InStep > 0
 			}
 		}
 		switch {
@@ -149,6 +151,7 @@ func (a *Accounting) account(s *slot, t int64, length uint32, b []byte) {
 			s.main(iv, at, t, &h, int64(a.types[h.pt].Rate))
 		}
 	}
+	return ours && at <= late
 }
 
 func (s *source) start(h *header, side bool) {

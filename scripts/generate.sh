@@ -20,7 +20,7 @@ kernel() { # kernel FOLDER
 	GOFLAGS= GOPACKAGE=bpf go tool -modfile=tools/go.mod bpf2go \
 		-cc clang-$version -strip llvm-strip-$version -target bpfel,bpfeb -tags linux \
 		-output-dir "$1" -go-package bpf \
-		-type frame -type interval -type flow -type key -type reading -type counters -type prefix \
+		-type frame -type interval -type flow -type key -type reading -type counters -type prefix -type way -type way_key -type gate \
 		kernel bpf/kernel/simtrap.c -- \
 		-mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-function -Wno-unused-const-variable \
 		-nostdinc -ffile-prefix-map="$PWD"=. >/dev/null

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"simtrap/capture"
+	"simtrap/hidden/tunnel"
 	"simtrap/packet"
 	"simtrap/pipeline"
 	"simtrap/rtp"
@@ -41,6 +42,11 @@ type accountant interface {
 	Intervals(dst []rtp.Interval) (out []rtp.Interval, until int64)
 }
 
+// tunnelAccountant is one that keeps flows that cannot be read, too.
+type tunnelAccountant interface {
+	Tunnels(dst []tunnel.Record) []tunnel.Record
+}
+
 // accountingMeter is a meter whose source accounts media.
 type accountingMeter struct {
 	*meter
@@ -71,6 +77,29 @@ func (m accountingMeter) Sampled() uint32 {
 		return s.Sampled()
 	}
 	return 0
+}
+
+// Tunnels gives what the source keeps of flows that cannot be read, and leaves out
+// those of addresses under never.
+func (m accountingMeter) Tunnels(dst []tunnel.Record) []tunnel.Record {
+	x, ok := m.accountant.(tunnelAccountant)
+	if !ok {
+		return dst
+	}
+	n := len(dst)
+	dst = x.Tunnels(dst)
+	if len(m.nevers()) == 0 {
+		return dst
+	}
+	kept := dst[:n]
+	for i := n; i < len(dst); i++ {
+		if m.hit(dst[i].A.Netip()) || m.hit(dst[i].B.Netip()) {
+			m.unaccounted.Add(1)
+			continue
+		}
+		kept = append(kept, dst[i])
+	}
+	return kept
 }
 
 // Follow asks the source for all of a flow, where it gives only a part.
@@ -135,7 +164,7 @@ func (m *meter) leave(b *capture.Batch) {
 	for i := range b.Frames {
 		f := b.Frames[i]
 		switch m.decoder.Frame(f.Link, b.Block[f.Off:f.Off+f.Len], f.Wire, &m.packet) {
-		case packet.Datagram, packet.Segment, packet.Fragment:
+		case packet.Datagram, packet.Segment, packet.Fragment, packet.Opaque:
 			if m.named(&m.packet) {
 				m.dropped.Add(1)
 				continue

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"simtrap/capture"
+	"simtrap/hidden/tunnel"
 	"simtrap/ident"
 	"simtrap/pipeline"
 	"simtrap/rtp"
@@ -60,6 +61,7 @@ type tap struct {
 	before uint64 // frames seen by what is closed
 	past   []capture.Loss
 	rest   []rtp.Interval   // of what is closed
+	ways   []tunnel.Record  // of the same, of flows that cannot be read
 	left   []*capture.Batch // the same
 }
 
@@ -188,11 +190,15 @@ func (t *tap) keep(old *opened) {
 	if a, ok := old.source.(accountant); ok {
 		rest, _ = a.Intervals(nil)
 	}
+	var ways []tunnel.Record
+	if a, ok := old.source.(tunnelAccountant); ok {
+		ways = a.Tunnels(nil)
+	}
 	losses, seen := old.source.Losses(), old.seen()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.past, t.before = addLosses(t.past, losses), t.before+seen
-	t.left, t.rest = append(t.left, left...), append(t.rest, rest...)
+	t.left, t.rest, t.ways = append(t.left, left...), append(t.rest, rest...), append(t.ways, ways...)
 }
 
 // again opens the port once more, and says whether it did.
@@ -350,6 +356,22 @@ func (t kernelTap) Follow(f rtp.Flow) error {
 		return x.Follow(f)
 	}
 	return nil
+}
+
+// Tunnels gives what was closed since the last call of flows that cannot be read.
+func (t kernelTap) Tunnels(dst []tunnel.Record) []tunnel.Record {
+	t.mu.Lock()
+	src, n := t.now.source, len(dst)
+	dst = append(dst, t.ways...)
+	t.ways = nil
+	t.mu.Unlock()
+	if a, ok := src.(tunnelAccountant); ok {
+		dst = a.Tunnels(dst)
+	}
+	for i := n; i < len(dst); i++ {
+		dst[i].Realm = t.realm
+	}
+	return dst
 }
 
 // Intervals gives what was closed since the last call. While the port is gone

@@ -15,6 +15,9 @@ const volatile u8 gre = 0;
 // home says that homes knows subscribers: tunnels of theirs are left to user space.
 const volatile u8 home = 0;
 
+// tunnel says that flows are metered of which nothing can be read, see tunnel.h.
+const volatile u8 tunnel = 1;
+
 // ring says that intervals go through the ring buffer (Linux 5.8), not through
 // a perf event array.
 const volatile u8 ring = 1;
@@ -67,6 +70,10 @@ volatile u8 drop = 0;
 volatile u64 drop_until = 0;
 volatile u64 drop_tick = 0;
 volatile u8 drop_over = 1;
+
+// one_way says that no flow's other direction comes by this port. User space sets it
+// when it finds that out.
+volatile u8 one_way = 0;
 
 // opaque is zero, which the verifier cannot know: offsets that it is added to
 // are no constants any more, so that ways through the parser which meet again

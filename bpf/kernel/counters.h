@@ -11,6 +11,8 @@ enum counter {
 	// What a frame was: each is in exactly one of these.
 	not_ip,
 	not_transport,
+	esp,
+	pptp,
 	malformed,
 	fragments,
 	left_link,
@@ -38,6 +40,17 @@ enum counter {
 	intervals_lost,
 	sparse,
 	sparse_packets,
+
+	// About flows that cannot be read, one direction each.
+	ways_opened,
+	ways_closed,
+	ways_refused,
+	way_intervals,
+	way_intervals_lost,
+	ways_paired,
+	ways_alone,
+	bare_begun,
+	bare_refused,
 
 	// Why frames went up.
 	up_sip,
@@ -70,8 +83,24 @@ enum counter {
 	counters_max,
 };
 
+// passed is what is left to do for a frame when all else is done: it belongs to a flow
+// that cannot be read, see tunnel.h. Here it takes no room on the stack.
+struct passed {
+	u64 time;
+	u32 src[4];
+	u32 dst[4];
+	u16 sport;
+	u16 dport;
+	u32 length;
+	u8 proto; // 0 nothing
+	u8 v6;
+	u16 pad;
+	u32 pad2;
+};
+
 struct counters {
 	u64 n[counters_max];
+	struct passed passed;
 };
 
 struct {

@@ -27,6 +27,13 @@ enum {
 	MAX_HIDDEN = 1500, // the longest datagram that SIP under a keystream is looked for in
 };
 
+// gate is what is kept of one direction of a flow that cannot be read, see tunnel.h.
+struct gate {
+	u16 length; // the present one, by its number
+	u8 n;       // packets of the size of voice in it, ENOUGH at most
+	u8 state;
+};
+
 // interval is a record as it is handed over. Its fields stand so that what every
 // packet of a voice touches is in one line of the cache, and what it counts in one
 // word; see flow and voice.
@@ -68,12 +75,12 @@ struct interval {
 	u32 rate;
 	u32 step;
 	u32 lost;
-	u32 pad;
 
 	// To here.
-	u64 epoch;
 	u32 number;
+	u64 epoch;
 	struct key key;
+	struct gate gate; // not of the record: there was room
 };
 
 // source is the source in force, and of its contender what fits.
@@ -222,7 +229,7 @@ APART int close(void *ctx, struct flow *f, struct counters *c)
 	if (!(iv->source | iv->duplicates))
 		clear(f);
 	__builtin_memset(&iv->max_gap, 0,
-	                 __builtin_offsetof(struct interval, epoch) - __builtin_offsetof(struct interval, max_gap));
+	                 __builtin_offsetof(struct interval, number) - __builtin_offsetof(struct interval, max_gap));
 	return 0;
 }
 
@@ -466,7 +473,9 @@ INLINE void size(struct interval *iv, u16 n)
 	}
 }
 
-// account adds one packet to the record of f.
+// account adds one packet to the record of f, and takes it from meter if it goes on
+// with the sequence of the source in force: then it is readable for certain. A copy is
+// in a record in which others are.
 INLINE void account(void *ctx, struct flow *f, struct counters *c, u64 t, u32 length, enum kind k,
                     const struct header *h)
 {
@@ -493,6 +502,8 @@ INLINE void account(void *ctx, struct flow *f, struct counters *c, u64 t, u32 le
 			at = locate(s, h->seq, h->timestamp, &d);
 			if (at == COPIED) {
 				iv->duplicates++;
+				if (iv->in_step)
+					c->passed.proto = 0;
 				return;
 			}
 		}
@@ -539,6 +550,8 @@ INLINE void account(void *ctx, struct flow *f, struct counters *c, u64 t, u32 le
 			return;
 		}
 		iv->source++;
+		if (at <= LATE)
+			c->passed.proto = 0;
 		advance(f, at, d, h);
 		if (!main) {
 			beside(f, h);

@@ -18,12 +18,15 @@
 
 #define UDP 17
 #define TCP 6
+#define GRE 47
+#define ESP 50
 
 enum {
 	ETHER_IPV4 = 0x0800,
 	ETHER_ARP = 0x0806,
 	ETHER_BRIDGED = 0x6558,
 	ETHER_VLAN = 0x8100,
+	ETHER_PPP = 0x880b,
 	ETHER_IPV6 = 0x86dd,
 	ETHER_MPLS = 0x8847,
 	ETHER_MPLS_MULTI = 0x8848,
@@ -56,7 +59,7 @@ struct key {
 struct packet {
 	struct key key;
 	u32 at;     // where the payload begins in the frame
-	u32 length; // of the payload on the wire
+	u32 length; // of the payload on the wire; where it has no ports, of what follows IP
 	u8 proto;
 	u8 flags;
 	u8 v6;
@@ -252,8 +255,10 @@ INLINE int transport(u8 proto, int tunnels)
 		return NEXT_UDP;
 	case TCP:
 		return NEXT_TCP;
-	case 47:
-		return gre && tunnels ? NEXT_GRE : left_tunnel;
+	case GRE:
+		return (gre || tunnel) && tunnels ? NEXT_GRE : left_tunnel;
+	case ESP:
+		return esp;
 	case 4:   // IP in IP
 	case 41:  // IPv6
 	case 97:  // EtherIP
@@ -323,6 +328,7 @@ INLINE int ipv4(struct cursor *c, struct packet *k, int tunnels)
 			return left_cut;
 		skip_bytes(c, h);
 	}
+	k->length = c->n;
 	return transport(proto, tunnels);
 }
 
@@ -367,6 +373,7 @@ INLINE int ipv6(struct cursor *c, struct packet *k, struct view *v, int tunnels)
 			h = 8;
 			break;
 		default:
+			k->length = c->n;
 			return transport(proto, tunnels);
 		}
 		if (h > c->n)
@@ -388,15 +395,44 @@ INLINE int ipv6(struct cursor *c, struct packet *k, struct view *v, int tunnels)
 	case 60:
 		return left_extensions;
 	}
+	k->length = c->n;
 	return transport(proto, tunnels);
 }
 
-// gre_header reads GRE of version 0 with IP or Ethernet inside.
+// ppp_protocol reads the protocol of PPP at p, of which four bytes are there. Address
+// and control may be left out, and the protocol be in one byte (RFC 1661).
+INLINE u16 ppp_protocol(const u8 *p)
+{
+	u32 word = load32(p);
+	if (word >> 16 == 0xff03)
+		word <<= 16;
+	return word >> 24 & 1 ? word >> 24 : word >> 16;
+}
+
+// sealed_pptp says whether GRE carries PPP with something enciphered in it (RFC 2637
+// section 4.1, RFC 3078).
+INLINE int sealed_pptp(const struct cursor *c, u16 flags)
+{
+	const u8 *b = c->p;
+	if ((flags & ~0x80) != 0x3001)
+		return 0;
+	u32 h = flags & 0x80 ? 16 : 12;
+	asm volatile("" : "+r"(h)); // so that the sum is one
+	h &= 31;
+	if (c->n < h + 4 || (void *)b + h + 4 > c->end || !load16(b + 4))
+		return 0;
+	u32 word = load32(b + h); // all forms at once, or the verifier looks at each from here on
+	return word >> 16 == 0xfd || word >> 24 == 0xfd || word == 0xff0300fd || word >> 8 == 0xff03fd;
+}
+
+// gre_header reads GRE of version 0 with IP or Ethernet inside, and knows PPTP.
 INLINE int gre_header(struct cursor *c)
 {
 	WANT(c, 4);
 	u16 flags = load16(c->p), t = load16(c->p + 2);
-	if (flags & 0x4007) // PPTP among others
+	if (flags & 0x4007)
+		return tunnel && t == ETHER_PPP && sealed_pptp(c, flags) ? pptp : left_tunnel;
+	if (!gre)
 		return left_tunnel;
 	u32 h = 4 + (flags & 0x8000 ? 4 : 0) + (flags & 0x2000 ? 4 : 0) + (flags & 0x1000 ? 4 : 0);
 	WANT(c, h);
@@ -495,6 +531,34 @@ enum {
 	PORT_MPLS = 6635,
 };
 
+// l2tp_header gives NEXT_UDP for what is no data of L2TP with IP in it for certain:
+// relays of gateways use its port too, and what PPP enciphered cannot be read (RFC 2661
+// section 3.1). What may be is left.
+INLINE int l2tp_header(const struct cursor *c)
+{
+	const u8 *b = c->p;
+	if (c->n < 6)
+		return NEXT_UDP;
+	if ((void *)b + 6 > c->end)
+		return left_tunnel;
+	u16 flags = load16(b);
+	if (flags == 3)
+		return b[2] | b[3] ? NEXT_UDP : left_tunnel;
+	if ((flags & ~0x4b00) != 2)
+		return NEXT_UDP;
+	if (flags & 0x0200)
+		return left_tunnel;
+	u32 at = 6 + (flags & 0x4000 ? 2 : 0) + (flags & 0x0800 ? 4 : 0);
+	asm volatile("" : "+r"(at)); // so that the sum is one
+	at &= 15;
+	if (c->n < at + 4)
+		return NEXT_UDP;
+	if ((void *)b + at + 4 > c->end)
+		return left_tunnel;
+	u16 protocol = ppp_protocol(b + at);
+	return protocol == 0x21 || protocol == 0x57 ? left_tunnel : NEXT_UDP;
+}
+
 // tunnel_port gives the step that UDP between these ports leads to.
 INLINE int tunnel_port(struct cursor *c, struct view *v, u16 sport, u16 dport, int tunnels)
 {
@@ -518,6 +582,8 @@ INLINE int tunnel_port(struct cursor *c, struct view *v, u16 sport, u16 dport, i
 		return gtp_header(c, v);
 	if (vxlan && port == PORT_VXLAN && tunnels)
 		return vxlan_header(c);
+	if (port == PORT_L2TP)
+		return l2tp_header(c);
 	return left_tunnel;
 }
 

@@ -12,6 +12,7 @@
 #include "limit.h"
 #include "sample.h"
 #include "follow.h"
+#include "tunnel.h"
 
 // reading is what the program read of a frame, for tests.
 struct reading {
@@ -264,6 +265,8 @@ INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet
 	}
 	if (unlikely(k->length > MAX_PAYLOAD)) {
 		count(c, udp_large);
+		if (tunnel && unlikely(way_marks[mark(&k->key)]))
+			pass_datagram(c, k, now());
 		struct seen s;
 		seen_of(&s, v, c, 0);
 		plain(&s, k, 0);
@@ -302,6 +305,8 @@ INLINE void udp_datagram(const struct view *v, struct counters *c, struct packet
 			when = f->iv.last;
 		}
 		count(c, accounted);
+		if (tunnel)
+			pass_datagram(c, k, t);
 		account(v->ctx, f, c, when, k->length, reads, &h);
 	} else {
 		count(c, starts);
@@ -422,6 +427,8 @@ INLINE void look(struct view *v)
 	if (what < 0 || what >= counters_max)
 		return;
 	count(c, what);
+	if (tunnel && (what == esp || what == pptp))
+		pass(c, &k, what == esp ? ESP : GRE, now());
 	if (what == fragments) {
 		seen_of(&s, v, c, 0);
 		crowd(&s, &k, up_fragment, limited_fragment);
@@ -471,8 +478,11 @@ INLINE int test_xdp(struct xdp_md *ctx)
 {
 	tell_xdp(ctx);
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	if (!dull(data, end, end - data, 1) && !spoken_xdp(ctx))
+	if (!dull(data, end, end - data, 1) && !spoken_xdp(ctx)) {
 		look_xdp(ctx);
+		if (tunnel)
+			meter(ctx);
+	}
 	return 0;
 }
 
@@ -480,8 +490,11 @@ INLINE int test_tc(struct __sk_buff *skb)
 {
 	pull(skb);
 	tell_tc(skb);
-	if (!dull((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, 1) && !spoken_tc(skb))
+	if (!dull((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, 1) && !spoken_tc(skb)) {
 		look_tc(skb);
+		if (tunnel)
+			meter(skb);
+	}
 	return 0;
 }
 
@@ -492,8 +505,11 @@ int simtrap_xdp(struct xdp_md *ctx)
 	if (unlikely(!dull(data, end, end - data, 0))) {
 		if (test)
 			test_xdp(ctx);
-		else if (!spoken_xdp(ctx))
+		else if (!spoken_xdp(ctx)) {
 			look_xdp(ctx);
+			if (tunnel)
+				meter(ctx);
+		}
 	}
 	return XDP_PASS - drop; // which is XDP_DROP where it is 1
 }
@@ -527,6 +543,8 @@ int simtrap_tc(struct __sk_buff *skb)
 		} else if (!spoken_tc(skb)) {
 			pull(skb);
 			look_tc(skb);
+			if (tunnel)
+				meter(skb);
 		}
 	}
 	return drop && heard() ? TC_DROP : TC_NEXT;

@@ -37,7 +37,7 @@ func listCommand(out io.Writer) *cobra.Command {
 		Short: "List the scenarios",
 		Args:  command.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			for _, s := range lab.All() {
+			for _, s := range lab.Scenarios() {
 				kind := "honest"
 				if s.Box {
 					kind = "box"
@@ -81,7 +81,7 @@ Encapsulations, joined by + from the outermost (pppoe+ipv6):
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			var names []cobra.Completion
 			if len(args) == 0 {
-				for _, s := range lab.All() {
+				for _, s := range lab.Scenarios() {
 					names = append(names, cobra.CompletionWithDesc(s.Name, s.Text))
 				}
 			}

@@ -32,10 +32,10 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if len(lines) != len(lab.All()) {
-		t.Errorf("%d lines for %d scenarios", len(lines), len(lab.All()))
+	if len(lines) != len(lab.Scenarios()) {
+		t.Errorf("%d lines for %d scenarios", len(lines), len(lab.Scenarios()))
 	}
-	for i, s := range lab.All() {
+	for i, s := range lab.Scenarios() {
 		if !strings.HasPrefix(lines[i], s.Name+" ") || !strings.HasSuffix(lines[i], s.Text) {
 			t.Errorf("line %q for %s", lines[i], s.Name)
 		}

@@ -38,8 +38,57 @@ type Call struct {
 	// telephone call: a conference's server sends many to one socket.
 	Sources [2]int
 	// Others is how many other calls of the line talked when this one was
-	// answered, or began where it never was.
+	// answered, or began where it never was. Those that prove nothing of the line
+	// are left out: see Vouched.
 	Others int
+	// Clear is set where both sides sent RTP with a clear header, each under a
+	// source of its own.
+	Clear bool
+	// Led is set where the line's sound was the first of the conversation.
+	Led bool
+	// Even is set where as many packets came as went: one side may have answered
+	// the other's packets, one for one.
+	Even bool
+	// Doubtful is set where something other than telephony may have opened the
+	// flow (Calls.Doubtful).
+	Doubtful bool
+}
+
+// Vouched says whether the line itself spoke. What has the shape of voice alone
+// may be a service of the line that answers whoever asks it: then the far end
+// sent first, or as many packets went as came. A page in a visitor's browser
+// speaks too, but not before it has looked for its paths.
+func (c *Call) Vouched() bool {
+	return !c.Doubtful && (c.Clear || c.Led && !service(&c.Flow) && (c.Direction == Inbound || !c.Even))
+}
+
+// service says whether a flow is of a service that answers packet by packet.
+func service(f *rtp.Flow) bool { return Answers(f.SrcPort) || Answers(f.DstPort) }
+
+// Answers says whether a port is one of services that answer whoever asks them by
+// UDP, with one packet or several: the well-known ones (DNS, NTP, SNMP) but for
+// those of IPsec and HTTP, MS-SQL's browser, SSDP, STUN, DNS on the link, distributed
+// tables, memcached and games' queries (the list of CISA's alert TA14-017A, and what
+// homes forward ports for).
+func Answers(port uint16) bool {
+	switch {
+	case port == 500, port == 443:
+		return false
+	case port > 0 && port < 1024, port >= 6881 && port <= 6889, port >= 27000 && port <= 27050:
+		return true
+	}
+	switch port {
+	case 1434, 1900, 3478, 3702, 5349, 5353, 5683, 7777, 11211, 25565:
+		return true
+	}
+	return false
+}
+
+// even says whether two counts of packets are those of question and answer, but
+// for loss and for what one side sent sooner.
+func even(a, b uint64) bool {
+	const lead = 35 // packets in less than early
+	return 100*max(a, b) <= 103*min(a, b)+100*lead
 }
 
 // Telephone says whether the call looks like one of two telephones: one stream
@@ -66,6 +115,10 @@ type Counters struct {
 // Calls puts the streams of one line together. It is not for use by several
 // goroutines at once.
 type Calls struct {
+	// Doubtful says whether something other than telephony may have opened a
+	// flow, given from the line's side; nil where nobody knows.
+	Doubtful func(rtp.Flow) bool
+
 	cap  int
 	tell func(*Call)
 	open map[rtp.Flow]*open
@@ -84,12 +137,49 @@ type open struct {
 	lasted  [2]float64
 	others  int
 	both    bool
+	packets [2]uint64 // in streams that are over
+	doubt   bool
+	clear   [2]bool
+	ssrc    [2]uint32
 }
+
+// vouched says whether the conversation, as far as it went, shows that the line
+// speaks.
+func (o *open) vouched() bool {
+	return o.readable() || o.first[1]-o.first[0] >= early && !service(&o.flow)
+}
+
+// doubts says whether a page in a browser may have opened the conversation. What
+// was known of it once holds to its end: whoever is asked may forget.
+func (c *Calls) doubts(o *open) bool {
+	o.doubt = o.doubt || c.Doubtful != nil && c.Doubtful(o.flow)
+	return o.doubt
+}
+
+// readable says whether both sides have clear headers. An echo has the other
+// side's source.
+func (o *open) readable() bool { return o.clear[0] && o.clear[1] && o.ssrc[0] != o.ssrc[1] }
 
 // New makes a Calls that holds at most n conversations, one at least, and gives
 // each call when it is over; the Call is valid until tell returns.
 func New(n int, tell func(*Call)) *Calls {
 	return &Calls{cap: max(n, 1), tell: tell, open: make(map[rtp.Flow]*open)}
+}
+
+// Open is how many conversations are held.
+func (c *Calls) Open() int { return len(c.open) }
+
+// Forget leaves out the conversation that a stream belongs to, as when its
+// signalling was found after all.
+func (c *Calls) Forget(up bool, s *rtp.Stream) {
+	key, way := s.Flow, 0
+	key.TapPort = 0
+	if !up {
+		key, way = key.Reverse(), 1
+	}
+	if o := c.open[key]; o != nil && slices.Contains(o.live[way], s) {
+		delete(c.open, key)
+	}
 }
 
 // Counters gives a copy of the counters.
@@ -120,6 +210,7 @@ func (c *Calls) Stream(up bool, s *rtp.Stream, ended bool) {
 			c.evict()
 		}
 		o = &open{flow: key, start: s.Start}
+		c.doubts(o)
 		c.open[key] = o
 	}
 	if slices.Contains(o.live[way], s) {
@@ -128,6 +219,9 @@ func (c *Calls) Stream(up bool, s *rtp.Stream, ended bool) {
 	o.live[way] = append(o.live[way], s)
 	o.sources[way] = max(o.sources[way], o.together(way, s.Start))
 	o.start = min(o.start, s.Start)
+	if s.Readable {
+		o.clear[way], o.ssrc[way] = true, s.SSRC
+	}
 	if o.first[way] == 0 || s.Start < o.first[way] {
 		o.first[way] = s.Start
 	}
@@ -142,7 +236,7 @@ func (c *Calls) Stream(up bool, s *rtp.Stream, ended bool) {
 // still does at t.
 func (c *Calls) talking(but *open, t int64) (n int) {
 	for _, o := range c.open {
-		if o != but && o.both && o.last()+apart > t {
+		if o != but && o.both && o.last()+apart > t && o.vouched() && !c.doubts(o) {
 			n++
 		}
 	}
@@ -184,6 +278,7 @@ func (c *Calls) ended(o *open, way int, s *rtp.Stream) {
 
 func (o *open) account(way int, s *rtp.Stream) {
 	o.ends = max(o.ends, s.End)
+	o.packets[way] += s.Packets
 	if s.Ptime > 0 && s.End > s.Start {
 		o.sent[way] += float64(s.Packets) * float64(s.Ptime)
 		o.lasted[way] += float64(s.End - s.Start + s.Ptime)
@@ -198,9 +293,10 @@ func (c *Calls) close(o *open) {
 		}
 	}
 	delete(c.open, o.flow)
-	out := Call{Flow: o.flow, Start: o.start, End: o.ends, Sources: o.sources, Others: o.others}
+	out := Call{Flow: o.flow, Start: o.start, End: o.ends, Sources: o.sources, Others: o.others, Doubtful: c.doubts(o)}
 	if o.both {
 		out.Answer = max(o.first[0], o.first[1])
+		out.Led, out.Clear, out.Even = o.first[0] < o.first[1], o.readable(), even(o.packets[0], o.packets[1])
 		switch lead := o.first[1] - o.first[0]; {
 		case lead >= early:
 			out.Direction = Inbound

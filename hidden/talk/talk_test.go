@@ -39,15 +39,15 @@ func TestCalls(t *testing.T) {
 		want  []Call
 	}{
 		{"sound before the answer, half of it pauses", []step{{true, up1, false}, {false, down1, false}, {true, up1, true}, {false, down1, true}},
-			[]Call{{Start: 10 * second, Answer: 18 * second, End: 40 * second, Direction: Inbound, Spoke: [2]float64{1, 0.5}, Sources: [2]int{1, 1}}}},
+			[]Call{{Start: 10 * second, Answer: 18 * second, End: 40 * second, Direction: Inbound, Spoke: [2]float64{1, 0.5}, Sources: [2]int{1, 1}, Led: true}}},
 		{"the next call on the same ports before the first is told to be over", []step{{true, up1, false}, {false, down1, false}, {true, up2, false}, {true, up1, true}, {false, down1, true}, {false, down2, false}, {true, up2, true}, {false, down2, true}},
 			[]Call{
-				{Start: 10 * second, Answer: 18 * second, End: 40 * second, Direction: Inbound, Spoke: [2]float64{1, 0.5}, Sources: [2]int{1, 1}},
-				{Start: 44 * second, Answer: 441 * second / 10, End: 60 * second, Spoke: [2]float64{1, 1}, Sources: [2]int{1, 1}},
+				{Start: 10 * second, Answer: 18 * second, End: 40 * second, Direction: Inbound, Spoke: [2]float64{1, 0.5}, Sources: [2]int{1, 1}, Led: true},
+				{Start: 44 * second, Answer: 441 * second / 10, End: 60 * second, Spoke: [2]float64{1, 1}, Sources: [2]int{1, 1}, Led: true, Even: true},
 			}},
 		{"nobody answered", []step{{true, up1, false}, {true, up1, true}}, []Call{{Start: 10 * second, End: 40 * second, Spoke: [2]float64{1, 0}, Sources: [2]int{1, 0}}}},
 		{"a conference", []step{{true, up1, false}, {false, down1, false}, {false, stream(9, false, 9000, 20, 40, 9), false}, {true, up1, true}, {false, down1, true}},
-			[]Call{{Start: 10 * second, Answer: 18 * second, End: 40 * second, Direction: Inbound, Sources: [2]int{1, 2}}}},
+			[]Call{{Start: 10 * second, Answer: 18 * second, End: 40 * second, Direction: Inbound, Sources: [2]int{1, 2}, Led: true}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -73,16 +73,65 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+// TestOthers: conversations at once are counted, but not those that a stranger
+// or a page in a browser may have had the line answer.
 func TestOthers(t *testing.T) {
-	var others []int
-	c := New(8, func(k *Call) { others = append(others, k.Others) })
-	for i := range 3 {
-		c.Stream(true, stream(uint64(i), true, uint16(9000+i), float64(i+1), 100, 1), false)
-		c.Stream(false, stream(uint64(i+9), false, uint16(9000+i), float64(i)+1.1, 100, 1), false)
+	type edit func(up, down *rtp.Stream)
+	read := func(up, down *rtp.Stream) { up.Readable, down.Readable, up.SSRC, down.SSRC = true, true, 1, 2 }
+	for name, tt := range map[string]struct {
+		edit     edit
+		doubtful bool
+		want     []int
+	}{
+		"read":             {read, false, []int{0, 1, 2}},
+		"an echo":          {func(up, down *rtp.Stream) { read(up, down); down.SSRC = up.SSRC }, false, []int{0, 0, 0}},
+		"by shape":         {func(_, down *rtp.Stream) { down.Start -= second }, false, []int{0, 0, 0}},
+		"by shape, it led": {func(up, _ *rtp.Stream) { up.Start -= second }, false, []int{0, 1, 2}},
+		"a page":           {read, true, []int{0, 0, 0}},
+	} {
+		var others []int
+		c := New(8, func(k *Call) {
+			others = append(others, k.Others)
+			if k.Doubtful != tt.doubtful || tt.doubtful && k.Vouched() {
+				t.Errorf("%s: doubtful %v, vouched %v", name, k.Doubtful, k.Vouched())
+			}
+		})
+		c.Doubtful = func(rtp.Flow) bool { return tt.doubtful }
+		for i := range 3 {
+			up, down := stream(uint64(i), true, uint16(9000+i), float64(2*i+2), 100, 1), stream(uint64(i+9), false, uint16(9000+i), float64(2*i)+2.1, 100, 1)
+			tt.edit(up, down)
+			c.Stream(true, up, false)
+			c.Stream(false, down, false)
+		}
+		c.Flush()
+		if d := cmp.Diff(tt.want, others); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
 	}
+}
+
+// TestDoubtStays: what was known of a flow when its conversation began holds, though
+// whoever was asked has forgotten it by the end.
+func TestDoubtStays(t *testing.T) {
+	var got []Call
+	c := New(8, func(k *Call) { got = append(got, *k) })
+	known := true
+	c.Doubtful = func(rtp.Flow) bool { return known }
+	up, down := stream(1, true, 9000, 1, 60, 900), stream(2, false, 9000, 3, 60, 900)
+	c.Stream(true, up, false)
+	known = false
+	c.Stream(false, down, false)
 	c.Flush()
-	if d := cmp.Diff([]int{0, 1, 2}, others); d != "" {
-		t.Error(d)
+	if len(got) != 1 || !got[0].Doubtful || got[0].Vouched() {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	for port, want := range map[uint16]bool{0: false, 53: true, 123: true, 443: false, 500: false, 1194: false, 1701: false, 1900: true, 3478: true, 4500: false, 6881: true, 9000: false, 27015: true, 51820: false} {
+		if Answers(port) != want {
+			t.Errorf("port %d: %v", port, !want)
+		}
 	}
 }
 

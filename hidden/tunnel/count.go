@@ -28,12 +28,18 @@ const (
 	// Varied: in step, but of ever other sizes: programs of people, whose codec
 	// varies its rate, or games.
 	Varied
+	// Copied: packets come twice, by a mirror of two ports or one that gives
+	// everything twice, so that their number is not known.
+	Copied
+	// Answers: so many more go up than come down that it is not sound before the
+	// answer: a service that sends several packets for one.
+	Answers
 	// Calls: as many go up as come down, in step.
 	Calls
 )
 
 func (k Kind) String() string {
-	return [...]string{"little", "uneven", "sparse", "conference", "merged", "varied", "calls"}[k]
+	return [...]string{"little", "uneven", "sparse", "conference", "merged", "varied", "copied", "answers", "calls"}[k]
 }
 
 // Count says how many calls a flow carried in one window of Window intervals.
@@ -45,9 +51,16 @@ type Count struct {
 	// unless Kind is Calls.
 	Mean, Peak float64
 	Low, High  float64
-	// Early is how many streams more go up than come down: callees' sound before
-	// the answer; negative where more come down.
+	// Early is how many streams more go up than come down, of those that began one
+	// way alone and not long ago: callees' sound before the answer; negative where
+	// more come down.
 	Early float64
+	// Own says that the subscriber has sent more in this flow than it was sent, at
+	// some time so far: what answers whoever asks never does.
+	Own bool
+	// Whole says that silence is sent both ways, so that Early is of what was
+	// counted and not of what pauses were made up for.
+	Whole bool
 	// Ptime is the mean time between packets of a stream that goes up, ms, and
 	// Active the share of time in which one is sent, 1 where silence is sent too.
 	Ptime, Active float64
@@ -69,11 +82,13 @@ const (
 	random    = 1.2  // and that packets at random, or voice after much jitter, have at least
 	uniform   = 0.7  // Even of the codecs of telephones
 	steady    = 0.88 // Active above which nothing is made of what is missing
+	gapless   = 0.97 // and above which silence is sent, or nothing lost
 	lag       = 5    // quarters of an interval between what is compared for Active, and twice that
 	forget    = 0.85 // of what earlier windows told, a window
 	pictures  = 0.25 // share of large packets up, of all, in most intervals
 	merged    = 0.4  // share of bytes in large segments
 	wholeDown = 2.2  // streams down for one up in a conference
+	wholeUp   = 1.8  // streams up for one down of a service that answers with several
 )
 
 // ptimes are the packet times looked for, ms; each divides Phases.
@@ -85,6 +100,9 @@ type Counter struct {
 	window []Interval
 	ways   [2]memory
 	last   int64 // start of the interval before, 0 none
+	gap    bool  // some are missing in the window or before it
+	rings  ringing
+	own    own
 }
 
 // memory is what one direction has told so far, fading.
@@ -105,7 +123,9 @@ func (c *Counter) Add(iv *Interval) (out Count, ok bool) {
 		for i := range c.ways {
 			c.ways[i].quarter = c.ways[i].quarter[:0]
 		}
+		c.gap = true
 	}
+	c.own.add(iv)
 	c.last = iv.Start
 	c.ways[0].add(&iv.Up)
 	c.ways[1].add(&iv.Down)
@@ -113,7 +133,10 @@ func (c *Counter) Add(iv *Interval) (out Count, ok bool) {
 		return Count{}, false
 	}
 	out = c.count()
-	c.window = c.window[:0]
+	if c.gap {
+		c.rings = ringing{}
+	}
+	c.window, c.gap = c.window[:0], false
 	for i := range c.ways {
 		c.ways[i].fade()
 	}
@@ -318,7 +341,7 @@ func talking(n, active [2]float64) int {
 }
 
 func (c *Counter) count() Count {
-	out := Count{Start: c.window[0].Start, End: c.window[Window-1].Start + int64(Length), Even: c.even()}
+	out := Count{Own: c.own.shown, Start: c.window[0].Start, End: c.window[Window-1].Start + int64(Length), Even: c.even()}
 	var rates [2][Window]float64
 	var mean [2]float64
 	illustrated, large, bytes := 0, 0.0, 0.0
@@ -357,7 +380,11 @@ func (c *Counter) count() Count {
 	case out.Even < uniform:
 		out.Kind = Varied
 		return out
+	case c.copied():
+		out.Kind = Copied
+		return out
 	}
+	out.Whole = !stream && !c.gap && min(active[0], active[1]) >= gapless
 	// An access may take all jitter's measure away in one direction.
 	for k := range ptime {
 		if ptime[k] == 0 {
@@ -374,11 +401,17 @@ func (c *Counter) count() Count {
 			active[k] = 1
 		}
 	}
-	out.Ptime, out.Active, out.Early = ptime[0], active[0], n[0]-n[1]
+	quarters := c.quarterly(ptime)
+	before := c.rings.window(&quarters)
+	out.Ptime, out.Active = ptime[0], active[0]
+	out.Early = max(-before[1], min(n[0]-n[1], before[0]))
 	k := talking(n, active)
 	switch {
 	case n[1] > wholeDown*n[0] && n[0] < 3, illustrated > Window/2:
 		out.Kind = Conference
+		return out
+	case n[0] > wholeUp*n[1] && n[1] >= 2:
+		out.Kind = Answers
 		return out
 	case n[k] < 0.6:
 		out.Kind = Sparse

@@ -37,6 +37,9 @@ func NewMeter[K comparable](n int, emit func(K, *Interval)) *Meter[K] {
 	return &Meter[K]{cap: max(n, 1), flows: make(map[K]*metered[K]), emit: emit}
 }
 
+// full says whether a flow would have to make room for k.
+func (m *Meter[K]) full(k K) bool { return len(m.flows) >= m.cap && m.flows[k] == nil }
+
 // Counters gives a copy of the counters.
 func (m *Meter[K]) Counters() MeterCounters { return m.c }
 
@@ -78,6 +81,14 @@ func (m *Meter[K]) Add(k K, t int64, up, stream bool, size int) {
 	}
 }
 
+// Sweep says that time has reached now, ns since the Unix epoch: intervals that
+// are over are told of, and flows without a packet since forgotten.
+func (m *Meter[K]) Sweep(now int64) {
+	for m.oldest != nil && m.oldest.iv.Start+int64(Length) <= now {
+		m.drop(m.oldest)
+	}
+}
+
 // Close tells of what is left and forgets all flows, least recent first.
 func (m *Meter[K]) Close() {
 	for m.oldest != nil {
@@ -85,8 +96,14 @@ func (m *Meter[K]) Close() {
 	}
 }
 
+// Sparse says whether too little is in an interval, both directions, to tell of it. A
+// source that sees one direction cannot say.
+func (iv *Interval) Sparse() bool {
+	return int(iv.Up.Packets)+int(iv.Down.Packets) < minPackets
+}
+
 func (m *Meter[K]) tell(f *metered[K]) {
-	if int(f.iv.Up.Packets)+int(f.iv.Down.Packets) < minPackets {
+	if f.iv.Sparse() {
 		m.c.Sparse++
 		return
 	}

@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// mayUse is what quiet packages may use beside one another: only tests of
-// package capture start goroutines.
-var mayUse = []string{"capture"}
+// mayUse is what quiet packages may use beside one another: only their tests
+// start goroutines.
+var mayUse = []string{"capture", "hidden/tunnel"}
 
 // QuietOf gives the folders that the QUIET of a Makefile names: those that
 // `make race` leaves out.

@@ -33,6 +33,7 @@ func TestCheckQuiet(t *testing.T) {
 	add("sip/call_test.go", "package sip\nimport \"simtrap/pipeline\"\nfunc TestF(t T) { t.Parallel(); go f() }")
 	add("ident/line.go", "package ident\nfunc f() {\n\tg.Go(f)\n\ttime.AfterFunc(1, f)\n}")
 	add("capture/read.go", "package capture")
+	add("hidden/tunnel/count.go", "package tunnel")
 	add("capture/read_test.go", "package capture\nfunc f() { go f() }")
 	got, err := CheckQuiet(tree, []string{"sip", "ident", "gone"})
 	if err != nil {

@@ -1,4 +1,4 @@
-package talk
+package trial_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 
 	"simtrap/capture"
 	"simtrap/control"
+	"simtrap/hidden/talk"
 	"simtrap/ident"
 	"simtrap/lab"
 	"simtrap/packet"
@@ -27,7 +28,7 @@ var (
 // watch hands a run's streams to Calls.
 type watch struct {
 	homes *ident.Homes
-	calls *Calls
+	calls *talk.Calls
 }
 
 func (w *watch) Message(*packet.Packet, *sip.Message) {}
@@ -65,8 +66,8 @@ func heard(t testing.TB, name string, seed uint64, d time.Duration) (k tally) {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	var found []Call
-	w := &watch{homes: homes, calls: New(4096, func(c *Call) { found = append(found, *c) })}
+	var found []talk.Call
+	w := &watch{homes: homes, calls: talk.New(4096, func(c *talk.Call) { found = append(found, *c) })}
 	if _, err := pipeline.Run(t.Context(), f, pipeline.Config{Homes: homes, Workers: 1, Observe: w}); err != nil {
 		t.Fatal(err)
 	}
@@ -85,17 +86,17 @@ func heard(t testing.TB, name string, seed uint64, d time.Duration) (k tally) {
 	}
 	end := truth.Start.Add(truth.Duration)
 	for _, l := range truth.Lines {
-		for _, talk := range l.Talks {
-			stop := talk.End
+		for _, told := range l.Talks {
+			stop := told.End
 			if stop.After(end) {
 				stop = end
 			}
-			if talk.Start.IsZero() || stop.Sub(talk.Start) < 4*time.Second {
+			if told.Start.IsZero() || stop.Sub(told.Start) < 4*time.Second {
 				continue
 			}
 			k.truth++
-			i := slices.IndexFunc(found, func(c Call) bool {
-				return c.Telephone() && math.Abs(float64(c.Start-talk.From().UnixNano())) < slack && math.Abs(float64(c.End-stop.UnixNano())) < slack
+			i := slices.IndexFunc(found, func(c talk.Call) bool {
+				return c.Telephone() && math.Abs(float64(c.Start-told.From().UnixNano())) < slack && math.Abs(float64(c.End-stop.UnixNano())) < slack
 			})
 			if i < 0 || used[i] {
 				continue
@@ -103,8 +104,8 @@ func heard(t testing.TB, name string, seed uint64, d time.Duration) (k tally) {
 			used[i] = true
 			k.matched++
 			switch d := found[i].Direction; {
-			case d == Unknown:
-			case (d == Outbound) == talk.Out:
+			case d == talk.Unknown:
+			case (d == talk.Outbound) == told.Out:
 				k.right++
 			default:
 				k.wrong++
