@@ -3,6 +3,7 @@ package pipeline
 import (
 	"simtrap/control"
 	"simtrap/h323"
+	"simtrap/hidden/hello"
 	"simtrap/hidden/tunnel"
 	"simtrap/packet"
 	"simtrap/rtp"
@@ -33,6 +34,7 @@ func (r *run) losses() []Loss {
 	var hidden sip.HiddenCounters
 	var gates tunnel.GateCounters
 	var veiled sip.ScrambledCounters
+	var opened hello.Tunnels
 	for _, s := range r.shards {
 		if s == nil {
 			continue
@@ -81,6 +83,7 @@ func (r *run) losses() []Loss {
 		hidden.Echoed += s.hidden.Counters.Echoed
 		veiled.Evicted += s.veiled.Counters.Evicted
 		veiled.Crowded += s.veiled.Counters.Crowded
+		opened.Displaced += s.hellos.tunnels.Displaced
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -132,6 +135,8 @@ func (r *run) losses() []Loss {
 	add("tunnels", "flows whose calls were counted, forgotten: table full", r.join.tunnels.evicted)
 	add("tunnels", "packets of flows that cannot be read, seen again within 50 ms (a doubled mirror), counted once", shard.tunnelsTwice)
 	add("tunnels", "intervals after their time", r.join.tunnels.late)
+	add("tunnels", "openings of tunnels displaced before their answer: table full", opened.Displaced)
+	add("tunnels", "openings of tunnels forgotten: table full", r.join.openings.forgotten)
 	s := r.join.streams.Counters()
 	add("media", "streams dropped before they were confirmed: table full", s.Forgotten)
 	add("media", "streams ended early: table full", s.Evicted)
@@ -165,6 +170,7 @@ func (r *run) losses() []Loss {
 	add("lines", "addresses taken for the network's side and not judged (--home says for sure)", l.FarEnds)
 	add("lines", "lines dropped that only others spoke of: table full", l.EvictedYoung)
 	add("lines", "lines with evidence dropped: table full", l.EvictedKept)
+	add("lines", "openings of enciphered connections of a line forgotten: too many", l.HellosForgotten)
 	add("lines", "calls not counted: too many at once on one line", l.CallsDropped)
 	add("lines", "legs not compared: too many at once on one line", l.LegsDropped)
 	add("lines", "inbound calls that only the far end vouches for, not counted", l.Unsupported)

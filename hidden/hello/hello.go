@@ -16,11 +16,19 @@ const (
 	OpenVPN
 	IKE // of IPsec
 	L2TP
+	ESP  // told by its number alone
+	PPTP // the same, of its GRE
 )
 
 func (p Protocol) String() string {
-	return [...]string{"", "tls", "quic", "wireguard", "openvpn", "ike", "l2tp"}[min(p, L2TP)]
+	return [...]string{"", "tls", "quic", "wireguard", "openvpn", "ike", "l2tp", "esp", "pptp"}[min(p, PPTP)]
 }
 
 // Tunnel says whether it is one that carries other traffic.
 func (p Protocol) Tunnel() bool { return p >= WireGuard }
+
+// Hello is what one opening told, after its other end answered. Of tunnels it is
+// the protocol alone.
+type Hello struct {
+	Protocol Protocol
+}
