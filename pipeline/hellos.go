@@ -18,7 +18,8 @@ type helloSeen struct {
 
 // hellos reads the openings of enciphered connections in one shard.
 type hellos struct {
-	tunnels hello.Tunnels
+	tunnels    hello.Tunnels
+	handshakes hello.Handshakes
 }
 
 // packet takes a datagram or a segment and says whether it completes an opening.
@@ -26,14 +27,23 @@ func (h *hellos) packet(p *packet.Packet, seed uint64, out *helloSeen) bool {
 	if len(p.Payload) == 0 || p.Cut() {
 		return false
 	}
+	stream := p.Proto == packet.TCP
 	key, way := flowKey(p, seed)
-	if proto := h.tunnels.Message(key, way, p.Proto == packet.TCP, p.Payload, p.Time); proto != hello.None {
+	flow := rtp.Flow{Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Realm: p.Realm}
+	if proto := h.tunnels.Message(key, way, stream, p.Payload, p.Time); proto != hello.None {
 		// It is complete by its answer.
-		*out = helloSeen{flow: rtp.Flow{Src: p.Dst, Dst: p.Src, SrcPort: p.DstPort, DstPort: p.SrcPort, Realm: p.Realm}, proto: p.Proto}
-		out.hello.Protocol = proto
+		*out = helloSeen{flow: flow.Reverse(), proto: p.Proto, hello: hello.Hello{Protocol: proto}}
 		return true
 	}
-	return false
+	said, client, ok := h.handshakes.Packet(&hello.Packet{Key: key, Way: way, Stream: stream, Seq: p.TCPSeq, Time: p.Time, Payload: p.Payload})
+	if !ok {
+		return false
+	}
+	if !client {
+		flow = flow.Reverse()
+	}
+	*out = helloSeen{flow: flow, proto: p.Proto, hello: said}
+	return true
 }
 
 // flowKey names a packet's flow, whichever way it goes, and tells the way.

@@ -35,6 +35,7 @@ func (r *run) losses() []Loss {
 	var gates tunnel.GateCounters
 	var veiled sip.ScrambledCounters
 	var opened hello.Tunnels
+	var hands hello.HandshakeCounters
 	for _, s := range r.shards {
 		if s == nil {
 			continue
@@ -84,6 +85,12 @@ func (r *run) losses() []Loss {
 		veiled.Evicted += s.veiled.Counters.Evicted
 		veiled.Crowded += s.veiled.Counters.Crowded
 		opened.Displaced += s.hellos.tunnels.Displaced
+		x := &s.hellos.handshakes.Counters
+		hands.Displaced += x.Displaced
+		hands.Crowded += x.Crowded
+		hands.TooLong += x.TooLong
+		hands.Holes += x.Holes
+		hands.Broken += x.Broken
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -137,6 +144,11 @@ func (r *run) losses() []Loss {
 	add("tunnels", "intervals after their time", r.join.tunnels.late)
 	add("tunnels", "openings of tunnels displaced before their answer: table full", opened.Displaced)
 	add("tunnels", "openings of tunnels forgotten: table full", r.join.openings.forgotten)
+	add("hellos", "handshakes of TLS and QUIC displaced by others: table full", hands.Displaced)
+	add("hellos", "handshakes of TLS and QUIC not read: too many in a second", hands.Crowded)
+	add("hellos", "first messages of clients above 4 KiB", hands.TooLong)
+	add("hellos", "handshakes of TLS with segments missing or out of order", hands.Holes)
+	add("hellos", "first messages of TLS and QUIC that break their rules", hands.Broken)
 	s := r.join.streams.Counters()
 	add("media", "streams dropped before they were confirmed: table full", s.Forgotten)
 	add("media", "streams ended early: table full", s.Evicted)

@@ -5,6 +5,7 @@ import (
 
 	"simtrap/control"
 	"simtrap/h323"
+	"simtrap/hidden/hello"
 	"simtrap/hidden/tunnel"
 	"simtrap/ident"
 	"simtrap/packet"
@@ -182,6 +183,9 @@ func (s *shard) packet(p *packet.Packet) {
 	}
 	var h helloSeen
 	if s.hellos.packet(p, s.seed, &h) {
+		if h.hello.Protocol == hello.QUIC && (!s.accounted || s.sample > 0) {
+			s.meter.asked(p, &h)
+		}
 		s.output.opened = append(s.output.opened, h)
 		s.add(kindHello, len(s.output.opened)-1)
 	}

@@ -34,7 +34,7 @@ func chinese() [][2]string {
 		{"score", "得分"}, {"Score", "得分"}, {"margin", "余量"}, {"Margin", "余量"},
 		{"nearest lookalike", "最相似的合法类型"}, {"Nearest lookalike", "最相似的合法类型"}, {"nearest", "最相似"},
 		{"reasons", "依据"}, {"Reasons", "依据"}, {"Reason", "依据"}, {"device", "设备"}, {"Device", "设备"},
-		{"controllers", "控制端"}, {"Controllers", "控制端"}, {"cards", "卡"}, {"calls", "呼叫"}, {"Calls", "呼叫"},
+		{"enciphered", "加密连接"}, {"controllers", "控制端"}, {"Controllers", "控制端"}, {"cards", "卡"}, {"calls", "呼叫"}, {"Calls", "呼叫"},
 		{"not seen", "未见"}, {"subscriber", "用户"}, {"Subscriber", "用户"}, {"time", "时间"}, {"Time", "时间"}, {"highest", "最高"}, {"Highest", "最高"}, {"Proof", "实证"},
 		{"declared", "已登记"}, {"Declared", "已登记"}, {"probability", "概率"}, {"Probability", "概率"},
 		{"authority", "授权"}, {"Authority", "授权"}, {"read", "读取"}, {"Read", "读取"}, {"found", "发现"},

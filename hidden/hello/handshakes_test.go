@@ -195,7 +195,11 @@ func rfcInitial(t testing.TB) []byte {
 
 // quicAnswer is a server's packet with a long header.
 func quicAnswer(version uint32) []byte {
-	b := binary.BigEndian.AppendUint32([]byte{0xc1}, version)
+	first := byte(0xc1) // Initial
+	if version == quic2 {
+		first = 0xd1
+	}
+	b := binary.BigEndian.AppendUint32([]byte{first}, version)
 	return append(b, make([]byte, 100)...)
 }
 
@@ -261,7 +265,7 @@ func sealed(t testing.TB, number byte, frames []byte) []byte {
 // TestQUICPieces: version 2, with the client's message in pieces out of their order
 // over two packets, with another kind of frame between.
 func TestQUICPieces(t *testing.T) {
-	list := conversation(t, &tls.Config{ServerName: "pieces.example", NextProtos: []string{"h3"}}, &tls.Config{NextProtos: []string{"h3"}})
+	list := conversation(t, &tls.Config{ServerName: "pieces.example", NextProtos: []string{"h3"}, CurvePreferences: []tls.CurveID{tls.X25519}}, &tls.Config{NextProtos: []string{"h3"}})
 	msg := list[0].data[recordHead:]
 	frame := func(from, to int) []byte {
 		b := []byte{6}
@@ -281,6 +285,13 @@ func TestQUICPieces(t *testing.T) {
 	table = Handshakes{}
 	if h, ok := quicRead(&table, 9<<32, one, quicAnswer(quic2)); ok {
 		t.Errorf("half a message gives %+v", h)
+	}
+	retry := quicAnswer(quic2)
+	retry[0] = 0xc0
+	table.Packet(&Packet{Key: 9 << 32, Way: true, Time: 1, Payload: one})
+	table.Packet(&Packet{Key: 9 << 32, Time: 1, Payload: retry})
+	if table.places[9] != nil {
+		t.Error("goes on after a Retry, which changes the keys")
 	}
 }
 

@@ -354,7 +354,10 @@ func (n *tunnels) people(ctx context.Context, b *branch, wait *sync.WaitGroup) *
 	var ends [2]*net.UDPConn
 	for i, s := range []*space{b.space, n.far} {
 		address := net.ParseIP([]string{b.inner, b.outer}[i])
-		must(s.do(func() (err error) { ends[i], err = net.ListenUDP("udp", &net.UDPAddr{IP: address, Port: 40000}); return err }))
+		must(s.do(func() (err error) {
+			ends[i], err = net.ListenUDP("udp", &net.UDPAddr{IP: address, Port: 40000})
+			return err
+		}))
 		context.AfterFunc(ctx, func() { ends[i].Close() })
 	}
 	for i, e := range ends {
