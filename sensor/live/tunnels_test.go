@@ -38,6 +38,9 @@ import (
 	"simtrap/pipeline"
 )
 
+// realTunnels asks for the test of them, which then runs by itself.
+const realTunnels = "SIMTRAP_REALTUNNELS"
+
 const (
 	tunnelCalls = 10 // at once in each tunnel
 	// tunnelsTake is how long the calls last: until a gate opens, at most 10 s, one
@@ -53,8 +56,7 @@ type tunnels struct {
 	router   *space
 	far      *space
 	folder   string
-	voice    []byte
-	cert     [2]string // file and fingerprint of each side's certificate and key
+	cert     [2]string // the file of the certificate that all have, and its fingerprint
 	key      string
 	branches map[string]*branch
 }
@@ -398,13 +400,11 @@ func (n *tunnels) people(ctx context.Context, b *branch, wait *sync.WaitGroup) *
 // cable outside is judged while it goes on: which tunnels there are, and how many
 // calls are in each.
 func TestRealTunnels(t *testing.T) {
-	if os.Getenv("SIMTRAP_REALTUNNELS") == "" {
+	if os.Getenv(realTunnels) == "" {
 		t.Skip("scripts/realtunnels.sh runs this test, by itself: it measures moments")
 	}
 	n := newTunnels(t)
 	wgBox, wgHome, vpnBox, vpnHome, tlsBox := n.branch("wg-box"), n.branch("wg-home"), n.branch("vpn-box"), n.branch("vpn-home"), n.branch("tls-box")
-	n.write("none", nil)
-
 	var sources []capture.Source
 	err := n.router.do(func() error {
 		list, err := afpacket.Open([]string{"core"}, afpacket.Options{})
