@@ -34,6 +34,7 @@ import (
 	"simtrap/capture"
 	"simtrap/capture/afpacket"
 	"simtrap/heuristics"
+	"simtrap/hidden/hello"
 	"simtrap/ident"
 	"simtrap/pipeline"
 )
@@ -273,14 +274,14 @@ func (n *tunnels) sipp(s *space, scenario, name string, args ...string) *process
 // gives both sides.
 func (n *tunnels) called(b *branch) []*process {
 	n.t.Helper()
-	answer := n.sipp(b.space, "answer", b.name+"-answer", "-i", b.inner, "-mi", b.inner, "-p", "5060", "-min_rtp_port", "20000", "-max_rtp_port", "21000")
+	answer := n.sipp(b.space, "answer", b.name+"-answer", "-i", b.inner, "-mi", b.inner, "-p", "5060", "-mp", "20000")
 	answer.ready("it listens", func() bool { return listening(b.space, "-Hlun", b.inner+":5060") })
 	numbers := bytes.NewBufferString("SEQUENTIAL\n")
 	for i := range tunnelCalls {
 		fmt.Fprintf(numbers, "139%08d;;00447700%06d\n", (i+1)*7919317%100000000, (i+1)*104729%1000000)
 	}
 	return []*process{answer, n.sipp(n.far, "call", b.name+"-call", "-inf", n.write(b.name+".csv", numbers.Bytes()), "-i", b.outer, "-mi", b.outer, "-p", "5062",
-		"-min_rtp_port", "30000", "-max_rtp_port", "31000", "-r", "10", b.inner+":5060")}
+		"-mp", "30000", "-r", "10", b.inner+":5060")}
 }
 
 func listening(s *space, flags, address string) bool {
@@ -454,15 +455,26 @@ func TestRealTunnels(t *testing.T) {
 	calls = append(calls, n.called(wgBox)...)
 	calls = append(calls, n.called(vpnBox)...)
 	// Of this one signalling alone is enciphered; voice has clear headers.
-	answer := n.sipp(n.far, "answer", "tls-answer", "-t", "t1", "-i", "127.0.0.1", "-mi", abroad, "-p", "5070", "-min_rtp_port", "40000", "-max_rtp_port", "41000")
+	answer := n.sipp(n.far, "answer", "tls-answer", "-t", "t1", "-i", "127.0.0.1", "-mi", abroad, "-p", "5070", "-mp", "40000")
 	answer.ready("it listens", func() bool { return listening(n.far, "-Hltn", "127.0.0.1:5070") })
 	calls = append(calls, answer, n.sipp(tlsBox.space, "call", "tls-call", "-t", "t1", "-inf", filepath.Join(n.folder, wgBox.name+".csv"), "-i", "127.0.0.1", "-mi", tlsBox.address, "-p", "5062",
-		"-min_rtp_port", "30000", "-max_rtp_port", "31000", "-r", "10", "127.0.0.1:5060"))
+		"-mp", "30000", "-r", "10", "127.0.0.1:5060"))
 
 	var wait sync.WaitGroup
 	ctx, stop := context.WithTimeout(t.Context(), tunnelsTake)
 	defer stop()
 	twins := map[*branch]*people{wgHome: n.people(ctx, wgHome, &wait), vpnHome: n.people(ctx, vpnHome, &wait)}
+	// A connection is told of once something is known of its line.
+	again := time.AfterFunc(tunnelsTake/2, func() {
+		c, err := dial(tlsBox.space, "tcp", "127.0.0.1:5060")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		time.Sleep(time.Second)
+		c.Close()
+	})
+	defer again.Stop()
 	for _, p := range calls {
 		if err := p.wait(70 * time.Second); err != nil {
 			said, _ := filepath.Glob(n.folder + "/*.err")
@@ -497,6 +509,14 @@ func TestRealTunnels(t *testing.T) {
 		}
 		if len(f.Hellos) != 1 || f.Hellos[0].Protocol.String() != want || f.Hellos[0].Far.String() != abroad || !f.Hellos[0].Asked {
 			t.Errorf("%s: opened by %+v, want %s of %s", b.name, f.Hellos, want, abroad)
+		}
+	}
+	if f := found[tlsBox.address]; f == nil || len(f.Hellos) != 1 {
+		t.Errorf("%s: %+v, want one opening", tlsBox.name, f)
+	} else {
+		h := f.Hellos[0]
+		if h.Protocol != hello.TLS || !h.Asked || h.Port != 5061 || h.Name != "sip.example" || h.Version != 0x0303 || h.Issuer != "voip.example" || !h.SelfIssued || !h.Bare || !strings.HasPrefix(h.JA4, "t12d") {
+			t.Errorf("%s: %+v", tlsBox.name, h)
 		}
 	}
 	for b, p := range twins {
