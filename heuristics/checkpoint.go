@@ -9,6 +9,7 @@ import (
 
 	"simtrap/control"
 	"simtrap/heuristics/catalogue"
+	"simtrap/hidden/hello"
 	"simtrap/hidden/talk"
 	"simtrap/ident"
 	"simtrap/state"
@@ -668,6 +669,26 @@ func (f *frost) traits(t *traits) {
 		state.List(c, &w.times, maxExchanges, func(v *int64) { state.Int(c, v) })
 	})
 	f.sealed(&t.sealed)
+	state.List(c, &t.hellos, maxHellos, f.hello)
+}
+
+func (f *frost) hello(h *Hello) {
+	if state.Int(f.Coder, &h.Protocol); h.Protocol > hello.PPTP {
+		f.Fail()
+		h.Protocol = hello.None
+	}
+	for _, s := range [...]*string{&h.JA3, &h.JA4, &h.Name, &h.Issuer} {
+		f.Text(s, maxWords)
+	}
+	f.Bool(&h.Bare)
+	f.Bool(&h.SelfIssued)
+	state.Int(f.Coder, &h.Version)
+	control.CodeAddr(f.Coder, &h.Far)
+	state.Int(f.Coder, &h.Port)
+	f.Bool(&h.Asked)
+	f.count(&h.Times)
+	state.Int(f.Coder, &h.First)
+	state.Int(f.Coder, &h.Last)
 }
 
 // Same says whether the counts come from the catalogue of now.

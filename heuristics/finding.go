@@ -39,6 +39,7 @@ type Finding struct {
 	Signals       []Row
 	Unseen        []string // what was not visible, and what it would have decided
 	Links         Links
+	Hellos        []Hello          // openings of enciphered connections; shown, and worth nothing
 	First, Last   int64            // ns since the Unix epoch
 	Subscriber    ident.Subscriber // who had the line then, zero unless a feed of sessions names one
 	Reached       []Reach          // when it rose to each verdict that stands, weakest first

@@ -296,7 +296,7 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 			PeakConcurrent: max(p.peakUp, p.tunnel.peak), DistinctCalled: len(p.dialled.m), Streams: p.streams, TalkSeconds: int(p.talk / second),
 		},
 	}
-	f.Links = p.links()
+	f.Links, f.Hellos = p.links(), p.hellos()
 	seen := make(map[Card]bool)
 	for _, e := range p.control {
 		if !p.tap.counts(e) {

@@ -65,6 +65,7 @@ type Lines struct {
 type Counters struct {
 	Lines            uint64 // profiles opened
 	EvictedYoung     uint64 // profiles without evidence dropped for room
+	HellosForgotten  uint64 // openings of enciphered connections that made room for newer ones
 	EvictedKept      uint64 // profiles with evidence dropped for room
 	CallsDropped     uint64 // calls not counted: too many at once on one line
 	LegsDropped      uint64 // legs not kept for comparison: too many at once on one line

@@ -43,7 +43,8 @@ type traits struct {
 	talked     talked    // calls of which voice alone is seen
 	exchanges  exchanges // of what may be signalling under a cipher
 	sealed     sealedFlows
-	metered    int64 // first and last time that the household was measured
+	hellos     []Hello // of enciphered connections
+	metered    int64   // first and last time that the household was measured
 	meteredTo  int64
 }
 

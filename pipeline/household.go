@@ -156,6 +156,18 @@ func (m *meter) named(p *packet.Packet) {
 	}
 }
 
+// asked takes the name in a client's first message of QUIC, which is known when p,
+// the server's answer, has come.
+func (m *meter) asked(p *packet.Packet, h *helloSeen) {
+	hash := m.name([]byte(h.hello.Name))
+	if hash == 0 {
+		return
+	}
+	if e := m.entry(h.flow.Src, p); e != nil {
+		e.facts.SeeName(hash)
+	}
+}
+
 const maxName = 255
 
 // question hashes the name that an answer of DNS is about, 0 for none.

@@ -32,7 +32,7 @@ func answer(name string) []byte {
 }
 
 // hello is a TLS 1.2 ClientHello with the server name behind another extension.
-func hello(name string) []byte {
+func clientHello(name string) []byte {
 	ext := []byte{0, 10, 0, 4, 0, 2, 0, 29, 0, 0}
 	ext = binary.BigEndian.AppendUint16(ext, uint16(len(name)+5))
 	ext = binary.BigEndian.AppendUint16(ext, uint16(len(name)+3))
@@ -58,7 +58,7 @@ func TestNamesOfHouseholds(t *testing.T) {
 	for name, got := range map[string]uint64{
 		"in capitals":          m.question(answer("IMG.Shop.EXAMPLE")),
 		"behind random labels": m.question(answer("a8f3.z.img.shop.example")),
-		"by TLS":               m.serverName(hello("img.shop.example")),
+		"by TLS":               m.serverName(clientHello("img.shop.example")),
 	} {
 		if got != want {
 			t.Errorf("%s: %x, want %x", name, got, want)
@@ -85,9 +85,9 @@ func TestNearMissesOfNames(t *testing.T) {
 			t.Errorf("%s: hash %x", name, h)
 		}
 	}
-	server := hello("www.example.com")
+	server := clientHello("www.example.com")
 	server[5] = 2
-	for name, b := range map[string][]byte{"a ServerHello": server, "an empty name": hello(""), "nothing": nil} {
+	for name, b := range map[string][]byte{"a ServerHello": server, "an empty name": clientHello(""), "nothing": nil} {
 		if h := m.serverName(b); h != 0 {
 			t.Errorf("%s: hash %x", name, h)
 		}
@@ -97,7 +97,7 @@ func TestNearMissesOfNames(t *testing.T) {
 			t.Errorf("an answer cut to %d bytes: hash %x", i, h)
 		}
 	}
-	whole := hello("www.example.com")
+	whole := clientHello("www.example.com")
 	for i := range whole {
 		if h := m.serverName(whole[:i]); h != 0 {
 			t.Errorf("a hello cut to %d bytes: hash %x", i, h)
@@ -106,8 +106,8 @@ func TestNearMissesOfNames(t *testing.T) {
 }
 
 func FuzzNames(f *testing.F) {
-	f.Add(answer("www.example.com"), hello("www.example.com"))
-	f.Add(answer("a.b"), hello("b"))
+	f.Add(answer("www.example.com"), clientHello("www.example.com"))
+	f.Add(answer("a.b"), clientHello("b"))
 	f.Fuzz(func(t *testing.T, dns, tls []byte) {
 		m := &meter{seed: 7}
 		m.question(dns)

@@ -54,6 +54,7 @@ type joiner struct {
 	fresh               []rtp.Interval
 	metered             households
 	tunnels             tunnels
+	openings            openings
 	stats               joinStats
 
 	feed      *sessions.Feed // may be nil
@@ -145,6 +146,8 @@ func (j *joiner) take(all *[shards]*output, now int64) {
 			j.scrambled(&s.scrambled[r.index])
 		case kindSealed:
 			j.sealed(&s.sealed[r.index])
+		case kindHello:
+			j.opened(&s.opened[r.index])
 		case kindSignal:
 			j.signal(&s.signals[r.index])
 		}

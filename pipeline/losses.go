@@ -3,6 +3,7 @@ package pipeline
 import (
 	"simtrap/control"
 	"simtrap/h323"
+	"simtrap/hidden/hello"
 	"simtrap/hidden/tunnel"
 	"simtrap/packet"
 	"simtrap/rtp"
@@ -34,6 +35,8 @@ func (r *run) losses() []Loss {
 	var gates tunnel.GateCounters
 	var veiled sip.ScrambledCounters
 	var steps, checks uint64
+	var opened hello.Tunnels
+	var hands hello.HandshakeCounters
 	for _, s := range r.shards {
 		if s == nil {
 			continue
@@ -84,6 +87,13 @@ func (r *run) losses() []Loss {
 		veiled.Crowded += s.veiled.Counters.Crowded
 		steps += s.tls.tls.crowded
 		checks += s.tls.paths.crowded
+		opened.Displaced += s.hellos.tunnels.Displaced
+		x := &s.hellos.handshakes.Counters
+		hands.Displaced += x.Displaced
+		hands.Crowded += x.Crowded
+		hands.TooLong += x.TooLong
+		hands.Holes += x.Holes
+		hands.Broken += x.Broken
 	}
 	for i, n := range decode {
 		if reason := packet.Reason(i); reason.Loss() {
@@ -135,6 +145,13 @@ func (r *run) losses() []Loss {
 	add("tunnels", "flows whose calls were counted, forgotten: table full", r.join.tunnels.evicted)
 	add("tunnels", "packets of flows that cannot be read, seen again within 50 ms (a doubled mirror), counted once", shard.tunnelsTwice)
 	add("tunnels", "intervals after their time", r.join.tunnels.late)
+	add("tunnels", "openings of tunnels displaced before their answer: table full", opened.Displaced)
+	add("tunnels", "openings of tunnels forgotten: table full", r.join.openings.forgotten)
+	add("hellos", "handshakes of TLS and QUIC displaced by others: table full", hands.Displaced)
+	add("hellos", "handshakes of TLS and QUIC not read: too many in a second", hands.Crowded)
+	add("hellos", "first messages of clients above 4 KiB", hands.TooLong)
+	add("hellos", "handshakes of TLS with segments missing or out of order", hands.Holes)
+	add("hellos", "first messages of TLS and QUIC that break their rules", hands.Broken)
 	s := r.join.streams.Counters()
 	add("media", "streams dropped before they were confirmed: table full", s.Forgotten)
 	add("media", "streams ended early: table full", s.Evicted)
@@ -171,6 +188,7 @@ func (r *run) losses() []Loss {
 	add("lines", "addresses taken for the network's side and not judged (--home says for sure)", l.FarEnds)
 	add("lines", "lines dropped that only others spoke of: table full", l.EvictedYoung)
 	add("lines", "lines with evidence dropped: table full", l.EvictedKept)
+	add("lines", "openings of enciphered connections of a line forgotten: too many", l.HellosForgotten)
 	add("lines", "calls not counted: too many at once on one line", l.CallsDropped)
 	add("lines", "legs not compared: too many at once on one line", l.LegsDropped)
 	add("lines", "inbound calls that only the far end vouches for, not counted", l.Unsupported)

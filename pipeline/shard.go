@@ -5,6 +5,7 @@ import (
 
 	"simtrap/control"
 	"simtrap/h323"
+	"simtrap/hidden/hello"
 	"simtrap/hidden/tunnel"
 	"simtrap/ident"
 	"simtrap/packet"
@@ -24,6 +25,7 @@ type shard struct {
 	hidden  sip.HiddenTable
 	veiled  sip.ScrambledTable
 	tls     sealedTable
+	hellos  hellos
 	lost    shardLosses
 	framer  sip.FramerStats // of all streams
 	socket  sip.WebSocketStats
@@ -67,6 +69,7 @@ type output struct {
 	scrambled []sip.Scrambled
 	signals   []signal
 	sealed    []exchangeSeen
+	opened    []helloSeen
 	intervals []rtp.Interval
 	metered   []metered
 	tunnels   []tunnel.Record
@@ -100,6 +103,7 @@ const (
 	kindScrambled
 	kindSignal
 	kindSealed
+	kindHello
 )
 
 // record is one thing for the joiner; index says where in the shard's list.
@@ -176,6 +180,14 @@ func (s *shard) packet(p *packet.Packet) {
 	if s.tls.packet(p, s.seed, &x) {
 		s.output.sealed = append(s.output.sealed, x)
 		s.add(kindSealed, len(s.output.sealed)-1)
+	}
+	var h helloSeen
+	if s.hellos.packet(p, s.seed, &h) {
+		if h.hello.Protocol == hello.QUIC && (!s.accounted || s.sample > 0) {
+			s.meter.asked(p, &h)
+		}
+		s.output.opened = append(s.output.opened, h)
+		s.add(kindHello, len(s.output.opened)-1)
 	}
 	if p.Proto == packet.TCP {
 		s.opaque(p)
@@ -625,7 +637,7 @@ func (o *output) reset(room *arenas) {
 	o.arenas, o.messages = o.arenas[:0], 0
 	o.records, o.controls, o.intervals, o.reports = emptied(o.records), emptied(o.controls), emptied(o.intervals), emptied(o.reports)
 	o.hiddens, o.signals, o.scrambled = emptied(o.hiddens), emptied(o.signals), emptied(o.scrambled)
-	o.sealed = emptied(o.sealed)
+	o.sealed, o.opened = emptied(o.sealed), emptied(o.opened)
 	o.metered, o.tunnels = emptied(o.metered), emptied(o.tunnels)
 }
 

@@ -136,6 +136,7 @@ func (q *tunnels) count(j *joiner, r *tunnel.Record) {
 		if out, ok := c.Add(&r.Interval); ok {
 			if line, ok := j.line(near, r.Realm); ok {
 				j.lines.Tunnel(line, rtp.Flow{Src: near, Dst: far, SrcPort: nearPort, DstPort: farPort, Realm: r.Realm}, r.Proto, &out)
+				j.through(r.Flow, near == r.A, &out)
 			}
 		}
 	}

@@ -80,6 +80,9 @@ func Message(f *heuristics.Finding, o Options) *reportpb.Finding {
 	for _, s := range f.Links.Active {
 		m.Links.Active = append(m.Links.Active, &reportpb.Span{From: moment(s.From), To: moment(s.To)})
 	}
+	for i := range f.Hellos {
+		m.Hellos = append(m.Hellos, o.hello(&f.Hellos[i]))
+	}
 	if o.OneIn > 0 {
 		m.OneIn = &reportpb.OneIn{N: o.OneIn, Probability: decimals(Probability(f.Margin, o.OneIn), 1e6)}
 	}
@@ -207,6 +210,9 @@ func AppendMessage(dst []byte, m *reportpb.Finding) []byte {
 		e.b = strconv.AppendUint(e.b, one.GetN(), 10)
 		e.number("probability", one.Probability, 1e6)
 		e.shut('}')
+	}
+	if len(m.GetHellos()) > 0 {
+		e.hellos(m.GetHellos())
 	}
 	if m.GetAuthority() != "" {
 		e.text("authority", m.GetAuthority())

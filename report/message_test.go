@@ -89,6 +89,7 @@ func full() (heuristics.Finding, Options) {
 	f := box()
 	f.Subscriber = ident.NewSubscriber([]byte("customer 4711"))
 	f.Declared = true
+	f.Hellos = hellos()
 	o := options("case 2026-114")
 	o.OneIn = 1000
 	return f, o
@@ -188,7 +189,7 @@ func TestMessageTellsEverything(t *testing.T) {
 		}
 	}
 
-	told := strings.Fields("Line Verdict Proof Score Margin Nearest Declared Device Controllers Cards Calls Signals Unseen Links First Last Subscriber")
+	told := strings.Fields("Line Verdict Proof Score Margin Nearest Declared Device Controllers Cards Calls Signals Unseen Links Hellos First Last Subscriber")
 	// What goes beside a finding, in FindingRevision, or not at all.
 	beside := strings.Fields("PeakScore PeakMargin AgainstHome Reached Evidence EpochStart Told Before Standings Hub")
 	var want []string

@@ -473,6 +473,7 @@ func TestEveryFieldIsWritten(t *testing.T) {
 	for i := range reflect.TypeFor[heuristics.Finding]().NumField() {
 		f, full := base, box()
 		full.Declared, full.Subscriber = true, ident.NewSubscriber([]byte("who"))
+		full.Hellos = hellos()
 		full.Hub = heuristics.Hub{Nats: 2, Verdict: heuristics.Watch}
 		reflect.ValueOf(&f).Elem().Field(i).Set(reflect.ValueOf(&full).Elem().Field(i))
 		name := reflect.TypeFor[heuristics.Finding]().Field(i).Name

@@ -182,6 +182,7 @@ func (t *table) finding(f *heuristics.Finding) {
 	t.rows("controllers", listed(len(f.Controllers), func(i int) string {
 		return address(f.Controllers[i].Addr) + " (" + f.Controllers[i].Role + ")"
 	}))
+	t.rows("enciphered", listed(len(f.Hellos), func(i int) string { return t.o.opening(&f.Hellos[i]) }))
 	t.rows("cards", listed(len(f.Cards), func(i int) string { return t.card(f.Cards[i]) }))
 	t.row("calls", calls(f.Calls))
 	t.rows("not seen", f.Unseen)

@@ -129,6 +129,9 @@ type Finding struct {
 	Subscriber string `protobuf:"bytes,17,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
 	// OneIn is there only where a reader asked for it; sensors send none.
 	OneIn *OneIn `protobuf:"bytes,18,opt,name=one_in,json=oneIn,proto3" json:"one_in,omitempty"`
+	// Hellos are openings of enciphered connections that the line took part in.
+	// They are shown and move no score.
+	Hellos []*Hello `protobuf:"bytes,20,rep,name=hellos,proto3" json:"hellos,omitempty"`
 	// Authority is the reference under which identities stand in clear. Empty, as
 	// in all that sensors send, they are pseudonyms.
 	Authority     string `protobuf:"bytes,19,opt,name=authority,proto3" json:"authority,omitempty"`
@@ -292,6 +295,13 @@ func (x *Finding) GetOneIn() *OneIn {
 	return nil
 }
 
+func (x *Finding) GetHellos() []*Hello {
+	if x != nil {
+		return x.Hellos
+	}
+	return nil
+}
+
 func (x *Finding) GetAuthority() string {
 	if x != nil {
 		return x.Authority
@@ -419,6 +429,173 @@ func (x *Controller) GetRole() string {
 	return ""
 }
 
+// Hello is an opening of an enciphered connection, equal ones together.
+type Hello struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Protocol is tls, quic, wireguard, openvpn, ike, l2tp, esp or pptp. A reader
+	// takes others as they are.
+	Protocol string `protobuf:"bytes,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// Far is the IP address of the other end.
+	Far string `protobuf:"bytes,2,opt,name=far,proto3" json:"far,omitempty"`
+	// Port of the other end, 0 where the protocol has none.
+	Port int32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	// Asked is set when the line opened it.
+	Asked bool `protobuf:"varint,4,opt,name=asked,proto3" json:"asked,omitempty"`
+	// Ja3 of a client of TLS or QUIC, 32 hex digits. Empty of others.
+	Ja3 string `protobuf:"bytes,5,opt,name=ja3,proto3" json:"ja3,omitempty"`
+	// Ja4 of the same.
+	Ja4 string `protobuf:"bytes,6,opt,name=ja4,proto3" json:"ja4,omitempty"`
+	// Bare is set when the client offers neither an application protocol nor values
+	// that mean nothing, as the libraries of devices and daemons do.
+	Bare bool `protobuf:"varint,7,opt,name=bare,proto3" json:"bare,omitempty"`
+	// Name that the client asks for, as a pseudonym ("~" and 16 hex digits). Empty
+	// when it tells none.
+	Name string `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`
+	// Version of TLS that the server chose: "1.2". Empty when it was not seen.
+	Version string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
+	// Issuer of the server's certificate, where that could be read; as a pseudonym
+	// when it is the server itself.
+	Issuer string `protobuf:"bytes,10,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// SelfIssued is set when the certificate's issuer is its subject.
+	SelfIssued bool `protobuf:"varint,11,opt,name=self_issued,json=selfIssued,proto3" json:"self_issued,omitempty"`
+	// Times that it was seen.
+	Times int32 `protobuf:"varint,12,opt,name=times,proto3" json:"times,omitempty"`
+	// FirstSeen is the packet time of the first.
+	FirstSeen *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=first_seen,json=firstSeen,proto3" json:"first_seen,omitempty"`
+	// LastSeen is the packet time of the last.
+	LastSeen      *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hello) Reset() {
+	*x = Hello{}
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hello) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hello) ProtoMessage() {}
+
+func (x *Hello) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hello.ProtoReflect.Descriptor instead.
+func (*Hello) Descriptor() ([]byte, []int) {
+	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Hello) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *Hello) GetFar() string {
+	if x != nil {
+		return x.Far
+	}
+	return ""
+}
+
+func (x *Hello) GetPort() int32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *Hello) GetAsked() bool {
+	if x != nil {
+		return x.Asked
+	}
+	return false
+}
+
+func (x *Hello) GetJa3() string {
+	if x != nil {
+		return x.Ja3
+	}
+	return ""
+}
+
+func (x *Hello) GetJa4() string {
+	if x != nil {
+		return x.Ja4
+	}
+	return ""
+}
+
+func (x *Hello) GetBare() bool {
+	if x != nil {
+		return x.Bare
+	}
+	return false
+}
+
+func (x *Hello) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Hello) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Hello) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Hello) GetSelfIssued() bool {
+	if x != nil {
+		return x.SelfIssued
+	}
+	return false
+}
+
+func (x *Hello) GetTimes() int32 {
+	if x != nil {
+		return x.Times
+	}
+	return 0
+}
+
+func (x *Hello) GetFirstSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstSeen
+	}
+	return nil
+}
+
+func (x *Hello) GetLastSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSeen
+	}
+	return nil
+}
+
 // Card is one SIM, as far as its identities were seen together. Each is empty or
 // an issuer's prefix, "~" and a pseudonym of 16 hex digits.
 type Card struct {
@@ -437,7 +614,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[3]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +626,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[3]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +639,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{3}
+	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Card) GetImsi() string {
@@ -518,7 +695,7 @@ type Calls struct {
 
 func (x *Calls) Reset() {
 	*x = Calls{}
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[4]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +707,7 @@ func (x *Calls) String() string {
 func (*Calls) ProtoMessage() {}
 
 func (x *Calls) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[4]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +720,7 @@ func (x *Calls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Calls.ProtoReflect.Descriptor instead.
 func (*Calls) Descriptor() ([]byte, []int) {
-	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{4}
+	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Calls) GetInbound() int32 {
@@ -622,7 +799,7 @@ type Signal struct {
 
 func (x *Signal) Reset() {
 	*x = Signal{}
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[5]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +811,7 @@ func (x *Signal) String() string {
 func (*Signal) ProtoMessage() {}
 
 func (x *Signal) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[5]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +824,7 @@ func (x *Signal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signal.ProtoReflect.Descriptor instead.
 func (*Signal) Descriptor() ([]byte, []int) {
-	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{5}
+	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Signal) GetId() string {
@@ -712,7 +889,7 @@ type Links struct {
 
 func (x *Links) Reset() {
 	*x = Links{}
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[6]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +901,7 @@ func (x *Links) String() string {
 func (*Links) ProtoMessage() {}
 
 func (x *Links) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[6]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +914,7 @@ func (x *Links) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Links.ProtoReflect.Descriptor instead.
 func (*Links) Descriptor() ([]byte, []int) {
-	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{6}
+	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Links) GetAccounts() []string {
@@ -802,7 +979,7 @@ type Span struct {
 
 func (x *Span) Reset() {
 	*x = Span{}
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[7]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +991,7 @@ func (x *Span) String() string {
 func (*Span) ProtoMessage() {}
 
 func (x *Span) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[7]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +1004,7 @@ func (x *Span) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Span.ProtoReflect.Descriptor instead.
 func (*Span) Descriptor() ([]byte, []int) {
-	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{7}
+	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Span) GetFrom() *timestamppb.Timestamp {
@@ -857,7 +1034,7 @@ type OneIn struct {
 
 func (x *OneIn) Reset() {
 	*x = OneIn{}
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[8]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +1046,7 @@ func (x *OneIn) String() string {
 func (*OneIn) ProtoMessage() {}
 
 func (x *OneIn) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_report_v1_finding_proto_msgTypes[8]
+	mi := &file_simtrap_report_v1_finding_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +1059,7 @@ func (x *OneIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OneIn.ProtoReflect.Descriptor instead.
 func (*OneIn) Descriptor() ([]byte, []int) {
-	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{8}
+	return file_simtrap_report_v1_finding_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OneIn) GetN() uint64 {
@@ -903,7 +1080,7 @@ var File_simtrap_report_v1_finding_proto protoreflect.FileDescriptor
 
 const file_simtrap_report_v1_finding_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsimtrap/report/v1/finding.proto\x12\x11simtrap.report.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x06\n" +
+	"\x1fsimtrap/report/v1/finding.proto\x12\x11simtrap.report.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x06\n" +
 	"\aFinding\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\tR\x04line\x124\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x1a.simtrap.report.v1.VerdictR\averdict\x12\x14\n" +
@@ -926,7 +1103,8 @@ const file_simtrap_report_v1_finding_proto_rawDesc = "" +
 	"\n" +
 	"subscriber\x18\x11 \x01(\tR\n" +
 	"subscriber\x12/\n" +
-	"\x06one_in\x18\x12 \x01(\v2\x18.simtrap.report.v1.OneInR\x05oneIn\x12\x1c\n" +
+	"\x06one_in\x18\x12 \x01(\v2\x18.simtrap.report.v1.OneInR\x05oneIn\x120\n" +
+	"\x06hellos\x18\x14 \x03(\v2\x18.simtrap.report.v1.HelloR\x06hellos\x12\x1c\n" +
 	"\tauthority\x18\x13 \x01(\tR\tauthorityB\b\n" +
 	"\x06_scoreB\t\n" +
 	"\a_margin\"R\n" +
@@ -937,7 +1115,25 @@ const file_simtrap_report_v1_finding_proto_rawDesc = "" +
 	"\n" +
 	"Controller\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\x12\x12\n" +
-	"\x04role\x18\x02 \x01(\tR\x04role\"\\\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\"\x88\x03\n" +
+	"\x05Hello\x12\x1a\n" +
+	"\bprotocol\x18\x01 \x01(\tR\bprotocol\x12\x10\n" +
+	"\x03far\x18\x02 \x01(\tR\x03far\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\x05R\x04port\x12\x14\n" +
+	"\x05asked\x18\x04 \x01(\bR\x05asked\x12\x10\n" +
+	"\x03ja3\x18\x05 \x01(\tR\x03ja3\x12\x10\n" +
+	"\x03ja4\x18\x06 \x01(\tR\x03ja4\x12\x12\n" +
+	"\x04bare\x18\a \x01(\bR\x04bare\x12\x12\n" +
+	"\x04name\x18\b \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\t \x01(\tR\aversion\x12\x16\n" +
+	"\x06issuer\x18\n" +
+	" \x01(\tR\x06issuer\x12\x1f\n" +
+	"\vself_issued\x18\v \x01(\bR\n" +
+	"selfIssued\x12\x14\n" +
+	"\x05times\x18\f \x01(\x05R\x05times\x129\n" +
+	"\n" +
+	"first_seen\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tfirstSeen\x127\n" +
+	"\tlast_seen\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\\\n" +
 	"\x04Card\x12\x12\n" +
 	"\x04imsi\x18\x01 \x01(\tR\x04imsi\x12\x12\n" +
 	"\x04imei\x18\x02 \x01(\tR\x04imei\x12\x14\n" +
@@ -997,39 +1193,43 @@ func file_simtrap_report_v1_finding_proto_rawDescGZIP() []byte {
 }
 
 var file_simtrap_report_v1_finding_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_simtrap_report_v1_finding_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_simtrap_report_v1_finding_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_simtrap_report_v1_finding_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: simtrap.report.v1.Verdict
 	(*Finding)(nil),               // 1: simtrap.report.v1.Finding
 	(*Device)(nil),                // 2: simtrap.report.v1.Device
 	(*Controller)(nil),            // 3: simtrap.report.v1.Controller
-	(*Card)(nil),                  // 4: simtrap.report.v1.Card
-	(*Calls)(nil),                 // 5: simtrap.report.v1.Calls
-	(*Signal)(nil),                // 6: simtrap.report.v1.Signal
-	(*Links)(nil),                 // 7: simtrap.report.v1.Links
-	(*Span)(nil),                  // 8: simtrap.report.v1.Span
-	(*OneIn)(nil),                 // 9: simtrap.report.v1.OneIn
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*Hello)(nil),                 // 4: simtrap.report.v1.Hello
+	(*Card)(nil),                  // 5: simtrap.report.v1.Card
+	(*Calls)(nil),                 // 6: simtrap.report.v1.Calls
+	(*Signal)(nil),                // 7: simtrap.report.v1.Signal
+	(*Links)(nil),                 // 8: simtrap.report.v1.Links
+	(*Span)(nil),                  // 9: simtrap.report.v1.Span
+	(*OneIn)(nil),                 // 10: simtrap.report.v1.OneIn
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_simtrap_report_v1_finding_proto_depIdxs = []int32{
 	0,  // 0: simtrap.report.v1.Finding.verdict:type_name -> simtrap.report.v1.Verdict
 	2,  // 1: simtrap.report.v1.Finding.device:type_name -> simtrap.report.v1.Device
 	3,  // 2: simtrap.report.v1.Finding.controllers:type_name -> simtrap.report.v1.Controller
-	4,  // 3: simtrap.report.v1.Finding.cards:type_name -> simtrap.report.v1.Card
-	5,  // 4: simtrap.report.v1.Finding.calls:type_name -> simtrap.report.v1.Calls
-	6,  // 5: simtrap.report.v1.Finding.signals:type_name -> simtrap.report.v1.Signal
-	7,  // 6: simtrap.report.v1.Finding.links:type_name -> simtrap.report.v1.Links
-	10, // 7: simtrap.report.v1.Finding.first_seen:type_name -> google.protobuf.Timestamp
-	10, // 8: simtrap.report.v1.Finding.last_seen:type_name -> google.protobuf.Timestamp
-	9,  // 9: simtrap.report.v1.Finding.one_in:type_name -> simtrap.report.v1.OneIn
-	8,  // 10: simtrap.report.v1.Links.active:type_name -> simtrap.report.v1.Span
-	10, // 11: simtrap.report.v1.Span.from:type_name -> google.protobuf.Timestamp
-	10, // 12: simtrap.report.v1.Span.to:type_name -> google.protobuf.Timestamp
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	5,  // 3: simtrap.report.v1.Finding.cards:type_name -> simtrap.report.v1.Card
+	6,  // 4: simtrap.report.v1.Finding.calls:type_name -> simtrap.report.v1.Calls
+	7,  // 5: simtrap.report.v1.Finding.signals:type_name -> simtrap.report.v1.Signal
+	8,  // 6: simtrap.report.v1.Finding.links:type_name -> simtrap.report.v1.Links
+	11, // 7: simtrap.report.v1.Finding.first_seen:type_name -> google.protobuf.Timestamp
+	11, // 8: simtrap.report.v1.Finding.last_seen:type_name -> google.protobuf.Timestamp
+	10, // 9: simtrap.report.v1.Finding.one_in:type_name -> simtrap.report.v1.OneIn
+	4,  // 10: simtrap.report.v1.Finding.hellos:type_name -> simtrap.report.v1.Hello
+	11, // 11: simtrap.report.v1.Hello.first_seen:type_name -> google.protobuf.Timestamp
+	11, // 12: simtrap.report.v1.Hello.last_seen:type_name -> google.protobuf.Timestamp
+	9,  // 13: simtrap.report.v1.Links.active:type_name -> simtrap.report.v1.Span
+	11, // 14: simtrap.report.v1.Span.from:type_name -> google.protobuf.Timestamp
+	11, // 15: simtrap.report.v1.Span.to:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_simtrap_report_v1_finding_proto_init() }
@@ -1038,16 +1238,16 @@ func file_simtrap_report_v1_finding_proto_init() {
 		return
 	}
 	file_simtrap_report_v1_finding_proto_msgTypes[0].OneofWrappers = []any{}
-	file_simtrap_report_v1_finding_proto_msgTypes[5].OneofWrappers = []any{}
 	file_simtrap_report_v1_finding_proto_msgTypes[6].OneofWrappers = []any{}
-	file_simtrap_report_v1_finding_proto_msgTypes[8].OneofWrappers = []any{}
+	file_simtrap_report_v1_finding_proto_msgTypes[7].OneofWrappers = []any{}
+	file_simtrap_report_v1_finding_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_simtrap_report_v1_finding_proto_rawDesc), len(file_simtrap_report_v1_finding_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
