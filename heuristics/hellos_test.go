@@ -11,6 +11,8 @@ import (
 // and no more than there is room for.
 func TestHellos(t *testing.T) {
 	l := &Lines{table: make(map[ident.Line]*profile)}
+	l.young.init()
+	l.kept.init()
 	line, far := ident.Line{Realm: 3}, ident.Addr{}
 	h := Hello{Hello: hello.Hello{Protocol: hello.TLS, JA4: "a"}, Far: far, Port: 443, Asked: true, First: 10, Last: 10}
 	l.Hello(line, &h)

@@ -63,16 +63,22 @@ func (p *profile) unsignalledCalls() int {
 	return p.traits.talked.calls
 }
 
-// watchMargin is the margin that a watch takes. Where voice is all that is seen,
-// and nothing sealed keeps step with it, what would exonerate is unseen as well:
-// then the bound must say one in ten.
+// watchMargin is the margin that a watch takes. Where a line's calls are seen as
+// voice alone, or as rates inside of tunnels, what would exonerate is unseen as
+// well: then the bound must say one in ten. Sealed signalling in step with them
+// changes nothing of that, for honest offices have it too; messages under a cipher
+// of their own do.
 func (p *profile) watchMargin() float64 {
 	t := p.traits
-	if t == nil || t.talked.calls == 0 || p.talkSilent() || p.tunnel.enough() || t.exchanges.signalling() != nil || t.sealed.inStep() {
+	if p.firstControl() != 0 || p.firstHidden != 0 || p.accepted >= watchCalls || t != nil && (t.textsSeen >= watchCalls || t.exchanges.signalling() != nil) {
 		return watchMargin
 	}
 	return math.Ln10
 }
+
+// callsBeside says whether the line has enough calls outside of tunnels: how many
+// are up at once is one fact of a line, and must not count twice.
+func (p *profile) callsBeside() bool { return max(p.accepted, p.unsignalledCalls()) >= watchCalls }
 
 // inForce gives what was counted less what is left out as things stand.
 func (l *Lines) inForce(p *profile) *Evidence {

@@ -11,7 +11,8 @@ import (
 // window of some twenty seconds, by the lower bound of what is counted.
 func tunnelCalls() signal {
 	return signal{
-		id: "tunnel-calls",
+		id:    "tunnel-calls",
+		leave: (*profile).callsBeside,
 		detail: func(p *profile, n []uint32) string {
 			return fmt.Sprintf("up to %s at once inside one flow that cannot be read, in %s of 20 s with calls; %d min of talk",
 				plural(uint32(p.tunnel.peak), "call"), plural(sum(n), "window"), p.tunnel.talk/minute)

@@ -372,17 +372,27 @@ func TestUnheard(t *testing.T) {
 	}
 }
 
-// TestWatchMargin: of a line of which voice alone is seen a watch takes more.
+// TestWatchMargin: of a line whose calls are seen as voice alone a watch takes more,
+// and signalling under TLS in step with them, which honest offices have, no less;
+// of one whose calls were read it does not.
 func TestWatchMargin(t *testing.T) {
-	for sealed, want := range map[bool]float64{false: math.Ln10, true: watchMargin} {
+	for _, sealed := range []bool{false, true} {
 		p := looking(newPlay(testLines(t, Config{Homes: home(t)})))
 		p.sealed = sealed
 		for i := range 14 {
 			p.voice(9000+uint16(i), plain)
 		}
 		p.finding(t)
-		if got := p.l.table[p.line].watchMargin(); got != want {
-			t.Errorf("sealed %v: margin %v, want %v", sealed, got, want)
+		x := p.l.table[p.line]
+		if got := x.watchMargin(); got != math.Ln10 {
+			t.Errorf("sealed %v: margin %v", sealed, got)
+		}
+		if !x.callsBeside() {
+			t.Error("14 calls of its own are not enough to leave those in tunnels out")
+		}
+		x.accepted = watchCalls
+		if got := x.watchMargin(); got != watchMargin {
+			t.Errorf("of calls that were read: margin %v", got)
 		}
 	}
 }

@@ -11,9 +11,9 @@ import (
 
 func helloAddr(t *testing.T, s string) ident.Addr {
 	t.Helper()
-	a, err := ident.ParseAddr(s)
-	if err != nil {
-		t.Fatal(err)
+	a, ok := ident.ParseAddr([]byte(s))
+	if !ok {
+		t.Fatalf("%q is no address", s)
 	}
 	return a
 }

@@ -7,11 +7,11 @@ import (
 	"simtrap/rtp"
 )
 
-// exchangeSeen is an exchange under TLS, or one of STUN or DTLS, between two
+// exchangeSeen is an exchange under TLS, or one of STUN, DTLS or QUIC, between two
 // sockets, both of which took part.
 type exchangeSeen struct {
 	flow  rtp.Flow
-	paths bool // STUN or DTLS
+	paths bool // STUN, DTLS or QUIC
 	begun bool // no exchange yet: a client's first message to a port of SIP over TLS
 }
 
@@ -127,13 +127,17 @@ func tlsData(b []byte) bool {
 }
 
 // findsPaths says whether a datagram is of STUN (RFC 8489 section 5) or DTLS (RFC
-// 9147), with which browsers open every flow of media.
+// 9147), with which browsers open every flow of media, or has a long header of QUIC
+// (RFC 9000 section 17.2; RFC 9369), by which pages send datagrams (WebTransport).
 func findsPaths(b []byte) bool {
 	switch {
 	case len(b) >= 20 && b[0] < 4:
 		return binary.BigEndian.Uint32(b[4:]) == 0x2112a442 && b[3]&3 == 0
 	case len(b) >= 13 && b[0] >= 20 && b[0] <= 25:
 		return b[1] == 0xfe && (b[2] == 0xfd || b[2] == 0xff)
+	case len(b) >= 7 && b[0]&0xc0 == 0xc0:
+		version := binary.BigEndian.Uint32(b[1:])
+		return version == 1 || version == 0x6b3343cf || version>>8 == 0xff0000 // drafts
 	}
 	return false
 }

@@ -16,6 +16,7 @@ func FuzzSealed(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, []byte{0x01, 0x11, 0xf1, 0xe1}, false)
 	f.Add([]byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, []byte{0x01, 0x11}, false)
 	f.Add([]byte{0x16, 0xfe}, []byte{0}, false)
+	f.Add([]byte{0xc3, 0, 0, 0, 1, 8, 0}, []byte{0x01, 0x11}, false)
 	f.Fuzz(func(t *testing.T, payload, steps []byte, tcp bool) {
 		a, b := ident.AddrFrom4([]byte{203, 0, 113, 7}), ident.AddrFrom4([]byte{198, 51, 100, 9})
 		var table sealedTable

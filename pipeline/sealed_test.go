@@ -106,3 +106,33 @@ func TestSealedCrowd(t *testing.T) {
 		t.Errorf("%d told, %d counted", told, table.tls.crowded)
 	}
 }
+
+// TestFindsPaths: what browsers open flows of media and datagrams with is known, and
+// neither RTP nor what tunnels send is taken for it.
+func TestFindsPaths(t *testing.T) {
+	pad := make([]byte, 40)
+	for _, x := range []struct {
+		name string
+		head []byte
+		want bool
+	}{
+		{"STUN", []byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42}, true},
+		{"DTLS 1.2", []byte{22, 0xfe, 0xfd}, true},
+		{"QUIC 1 Initial", []byte{0xc3, 0, 0, 0, 1, 8}, true},
+		{"QUIC 1 Handshake", []byte{0xe3, 0, 0, 0, 1, 8}, true},
+		{"QUIC 2", []byte{0xd0, 0x6b, 0x33, 0x43, 0xcf, 8}, true},
+		{"QUIC draft 29", []byte{0xc3, 0xff, 0, 0, 29, 8}, true},
+		{"QUIC short header", []byte{0x43, 0, 0, 0, 1, 8}, false},
+		{"QUIC version of nobody", []byte{0xc3, 1, 2, 3, 4, 8}, false},
+		{"RTP", []byte{0x80, 0, 0, 1, 0, 0, 0, 1}, false},
+		{"WireGuard", []byte{4, 0, 0, 0, 1, 2, 3, 4}, false},
+		{"OpenVPN", []byte{0x38, 1, 2, 3, 4, 5, 6, 7}, false},
+	} {
+		if got := findsPaths(append(x.head, pad...)); got != x.want {
+			t.Errorf("%s: %v", x.name, got)
+		}
+		if findsPaths(x.head[:2]) {
+			t.Errorf("%s: two bytes are enough", x.name)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 
 	"simtrap/hidden/tunnel"
 	"simtrap/ident"
+	"simtrap/packet"
 	"simtrap/rtp"
 )
 
@@ -47,6 +48,7 @@ type tunnels struct {
 type tunnelled struct {
 	flow         tunnel.Flow
 	last         int64 // start of the newest interval
+	doubtful     bool  // a browser may have opened it (paths): nothing of it counts
 	a, b         *tunnel.Counter
 	newer, older *tunnelled
 }
@@ -129,6 +131,9 @@ func (q *tunnels) count(j *joiner, r *tunnel.Record) {
 	f.last = r.Start
 	q.unlink(f)
 	q.link(f)
+	if f.doubtful = f.doubtful || r.Proto == packet.UDP && j.talks.paths.has(rtp.Flow{Src: r.A, Dst: r.B, SrcPort: r.APort, DstPort: r.BPort, Realm: r.Realm}); f.doubtful {
+		return
+	}
 	tell := func(c *tunnel.Counter, near, far ident.Addr, nearPort, farPort uint16) {
 		if c == nil {
 			return

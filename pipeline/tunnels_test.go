@@ -12,6 +12,7 @@ import (
 	"simtrap/ident"
 	"simtrap/lab"
 	"simtrap/packet"
+	"simtrap/rtp"
 )
 
 // crowd gives records of a flow with so many streams each way at 20 ms.
@@ -52,8 +53,8 @@ func halves(list []tunnel.Record) (out []tunnel.Record) {
 }
 
 // channelsOf plays records, in batches of so many, and gives the channels of each
-// line found.
-func channelsOf(t *testing.T, list []tunnel.Record, batch int) (map[string]int, *tunnels) {
+// line found. Flows of paths began as a browser's do.
+func channelsOf(t *testing.T, list []tunnel.Record, batch int, paths ...rtp.Flow) (map[string]int, *tunnels) {
 	t.Helper()
 	homes, err := ident.ParseHomes([]string{"203.0.113.0/24"}, 0)
 	if err != nil {
@@ -62,6 +63,9 @@ func channelsOf(t *testing.T, list []tunnel.Record, batch int) (map[string]int, 
 	r, err := newRun(Config{Homes: homes, Workers: 1})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range paths {
+		r.join.talks.paths.see(f)
 	}
 	q := &r.join.tunnels
 	for part := range slices.Chunk(list, batch) {
@@ -223,5 +227,26 @@ func TestTunnelsOfLab(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTunnelsOfBrowsers: what a page sends its server in one flow that began with
+// STUN, DTLS or QUIC, at whatever pace, is no tunnel of calls, from either end.
+func TestTunnelsOfBrowsers(t *testing.T) {
+	home, far := ident.AddrFrom4([]byte{203, 0, 113, 7}), ident.AddrFrom4([]byte{198, 51, 100, 9})
+	list := crowd(home, far, 4000, 6, 40)
+	if got, _ := channelsOf(t, list, 7); len(got) != 1 {
+		t.Fatalf("%v: the test measures nothing", got)
+	}
+	there := rtp.Flow{Src: home, Dst: far, SrcPort: 4000, DstPort: 51820}
+	for _, f := range []rtp.Flow{there, {Src: far, Dst: home, SrcPort: 51820, DstPort: 4000}} {
+		if got, _ := channelsOf(t, list, 7, f); len(got) != 0 {
+			t.Errorf("%v counts", got)
+		}
+	}
+	other := there
+	other.SrcPort++
+	if got, _ := channelsOf(t, list, 7, other); len(got) != 1 {
+		t.Errorf("%v: another flow's beginning took this one's calls", got)
 	}
 }

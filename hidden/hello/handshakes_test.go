@@ -102,17 +102,17 @@ func read(t *Handshakes, list []flight, segment int) (got []Hello) {
 func TestTLS(t *testing.T) {
 	for _, x := range []struct {
 		name    string
-		client  tls.Config
+		client  *tls.Config
 		version uint16
 		ja4     string // as far as crypto/tls leaves no choice
 		want    Hello
 	}{
-		{"1.3", tls.Config{ServerName: "sip.example", NextProtos: []string{"h2"}}, tls.VersionTLS13, "t13d", Hello{Protocol: TLS, Name: "sip.example", Version: 0x0304}},
-		{"1.2", tls.Config{ServerName: "sip.example"}, tls.VersionTLS12, "t13d", Hello{Protocol: TLS, Name: "sip.example", Version: 0x0303, Bare: true, Issuer: "voip.example", SelfIssued: true}},
-		{"1.2 alone, no name", tls.Config{MaxVersion: tls.VersionTLS12}, tls.VersionTLS12, "t12i", Hello{Protocol: TLS, Version: 0x0303, Bare: true, Issuer: "voip.example", SelfIssued: true}},
+		{"1.3", &tls.Config{ServerName: "sip.example", NextProtos: []string{"h2"}}, tls.VersionTLS13, "t13d", Hello{Protocol: TLS, Name: "sip.example", Version: 0x0304}},
+		{"1.2", &tls.Config{ServerName: "sip.example"}, tls.VersionTLS12, "t13d", Hello{Protocol: TLS, Name: "sip.example", Version: 0x0303, Bare: true, Issuer: "voip.example", SelfIssued: true}},
+		{"1.2 alone, no name", &tls.Config{MaxVersion: tls.VersionTLS12}, tls.VersionTLS12, "t12i", Hello{Protocol: TLS, Version: 0x0303, Bare: true, Issuer: "voip.example", SelfIssued: true}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			list := conversation(t, &x.client, &tls.Config{MaxVersion: x.version, NextProtos: []string{"h2"}})
+			list := conversation(t, x.client, &tls.Config{MaxVersion: x.version, NextProtos: []string{"h2"}})
 			for _, segment := range []int{1 << 14, 536, 100} {
 				var table Handshakes
 				got := read(&table, list, segment)
