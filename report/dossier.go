@@ -1,13 +1,13 @@
 package report
 
 import (
-	"bufio"
 	"io"
 	"strconv"
 	"strings"
 
 	"simtrap/heuristics"
 	"simtrap/ident"
+	"simtrap/report/show"
 )
 
 // Dossier is what WriteDossier writes: what is known of some lines, for readers
@@ -42,7 +42,10 @@ type Source struct {
 
 // WriteDossier writes a page as WriteHTML does, made for A4 paper.
 func WriteDossier(w io.Writer, d *Dossier, o Options) error {
-	b := &page{w: bufio.NewWriter(w), o: o, t: newTranslator(o.Language)}
+	b, err := newPage(w, o)
+	if err != nil {
+		return err
+	}
 	b.head("evidence")
 	b.cover(d)
 	b.raw("<main>\n")
@@ -56,7 +59,7 @@ func WriteDossier(w io.Writer, d *Dossier, o Options) error {
 	b.limits()
 	b.origin(&d.Origin)
 	b.raw("</main>\n</body></html>\n")
-	return b.w.Flush()
+	return b.end()
 }
 
 func (b *page) cover(d *Dossier) {
@@ -91,6 +94,11 @@ func (b *page) cover(d *Dossier) {
 func (b *page) told(d *Dossier, i int) {
 	f := &d.Findings[i]
 	id := "f" + strconv.Itoa(i)
+	var a *Activity
+	if d.Activity != nil {
+		a = d.Activity(f.Line)
+	}
+	told := b.line(f, id, a)
 	b.raw(`<section class="line" aria-labelledby="`, id, `">`)
 	b.raw(`<h2 id="`, id, `">`, safe(b.o.line(f.Line)), " ", b.badge(f), "</h2>")
 	b.word("h3", "What")
@@ -115,8 +123,9 @@ func (b *page) told(d *Dossier, i int) {
 	}
 	b.raw("</dl>")
 	b.word("p", "The line is an address of an access network at the times below. Who had it then is in the operator's records, and where the device stands is not in these packets.")
-	b.controllers(f)
-	b.cards(f)
+	b.part("controllers", told)
+	b.part("cards", told)
+	b.part("stacks", told)
 
 	b.word("h3", "When")
 	b.raw("<dl>")
@@ -126,37 +135,19 @@ func (b *page) told(d *Dossier, i int) {
 		b.term(r.Verdict.String(), safe(at)+" UTC, "+b.tr(counted(r.Calls, "call")))
 	}
 	b.raw("</dl>\n")
-	if d.Activity != nil {
-		if a := d.Activity(f.Line); a != nil {
-			a = a.during(f.First, f.Last)
-			from, to := stage(a)
-			b.timeline(a, id, from, to)
-			b.clocks(a, id, from, to)
-		}
-	}
+	b.part("did", told)
+	b.part("clocks", told)
 
 	b.word("h3", "Why")
-	for i := range f.Signals {
-		if f.Signals[i].ID == proofID {
-			b.raw("<dl>")
-			b.term("Proof", b.tr(f.Signals[i].Detail))
-			b.raw("</dl>\n")
-			break
-		}
+	if p := proven(f); p != "" {
+		b.part("facts", []show.Fact{{Name: "Proof", Text: b.t.text(p)}})
 	}
-	b.waterfall(f, id)
+	b.part("why", told)
 
 	b.word("h3", "How sure")
-	b.raw("<dl>")
-	b.term("Score", safe(total(f.Score))+" "+b.tr("nats against the population"))
-	nearest := safe(total(f.Margin)) + " " + b.tr("nats")
-	if f.Nearest != "" {
-		nearest += b.t.mark(", ") + b.tr("nearest lookalike") + b.t.mark(": ") + b.tr(f.Nearest)
-	}
-	b.term("Margin", nearest)
-	b.raw("</dl>")
+	b.part("facts", b.sure(f))
 	b.word("p", "A nat is a natural logarithm of a ratio of likelihoods: with a margin of 4.6 what was seen is a hundred times likelier from a gateway than from the honest kind of line that resembles it most. How many gateways there are among lines is not in it.")
-	b.unseen(f)
+	b.part("unseen", told)
 	b.raw("</section>\n")
 }
 

@@ -1,16 +1,16 @@
 package report
 
 import (
-	"bufio"
 	"math"
-	"strings"
+	"time"
 
 	"simtrap/heuristics"
 	"simtrap/report/reportpb"
+	"simtrap/report/show"
 )
 
-// Parts writes parts of a page for other pages than those of this package: the same
-// words, and the same picture of a ledger. Its methods may be called side by side.
+// Parts gives other pages than those of this package the same words, and the same
+// ledger. Its methods may be called side by side.
 type Parts struct {
 	language Language
 	t        *translator
@@ -48,16 +48,15 @@ func (p *Parts) Known(s string) bool {
 // Style is the style sheet that the markup of parts needs.
 func Style() string { return pageStyle }
 
-// Waterfall draws the ledger of a finding as markup: a table of reasons, each with
-// its bar. It is empty for a finding without reasons. The id, of letters and digits,
-// is to be the page's only one.
-func (p *Parts) Waterfall(m *reportpb.Finding, id string) string {
-	var out strings.Builder
-	b := &page{w: bufio.NewWriter(&out), o: Options{Language: p.language}, t: p.t}
-	b.waterfall(ledgerOf(m), id)
-	b.w.Flush() // to a strings.Builder, which never fails
-	return out.String()
-}
+// Words are those that the templates of package show need.
+func (p *Parts) Words() show.Words { return p.t.wording() }
+
+// Ledger gives the ledger of a finding as the templates of package show draw it, nil for
+// a finding without reasons.
+func (p *Parts) Ledger(m *reportpb.Finding) *show.Ledger { return p.t.waterfall(ledgerOf(m)) }
+
+// Long says how long a stretch of time was, in English.
+func Long(d time.Duration) string { return long(d) }
 
 // InWords says what a finding's verdict claims and what it does not, in English.
 func InWords(m *reportpb.Finding) string {
