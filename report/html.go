@@ -276,12 +276,14 @@ func (b *page) scroll(name string) {
 	b.raw(`<div class="scroll" tabindex="0" role="region" aria-label="`, b.tr(name), `">`)
 }
 
-func (b *page) badge(f *heuristics.Finding) string {
-	text := f.Verdict.String()
-	if f.Proof {
+func (b *page) badge(f *heuristics.Finding) string { return b.verdict(f.Verdict, f.Proof) }
+
+func (b *page) verdict(v heuristics.Verdict, proof bool) string {
+	text := v.String()
+	if proof {
 		text += " by proof"
 	}
-	return `<span class="v v` + strconv.Itoa(int(min(f.Verdict, heuristics.Case))) + `">` + b.tr(text) + "</span>"
+	return `<span class="v v` + strconv.Itoa(int(min(v, heuristics.Case))) + `">` + b.tr(text) + "</span>"
 }
 
 // stretch writes a span of time without its length.
@@ -368,10 +370,14 @@ func (b *page) line(f *heuristics.Finding, id string, a *Activity) *show.Line {
 		l.Calls = b.active(f, id)
 	}
 	if l.Clocks == nil && f.Links.ClockErrorPPM > 0 {
-		l.Clocks = show.Readings(id, "How fast the line's sending clock was, with its uncertainty, finding by finding. One chassis stays at one height.",
+		l.Clocks = show.Readings(id, clockWords,
 			[]show.Reading{{Name: "finding", From: f.First, To: f.Last, PPM: f.Links.ClockPPM, Error: f.Links.ClockErrorPPM}})
 	}
-	l.Stacks = b.stacks(f)
+	var accounts []string
+	for _, a := range f.Links.Accounts[:min(len(f.Links.Accounts), maxPageRows+1)] {
+		accounts = append(accounts, b.o.Names.Account(a))
+	}
+	l.Stacks = stacks(hex64(f.Links.Stack), b.o.Names.Text("contact", f.Links.Contact), b.o.Names.CNAME(f.Links.CNAME), accounts)
 	for _, c := range f.Controllers[:min(len(f.Controllers), maxPageRows)] {
 		l.Controllers = append(l.Controllers, show.Controller{Link: show.Link{Text: address(c.Addr)}, Role: c.Role})
 	}
@@ -393,23 +399,24 @@ func proven(f *heuristics.Finding) string {
 	return ""
 }
 
-// stacks tells what names the equipment behind a line gives itself.
-func (b *page) stacks(f *heuristics.Finding) (list []show.Fact) {
-	for _, x := range [...][2]string{{"Header shape", hex64(f.Links.Stack)}, {"Contact", b.o.Names.Text("contact", f.Links.Contact)}, {"CNAME", b.o.Names.CNAME(f.Links.CNAME)}} {
+// stacks tells what names the equipment behind a line gives itself; empty ones are left
+// out.
+func stacks(shape, contact, cname string, accounts []string) (list []show.Fact) {
+	for _, x := range [...][2]string{{"Header shape", shape}, {"Contact", contact}, {"CNAME", cname}} {
 		if x[1] != "" {
 			list = append(list, show.Fact{Name: x[0], Text: x[1], Code: true})
 		}
 	}
-	var accounts []show.Link
-	for i, a := range f.Links.Accounts {
+	var links []show.Link
+	for i, a := range accounts {
 		if i == maxPageRows {
-			accounts = append(accounts, show.Link{Text: "…"})
+			links = append(links, show.Link{Text: "…"})
 			break
 		}
-		accounts = append(accounts, show.Link{Text: b.o.Names.Account(a)})
+		links = append(links, show.Link{Text: a})
 	}
-	if len(accounts) > 0 {
-		list = append(list, show.Fact{Name: "Accounts", Links: accounts})
+	if len(links) > 0 {
+		list = append(list, show.Fact{Name: "Accounts", Links: links})
 	}
 	return list
 }

@@ -9,6 +9,7 @@ func chinese() [][2]string {
 		{"What", "是什么"}, {"Where", "在哪里"}, {"When", "在何时"}, {"Why", "依据何在"}, {"How sure", "确信程度"}, {"Limits of the method", "方法的局限"}, {"What it rests on", "所依据的材料"},
 		{"Program (SHA-256)", "程序（SHA-256）"}, {"Tables (SHA-256)", "参数表（SHA-256）"}, {"Configuration (SHA-256)", "配置（SHA-256）"},
 		{"Clock of the capture", "抓包时钟"}, {"Clock of the writing", "制作时钟"}, {"Signing key", "签名密钥"}, {"Number in its chain", "链中序号"}, {"Bundle before it", "前一证据包"}, {"Bytes", "字节数"}, {"SHA-256", "SHA-256"},
+		{"of the sensors, each its own; the hub compares them with its clock", "各探针自身的时钟，中心与自己的时钟比对"}, {"of the hub", "中心的时钟"},
 		{"that of the capture files: how true it was is not known", "取自抓包文件：其准确程度不明"}, {"synchronised, at most %d ms off", "已同步，误差不超过 {1} 毫秒"}, {"not synchronised", "未同步"}, {"not known", "不明"}, {"given by hand", "由人工指定"},
 		{"The line is an address of an access network at the times below. Who had it then is in the operator's records, and where the device stands is not in these packets.",
 			"线路是下列时段内接入网中的一个地址。当时由谁使用，见运营商记录；设备位于何处，这些数据包中没有。"},

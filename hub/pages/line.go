@@ -18,8 +18,6 @@ const (
 	maxEpochs  = 40 // findings of it that are told and drawn
 	maxCalls   = show.MaxCalls
 	maxRecords = 100 // revisions in the table
-	maxCards   = 40
-	maxUnseen  = 40
 )
 
 type linePage struct {

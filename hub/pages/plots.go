@@ -2,6 +2,7 @@ package pages
 
 import (
 	"math"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -22,70 +23,30 @@ func counted(n int, noun string) string {
 }
 
 // told gives what templates tell of a line's finding, beside its calls and the readings of
-// its clock.
+// its clock: what a report for paper tells of it, with links to other pages.
 func (k *look) told(q *querypb.Finding) *show.Line {
-	f := q.GetFinding()
-	l := &show.Line{ID: "x", Full: true, Claim: report.InWords(f), Ledger: k.parts.Ledger(f)}
-	tr := k.parts.Text
-	fact := func(name, text string) {
-		if text != "" {
-			l.Facts = append(l.Facts, show.Fact{Name: name, Text: text})
-		}
+	l := k.parts.Line(q.GetFinding(), "x")
+	l.Under, l.Full = false, true
+	if q.GetSensor() != "" {
+		l.Facts = append(l.Facts, show.Fact{Name: "Sensor", Text: q.GetSensor()})
 	}
-	fact("Score", report.NatsText(f.Score)+" "+tr("nats against the population"))
-	margin := report.NatsText(f.Margin) + " " + tr("nats")
-	if f.GetNearest() != "" {
-		mark := k.parts.Words().Mark
-		margin += mark(", ") + tr("nearest lookalike") + mark(": ") + tr(f.GetNearest())
-	}
-	fact("Margin", margin)
-	if f.GetDeclared() {
-		fact("Declared", tr("on the operator's register of declared gateways"))
-	}
-	fact("Device", tr(report.DeviceText(f.GetDevice())))
-	fact("Calls", tr(report.CallsText(f.GetCalls())))
-	if f.GetSubscriber() != "" {
-		l.Facts = append(l.Facts, show.Fact{Name: "Subscriber", Text: f.GetSubscriber(), Code: true})
-	}
-	fact("Sensor", q.GetSensor())
-	fact("Time", utc(f.GetFirstSeen())+" – "+utc(f.GetLastSeen()))
 	for _, x := range [...][3]string{{"Box", q.GetBoxId(), "/boxes/"}, {"Ring", q.GetRingId(), "/rings/"}} {
 		if x[1] != "" {
 			l.Facts = append(l.Facts, show.Fact{Name: x[0], Links: []show.Link{{Text: short(x[1]), Address: x[2] + x[1]}}})
 		}
 	}
-	fact("Outcome", tr(outcomeName(q.GetOutcome())))
-
-	links := f.GetLinks()
-	for _, x := range [...][2]string{{"Header shape", links.GetStack()}, {"Contact", links.GetContact()}, {"CNAME", links.GetCname()}} {
-		if x[1] == "" {
-			x[1] = "–"
-		}
-		l.Stacks = append(l.Stacks, show.Fact{Name: x[0], Text: x[1], Code: true})
+	l.Facts = append(l.Facts, show.Fact{Name: "Outcome", Text: k.parts.Text(outcomeName(q.GetOutcome()))})
+	for i := range l.Controllers {
+		c := &l.Controllers[i]
+		c.Address = controllerPath(c.Text, c.Role)
 	}
-	accounts := show.Fact{Name: "Accounts", Text: "–"}
-	for i, a := range links.GetAccounts() {
-		if i == maxCards {
-			accounts.Links = append(accounts.Links, show.Link{Text: "…"})
-			break
-		}
-		accounts.Links = append(accounts.Links, show.Link{Text: a})
-	}
-	l.Stacks = append(l.Stacks, accounts)
-	for _, c := range f.GetControllers() {
-		l.Controllers = append(l.Controllers, show.Controller{Link: show.Link{Text: c.GetAddr(), Address: controllerPath(c.GetAddr(), c.GetRole())}, Role: c.GetRole()})
-	}
-	for _, c := range f.GetCards()[:min(len(f.GetCards()), maxCards)] {
-		var card show.Card
-		for i, s := range [...]string{c.GetImsi(), c.GetImei(), c.GetIccid(), c.GetMsisdn()} {
-			if s != "" {
-				card[i] = show.Link{Text: s, Address: "/findings?card=" + s}
+	for i := range l.Cards {
+		for j := range l.Cards[i] {
+			if c := &l.Cards[i][j]; c.Text != "" {
+				c.Address = "/findings?card=" + url.QueryEscape(c.Text)
 			}
 		}
-		l.Cards = append(l.Cards, card)
 	}
-	l.MoreCards = len(f.GetCards()) - len(l.Cards)
-	l.Unseen = f.GetUnseen()[:min(len(f.GetUnseen()), maxUnseen)]
 	return l
 }
 
@@ -93,13 +54,7 @@ func (k *look) told(q *querypb.Finding) *show.Line {
 // active.
 func (k *look) activity(id string, calls []*reportpb.Call, f *reportpb.Finding) *show.Drawing {
 	if len(calls) == 0 {
-		times := []int64{nanos(f.GetFirstSeen()), nanos(f.GetLastSeen())}
-		var list []show.Span
-		for _, s := range f.GetLinks().GetActive() {
-			list = append(list, show.Span{From: nanos(s.GetFrom()), To: nanos(s.GetTo())})
-			times = append(times, nanos(s.GetFrom()), nanos(s.GetTo()))
-		}
-		return show.Active(id, list, show.Over(times...))
+		return report.ActiveTimes(f, id)
 	}
 	list := make([]show.Call, len(calls))
 	var times []int64
