@@ -44,6 +44,7 @@ figure{margin:20px 0}
 figcaption p{max-width:80ch;color:var(--soft);font-size:14px}
 .wf{width:100%;table-layout:fixed}
 .wf tbody th{overflow-wrap:anywhere}
+.wf thead th{white-space:normal;overflow-wrap:anywhere}
 .wf td{padding-left:0}
 .wf td .n{display:inline-block;width:52px}
 .wf .k{display:none}
