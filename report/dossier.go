@@ -1,13 +1,15 @@
 package report
 
 import (
-	"bufio"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
 	"simtrap/heuristics"
 	"simtrap/ident"
+	"simtrap/report/reportpb"
+	"simtrap/report/show"
 )
 
 // Dossier is what WriteDossier writes: what is known of some lines, for readers
@@ -17,8 +19,13 @@ type Dossier struct {
 	Made     int64  // ns since the Unix epoch
 	Findings []heuristics.Finding
 	Activity func(ident.Line) *Activity // nil draws nothing
-	Summary  *Summary
-	Origin   Origin
+	// Messages are findings as a hub has them, beside Findings; what is an identity in
+	// them is shown as it stands.
+	Messages []*reportpb.Finding
+	// Authority is under what it was made where identities stay pseudonyms.
+	Authority string
+	Summary   *Summary // of what was read
+	Origin    Origin
 }
 
 // Origin is what a dossier rests on and how it can be checked. Hashes are
@@ -40,23 +47,36 @@ type Source struct {
 	Hash string
 }
 
-// WriteDossier writes a page as WriteHTML does, made for A4 paper.
+// WriteDossier writes a page as WriteHTML does, made for A4 paper. Messages alone need no
+// names in o.
 func WriteDossier(w io.Writer, d *Dossier, o Options) error {
-	b := &page{w: bufio.NewWriter(w), o: o, t: newTranslator(o.Language)}
+	if o.Names == nil && len(d.Findings) == 0 {
+		o.Names = ident.NewPseudonymizer(nil, "")
+	}
+	b, err := newPage(w, o)
+	if err != nil {
+		return err
+	}
 	b.head("evidence")
 	b.cover(d)
 	b.raw("<main>\n")
 	for i := range min(len(d.Findings), MaxDetailed) {
 		b.told(d, i)
 	}
-	if n := len(d.Findings) - MaxDetailed; n > 0 {
+	parts := &Parts{language: o.Language, t: b.t}
+	for i, m := range d.Messages[:min(len(d.Messages), MaxDetailed)] {
+		l := parts.Line(m, "m"+strconv.Itoa(i))
+		t := telling{line: m.GetLine(), verdict: verdictOf(m.GetVerdict()), proof: m.GetProof(), Line: l}
+		b.tell(&t)
+	}
+	if n := len(d.Findings) + len(d.Messages) - MaxDetailed; n > 0 {
 		b.word("p", "and "+count(n)+" more")
 	}
 	b.losses(d.Summary)
 	b.limits()
 	b.origin(&d.Origin)
 	b.raw("</main>\n</body></html>\n")
-	return b.w.Flush()
+	return b.end()
 }
 
 func (b *page) cover(d *Dossier) {
@@ -69,11 +89,20 @@ func (b *page) cover(d *Dossier) {
 	if d.Case != "" {
 		b.term("Reference", safe(d.Case))
 	}
+	if d.Authority != "" {
+		b.term("Authority", safe(d.Authority))
+	}
 	var lines []string
-	for i := range d.Findings {
-		if s := "<code>" + safe(b.o.line(d.Findings[i].Line)) + "</code>"; len(lines) < maxInputs && (i == 0 || lines[len(lines)-1] != s) {
+	name := func(line string) {
+		if s := "<code>" + safe(line) + "</code>"; len(lines) < maxInputs && !slices.Contains(lines, s) {
 			lines = append(lines, s)
 		}
+	}
+	for i := range d.Findings {
+		name(b.o.line(d.Findings[i].Line))
+	}
+	for _, m := range d.Messages {
+		name(m.GetLine())
 	}
 	b.term("Line", strings.Join(lines, " "))
 	if s := d.Summary; s.Frames > 0 {
@@ -87,76 +116,65 @@ func (b *page) cover(d *Dossier) {
 	b.raw("</dl></header>\n")
 }
 
-// told tells one finding: what, where, when, why, how sure, what was not seen.
+// telling is one finding as it is told: what, where, when, why, how sure, what was not
+// seen. Its facts are spread over these.
+type telling struct {
+	*show.Line
+	line    string // its name
+	verdict heuristics.Verdict
+	proof   bool
+	reached []show.Fact
+}
+
 func (b *page) told(d *Dossier, i int) {
 	f := &d.Findings[i]
-	id := "f" + strconv.Itoa(i)
-	b.raw(`<section class="line" aria-labelledby="`, id, `">`)
-	b.raw(`<h2 id="`, id, `">`, safe(b.o.line(f.Line)), " ", b.badge(f), "</h2>")
-	b.word("h3", "What")
-	b.word(`p class="words"`, inWords(f))
-	b.raw("<dl>")
-	if s := device(f.Device); s != "" {
-		b.term("Device", b.tr(s))
+	var a *Activity
+	if d.Activity != nil {
+		a = d.Activity(f.Line)
 	}
-	if s := calls(f.Calls); s != "" {
-		b.term("Calls", b.tr(s))
-	}
-	if f.Declared {
-		b.term("Declared", b.tr("on the operator's register of declared gateways"))
-	}
-	b.raw("</dl>\n")
-
-	b.word("h3", "Where")
-	b.raw("<dl>")
-	b.term("Line", "<code>"+safe(b.o.line(f.Line))+"</code>")
-	if !f.Subscriber.IsZero() {
-		b.term("Subscriber", safe(b.o.Names.Subscriber(f.Subscriber)))
-	}
-	b.raw("</dl>")
-	b.word("p", "The line is an address of an access network at the times below. Who had it then is in the operator's records, and where the device stands is not in these packets.")
-	b.controllers(f)
-	b.cards(f)
-
-	b.word("h3", "When")
-	b.raw("<dl>")
-	b.term("Time", b.tr(span(f.First, f.Last)))
+	t := telling{line: b.o.line(f.Line), verdict: f.Verdict, proof: f.Proof, Line: b.line(f, "f"+strconv.Itoa(i), a)}
 	for _, r := range f.Reached {
 		at, _, _ := strings.Cut(span(r.At, r.At), " to ")
-		b.term(r.Verdict.String(), safe(at)+" UTC, "+b.tr(counted(r.Calls, "call")))
+		t.reached = append(t.reached, show.Fact{Name: r.Verdict.String(), Text: at + " UTC, " + b.t.text(counted(r.Calls, "call"))})
 	}
-	b.raw("</dl>\n")
-	if d.Activity != nil {
-		if a := d.Activity(f.Line); a != nil {
-			a = a.during(f.First, f.Last)
-			from, to := stage(a)
-			b.timeline(a, id, from, to)
-			b.clocks(a, id, from, to)
+	b.tell(&t)
+}
+
+func (b *page) tell(t *telling) {
+	facts := func(names ...string) (list []show.Fact) {
+		for _, f := range t.Facts {
+			if slices.Contains(names, f.Name) {
+				list = append(list, f)
+			}
 		}
+		return list
 	}
+	b.raw(`<section class="line" aria-labelledby="`, t.ID, `">`)
+	b.raw(`<h2 id="`, t.ID, `">`, safe(t.line), " ", b.verdict(t.verdict, t.proof), "</h2>")
+	b.word("h3", "What")
+	b.word(`p class="words"`, t.Claim)
+	b.part("facts", facts("Device", "Calls", "Declared"))
+
+	b.word("h3", "Where")
+	b.part("facts", append([]show.Fact{{Name: "Line", Text: t.line, Code: true}}, facts("Subscriber")...))
+	b.word("p", "The line is an address of an access network at the times below. Who had it then is in the operator's records, and where the device stands is not in these packets.")
+	b.part("controllers", t.Line)
+	b.part("cards", t.Line)
+	b.part("stacks", t.Line)
+
+	b.word("h3", "When")
+	b.part("facts", append(facts("Time"), t.reached...))
+	b.part("did", t.Line)
+	b.part("clocks", t.Line)
 
 	b.word("h3", "Why")
-	for i := range f.Signals {
-		if f.Signals[i].ID == proofID {
-			b.raw("<dl>")
-			b.term("Proof", b.tr(f.Signals[i].Detail))
-			b.raw("</dl>\n")
-			break
-		}
-	}
-	b.waterfall(f, id)
+	b.part("facts", facts("Proof"))
+	b.part("why", t.Line)
 
 	b.word("h3", "How sure")
-	b.raw("<dl>")
-	b.term("Score", safe(total(f.Score))+" "+b.tr("nats against the population"))
-	nearest := safe(total(f.Margin)) + " " + b.tr("nats")
-	if f.Nearest != "" {
-		nearest += b.t.mark(", ") + b.tr("nearest lookalike") + b.t.mark(": ") + b.tr(f.Nearest)
-	}
-	b.term("Margin", nearest)
-	b.raw("</dl>")
+	b.part("facts", facts("Score", "Margin"))
 	b.word("p", "A nat is a natural logarithm of a ratio of likelihoods: with a margin of 4.6 what was seen is a hundred times likelier from a gateway than from the honest kind of line that resembles it most. How many gateways there are among lines is not in it.")
-	b.unseen(f)
+	b.part("unseen", t.Line)
 	b.raw("</section>\n")
 }
 

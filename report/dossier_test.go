@@ -89,3 +89,34 @@ func TestDossierChinese(t *testing.T) {
 		t.Error("it is not in Chinese")
 	}
 }
+
+// What a hub makes of messages is the same report: their identities stand as they came, and
+// the authority without a word that they were in clear.
+func TestDossierOfMessages(t *testing.T) {
+	d := dossier()
+	o := options("")
+	for i := range d.Findings {
+		d.Messages = append(d.Messages, Message(&d.Findings[i], o))
+	}
+	want := writeDossier(t, d, o)
+	d.Findings, d.Activity, d.Authority = nil, nil, "case 2026-114 <i>"
+	for l, says := range map[Language][]string{
+		English: {"<h3>Why</h3>", "<dt>Proof</dt><dd>819 answered records", "Reasons", "the SIM side of the calls", "case 2026-114 &lt;i&gt;", "sms-server"},
+		Chinese: {"方法的局限", "立案（实证）", "短信服务器", "case 2026-114 &lt;i&gt;"},
+	} {
+		got := writeDossier(t, d, Options{Language: l})
+		for _, s := range says {
+			if !strings.Contains(got, s) {
+				t.Errorf("%v lacks %q", l, s)
+			}
+		}
+		for _, c := range d.Messages[0].GetCards() {
+			if c.GetImsi() == "" || !strings.Contains(got, c.GetImsi()) || !strings.Contains(want, c.GetImsi()) {
+				t.Errorf("%v: not the pseudonym %q of the sensor", l, c.GetImsi())
+			}
+		}
+		if strings.Contains(got, "in clear") {
+			t.Errorf("%v says that identities are in clear", l)
+		}
+	}
+}

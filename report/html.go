@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html"
+	"html/template"
 	"io"
 	"math"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"simtrap/heuristics"
 	"simtrap/ident"
+	"simtrap/report/show"
 )
 
 // Page is what WriteHTML writes.
@@ -31,18 +33,13 @@ const (
 	// MaxDetailed is how many findings are told in full.
 	MaxDetailed = 50
 
-	maxIndexed     = 500 // findings in the table
-	maxText        = 400 // characters of one text
-	maxInputs      = 20
-	maxPageRows    = 40 // cards, or streams, in one table
-	maxUnseen      = 40
-	maxReasons     = 80
-	maxDrawnCalls  = 2000
-	maxTitled      = 200 // of those, with what the pointer shows
-	maxListedCalls = 50
-	maxRowsDrawn   = 48
-	maxDrawn       = 24 // streams in one plot
-	maxLosses      = 100
+	maxIndexed  = 500 // findings in the table
+	maxText     = 400 // characters of one text
+	maxInputs   = 20
+	maxPageRows = 40 // cards, or streams, in one table
+	maxUnseen   = 40
+	maxReasons  = 80
+	maxLosses   = 100
 )
 
 // WriteHTML writes one page that needs nothing else: no script, no picture, no
@@ -50,15 +47,51 @@ const (
 // sheet by its hash. Everything that came from the wire is made Plain, cut to a
 // bound, and escaped.
 func WriteHTML(w io.Writer, p *Page, o Options) error {
-	b := &page{w: bufio.NewWriter(w), o: o, t: newTranslator(o.Language)}
+	b, err := newPage(w, o)
+	if err != nil {
+		return err
+	}
 	b.page(p)
-	return b.w.Flush() // it keeps the first error
+	return b.end()
 }
 
+// page writes a page: its frame by itself, and what is told of lines with the templates
+// of package show.
 type page struct {
-	w *bufio.Writer
-	o Options
-	t *translator
+	w     *bufio.Writer
+	o     Options
+	t     *translator
+	words show.Words
+	parts *template.Template
+	err   error // of a template
+}
+
+func newPage(w io.Writer, o Options) (*page, error) {
+	b := &page{w: bufio.NewWriter(w), o: o, t: newTranslator(o.Language)}
+	b.words = b.t.wording()
+	var err error
+	b.parts, err = show.Add(template.New("parts"), b.words)
+	return b, err
+}
+
+// end gives the first error.
+func (b *page) end() error {
+	if err := b.w.Flush(); err != nil {
+		return err
+	}
+	return b.err
+}
+
+// part writes a template of package show.
+func (b *page) part(name string, data any) {
+	if err := b.parts.ExecuteTemplate(b.w, name, data); err != nil && b.err == nil {
+		b.err = fmt.Errorf("page: %w", err)
+	}
+}
+
+// wording is how package show speaks in the translator's language.
+func (t *translator) wording() show.Words {
+	return show.Words{Text: t.text, Mark: t.mark, Plain: Plain, Count: func(n int) string { return count(n) }}
 }
 
 // raw writes markup of our own.
@@ -243,12 +276,14 @@ func (b *page) scroll(name string) {
 	b.raw(`<div class="scroll" tabindex="0" role="region" aria-label="`, b.tr(name), `">`)
 }
 
-func (b *page) badge(f *heuristics.Finding) string {
-	text := f.Verdict.String()
-	if f.Proof {
+func (b *page) badge(f *heuristics.Finding) string { return b.verdict(f.Verdict, f.Proof) }
+
+func (b *page) verdict(v heuristics.Verdict, proof bool) string {
+	text := v.String()
+	if proof {
 		text += " by proof"
 	}
-	return `<span class="v v` + strconv.Itoa(int(min(f.Verdict, heuristics.Case))) + `">` + b.tr(text) + "</span>"
+	return `<span class="v v` + strconv.Itoa(int(min(v, heuristics.Case))) + `">` + b.tr(text) + "</span>"
 }
 
 // stretch writes a span of time without its length.
@@ -275,116 +310,115 @@ func inWords(f *heuristics.Finding) string {
 func (b *page) finding(p *Page, i int) {
 	f := &p.Findings[i]
 	id := "f" + strconv.Itoa(i)
-	b.raw(`<section class="line" aria-labelledby="`, id, `">`)
-	b.raw(`<h2 id="`, id, `">`, safe(b.o.line(f.Line)), " ", b.badge(f), "</h2>")
-	b.word(`p class="words"`, inWords(f))
-	b.raw("<dl>")
-	b.term("Score", safe(total(f.Score))+" "+b.tr("nats against the population"))
-	nearest := safe(total(f.Margin)) + " " + b.tr("nats")
-	if f.Nearest != "" {
-		nearest += b.t.mark(", ") + b.tr("nearest lookalike") + b.t.mark(": ") + b.tr(f.Nearest)
-	}
-	b.term("Margin", nearest)
-	if f.PeakScore > f.Score+0.05 || f.PeakMargin > f.Margin+0.05 {
-		b.term("Highest", b.tr("score "+total(max(f.PeakScore, f.Score))+", margin "+total(max(f.PeakMargin, f.Margin))+" earlier in this epoch"))
-	}
-	if b.o.OneIn > 0 {
-		b.term("Probability", b.tr(chance(Probability(f.Margin, b.o.OneIn))+" that this is a box, if one such line in "+
-			count(b.o.OneIn)+" is and the others are of the nearest class"))
-	}
-	if f.Declared {
-		b.term("Declared", b.tr("on the operator's register of declared gateways"))
-	}
-	if s := device(f.Device); s != "" {
-		b.term("Device", b.tr(s))
-	}
-	if s := calls(f.Calls); s != "" {
-		b.term("Calls", b.tr(s))
-	}
-	if !f.Subscriber.IsZero() {
-		b.term("Subscriber", safe(b.o.Names.Subscriber(f.Subscriber)))
-	}
-	b.term("Time", b.tr(span(f.First, f.Last)))
-	for i := range f.Signals {
-		if f.Signals[i].ID == proofID {
-			b.term("Proof", b.tr(f.Signals[i].Detail))
-			break
-		}
-	}
-	b.raw("</dl>\n")
-	b.waterfall(f, id)
 	var a *Activity
 	if p.Activity != nil {
 		a = p.Activity(f.Line)
 	}
-	if a != nil {
-		a = a.during(f.First, f.Last)
-		from, to := stage(a)
-		b.timeline(a, id, from, to)
-		b.clocks(a, id, from, to)
-	}
-	b.controllers(f)
-	b.cards(f)
-	b.unseen(f)
+	told := b.line(f, id, a)
+	b.raw(`<section class="line" aria-labelledby="`, id, `">`)
+	b.raw(`<h2 id="`, id, `">`, safe(b.o.line(f.Line)), " ", b.badge(f), "</h2>")
+	b.part("claim", told)
+	b.part("parts", told)
 	b.raw("</section>\n")
 }
 
-func (b *page) controllers(f *heuristics.Finding) {
-	if len(f.Controllers) == 0 {
-		return
+// sure says how sure a verdict is.
+func (b *page) sure(f *heuristics.Finding) []show.Fact {
+	nearest := total(f.Margin) + " " + b.t.text("nats")
+	if f.Nearest != "" {
+		nearest += b.t.mark(", ") + b.t.text("nearest lookalike") + b.t.mark(": ") + b.t.text(f.Nearest)
 	}
-	b.word("h3", "Controllers")
-	b.scroll("Controllers")
-	b.raw("<table>")
-	b.heads("Address", "Role")
-	for i := range min(len(f.Controllers), maxPageRows) {
-		c := f.Controllers[i]
-		b.raw("<tr>")
-		b.cell(`th scope="row"`, address(c.Addr))
-		b.word("td", c.Role)
-		b.raw("</tr>")
+	return []show.Fact{
+		{Name: "Score", Text: total(f.Score) + " " + b.t.text("nats against the population")},
+		{Name: "Margin", Text: nearest},
 	}
-	b.raw("</tbody></table></div>\n")
 }
 
-func (b *page) cards(f *heuristics.Finding) {
-	if len(f.Cards) == 0 {
-		return
+// line is what the templates tell of a finding, beside what the line did; that may be nil.
+func (b *page) line(f *heuristics.Finding, id string, a *Activity) *show.Line {
+	l := &show.Line{ID: id, Under: true, Claim: inWords(f), Facts: b.sure(f), Ledger: b.t.waterfall(f)}
+	fact := func(name, text string) { l.Facts = append(l.Facts, show.Fact{Name: name, Text: text}) }
+	if f.PeakScore > f.Score+0.05 || f.PeakMargin > f.Margin+0.05 {
+		fact("Highest", b.t.text("score "+total(max(f.PeakScore, f.Score))+", margin "+total(max(f.PeakMargin, f.Margin))+" earlier in this epoch"))
 	}
-	b.word("h3", "SIM cards and modules")
-	b.scroll("SIM cards and modules")
-	b.raw("<table>")
-	b.heads("IMSI", "IMEI", "ICCID", "Number")
-	for i := range min(len(f.Cards), maxPageRows) {
-		c := f.Cards[i]
-		b.raw("<tr>")
-		for _, s := range []string{b.o.Names.IMSI(c.IMSI), b.o.Names.IMEI(c.IMEI), b.o.Names.ICCID(c.ICCID), b.o.number(c.MSISDN)} {
-			b.raw("<td><code>", safe(s), "</code></td>")
+	if b.o.OneIn > 0 {
+		fact("Probability", b.t.text(chance(Probability(f.Margin, b.o.OneIn))+" that this is a box, if one such line in "+
+			count(b.o.OneIn)+" is and the others are of the nearest class"))
+	}
+	if f.Declared {
+		fact("Declared", b.t.text("on the operator's register of declared gateways"))
+	}
+	if s := device(f.Device); s != "" {
+		fact("Device", b.t.text(s))
+	}
+	if s := calls(f.Calls); s != "" {
+		fact("Calls", b.t.text(s))
+	}
+	if !f.Subscriber.IsZero() {
+		fact("Subscriber", b.o.Names.Subscriber(f.Subscriber))
+	}
+	fact("Time", b.t.text(span(f.First, f.Last)))
+	if s := proven(f); s != "" {
+		fact("Proof", b.t.text(s))
+	}
+	if a != nil {
+		a = a.during(f.First, f.Last)
+		over := a.stage()
+		l.Calls, l.Clocks = b.timeline(a, id, over), b.clocks(a, id, over)
+	}
+	if l.Calls == nil {
+		l.Calls = b.active(f, id)
+	}
+	if l.Clocks == nil && f.Links.ClockErrorPPM > 0 {
+		l.Clocks = show.Readings(id, clockWords,
+			[]show.Reading{{Name: "finding", From: f.First, To: f.Last, PPM: f.Links.ClockPPM, Error: f.Links.ClockErrorPPM}})
+	}
+	var accounts []string
+	for _, a := range f.Links.Accounts[:min(len(f.Links.Accounts), maxPageRows+1)] {
+		accounts = append(accounts, b.o.Names.Account(a))
+	}
+	l.Stacks = stacks(hex64(f.Links.Stack), b.o.Names.Text("contact", f.Links.Contact), b.o.Names.CNAME(f.Links.CNAME), accounts)
+	for _, c := range f.Controllers[:min(len(f.Controllers), maxPageRows)] {
+		l.Controllers = append(l.Controllers, show.Controller{Link: show.Link{Text: address(c.Addr)}, Role: c.Role})
+	}
+	for _, c := range f.Cards[:min(len(f.Cards), maxPageRows)] {
+		l.Cards = append(l.Cards, show.Card{{Text: b.o.Names.IMSI(c.IMSI)}, {Text: b.o.Names.IMEI(c.IMEI)}, {Text: b.o.Names.ICCID(c.ICCID)}, {Text: b.o.number(c.MSISDN)}})
+	}
+	l.MoreCards = len(f.Cards) - len(l.Cards)
+	l.Unseen = f.Unseen[:min(len(f.Unseen), maxUnseen)]
+	return l
+}
+
+// proven gives the words of a proof, empty where there is none.
+func proven(f *heuristics.Finding) string {
+	for i := range f.Signals {
+		if f.Signals[i].ID == proofID {
+			return f.Signals[i].Detail
 		}
-		b.raw("</tr>")
 	}
-	b.raw("</tbody></table></div>")
-	b.more(len(f.Cards) - maxPageRows)
+	return ""
 }
 
-// more says how many are left out.
-func (b *page) more(n int) {
-	if n > 0 {
-		b.word("p", "and "+count(n)+" more, named by --json")
+// stacks tells what names the equipment behind a line gives itself; empty ones are left
+// out.
+func stacks(shape, contact, cname string, accounts []string) (list []show.Fact) {
+	for _, x := range [...][2]string{{"Header shape", shape}, {"Contact", contact}, {"CNAME", cname}} {
+		if x[1] != "" {
+			list = append(list, show.Fact{Name: x[0], Text: x[1], Code: true})
+		}
 	}
-	b.raw("\n")
-}
-
-func (b *page) unseen(f *heuristics.Finding) {
-	if len(f.Unseen) == 0 {
-		return
+	var links []show.Link
+	for i, a := range accounts {
+		if i == maxPageRows {
+			links = append(links, show.Link{Text: "…"})
+			break
+		}
+		links = append(links, show.Link{Text: a})
 	}
-	b.word("h3", "Not seen, and what it would have decided")
-	b.raw("<ul>")
-	for i := range min(len(f.Unseen), maxUnseen) {
-		b.word("li", f.Unseen[i])
+	if len(links) > 0 {
+		list = append(list, show.Fact{Name: "Accounts", Links: links})
 	}
-	b.raw("</ul>\n")
+	return list
 }
 
 func (b *page) losses(s *Summary) {
@@ -463,59 +497,36 @@ func stair(list []reason, whole float64, of func(*reason) (float64, bool)) (step
 	return steps, rest, lo, hi
 }
 
-// waterfall draws the ledger: from 0 the nats of each reason, the rest, and the
-// whole, against the nearest lookalike and against a home.
-func (b *page) waterfall(f *heuristics.Finding, id string) {
+// waterfall gives the ledger as it is drawn: from 0 the nats of each reason, the rest, and
+// the whole, against the nearest lookalike and against a home. It is nil without reasons.
+func (t *translator) waterfall(f *heuristics.Finding) *show.Ledger {
 	// Proof is a rule beside the score: it adds no nats.
 	scored := *f
 	scored.Signals = slices.DeleteFunc(slices.Clone(f.Signals), func(r heuristics.Row) bool { return r.ID == proofID })
 	list := ledger(&scored)
 	if len(list) == 0 {
-		return
+		return nil
 	}
-	if len(list) > maxReasons {
-		list = list[:maxReasons]
-	}
-	type column struct {
-		name  string
-		whole float64
-		of    func(*reason) (float64, bool)
-	}
-	columns := []column{{f.Nearest, f.Margin, func(r *reason) (float64, bool) { return r.nearest, r.byNearest }}}
-	if f.Nearest != home {
-		columns = append(columns, column{home, f.AgainstHome, func(r *reason) (float64, bool) { return r.home, r.byHome }})
-	}
-	b.raw(`<figure aria-labelledby="`, id, `w"><figcaption id="`, id, `w">`)
-	b.word("h3", "Reasons")
-	b.word("p", "Each bar begins where the one above ends and adds its nats: to the right it speaks for a box, to the left for the honest kind of line. Reasons overlap, so they need not add up: the rest is a bar of its own.")
-	b.raw(`</figcaption><table class="wf" role="table"><thead role="rowgroup"><tr role="row">`)
-	b.word(`th role="columnheader" scope="col"`, "Reason")
-	type drawn struct {
-		steps  []step
-		rest   step
-		lo, hi float64
-	}
-	var stairs []drawn
-	for _, c := range columns {
-		b.raw(`<th role="columnheader" scope="col">`, b.tr("against"), " ", b.tr(c.name), `</th>`)
-		var d drawn
-		d.steps, d.rest, d.lo, d.hi = stair(list, c.whole, c.of)
-		stairs = append(stairs, d)
-	}
-	b.raw("</tr></thead><tbody role=\"rowgroup\">\n")
-	bar := func(k int, class string, s step, value string) {
-		d := &stairs[k]
-		b.raw(`<td role="cell"><span class="k">`, b.tr("against"), " ", b.tr(columns[k].name), `</span> <span class="n">`, safe(value), "</span>")
-		if s.known {
-			b.bar(class, s, d.lo, d.hi)
-		}
-		b.raw("</td>")
-	}
+	list = list[:min(len(list), maxReasons)]
+	out := &show.Ledger{Rows: make([]show.Row, len(list)+2)}
 	for i := range list {
-		r := &list[i]
-		b.raw(`<tr role="row"><th role="rowheader" scope="row">`, safe(b.t.words(r)), "</th>")
-		for k, c := range columns {
-			v, ok := c.of(r)
+		out.Rows[i].Words = t.words(&list[i])
+	}
+	rest, whole := &out.Rows[len(list)], &out.Rows[len(list)+1]
+	rest.Words, whole.Words, whole.Whole = t.text("the rest: overlap of reasons, allowances for error"), t.text("margin"), true
+
+	column := func(name string, all float64, of func(*reason) (float64, bool)) {
+		out.Against = append(out.Against, name)
+		steps, left, lo, hi := stair(list, all, of)
+		cell := func(r *show.Row, class, value string, s step) {
+			c := show.Cell{Against: name, Value: value}
+			if s.known {
+				c.Bar = bar(class, s, lo, hi)
+			}
+			r.Cells = append(r.Cells, c)
+		}
+		for i := range list {
+			v, ok := of(&list[i])
 			class, value := "for", ""
 			if ok {
 				value = nats(v)
@@ -523,29 +534,25 @@ func (b *page) waterfall(f *heuristics.Finding, id string) {
 			if v < 0 {
 				class = "against"
 			}
-			bar(k, class, stairs[k].steps[i], value)
+			cell(&out.Rows[i], class, value, steps[i])
 		}
-		b.raw("</tr>\n")
-	}
-	b.raw(`<tr role="row"><th role="rowheader" scope="row">`, b.tr("the rest: overlap of reasons, allowances for error"), "</th>")
-	for k, c := range columns {
-		s := stairs[k].rest
-		if math.IsNaN(c.whole) { // what is not known has no rest
-			bar(k, "rest", step{}, "")
-			continue
+		if math.IsNaN(all) { // what is not known has no rest
+			cell(rest, "rest", "", step{})
+		} else {
+			cell(rest, "rest", nats(left.to-left.from), left)
 		}
-		bar(k, "rest", s, nats(s.to-s.from))
+		cell(whole, "all", total(all), step{0, sane(all), !math.IsNaN(all)})
 	}
-	b.raw(`</tr><tr role="row" class="whole"><th role="rowheader" scope="row">`, b.tr("margin"), "</th>")
-	for k, c := range columns {
-		bar(k, "all", step{0, sane(c.whole), !math.IsNaN(c.whole)}, total(c.whole))
+	column(f.Nearest, f.Margin, func(r *reason) (float64, bool) { return r.nearest, r.byNearest })
+	if f.Nearest != home {
+		column(home, f.AgainstHome, func(r *reason) (float64, bool) { return r.home, r.byHome })
 	}
-	b.raw("</tr></tbody></table></figure>\n")
+	return out
 }
 
-// bar draws one step between lo and hi. The table beside it says the same.
-func (b *page) bar(class string, s step, lo, hi float64) {
+// bar gives where one step lies between lo and hi. The text beside it says the same.
+func bar(class string, s step, lo, hi float64) *show.Bar {
 	at := func(v float64) int { return int(math.Round((v - lo) / (hi - lo) * 1000)) }
 	x, y := at(min(s.from, s.to)), at(max(s.from, s.to))
-	fmt.Fprintf(b.w, `<svg class="bar" viewBox="0 0 1000 16" preserveAspectRatio="none" aria-hidden="true"><path class="zero" d="M%d 0V16"/><rect class="%s" x="%d" y="2" width="%d" height="12"/></svg>`, at(0), class, x, max(y-x, 2))
+	return &show.Bar{Zero: at(0), X: x, Width: max(y-x, 2), Class: class}
 }

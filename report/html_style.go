@@ -18,6 +18,8 @@ h3{font-size:16px;margin:0 0 4px}
 section{margin:28px 0 0}
 section.line{border-top:2px solid var(--line);padding-top:18px}
 section>h3{margin-top:18px}
+section section{margin:18px 0 0}
+section.part>figure,section.part>p{margin-top:4px}
 p{margin:4px 0 8px}
 .words{max-width:75ch;font-size:16px}
 .authority{border:2px solid var(--case);padding:8px 12px;border-radius:4px;overflow-wrap:anywhere}
@@ -42,6 +44,7 @@ figure{margin:20px 0}
 figcaption p{max-width:80ch;color:var(--soft);font-size:14px}
 .wf{width:100%;table-layout:fixed}
 .wf tbody th{overflow-wrap:anywhere}
+.wf thead th{white-space:normal;overflow-wrap:anywhere}
 .wf td{padding-left:0}
 .wf td .n{display:inline-block;width:52px}
 .wf .k{display:none}
@@ -50,8 +53,12 @@ figcaption p{max-width:80ch;color:var(--soft);font-size:14px}
 .bar .for{fill:var(--out)}.bar .against{fill:var(--in)}.bar .rest{fill:var(--rest)}.bar .all{fill:var(--fg)}
 .whole th,.whole td{font-weight:600;border-bottom:0}
 .legend svg.key{width:14px;height:14px;vertical-align:-2px;margin-left:8px}
-.in rect,.in{fill:var(--in)}.out rect,.out{fill:var(--out)}
-rect.talk{stroke:var(--bg);stroke-width:.5}
+.in{fill:var(--in)}.out{fill:var(--out)}
+path.talk{stroke:var(--bg);stroke-width:.5;vector-effect:non-scaling-stroke}
+.t{white-space:nowrap}
+.error{fill-opacity:.3;stroke:none}
+.error.s0{fill:var(--s0)}.error.s1{fill:var(--s1)}.error.s2{fill:var(--s2)}.error.s3{fill:var(--s3)}.error.s4{fill:var(--s4)}.error.s5{fill:var(--s5)}.error.s6{fill:var(--s6)}.error.s7{fill:var(--s7)}
+.trace{fill:none;stroke-width:2;vector-effect:non-scaling-stroke}
 .ring{fill-opacity:.38}
 .plot{display:grid;grid-template-columns:56px 1fr;gap:6px}
 .plot svg{display:block;overflow:visible;min-width:0}

@@ -18,6 +18,7 @@ import (
 
 	"simtrap/heuristics"
 	"simtrap/ident"
+	"simtrap/report/show"
 )
 
 // activity is what a gateway of four channels did, n calls of it.
@@ -59,7 +60,7 @@ var (
 	attrPattern = regexp.MustCompile(`([A-Za-z][-A-Za-z0-9]*)(?:="([^"]*)")?`)
 	void        = []string{"meta", "rect", "line", "path"}
 	numberAttrs = []string{"x", "y", "x1", "x2", "y1", "y2", "width", "height", "d", "viewBox"}
-	numberValue = regexp.MustCompile(`^[-0-9.%MVhvz ]*$`)
+	numberValue = regexp.MustCompile(`^[-0-9.%MHVhvz ]*$`)
 )
 
 // checkPage holds what makes a page safe: it is UTF-8 of visible characters, its
@@ -251,7 +252,7 @@ func TestPageIsBounded(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	if n := strings.Count(got, "<title>") - 1; n > MaxDetailed*(maxTitled+2) {
+	if n := strings.Count(got, "<title>") - 1; n > MaxDetailed*(show.MaxTitled+2) {
 		t.Errorf("%d titles", n)
 	}
 	if !strings.Contains(got, `<path class="in talk" d="M`) || !strings.Contains(got, "The first 200 calls tell more") {
@@ -308,24 +309,6 @@ func TestStair(t *testing.T) {
 	}
 	if rest.from != at || rest.to != 3.75 || at != 4.5 || lo != 0 || hi != 4.5 || steps[2].known {
 		t.Errorf("rest %v, lo %v, hi %v", rest, lo, hi)
-	}
-}
-
-func TestRows(t *testing.T) {
-	a := &Activity{Calls: []Call{{First: 10, End: 20}, {First: 0, End: 15}, {First: 15, End: 30}, {First: 16, End: 17}, {First: 20, End: 21}}}
-	drawn, n, left := rows(a)
-	var got []int
-	for _, c := range drawn {
-		got = append(got, c.row)
-	}
-	if want := []int{0, 1, 0, 2, 1}; !slices.Equal(got, want) || n != 3 || left != 0 {
-		t.Errorf("rows %v of %d, %d left; want %v of 3", got, n, left, want)
-	}
-	for range 300 {
-		a.Calls = append(a.Calls, Call{First: 5, End: 6})
-	}
-	if drawn, n, left := rows(a); len(drawn) > maxDrawnCalls || n > maxRowsDrawn || len(drawn)+left != len(a.Calls) {
-		t.Errorf("%d drawn in %d rows, %d left", len(drawn), n, left)
 	}
 }
 

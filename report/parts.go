@@ -1,16 +1,18 @@
 package report
 
 import (
-	"bufio"
 	"math"
-	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"simtrap/heuristics"
 	"simtrap/report/reportpb"
+	"simtrap/report/show"
 )
 
-// Parts writes parts of a page for other pages than those of this package: the same
-// words, and the same picture of a ledger. Its methods may be called side by side.
+// Parts gives other pages than those of this package the same words, and the same
+// ledger. Its methods may be called side by side.
 type Parts struct {
 	language Language
 	t        *translator
@@ -48,16 +50,80 @@ func (p *Parts) Known(s string) bool {
 // Style is the style sheet that the markup of parts needs.
 func Style() string { return pageStyle }
 
-// Waterfall draws the ledger of a finding as markup: a table of reasons, each with
-// its bar. It is empty for a finding without reasons. The id, of letters and digits,
-// is to be the page's only one.
-func (p *Parts) Waterfall(m *reportpb.Finding, id string) string {
-	var out strings.Builder
-	b := &page{w: bufio.NewWriter(&out), o: Options{Language: p.language}, t: p.t}
-	b.waterfall(ledgerOf(m), id)
-	b.w.Flush() // to a strings.Builder, which never fails
-	return out.String()
+// Words are those that the templates of package show need.
+func (p *Parts) Words() show.Words { return p.t.wording() }
+
+// Ledger gives the ledger of a finding as the templates of package show draw it, nil for
+// a finding without reasons.
+func (p *Parts) Ledger(m *reportpb.Finding) *show.Ledger { return p.t.waterfall(ledgerOf(m)) }
+
+// Line gives what the templates of package show tell of a finding as a message has it: of
+// its calls when the line was active, of its clock what the finding says. What is an
+// identity in it is shown as it stands.
+func (p *Parts) Line(m *reportpb.Finding, id string) *show.Line {
+	l := &show.Line{ID: id, Under: true, Claim: InWords(m), Ledger: p.Ledger(m), Calls: ActiveTimes(m, id)}
+	tr, mark := p.t.text, p.t.mark
+	fact := func(name, text string) {
+		if text != "" {
+			l.Facts = append(l.Facts, show.Fact{Name: name, Text: text})
+		}
+	}
+	margin := NatsText(m.Margin) + " " + tr("nats")
+	if m.GetNearest() != "" {
+		margin += mark(", ") + tr("nearest lookalike") + mark(": ") + tr(m.GetNearest())
+	}
+	fact("Score", NatsText(m.Score)+" "+tr("nats against the population"))
+	fact("Margin", margin)
+	if m.GetDeclared() {
+		fact("Declared", tr("on the operator's register of declared gateways"))
+	}
+	fact("Device", tr(DeviceText(m.GetDevice())))
+	fact("Calls", tr(CallsText(m.GetCalls())))
+	if m.GetSubscriber() != "" {
+		l.Facts = append(l.Facts, show.Fact{Name: "Subscriber", Text: m.GetSubscriber(), Code: true})
+	}
+	fact("Time", tr(span(nanos(m.GetFirstSeen()), nanos(m.GetLastSeen()))))
+	for _, s := range m.GetSignals() {
+		if s.GetId() == proofID {
+			fact("Proof", tr(s.GetDetail()))
+			break
+		}
+	}
+	links := m.GetLinks()
+	if links != nil && links.ClockPpm != nil && links.GetClockErrorPpm() > 0 {
+		l.Clocks = show.Readings(id, clockWords, []show.Reading{{Name: "finding", From: nanos(m.GetFirstSeen()), To: nanos(m.GetLastSeen()), PPM: links.GetClockPpm(), Error: links.GetClockErrorPpm()}})
+	}
+	l.Stacks = stacks(links.GetStack(), links.GetContact(), links.GetCname(), links.GetAccounts())
+	for _, c := range m.GetControllers()[:min(len(m.GetControllers()), maxPageRows)] {
+		l.Controllers = append(l.Controllers, show.Controller{Link: show.Link{Text: c.GetAddr()}, Role: c.GetRole()})
+	}
+	for _, c := range m.GetCards()[:min(len(m.GetCards()), maxPageRows)] {
+		l.Cards = append(l.Cards, show.Card{{Text: c.GetImsi()}, {Text: c.GetImei()}, {Text: c.GetIccid()}, {Text: c.GetMsisdn()}})
+	}
+	l.MoreCards = len(m.GetCards()) - len(l.Cards)
+	l.Unseen = m.GetUnseen()[:min(len(m.GetUnseen()), maxUnseen)]
+	return l
 }
+
+// clockWords are beside the readings of findings.
+const clockWords = "How fast the line's sending clock was, with its uncertainty, finding by finding. One chassis stays at one height."
+
+// ActiveTimes gives when a line was active as it is drawn, nil where it is not told.
+func ActiveTimes(m *reportpb.Finding, id string) *show.Drawing {
+	times := []int64{nanos(m.GetFirstSeen()), nanos(m.GetLastSeen())}
+	var list []show.Span
+	for _, s := range m.GetLinks().GetActive() {
+		list = append(list, show.Span{From: nanos(s.GetFrom()), To: nanos(s.GetTo())})
+		times = append(times, nanos(s.GetFrom()), nanos(s.GetTo()))
+	}
+	return show.Active(id, list, show.Over(times...))
+}
+
+// nanos gives a message's time, ns since the Unix epoch.
+func nanos(t *timestamppb.Timestamp) int64 { return t.AsTime().UnixNano() }
+
+// Long says how long a stretch of time was, in English.
+func Long(d time.Duration) string { return long(d) }
 
 // InWords says what a finding's verdict claims and what it does not, in English.
 func InWords(m *reportpb.Finding) string {

@@ -1,11 +1,26 @@
 package report
 
 import (
+	"html/template"
 	"strings"
 	"testing"
 
 	"simtrap/report/reportpb"
+	"simtrap/report/show"
 )
+
+func waterfall(t *testing.T, p *Parts, m *reportpb.Finding) string {
+	t.Helper()
+	set, err := show.Add(template.New("x"), p.Words())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := set.ExecuteTemplate(&b, "why", &show.Line{ID: "w", Ledger: p.Ledger(m)}); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
 
 // TestParts: the waterfall of a message is that of the page, but for the margin against
 // a household, which no message has.
@@ -19,10 +34,10 @@ func TestParts(t *testing.T) {
 		},
 	}
 	for l, want := range map[Language][]string{
-		English: {"up to 7 calls at once (fan-out)", "against hosted-pbx</span>", "+6.0", "-3.5", ">2.5<", "&lt;script&gt;&#34;"},
+		English: {"up to 7 calls at once (fan-out)", "against hosted-pbx</span>", "&#43;6.0", "-3.5", ">2.5<", "&lt;script&gt;&#34;"},
 		Chinese: {"同时最多 7 个呼叫（号码分散）", "托管交换机"},
 	} {
-		got := NewParts(l).Waterfall(m, "w")
+		got := waterfall(t, NewParts(l), m)
 		for _, s := range want {
 			if !strings.Contains(got, s) {
 				t.Errorf("%v: no %s in\n%s", l, s, got)
@@ -32,8 +47,8 @@ func TestParts(t *testing.T) {
 			t.Error(got)
 		}
 	}
-	if got := NewParts(English).Waterfall(&reportpb.Finding{}, "w"); got != "" {
-		t.Errorf("no reasons: %s", got)
+	if got := NewParts(English).Ledger(&reportpb.Finding{}); got != nil {
+		t.Errorf("no reasons: %v", got)
 	}
 	p := NewParts(Chinese, [2]string{"a word of others", "别处的词"}, [2]string{"%d words of others", "{1} 个别处的词"})
 	if p.Text("a word of others") != "别处的词" || p.Text("7 words of others") != "7 个别处的词" || !p.Known("line") || p.Known("no words of ours") {

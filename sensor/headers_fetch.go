@@ -176,7 +176,7 @@ func (x *fetching) answer(ctx context.Context, r *fleetpb.HeadersRequest) error 
 		reason = "it was interrupted: ask again"
 	}
 	if reason != "" {
-		return x.refuse(ctx, r, e, reason)
+		return x.refuse(ctx, r.GetId(), r.GetPieces(), e, reason)
 	}
 	segments := x.headers.ring.Segments(r.GetLine(), from, until)
 	summary := &fleetpb.HeadersSummary{Version: x.version, Ports: x.ports()}
@@ -193,7 +193,7 @@ func (x *fetching) answer(ctx context.Context, r *fleetpb.HeadersRequest) error 
 		summary.Frames += uint64(s.Frames)
 	}
 	if len(segments) > 0 && e.Files == 0 {
-		return x.refuse(ctx, r, e, "the least that there is of the line is more than was asked for")
+		return x.refuse(ctx, r.GetId(), r.GetPieces(), e, "the least that there is of the line is more than was asked for")
 	}
 	if e.Files > 0 {
 		summary.First, summary.Last = timestamppb.New(time.Unix(0, first)), timestamppb.New(time.Unix(0, last))
@@ -213,6 +213,9 @@ func (x *fetching) answer(ctx context.Context, r *fleetpb.HeadersRequest) error 
 	p := pieces{x, r.GetId(), 0}
 	for _, s := range segments[begin:] {
 		gone, err := p.file(ctx, s)
+		if errors.Is(err, errTooMuch) {
+			return x.refuse(ctx, p.id, p.next, e, tooMuch)
+		}
 		if err != nil {
 			return err
 		}
@@ -262,13 +265,20 @@ func (x *fetching) forbids(r *fleetpb.HeadersRequest) string {
 	return ""
 }
 
-func (x *fetching) refuse(ctx context.Context, r *fleetpb.HeadersRequest, e headersEntry, reason string) error {
+// tooMuch is why an answer is given up that the hub takes no more of.
+const tooMuch = "the hub takes no more of it than it has: ask again for a shorter time"
+
+// errTooMuch says that the hub will not take a piece, however often it is sent.
+var errTooMuch = errors.New("the hub takes no more than was asked for")
+
+// refuse says to the hub, as the piece of that number, that nothing more comes, and why.
+func (x *fetching) refuse(ctx context.Context, request []byte, number uint64, e headersEntry, reason string) error {
 	e.At, e.Action, e.Reason = time.Now().UTC(), "refuse", reason
 	x.log.Warn("a request for headers is refused", zap.String("request", e.Request), zap.String("authority", e.Authority), zap.String("reason", reason))
 	if err := x.write(e); err != nil {
 		x.log.Error("that a request was refused could not be written down", zap.Error(err))
 	}
-	p := pieces{x, r.GetId(), r.GetPieces()}
+	p := pieces{x, request, number}
 	if err := p.send(ctx, &fleetpb.SendPieceRequest{Done: true, Refused: reason}); err != nil {
 		return err
 	}
@@ -330,7 +340,8 @@ func (p *pieces) file(ctx context.Context, s ring.Segment) (gone bool, err error
 	return false, nil
 }
 
-// send sends a piece until the hub has it, or says that it wants none.
+// send sends a piece until the hub has it, or says that it wants none: errTooMuch where it
+// is more than it takes.
 func (p *pieces) send(ctx context.Context, m *fleetpb.SendPieceRequest) error {
 	m.Id, m.Number = p.id, p.next
 	for wait := headersAgainMin; ; wait = min(2*wait, headersAgainMax) {
@@ -343,6 +354,8 @@ func (p *pieces) send(ctx context.Context, m *fleetpb.SendPieceRequest) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case code == connect.CodeOutOfRange:
+			return errTooMuch
 		case code == connect.CodeNotFound || code == connect.CodeInvalidArgument || code == connect.CodePermissionDenied || code == connect.CodeUnimplemented:
 			return err
 		}

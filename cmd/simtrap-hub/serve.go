@@ -22,6 +22,8 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"simtrap/cmd/internal/command"
+	"simtrap/evidence/bundle"
+	"simtrap/evidence/timestamp"
 	"simtrap/hub/admin"
 	"simtrap/hub/bundles"
 	"simtrap/hub/door"
@@ -48,6 +50,8 @@ type serving struct {
 	handOver         handOver
 	signIn           signIn
 	targets          []events.Target
+	tsa              string
+	stamp            bundle.Stamper
 }
 
 func newServe(p *place) *cobra.Command {
@@ -86,6 +90,13 @@ wrong usage.`,
 			if _, _, err := s.signIn.options(); err != nil {
 				return command.Usage(cmd, err)
 			}
+			if cmd.Flags().Changed("evidence-tsa") {
+				client, err := timestamp.NewClient(s.tsa)
+				if err != nil {
+					return command.Usage(cmd, fmt.Errorf("--evidence-tsa: %w", err))
+				}
+				s.stamp = client.Stamp
+			}
 			return p.serve(cmd.Context(), s, keep, log)
 		},
 	}
@@ -100,6 +111,7 @@ wrong usage.`,
 	f.DurationVar(&s.policy, "policy-interval", s.policy, "`TIME` between looks for a changed policy")
 	s.handOver.bind(f)
 	s.signIn.bind(f)
+	f.StringVar(&s.tsa, "evidence-tsa", "", "ask the time-stamp service at `URL` (RFC 3161) for each bundle of evidence")
 	f.StringVar(&s.logLevel, "log-level", s.logLevel, "`LEVEL`: debug, info, warn or error")
 	f.StringVar(&s.format, "log-format", s.format, "`FORMAT`: text or json")
 	f.Float64Var(&s.limits.Records, "sensor-records", 1000, "`N` records a second that one appliance may send in the long run")
@@ -209,7 +221,7 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	path, answers := querypbconnect.NewQueryServiceHandler(q, query.HandlerOptions()...)
-	proof := query.NewEvidence(q, h.store, bundles.New(bundles.Options{Store: h.store, Sign: h.trust.Evidence(), Headers: h.trust.Headers(), Key: h.trust.Derive, Version: command.Version()}))
+	proof := query.NewEvidence(q, h.store, bundles.New(bundles.Options{Store: h.store, Sign: h.trust.Evidence(), Headers: h.trust.Headers(), Key: h.trust.Derive, Version: command.Version(), Stamp: s.stamp}))
 	proofPath, proves := querypbconnect.NewEvidenceServiceHandler(proof, query.HandlerOptions()...)
 	office := admin.New(admin.Options{Store: h.store, People: h.people, Tokens: h.trust, Log: log})
 	adminPath, administers := adminpbconnect.NewAdminServiceHandler(office, admin.HandlerOptions()...)

@@ -165,6 +165,7 @@ Exit status: as replay's.`,
 	s.StringArrayVar(&f.places, "places", nil, "as replay's: a `FILE` of networks")
 	s.StringArrayVar(&f.geo, "geo", nil, "as replay's: a MaxMind database, `FILE`.mmdb")
 	s.StringVar(&f.country, "country", "", "as replay's: `CC` in two letters")
+	s.StringArrayVar(&f.sessions, "sessions", nil, "as replay's: a `FILE` of who had which address when; of a line that changed hands only tenants at watch or above are packed")
 	s.IntVar(&f.workers, "workers", 0, "decoders at work at once, `N`; 0 for one per processor")
 	s.BoolVar(&f.force, "force", false, "replace the bundle if it is there")
 	s.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no summary")
@@ -184,6 +185,8 @@ type making struct {
 	made      time.Time
 	clock     string // of the machine, in words
 	catalogue *catalogue.Catalogue
+	// times are those of the tenants that the evidence is of, nil without --sessions.
+	times map[ident.Line][]evidence.Span
 }
 
 func (f *makeFlags) parse(cmd *cobra.Command, t command.Terminal) (*making, error) {
@@ -304,6 +307,13 @@ func (m *making) run(ctx context.Context, paths []string) error {
 	if _, err := os.Lstat(m.flags.output); err == nil && !m.flags.force {
 		return fmt.Errorf("%s is there already: name another file, or replace it with --force", m.flags.output)
 	}
+	// Whoever opened it last closes it: who had a line is read once for each reading.
+	defer func() { m.config.Sessions.Close() }()
+	if len(m.flags.sessions) > 0 {
+		if err := m.tenancies(ctx, paths); err != nil {
+			return err
+		}
+	}
 	dir, err := os.MkdirTemp(filepath.Dir(m.flags.output), ".simtrap-*")
 	if err != nil {
 		return fmt.Errorf("--output: %w", err)
@@ -340,10 +350,54 @@ func (m *making) run(ctx context.Context, paths []string) error {
 		return err
 	}
 	tellDamages(m.t, files.Damages())
+	if err := m.config.Sessions.Err(); err != nil {
+		m.t.Say(fmt.Sprintf("sessions: %v", err))
+		return command.Status(statusDamaged)
+	}
 	if len(files.Damages()) > 0 {
 		return command.Status(statusDamaged)
 	}
 	return nil
+}
+
+// tenancies reads the captures for when those tenants had the lines that the evidence is
+// of: the ones at watch or above, or where a line has none, all of its. What an address
+// did under another tenant is none of the case's.
+func (m *making) tenancies(ctx context.Context, paths []string) error {
+	files, err := capture.Open(paths, m.capture)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	config := m.config
+	config.Ledgers = heuristics.None
+	source := &counted{Source: files}
+	stop := m.progress(files, source, "")
+	result, err := pipeline.Run(ctx, source, config)
+	stop()
+	m.config.Sessions.Close()
+	if err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
+		return err
+	}
+	m.times = make(map[ident.Line][]evidence.Span)
+	for _, l := range m.lines {
+		suspect := slices.ContainsFunc(result.Findings, func(f heuristics.Finding) bool { return f.Line == l && f.Verdict >= heuristics.Watch })
+		for _, f := range result.Findings {
+			if f.Line == l && (!suspect || f.Verdict >= heuristics.Watch) {
+				m.times[l] = append(m.times[l], evidence.Span{From: f.First, To: f.Last})
+			}
+		}
+	}
+	m.config.Sessions, err = pipeline.OpenSessions(m.flags.sessions)
+	return err
+}
+
+// packed says whether a finding is of a tenant that the evidence is of.
+func (m *making) packed(f *heuristics.Finding) bool {
+	return m.times == nil || slices.Contains(m.times[f.Line], evidence.Span{From: f.First, To: f.Last})
 }
 
 func hashInputs(ctx context.Context, names []string) ([]bundle.Input, error) {
@@ -388,7 +442,7 @@ func hashInput(ctx context.Context, name string, b []byte) (bundle.Input, error)
 func (m *making) read(ctx context.Context, files *capture.Files, dir string) (*pipeline.Result, *pipeline.Collector, *evidence.Cutter, error) {
 	cutter, err := evidence.NewCutter(dir, m.lines, evidence.Options{
 		Homes: m.config.Homes, Locate: m.config.Locate, Name: m.report.LineName,
-		Authority: m.report.Names.Authority(), Names: m.report.Names, Version: command.Version(),
+		Authority: m.report.Names.Authority(), Names: m.report.Names, Version: command.Version(), Times: m.times,
 	})
 	if err != nil {
 		return nil, nil, nil, err
@@ -415,7 +469,7 @@ func (m *making) findings(result *pipeline.Result) ([]heuristics.Finding, error)
 	for i, l := range m.lines {
 		n := len(found)
 		for _, f := range result.Findings {
-			if f.Line == l {
+			if f.Line == l && m.packed(&f) {
 				found = append(found, f)
 			}
 		}
@@ -490,12 +544,17 @@ func (m *making) write(ctx context.Context, dir string, files *capture.Files, re
 			c.Close()
 		}
 	}()
+	var names []string
 	for _, c := range captures {
+		names = append(names, filepath.Base(c.Name()))
+	}
+	names = partNames(names)
+	for i, c := range captures {
 		info, err := c.Stat()
 		if err != nil {
 			return err
 		}
-		parts = append(parts, bundle.Part{Name: partCaptures + partName(filepath.Base(c.Name())), Size: info.Size(), Data: c})
+		parts = append(parts, bundle.Part{Name: names[i], Size: info.Size(), Data: c})
 	}
 	var file [sha256.Size]byte
 	err = writeFile(m.flags.output, func(w io.Writer) error {
@@ -512,14 +571,29 @@ func (m *making) write(ctx context.Context, dir string, files *capture.Files, re
 	return nil
 }
 
-// partName makes a file's name one of a part: names of realms may hold anything.
-func partName(name string) string {
-	return strings.Map(func(r rune) rune {
-		if bundle.ValidName(string(r)) || r == '.' {
-			return r
+// partNames gives captures names of parts, each its own: names of realms may hold anything,
+// of which not all can stand in that of a part.
+func partNames(files []string) []string {
+	names := make([]string, len(files))
+	taken := make(map[string]bool)
+	for i, file := range files {
+		name := partCaptures + strings.Map(func(r rune) rune {
+			if bundle.ValidName(string(r)) || r == '.' {
+				return r
+			}
+			return '_'
+		}, file)
+		if taken[name] || !bundle.ValidName(name) {
+			name = fmt.Sprintf("%s%d.pcapng", partCaptures, i+1)
 		}
-		return '_'
-	}, name)
+		// A line may be called as a number is.
+		for n := len(files) + 1; taken[name]; n++ {
+			name = fmt.Sprintf("%s%d.pcapng", partCaptures, n)
+		}
+		taken[name] = true
+		names[i] = name
+	}
+	return names
 }
 
 // openCaptures opens what the cutter wrote, by name.
@@ -564,10 +638,16 @@ func (m *making) configuration() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bundle.Canonical(map[string]any{
+	flags := map[string]any{
 		"home": append([]string{}, f.homes...), "realm": append([]string{}, f.realms...), "numbering": f.numbering, "country": f.country,
 		"since": f.since, "until": f.until, "places": places, "geo": geo, "line": f.lines,
-	})
+	}
+	if len(f.sessions) > 0 {
+		if flags["sessions"], err = list(f.sessions); err != nil {
+			return nil, err
+		}
+	}
+	return bundle.Canonical(flags)
 }
 
 // readingOf tells what was read, and everything that was passed over.

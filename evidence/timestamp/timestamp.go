@@ -119,6 +119,8 @@ var (
 	oidRSA256      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}
 	oidRSA384      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 12}
 	oidRSA512      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 13}
+	oidPSS         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
+	oidMGF1        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}
 	oidECDSA256    = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
 	oidECDSA384    = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3}
 	oidECDSA512    = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 4}
@@ -345,7 +347,7 @@ func (s *signer) signedBy(all []*x509.Certificate, content []byte) (*x509.Certif
 	if !kind || !hash || !certified {
 		return nil, errors.New("the signature does not say what it is of")
 	}
-	how, err := signatureAlgorithm(s.Algorithm.Algorithm, digest)
+	how, err := signatureAlgorithm(s.Algorithm, digest)
 	if err != nil {
 		return nil, err
 	}
@@ -408,13 +410,48 @@ func hashFunc(oid asn1.ObjectIdentifier) (crypto.Hash, error) {
 	return 0, fmt.Errorf("unknown hash %s", oid)
 }
 
-func signatureAlgorithm(oid asn1.ObjectIdentifier, digest crypto.Hash) (x509.SignatureAlgorithm, error) {
+// pss checks that parameters of RSASSA-PSS (RFC 4055 section 3.1) are those that
+// everybody uses: one hash throughout, that of the message, and a salt as long as it. The
+// defaults of the standard are of SHA-1, and are not taken.
+func pss(parameters asn1.RawValue, digest crypto.Hash) error {
+	var p struct {
+		Hash    algorithm `asn1:"optional,explicit,tag:0"`
+		Mask    algorithm `asn1:"optional,explicit,tag:1"`
+		Salt    int       `asn1:"optional,explicit,tag:2,default:20"`
+		Trailer int       `asn1:"optional,explicit,tag:3,default:1"`
+	}
+	if err := unmarshal(parameters.FullBytes, &p); err != nil {
+		return errors.New("RSA-PSS whose parameters cannot be read")
+	}
+	var inner algorithm
+	if p.Hash.Algorithm == nil || !p.Mask.Algorithm.Equal(oidMGF1) || unmarshal(p.Mask.Parameters.FullBytes, &inner) != nil {
+		return errors.New("RSA-PSS of another kind than MGF1 with SHA-256 or longer")
+	}
+	for _, oid := range []asn1.ObjectIdentifier{p.Hash.Algorithm, inner.Algorithm} {
+		h, err := hashFunc(oid)
+		if err != nil {
+			return err
+		}
+		if h != digest {
+			return errors.New("RSA-PSS of several hashes")
+		}
+	}
+	if p.Salt != digest.Size() || p.Trailer != 1 {
+		return fmt.Errorf("RSA-PSS with a salt of %d bytes: want %d", p.Salt, digest.Size())
+	}
+	return nil
+}
+
+func signatureAlgorithm(by algorithm, digest crypto.Hash) (x509.SignatureAlgorithm, error) {
+	oid := by.Algorithm
 	byHash := func(a, b, c x509.SignatureAlgorithm) x509.SignatureAlgorithm {
 		return map[crypto.Hash]x509.SignatureAlgorithm{crypto.SHA256: a, crypto.SHA384: b, crypto.SHA512: c}[digest]
 	}
 	switch {
 	case oid.Equal(oidRSA):
 		return byHash(x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA), nil
+	case oid.Equal(oidPSS):
+		return byHash(x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS), pss(by.Parameters, digest)
 	case oid.Equal(oidRSA256):
 		return x509.SHA256WithRSA, nil
 	case oid.Equal(oidRSA384):

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,33 @@ func TestStamp(t *testing.T) {
 			t.Fatalf("byte %d changed: %+v", i, *got)
 		}
 		answer[i] ^= 1
+	}
+}
+
+// A service that signs by RSA-PSS is known, with the salt that everybody takes alone, and
+// no byte of its answer can be another.
+func TestStampOfPSS(t *testing.T) {
+	s, err := timestamptest.NewPSS(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := ask(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := timestamp.Verify(answer, sum, s.Roots()); err != nil || !got.Time.Equal(now) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, at := range []int{len(answer) - 1, len(answer) - 100} { // the signature is the last of it
+		bad := slices.Clone(answer)
+		bad[at] ^= 1
+		if _, err := timestamp.Verify(bad, sum, s.Roots()); err == nil {
+			t.Errorf("a signature with another byte %d holds", at)
+		}
+	}
+	s.Salt = 20
+	if _, err := ask(t, s); err == nil || !strings.Contains(err.Error(), "a salt of 20 bytes: want 32") {
+		t.Errorf("with another salt: %v", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -23,6 +24,8 @@ const (
 	PartConfiguration = "configuration.json"
 	PartFindings      = "findings.jsonl"
 	PartReading       = "reading.json"
+	PartEnglish       = "report.en.html"
+	PartChinese       = "report.zh.html"
 	partCaptures      = "captures/"
 )
 
@@ -41,7 +44,10 @@ type Options struct {
 	// Key gives a key of pseudonyms for a purpose, 32 bytes.
 	Key     func(purpose string) []byte
 	Version string
-	Now     func() time.Time
+	// Stamp asks a time-stamp service; nil for none. A bundle that it gives no stamp for
+	// is not made.
+	Stamp bundle.Stamper
+	Now   func() time.Time
 }
 
 // Maker makes bundles, one after the other: each names the one before it.
@@ -53,6 +59,23 @@ type Maker struct {
 
 // ErrNoKey says that the hub has no key to sign with.
 var ErrNoKey = errors.New("the hub has no key for evidence: simtrap-hub headers-key makes it")
+
+// ErrStamp says that the time-stamp service that the hub is to ask gave none.
+var ErrStamp = errors.New("the time-stamp service gave none")
+
+// stamper asks the service, nil where there is none.
+func (m *Maker) stamper() bundle.Stamper {
+	if m.o.Stamp == nil {
+		return nil
+	}
+	return func(ctx context.Context, sum [32]byte) ([]byte, error) {
+		b, err := m.o.Stamp(ctx, sum)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ErrStamp, err)
+		}
+		return b, err
+	}
+}
 
 // maxTries is how often a bundle is made anew since another hub's came first.
 const maxTries = 4

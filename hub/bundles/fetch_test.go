@@ -11,11 +11,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +28,8 @@ import (
 
 	"simtrap/capture"
 	"simtrap/evidence/bundle"
+	"simtrap/evidence/timestamp"
+	"simtrap/evidence/timestamp/timestamptest"
 	"simtrap/hub/bundles"
 	"simtrap/hub/door"
 	"simtrap/hub/people"
@@ -55,6 +59,23 @@ type hub struct {
 	people  *people.People
 	addr    string
 	stop    func()
+	// What the time-stamp service is; it gives nothing while refuse is set.
+	service *timestamptest.Service
+	refuse  atomic.Bool
+}
+
+// stamped asks the service, without a network between.
+func (h *hub) stamped(ctx context.Context, sum [32]byte) ([]byte, error) {
+	if h.refuse.Load() {
+		return nil, errors.New("down for now")
+	}
+	web := httptest.NewServer(h.service)
+	defer web.Close()
+	c, err := timestamp.NewClient(web.URL)
+	if err != nil {
+		return nil, err
+	}
+	return c.Stamp(ctx, sum)
 }
 
 type asking struct{}
@@ -82,6 +103,9 @@ func started(t *testing.T) *hub {
 	}
 	h := &hub{t: t, clients: make(map[people.Role]*http.Client)}
 	var err error
+	if h.service, err = timestamptest.New(time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	if h.trust, err = trust.Open(folder, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +120,7 @@ func started(t *testing.T) *hub {
 	beside := make(map[string]http.Handler)
 	path, answers := querypbconnect.NewQueryServiceHandler(q)
 	beside[path] = h.people.Handler(known(answers))
-	proof := query.NewEvidence(q, h.store, bundles.New(bundles.Options{Store: h.store, Sign: h.trust.Evidence(), Headers: h.trust.Headers(), Key: h.trust.Derive, Version: "1"}))
+	proof := query.NewEvidence(q, h.store, bundles.New(bundles.Options{Store: h.store, Sign: h.trust.Evidence(), Headers: h.trust.Headers(), Key: h.trust.Derive, Version: "1", Stamp: h.stamped}))
 	path, proves := querypbconnect.NewEvidenceServiceHandler(proof)
 	beside[path] = h.people.Handler(known(proves))
 	// As a page asks: within one request.
@@ -332,7 +356,7 @@ func bundled(t *testing.T, c querypbconnect.EvidenceServiceClient, id string) []
 func (h *hub) verified(b []byte, previous *[32]byte) (*bundle.Verified, map[string][]byte) {
 	h.t.Helper()
 	parts := make(map[string][]byte)
-	v, err := bundle.Verify(bytes.NewReader(b), int64(len(b)), bundle.Options{Signer: h.trust.Evidence().Public().(ed25519.PublicKey), Previous: previous, Part: func(e bundle.Entry, r io.Reader) error {
+	v, err := bundle.Verify(bytes.NewReader(b), int64(len(b)), bundle.Options{Signer: h.trust.Evidence().Public().(ed25519.PublicKey), Roots: h.service.Roots(), Previous: previous, Part: func(e bundle.Entry, r io.Reader) error {
 		text, err := io.ReadAll(r)
 		parts[e.Name] = text
 		return err
@@ -457,6 +481,31 @@ func TestFetch(t *testing.T) {
 	if m.Authority != "case 2026-114" || m.Chain.Number != 1 || len(m.Lines) != 1 || m.Lines[0] != l.GetLine() || m.Clock.First == "" || len(m.Inputs) != 1 || uint64(m.Inputs[0].Bytes) != e.GetParts()[0].GetBytes() {
 		t.Errorf("%+v", m)
 	}
+	if !m.Stamped || v.Stamp == nil || v.Stamp.Service != "CN=time of tests" {
+		t.Errorf("stamped %v: %+v", m.Stamped, v.Stamp)
+	}
+	// The report for paper is in both languages, of the finding, and says under what.
+	for name, wants := range map[string][]string{
+		bundles.PartEnglish: {"Limits of the method", "How sure", "Reasons", "case 2026-114", l.GetLine(), m.Configuration},
+		bundles.PartChinese: {"方法的局限", "case 2026-114", l.GetLine(), m.Configuration},
+	} {
+		for _, want := range wants {
+			if !bytes.Contains(parts[name], []byte(want)) {
+				t.Errorf("%s lacks %q", name, want)
+			}
+		}
+	}
+	h.refuse.Store(true)
+	stream, err := c.FetchBundle(t.Context(), connect.NewRequest(&querypb.FetchBundleRequest{Id: e.GetId()}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stream.Receive() {
+		t.Error("a bundle without a stamp")
+	}
+	code(t, stream.Err(), connect.CodeUnavailable)
+	stream.Close()
+	h.refuse.Store(false)
 	clear := numbers(t, folder)
 	frames, media, sip := looked(t, parts["captures/north_"+l.GetLine()+".pcapng"], clear)
 	t.Logf("%d frames, %d of media, %d with SIP; a bundle of %d bytes from %d", frames, media, sip, len(file), m.Inputs[0].Bytes)
@@ -540,7 +589,7 @@ func TestFetch(t *testing.T) {
 	for _, e := range entries {
 		seen[e.Account+" "+e.Object+" "+e.Authority]++
 	}
-	for what, n := range map[string]int{"analyst AskEvidence case 2026-114": 1, "analyst FetchBundle case 2026-114": 2, "analyst AskEvidence case 2026-115": 1, "analyst FetchBundle case 2026-115": 1} {
+	for what, n := range map[string]int{"analyst AskEvidence case 2026-114": 1, "analyst FetchBundle case 2026-114": 3, "analyst AskEvidence case 2026-115": 1, "analyst FetchBundle case 2026-115": 1} {
 		if seen[what] != n {
 			t.Errorf("%s: %d times in the audit log, want %d", what, seen[what], n)
 		}
@@ -581,7 +630,7 @@ func TestFetch(t *testing.T) {
 		m    *fleetpb.SendPieceRequest
 		want connect.Code
 	}{
-		{&fleetpb.SendPieceRequest{Data: make([]byte, 11)}, connect.CodeResourceExhausted},
+		{&fleetpb.SendPieceRequest{Data: make([]byte, 11)}, connect.CodeOutOfRange},
 		{&fleetpb.SendPieceRequest{Data: make([]byte, 257<<10)}, connect.CodeInvalidArgument},
 		{&fleetpb.SendPieceRequest{Data: make([]byte, 300<<10)}, connect.CodeInvalidArgument},
 		{&fleetpb.SendPieceRequest{Number: 1, Data: []byte("x")}, connect.CodeInvalidArgument},

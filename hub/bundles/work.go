@@ -1,7 +1,9 @@
 package bundles
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -267,6 +269,11 @@ func (w *work) write(ctx context.Context, findings []*reportpb.Finding) (*os.Fil
 		rows = append(report.AppendMessage(rows, f), '\n')
 	}
 	parts := []bundle.Part{bundle.Bytes(PartConfiguration, configuration), bundle.Bytes(PartFindings, rows), bundle.Bytes(PartReading, reading)}
+	pages, err := w.pages(&m, findings)
+	if err != nil {
+		return nil, err
+	}
+	parts = append(parts, pages...)
 	for _, l := range w.lines {
 		info, err := l.capture.Stat()
 		if err != nil {
@@ -278,7 +285,7 @@ func (w *work) write(ctx context.Context, findings []*reportpb.Finding) (*os.Fil
 	if err != nil {
 		return nil, err
 	}
-	hash, err := bundle.Write(ctx, f, m, parts, w.m.o.Sign, nil)
+	hash, err := bundle.Write(ctx, f, m, parts, w.m.o.Sign, w.m.stamper())
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}
@@ -289,6 +296,42 @@ func (w *work) write(ctx context.Context, findings []*reportpb.Finding) (*os.Fil
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// pages gives the report for paper in each language.
+func (w *work) pages(m *bundle.Manifest, findings []*reportpb.Finding) ([]bundle.Part, error) {
+	d := &report.Dossier{
+		Case: m.Case, Authority: m.Authority, Made: w.m.o.Now().UnixNano(), Messages: findings, Summary: &report.Summary{},
+		Origin: report.Origin{
+			Program: m.Program.Version, ProgramHash: m.Program.SHA256, Configuration: m.Configuration, CaptureClock: m.Clock.Capture, MakingClock: m.Clock.Making,
+			Signer: bundle.Fingerprint(w.m.o.Sign.Public().(ed25519.PublicKey)), Number: m.Chain.Number, Previous: m.Chain.Previous,
+		},
+	}
+	for _, l := range w.lines {
+		if l.frames == 0 {
+			continue
+		}
+		if d.Summary.Frames == 0 || l.first < d.Summary.First {
+			d.Summary.First = l.first
+		}
+		d.Summary.Last = max(d.Summary.Last, l.last)
+		d.Summary.Frames += uint64(l.frames)
+	}
+	for _, in := range m.Inputs {
+		d.Origin.Inputs = append(d.Origin.Inputs, report.Source{Name: in.Name, Size: in.Bytes, Hash: in.SHA256})
+	}
+	var parts []bundle.Part
+	for _, page := range []struct {
+		name string
+		lang report.Language
+	}{{PartEnglish, report.English}, {PartChinese, report.Chinese}} {
+		var b bytes.Buffer
+		if err := report.WriteDossier(&b, d, report.Options{Language: page.lang}); err != nil {
+			return nil, err
+		}
+		parts = append(parts, bundle.Bytes(page.name, b.Bytes()))
+	}
+	return parts, nil
 }
 
 // word gives a state as people write it.

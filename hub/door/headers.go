@@ -102,7 +102,8 @@ func (d headers) SendPiece(ctx context.Context, r *connect.Request[fleetpb.SendP
 	case errors.Is(err, store.ErrNotFound):
 		return nil, bad(connect.CodeNotFound, "nobody waits for this")
 	case errors.Is(err, store.ErrFull):
-		return nil, bad(connect.CodeResourceExhausted, "more than was asked for")
+		// Not the code that sensors try again after: it will be more the next time as well.
+		return nil, bad(connect.CodeOutOfRange, "more than was asked for")
 	case errors.Is(err, store.ErrInvalid):
 		return nil, bad(connect.CodeInvalidArgument, "no piece that is next")
 	case err != nil:

@@ -68,7 +68,8 @@ type Options struct {
 	Now                    func() time.Time
 }
 
-// Stats counts events of one target.
+// Stats counts events of one target. Those that still waited when Run ended are among the
+// dropped.
 type Stats struct {
 	Target                        string // its name, with #2 and so on where another has the same
 	Told, Tries, Dropped, GivenUp uint64
@@ -151,6 +152,7 @@ func (n *Notifier) run(ctx context.Context, l *lane) {
 		select {
 		case <-ctx.Done():
 			if left := len(l.queue); left > 0 {
+				l.dropped.Add(uint64(left))
 				n.o.Log.Warn("events are not told any more: the hub ends", zap.String("target", l.name), zap.Int("events", left))
 			}
 			return
@@ -174,6 +176,7 @@ func (n *Notifier) tell(ctx context.Context, l *lane, e *Event) {
 			return
 		}
 		if ctx.Err() != nil {
+			l.dropped.Add(1)
 			n.o.Log.Warn("an event is not told any more: the hub ends", zap.String("target", l.name), zap.String("event", e.ID))
 			return
 		}

@@ -100,10 +100,16 @@ func TestNotifier(t *testing.T) {
 		if s := n.Stats()[1]; s.GivenUp != 2 || s.Waiting != 0 {
 			t.Errorf("%+v", s)
 		}
-		n.Tell(Event{Kind: CaseOpened})
-		synctest.Wait()
+		for range 3 { // one is being told, two wait
+			n.Tell(Event{Kind: CaseOpened})
+			synctest.Wait()
+		}
+		before := n.Stats()[1].Dropped
 		cancel()
 		<-done
+		if s := n.Stats()[1]; s.Dropped != before+3 {
+			t.Errorf("%d before the end, then %+v", before, s)
+		}
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"simtrap/hub/query"
 	"simtrap/report/querypb"
+	"simtrap/report/show"
 )
 
 // What the page of a box or a ring rests on.
@@ -29,7 +30,7 @@ type groupPage struct {
 	Graph  template.HTML
 	Edges  []edgeRow
 	Left   map[string]int
-	Clocks template.HTML
+	Clocks *show.Drawing
 }
 
 // group fills in what boxes and findings of a filter hold.
@@ -57,7 +58,7 @@ func (v *visit) group(m *groupPage, f *querypb.Filter) error {
 	}
 	g := graphOf(boxes, m.Rows, links)
 	m.Graph, m.Edges, m.Left = v.look.draw(g), g.table(), g.Left
-	m.Clocks = v.look.clocks(readings(list.Msg.GetFindings(), func(x *querypb.Finding) string {
+	m.Clocks = show.Readings("g", "How fast sending clocks were, line by line, with their uncertainty. Lines that hold one chassis are at one height.", readings(list.Msg.GetFindings(), func(x *querypb.Finding) string {
 		for _, r := range m.Rows {
 			if r.GetId() == x.GetId() {
 				return x.GetFinding().GetLine() + " " + short(r.LineID)

@@ -2,42 +2,34 @@ package pages
 
 import (
 	"errors"
-	"html/template"
 	"net/http"
 	"slices"
 
 	"connectrpc.com/connect"
 
 	"simtrap/hub/query"
-	"simtrap/report"
 	"simtrap/report/querypb"
 	"simtrap/report/reportpb"
+	"simtrap/report/show"
 )
 
 // Bounds of the page of a line.
 const (
-	maxEpochs  = 40   // findings of it that are told and drawn
-	maxCalls   = 2000 // drawn
-	maxListed  = 50   // of these in the table
-	maxRecords = 100  // revisions in the table
-	maxCards   = 40
+	maxEpochs  = 40 // findings of it that are told and drawn
+	maxCalls   = show.MaxCalls
+	maxRecords = 100 // revisions in the table
 )
 
 type linePage struct {
 	Line      *querypb.Line
 	Finding   *querypb.Finding // the one that is told, nil for none
 	Told      *reportpb.Finding
-	Words     string
 	Epochs    []*querypb.Finding // all of it, newest first
 	More      int                // epochs that are not told
 	Revisions []query.Revision   // newest first
 	Older     int                // revisions that are not in the table
-	Cards     []*reportpb.Card
-	MoreCards int
-
-	Waterfall, Activity, Clocks, History template.HTML
-
-	Calls []callRow
+	History   *show.Drawing
+	Show      *show.Line
 }
 
 func (p *Pages) line(v *visit) error {
@@ -69,10 +61,7 @@ func (p *Pages) line(v *visit) error {
 		return v.render(http.StatusOK, "line", "Line", m)
 	}
 	m.Told = m.Finding.GetFinding()
-	m.Words = report.InWords(m.Told)
-	m.Waterfall = template.HTML(v.look.parts.Waterfall(m.Told, "reasons"))
-	m.Cards = m.Told.GetCards()[:min(len(m.Told.GetCards()), maxCards)]
-	m.MoreCards = len(m.Told.GetCards()) - len(m.Cards)
+	m.Show = v.look.told(m.Finding)
 	if m.Revisions, err = q.Revisions(v.ctx, m.Finding.GetId()); err != nil {
 		return err
 	}
@@ -84,8 +73,9 @@ func (p *Pages) line(v *visit) error {
 	if err != nil {
 		return err
 	}
-	m.Calls, m.Activity = v.look.activity(calls, m.Told)
-	m.Clocks = v.look.clocks(readings(m.Epochs, func(f *querypb.Finding) string { return "finding " + short(f.GetId()) }))
+	m.Show.Calls = v.look.activity(m.Show.ID, calls, m.Told)
+	m.Show.Clocks = show.Readings(m.Show.ID, "How fast the line's sending clock was, with its uncertainty, finding by finding. One chassis stays at one height.",
+		readings(m.Epochs, func(f *querypb.Finding) string { return "finding " + short(f.GetId()) }))
 	return v.render(http.StatusOK, "line", "Line", m)
 }
 

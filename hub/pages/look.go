@@ -21,6 +21,7 @@ import (
 	"simtrap/report"
 	"simtrap/report/querypb"
 	"simtrap/report/reportpb"
+	"simtrap/report/show"
 )
 
 //go:embed templates/*.html
@@ -129,7 +130,11 @@ func (p *Pages) readLooks() (map[lang]*look, error) {
 	looks := make(map[lang]*look)
 	for _, l := range []report.Language{report.English, report.Chinese} {
 		k := &look{lang: lang(l), parts: report.NewParts(l, chinese()...), pages: make(map[string]*template.Template)}
-		base, err := template.New("frame.html").Funcs(p.functions(k)).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html")
+		base, err := show.Add(template.New("frame.html").Funcs(p.functions(k)), k.parts.Words())
+		if err != nil {
+			return nil, err
+		}
+		base, err = base.ParseFS(templateFiles, "templates/frame.html", "templates/parts.html")
 		if err != nil {
 			return nil, err
 		}
@@ -158,23 +163,8 @@ func (p *Pages) readLooks() (map[lang]*look, error) {
 
 func (k *look) page(name string) *template.Template { return k.pages[name] }
 
-// maxText is how many characters of a text that others chose are shown.
-const maxText = 400
-
 // plain makes any text fit for one line of a page; a template escapes it besides.
-func plain(s string) string {
-	if len(s) > 4*maxText {
-		s = strings.ToValidUTF8(s[:4*maxText], "")
-	}
-	s = report.Plain(s)
-	n := 0
-	for i := range s {
-		if n++; n > maxText {
-			return s[:i] + "…"
-		}
-	}
-	return s
-}
+func plain(s string) string { return show.Words{Plain: report.Plain}.Cut(s) }
 
 // tell translates what simtrap says of a line, which may hold a stranger's text.
 func (k *look) tell(s string) string { return plain(k.parts.Text(s)) }
@@ -183,9 +173,6 @@ func (k *look) tell(s string) string { return plain(k.parts.Text(s)) }
 // itself.
 func (p *Pages) functions(k *look) template.FuncMap {
 	return template.FuncMap{
-		"tr":      k.parts.Text,
-		"tell":    k.tell,
-		"plain":   plain,
 		"lines":   func(s string) []string { return strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n") },
 		"utc":     utc,
 		"iso":     func(t any) string { return moment(t).UTC().Format(time.RFC3339) },

@@ -15,13 +15,13 @@ func chinese() [][2]string {
 		{"Not shown", "无法显示"}, {"An authority, below, may allow it.", "在下方填写授权后或可查看。"}, {"Problem", "问题"},
 
 		// Words of lists.
-		{"any", "不限"}, {"yes", "是"}, {"no", "否"}, {"none", "无"}, {"None.", "无。"}, {"nothing", "无"}, {"not told", "未说明"}, {"All", "全部"}, {"Filter", "筛选"}, {"Export", "导出"},
+		{"any", "不限"}, {"yes", "是"}, {"no", "否"}, {"none", "无"}, {"nothing", "无"}, {"not told", "未说明"}, {"All", "全部"}, {"Filter", "筛选"}, {"Export", "导出"},
 		{"At least", "至少"}, {"Line, network or id", "线路、网段或标识"}, {"Sensor", "探针"}, {"Make", "厂商"}, {"Controller", "控制端"}, {"Card", "卡"}, {"Cards", "卡"}, {"Lines", "线路"},
 		{"Boxes", "设备"}, {"Box", "设备"}, {"box", "设备"}, {"Ring", "团伙"}, {"ring", "团伙"}, {"controller", "控制端"}, {"card", "卡"}, {"boxes", "设备"}, {"lines", "线路"}, {"Case", "案件"}, {"Finding", "发现"},
-		{"Seen from (UTC)", "所见自（UTC）"}, {"until (UTC)", "至（UTC）"}, {"First seen (UTC)", "首次所见（UTC）"}, {"Last seen (UTC)", "末次所见（UTC）"}, {"From (UTC)", "自（UTC）"}, {"To (UTC)", "至（UTC）"}, {"Time (UTC)", "时间（UTC）"},
+		{"Seen from (UTC)", "所见自（UTC）"}, {"until (UTC)", "至（UTC）"}, {"Time (UTC)", "时间（UTC）"},
 		{"Saved views", "已存视图"}, {"Save this filter as", "将此筛选存为"}, {"Save", "保存"}, {"Remove", "移除"}, {"Remove the view", "移除视图"},
 		{"Nothing on this page.", "本页没有内容。"}, {"Nothing among those that were looked through; there are more behind them.", "已查看的部分中没有；后面还有。"}, {"All sensors", "全部探针"}, {"Pages of the list", "列表分页"}, {"First page", "首页"}, {"Next page", "下一页"}, {"All findings", "全部发现"},
-		{"More than these:", "此外还有："}, {"Older than these:", "更早的还有："}, {"Outcome", "结果"}, {"Title", "标题"}, {"State", "状态"}, {"Owner", "负责人"}, {"Note", "备注"},
+		{"Older than these:", "更早的还有："}, {"Outcome", "结果"}, {"Title", "标题"}, {"State", "状态"}, {"Owner", "负责人"}, {"Note", "备注"},
 		{"confirmed", "属实"}, {"innocent", "不实"}, {"not known yet", "尚不明"}, {"open", "处理中"}, {"handed over", "已移交"}, {"closed", "已结案"}, {"ended", "已到期"},
 		{"Opened (UTC)", "立案时间（UTC）"}, {"Closed (UTC)", "结案时间（UTC）"}, {"Ends (UTC)", "到期（UTC）"}, {"Received (UTC)", "收到时间（UTC）"},
 
@@ -36,13 +36,9 @@ func chinese() [][2]string {
 
 		// A line.
 		{"No finding of this line is kept.", "没有保存此线路的发现。"}, {"Work on it", "处理"}, {"Open a case", "立案"}, {"What was found there", "现场结果"}, {"Set the outcome", "登记结果"},
-		{"No reasons were told.", "未说明依据。"}, {"When it was active", "活动时段"}, {"Active", "活动时段"}, {"Times as a table", "时段列表"}, {"The sensor told of no single call.", "探针没有上报单个呼叫。"},
-		{"Calling", "主叫"}, {"Called", "被叫"}, {"Clocks as a table", "时钟列表"}, {"Of", "所属"},
-		{"How fast the line's sending clock was, with its uncertainty, finding by finding. One chassis stays at one height.", "逐条发现给出线路发送时钟的快慢及其不确定度。同一机箱始终处于同一高度。"},
 		{"How fast sending clocks were, line by line, with their uncertainty. Lines that hold one chassis are at one height.", "逐条线路给出发送时钟的快慢及其不确定度。接有同一机箱的线路处于同一高度。"},
-		{"No sending clock was measured.", "没有测得发送时钟。"}, {"Stacks and names", "协议栈与名称"}, {"Header shape", "首部形态"}, {"Contact", "联系地址"}, {"Accounts", "账号"},
 		{"History", "历史"}, {"Revisions as a table", "修订列表"}, {"All findings of the line", "此线路的全部发现"},
-		{"%d time(s) active", "{1} 个活动时段"}, {"%d call(s) on %d row(s)", "{1} 个呼叫，{2} 行"}, {"%d revision(s)", "{1} 次修订"}, {"finding %q", "发现 {1}"}, {"box %q", "设备 {1}"},
+		{"%d call(s) on %d row(s)", "{1} 个呼叫，{2} 行"}, {"%d revision(s)", "{1} 次修订"}, {"finding %q", "发现 {1}"}, {"box %q", "设备 {1}"},
 
 		// Boxes, rings, controllers.
 		{"What holds it together", "相互关联"}, {"Graph", "关系图"}, {"Edges as a table", "关联列表"}, {"From", "自"}, {"To", "至"}, {"not drawn:", "未绘出："}, {"Nothing is kept of it.", "没有保存其内容。"},

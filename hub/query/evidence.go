@@ -324,6 +324,10 @@ func (e *Evidence) bundle(ctx context.Context, r *querypb.FetchBundleRequest, se
 	if errors.Is(err, bundles.ErrNoKey) {
 		return connect.NewError(connect.CodeFailedPrecondition, err)
 	}
+	if errors.Is(err, bundles.ErrStamp) { // its address is the operator's alone to read
+		s.log.Error("no bundle of evidence is made", zap.Error(err))
+		return connect.NewError(connect.CodeUnavailable, errors.New("the time-stamp service gave none: nothing is made; ask again"))
+	}
 	if err != nil {
 		return s.failed(ctx, err)
 	}

@@ -2,9 +2,11 @@
 package timestamptest
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -22,17 +24,30 @@ type Service struct {
 	// What it does wrong, for tests of who asks.
 	Refuse, OtherHash, OtherNonce, OtherKey, NoCertificate, NoSigning bool
 
+	// Salt is of RSA-PSS, -1 for as long as the hash.
+	Salt int
+
 	root, leaf *x509.Certificate
-	key        *ecdsa.PrivateKey
+	key        crypto.Signer
+	pss        bool
 }
 
 // New makes a service that tells one time, certified by a root of its own.
-func New(t time.Time) (*Service, error) { return build(t, true) }
+func New(t time.Time) (*Service, error) { return build(t, true, nil) }
+
+// NewPSS makes one that signs by RSA-PSS.
+func NewPSS(t time.Time) (*Service, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	return build(t, true, key)
+}
 
 // NewPlain makes one whose certificate is for web servers.
-func NewPlain(t time.Time) (*Service, error) { return build(t, false) }
+func NewPlain(t time.Time) (*Service, error) { return build(t, false, nil) }
 
-func build(t time.Time, forStamps bool) (*Service, error) {
+func build(t time.Time, forStamps bool, key *rsa.PrivateKey) (*Service, error) {
 	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -49,7 +64,9 @@ func build(t time.Time, forStamps bool) (*Service, error) {
 	if s.root, err = x509.ParseCertificate(der); err != nil {
 		return nil, err
 	}
-	if s.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+	if key != nil {
+		s.key, s.pss, s.Salt = key, true, -1
+	} else if s.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
 	leaf := &x509.Certificate{
@@ -110,6 +127,21 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/timestamp-reply")
 	w.Write(answer)
+}
+
+// pssOf names RSA-PSS with SHA-256 throughout.
+func pssOf(salt int) (pkix.AlgorithmIdentifier, error) {
+	hash := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}, Parameters: asn1.NullRawValue}
+	inner, err := asn1.Marshal(hash)
+	if err != nil {
+		return hash, err
+	}
+	parameters, err := asn1.Marshal(struct {
+		Hash pkix.AlgorithmIdentifier `asn1:"explicit,tag:0"`
+		Mask pkix.AlgorithmIdentifier `asn1:"explicit,tag:1"`
+		Salt int                      `asn1:"explicit,tag:2"`
+	}{hash, pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}, Parameters: asn1.RawValue{FullBytes: inner}}, salt})
+	return pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}, Parameters: asn1.RawValue{FullBytes: parameters}}, err
 }
 
 // Answer answers one request.
@@ -177,7 +209,19 @@ func (s *Service) Answer(question []byte) ([]byte, error) {
 		}
 	}
 	hash := sha256.Sum256(set)
-	signature, err := ecdsa.SignASN1(rand.Reader, key, hash[:])
+	by := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}}
+	var how crypto.SignerOpts = crypto.SHA256
+	if s.pss {
+		salt := s.Salt
+		if salt < 0 {
+			salt = sha256.Size
+		}
+		if by, err = pssOf(salt); err != nil {
+			return nil, err
+		}
+		how = &rsa.PSSOptions{SaltLength: salt, Hash: crypto.SHA256}
+	}
+	signature, err := key.Sign(rand.Reader, hash[:], how)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +239,7 @@ func (s *Service) Answer(question []byte) ([]byte, error) {
 		Signature []byte
 	}
 	one := signer{Version: 1, Digest: sha, Signed: asn1.RawValue{FullBytes: implicit},
-		Algorithm: pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}}, Signature: signature}
+		Algorithm: by, Signature: signature}
 	one.ID.Issuer, one.ID.Serial = asn1.RawValue{FullBytes: s.leaf.RawIssuer}, s.leaf.SerialNumber
 	certs := append(append([]byte(nil), s.leaf.Raw...), s.root.Raw...)
 	if s.NoCertificate {
