@@ -66,11 +66,9 @@ func (p *profile) unsignalledCalls() int {
 // watchMargin is the margin that a watch takes. Where a line's calls are seen as
 // voice alone, or as rates inside of tunnels, what would exonerate is unseen as
 // well: then the bound must say one in ten. Sealed signalling in step with them
-// changes nothing of that, for honest offices have it too; messages under a cipher
-// of their own do.
+// changes nothing of that, for honest offices have it too.
 func (p *profile) watchMargin() float64 {
-	t := p.traits
-	if p.firstControl() != 0 || p.firstHidden != 0 || p.accepted >= watchCalls || t != nil && (t.textsSeen >= watchCalls || t.exchanges.signalling() != nil) {
+	if p.firstControl() != 0 || p.firstHidden != 0 || p.accepted >= watchCalls || p.traits != nil && p.traits.textsSeen >= watchCalls {
 		return watchMargin
 	}
 	return math.Ln10

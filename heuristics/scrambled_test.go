@@ -39,8 +39,13 @@ func TestExchangesByChance(t *testing.T) {
 			tt.play(p, i)
 			p.voice(9000+uint16(i), plain)
 		}
-		if _, seen := p.sighting(t, "hidden-sip"); seen != tt.want {
-			t.Errorf("%s: seen %v, %+v", name, seen, p.l.table[p.line].traits.exchanges)
+		x := &p.l.table[p.line].traits.exchanges
+		if got := x.signalling() != nil; got != tt.want {
+			t.Errorf("%s: signalling %v, %+v", name, got, x)
+		}
+		// Whoever knows the rhythm can send it to a line: it is shown, not counted.
+		if _, seen := p.sighting(t, "hidden-sip"); seen {
+			t.Errorf("%s: counts", name)
 		}
 		// However many exchanges, the far end is told of once.
 		var told uint32

@@ -2,36 +2,33 @@ package heuristics
 
 import "fmt"
 
-// hiddenSIP is the first sighting of SIP that was made unlike SIP: under a fixed
-// keystream, or under a cipher that begins anew with each message. Of Base64
+// hiddenSIP is the first sighting of SIP under a fixed keystream. Of Base64
 // control-marks tells. A line that shows SIP in clear does not hide it, and of one
 // whose signalling cannot be read at all unread-signalling tells: nothing is said
-// of them.
+// of them. Nor is anything of messages under a cipher each that go to the rhythm of
+// signalling, but that they are there: whoever knows the rhythm can send it to a line.
 func hiddenSIP() signal {
 	return signal{
 		id: "hidden-sip",
 		seen: func(p *profile) (since, first int64, ok bool) {
 			first = p.firstHidden
-			if x := p.traits.exchanges.signalling(); first == 0 && x != nil {
-				first = x.first
-			}
-			if first == 0 && (p.sipUp > 0 || p.sealed()) {
+			if first == 0 && (p.sipUp > 0 || p.sealed() || p.traits.exchanges.signalling() != nil) {
 				return 0, 0, false
 			}
 			return p.firstUp, first, first != 0
 		},
 		detail: func(p *profile, _ []uint32) string {
-			x := p.traits.exchanges.signalling()
-			switch {
-			case p.firstHidden != 0:
-			case x != nil:
-				return fmt.Sprintf("messages under a cipher each, to the rhythm of signalling: %d of %s end with them", x.bound, plural(uint32(x.calls), "call"))
-			default:
+			if p.firstHidden == 0 {
 				return "no scrambled SIP in " + duration(p.last-p.firstUp)
 			}
 			return "SIP hidden under a fixed keystream: gateways do so, and mobile diallers as well"
 		},
-		unseen: func(*profile) string { return "" },
+		unseen: func(p *profile) string {
+			if p.firstHidden != 0 || p.traits.exchanges.signalling() == nil {
+				return ""
+			}
+			return "messages under a cipher each go to the rhythm of the calls: what they are is not known"
+		},
 	}
 }
 

@@ -209,6 +209,7 @@ func chinese() [][2]string {
 		{"the tap has shown nobody's web traffic: whether anybody lives behind the line is not known", "监测点未见任何人的网页流量：不知道线路后是否有人居住"},
 		{"the line's other traffic was measured for under 20 min: whether anybody lives behind it is not known", "线路的其他流量测量不足 20 分钟：不知道其后是否有人居住"},
 		{"registrations are refreshed too seldom: cards that are swapped or rest would go unseen", "注册刷新过于稀少：换卡或停用的卡看不到"},
+		{"messages under a cipher each go to the rhythm of the calls: what they are is not known", "有逐条加密的消息与通话节奏一致：其内容不明"},
 		{"no scrambled call that rang: whether the line ends strangers' calls is not known", "没有振铃的加扰呼叫：不知道线路是否落地陌生人的呼叫"},
 		{"no list of networks names the line's controller: whether it is abroad or on a server for hire is not known", "网络列表中没有线路的控制端：不知道其是否在境外或租用服务器上"},
 
