@@ -69,7 +69,7 @@ func chinese() [][2]string {
 
 		// Summary.
 		{"%d frame(s)", "{1} 帧"}, {"%d B", "{1} B"}, {"%d kB", "{1} kB"}, {"%d MB", "{1} MB"}, {"%d GB", "{1} GB"}, {"%d TB", "{1} TB"},
-		{"%d call(s)", "{1} 个呼叫"}, {"%d voice stream(s)", "{1} 条语音流"}, {"%d SIP message(s)", "{1} 条 SIP 消息"},
+		{"%d call(s)", "{1} 个呼叫"}, {"%d voice stream(s)", "{1} 条语音流"}, {"%d SIP message(s)", "{1} 条 SIP 消息"}, {"%d H.323 message(s)", "{1} 条 H.323 消息"},
 		{"%d control record(s)", "{1} 条控制记录"}, {"%d line(s)", "{1} 条线路"},
 		{"%d control record(s) on %d line(s)", "{1} 条控制记录，涉及 {2} 条线路"},
 		{"%d case", "立案 {1}"}, {"%d review", "复核 {1}"}, {"%d watch", "关注 {1}"}, {"%d below", "低于关注 {1}"},
@@ -180,6 +180,21 @@ func chinese() [][2]string {
 		{"telemetry in the guise of a time request", "伪装成时间请求的遥测"},
 		{"no scrambled SIP in %s", "{1}内未见加扰 SIP"},
 		{"SIP hidden under a fixed keystream: gateways do so, and mobile diallers as well", "以固定密钥流隐藏的 SIP：网关会这样做，手机拨号应用也会"},
+		{"up to %d voice stream(s) at once, without signalling", "同时最多 {1} 条语音流，无信令"}, {"%d of %d call(s) without signalling have a second leg", "{2} 个无信令呼叫中有 {1} 个存在第二段"},
+		{"%d of %d call(s) without signalling on a port used shortly before", "{2} 个无信令呼叫中有 {1} 个使用不久前用过的端口"},
+		{"in %d of %d call(s) without signalling the far end was heard first, as by who calls", "{2} 个无信令呼叫中有 {1} 个先听到远端，与主叫所闻相符"},
+		{"in %d of %d other call(s) without signalling the line was heard first, as who is called and sends the ringing", "{2} 个其他无信令呼叫中有 {1} 个先听到线路，与送出回铃音的被叫相符"},
+		{"its calls have signalling that can be read", "其呼叫有可读的信令"}, {"%d call(s) without signalling that can be read, in step with sealed exchanges", "{1} 个呼叫没有可读的信令，且与加密交互步调一致"},
+		{"voice goes to %q abroad", "语音发往境外的 {1}"}, {"voice goes to %q abroad (%q)", "语音发往境外（{2}）的 {1}"}, {"voice goes to %q in the country", "语音发往国内的 {1}"},
+		{"voice goes to %q abroad, among servers for hire", "语音发往境外租用服务器 {1}"}, {"voice goes to %q abroad (%q), among servers for hire", "语音发往境外（{2}）租用服务器 {1}"}, {"voice goes to %q in the country, among servers for hire", "语音发往国内租用服务器 {1}"},
+		{"up to %d call(s) at once inside one flow that cannot be read, in %d window(s) of 20 s with calls; %d min of talk", "一条无法读取的流内同时最多 {1} 个呼叫，有呼叫的 20 秒窗口 {2} 个；通话 {3} 分钟"},
+		{"inside its tunnels sound before the answer goes up in %d of %d window(s), comes down in %d", "其隧道内的 {2} 个窗口中，接通前的声音有 {1} 个为上行，{3} 个为下行"},
+
+		// Openings of enciphered connections.
+		{"tls with %c", "与 {1} 的 TLS"}, {"quic with %c", "与 {1} 的 QUIC"}, {"wireguard with %c", "与 {1} 的 WireGuard"}, {"openvpn with %c", "与 {1} 的 OpenVPN"},
+		{"ike with %c", "与 {1} 的 IKE"}, {"l2tp with %c", "与 {1} 的 L2TP"}, {"esp with %c", "与 {1} 的 ESP"}, {"pptp with %c", "与 {1} 的 PPTP"},
+		{"TLS %c", "TLS {1}"}, {"client %c", "客户端 {1}"}, {"a device's or daemon's library", "设备或守护程序所用的库"}, {"asks for %c", "请求 {1}"},
+		{"certificate of its own making", "自签证书"}, {"%s, certificate by %q", "{1}，证书由 {2} 签发"},
 
 		// What was not seen.
 		{"no registration seen: one device with many accounts cannot be told from telephones (65 min would settle it)", "未见注册：无法区分多账号的单一设备与多部电话（65 分钟可判定）"},
@@ -212,6 +227,11 @@ func chinese() [][2]string {
 		{"messages under a cipher each go to the rhythm of the calls: what they are is not known", "有逐条加密的消息与通话节奏一致：其内容不明"},
 		{"no scrambled call that rang: whether the line ends strangers' calls is not known", "没有振铃的加扰呼叫：不知道线路是否落地陌生人的呼叫"},
 		{"no list of networks names the line's controller: whether it is abroad or on a server for hire is not known", "网络列表中没有线路的控制端：不知道其是否在境外或租用服务器上"},
+		{"no list of networks names where the line's voice goes: whether that is abroad or on a server for hire is not known", "网络列表中没有线路语音的去向：不知道其是否在境外或租用服务器上"},
+		{"silence is not sent inside the line's tunnel: from which side sound comes before the answer is not known", "线路的隧道内不传送静音：不知道接通前的声音来自哪一侧"},
+		{"no answered call of the line: how many it holds at once is not known", "没有线路的接通呼叫：不知道同时通话的数量"},
+		{"the line's signalling cannot be read: control protocols, which would prove multi-SIM equipment, would go unseen as well", "线路的信令无法读取：即使有可证明多卡设备的控制协议也同样看不到"},
+		{"%d of %d times, a minute apart, %d calls or more at once in a tunnel, %d of %d min of talk: no verdict without them", "隧道内同时 {3} 个及以上呼叫（各次相隔一分钟）{1}/{2} 次，通话 {4}/{5} 分钟：不足则不下结论"},
 
 		// What was passed over.
 		{"input", "输入"}, {"decode", "解码"}, {"sip", "SIP"}, {"lines", "线路"},
@@ -250,6 +270,16 @@ func chinese() [][2]string {
 		{"WebSocket messages above 64 KiB", "超过 64 KiB 的 WebSocket 消息"}, {"WebSocket messages that are no SIP", "不是 SIP 的 WebSocket 消息"}, {"WebSocket messages without their beginning or their end", "缺头或缺尾的 WebSocket 消息"},
 		{"bytes passed over in search of a WebSocket frame", "为寻找 WebSocket 帧而略过的字节"}, {"compressed WebSocket messages, not read", "未读的压缩 WebSocket 消息"}, {"datagrams with more behind the message than it says, not read", "消息之后另有内容而未读的数据报"},
 		{"flows not examined for scrambled SIP: too many at once", "未检查加扰 SIP 的流：同时过多"}, {"goodbyes with tags of no dialog of their call", "标签不属于其呼叫任何对话的告别"},
+		{"flows not examined for messages under a cipher each: too many at once", "未检查逐条加密消息的流：同时过多"}, {"exchanges under TLS not told of: too many in a second", "未上报的 TLS 交互：一秒内过多"},
+		{"exchanges of STUN or DTLS not told of: too many in a second", "未上报的 STUN 或 DTLS 交互：一秒内过多"}, {"flows with STUN or DTLS forgotten: too many", "被遗忘的 STUN 或 DTLS 流：过多"},
+		{"calls without signalling told before their end: too many at once on one line", "结束之前即上报的无信令呼叫：单条线路同时过多"},
+		{"h323", "H.323"}, {"messages of RAS that cannot be read", "无法读取的 RAS 消息"}, {"messages of call signalling that cannot be read", "无法读取的呼叫信令消息"},
+		{"packets of TPKT that hold no message of call signalling", "不含呼叫信令消息的 TPKT 包"}, {"messages on streams above 16 KiB", "流上超过 16 KiB 的消息"}, {"bytes passed over in search of a message", "为寻找消息而略过的字节"},
+		{"messages of calls of which nothing else was seen", "所属呼叫别无所见的呼叫消息"}, {"calls that do not name H.225.0", "未标明 H.225.0 的呼叫"}, {"answers of RAS to no request", "没有请求的 RAS 应答"},
+		{"endpoints dropped: table full", "丢弃的终端：表已满"}, {"names of endpoints beyond what is kept", "超出保留数量的终端名称"}, {"calls whose voice is not looked for: too many at once", "未查找语音的呼叫：同时过多"},
+		{"tunnels", "隧道"}, {"flows that cannot be read, forgotten before they were looked at: table full", "查看之前被遗忘的无法读取的流：表已满"},
+		{"packets of flows that cannot be read, not counted: too many such flows at once", "未计的无法读取的流的包：此类流同时过多"},
+		{"flows whose calls were counted, forgotten: table full", "已计呼叫而被遗忘的流：表已满"}, {"intervals after their time", "迟到的区间记录"},
 		{"sessions", "会话记录"}, {"places", "网络列表"}, {"addresses of which a damaged database could not tell", "因数据库损坏而无法判定的地址"},
 		{"datagrams sent back as they came, by a service that does so, left aside", "被回显服务原样送回的数据报，不予采用"},
 		{"flows that may hide SIP, left aside: one end sends back what it is sent", "可能隐藏 SIP 的流，因一端原样回显而不予采用"},
