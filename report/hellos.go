@@ -9,22 +9,16 @@ import (
 )
 
 // hello gives an opening of an enciphered connection as it leaves this machine. The
-// name that is asked for tells what somebody calls up, and a certificate that is its
-// own issuer may name him: both are pseudonyms without an authority.
+// name that is asked for tells what somebody calls up, and the issuer of a certificate
+// may be an authority of somebody's own that names him: both are pseudonyms without an
+// authority.
 func (o Options) hello(h *heuristics.Hello) *reportpb.Hello {
 	return &reportpb.Hello{
 		Protocol: h.Protocol.String(), Far: address(h.Far), Port: int32(h.Port), Asked: h.Asked,
 		Ja3: h.JA3, Ja4: h.JA4, Bare: h.Bare, Name: wellFormed(o.Names.Text("name", h.Name)),
-		Version: tlsVersion(h.Version), Issuer: wellFormed(o.issuer(h)), SelfIssued: h.SelfIssued,
+		Version: tlsVersion(h.Version), Issuer: wellFormed(o.Names.Text("issuer", h.Issuer)), SelfIssued: h.SelfIssued,
 		Times: saturated(h.Times), FirstSeen: moment(h.First), LastSeen: moment(h.Last),
 	}
-}
-
-func (o Options) issuer(h *heuristics.Hello) string {
-	if h.SelfIssued {
-		return o.Names.Text("issuer", h.Issuer)
-	}
-	return h.Issuer
 }
 
 // tlsVersion names a version of TLS, empty when none was seen.

@@ -29,15 +29,25 @@ func Asked(r io.ReaderAt) (bool, error) {
 	return bytes.Equal(b, mark), nil
 }
 
+// first is what the mark lies in: disks write so many bytes at once, or none.
+const first = 512
+
 // Erase overwrites so many bytes from the end to the beginning with what zero does to a
-// range of them. Cut off, the mark is still there.
-func Erase(size int64, zero func(at, n int64) error) error {
-	for end := size; end > 0; {
-		at := max(0, (end-1)/chunk*chunk)
+// range of them. What holds the mark goes last, by itself, once sync says that all else
+// is on the disk: cut off anywhere, the mark is still there, or nothing is left.
+func Erase(size int64, zero func(at, n int64) error, sync func() error) error {
+	for end := size; end > first; {
+		at := max(first, (end-1)/chunk*chunk)
 		if err := zero(at, end-at); err != nil {
 			return err
 		}
 		end = at
 	}
-	return nil
+	if err := sync(); err != nil {
+		return err
+	}
+	if err := zero(0, min(first, size)); err != nil {
+		return err
+	}
+	return sync()
 }

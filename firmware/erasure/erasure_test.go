@@ -34,7 +34,8 @@ func TestErase(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut := errors.New("cut")
-	for n := range 3 {
+	sync := func() error { return nil }
+	for n := range 4 {
 		if !asked() {
 			t.Fatalf("forgotten after %d chunks", n)
 		}
@@ -46,12 +47,24 @@ func TestErase(t *testing.T) {
 			left--
 			_, err := f.WriteAt(make([]byte, n), at)
 			return err
-		})
+		}, sync)
 		if !errors.Is(err, cut) {
 			t.Fatalf("after %d chunks: %v", n, err)
 		}
 	}
-	if err := Erase(size, func(at, n int64) error { _, err := f.WriteAt(make([]byte, n), at); return err }); err != nil {
+	// However far the last range but one came, the mark is there until it is on the disk.
+	synced := 0
+	err = Erase(size, func(at, n int64) error {
+		if at == 0 && (n > first || synced == 0) {
+			t.Errorf("%d bytes go with the mark, after %d synchronisations", n, synced)
+		}
+		_, err := f.WriteAt(make([]byte, n), at)
+		return err
+	}, func() error { synced++; return nil })
+	if err != nil || synced != 2 {
+		t.Fatal(synced, err)
+	}
+	if err := Erase(size, func(at, n int64) error { _, err := f.WriteAt(make([]byte, n), at); return err }, sync); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(f.Name())

@@ -167,7 +167,7 @@ func eraseOne(device string) error {
 			return errno
 		}
 		return nil
-	})
+	}, f.Sync)
 	if err != nil {
 		return err
 	}

@@ -262,6 +262,16 @@ func (m *Machine) Confirm() error {
 			return err
 		}
 	}
+	var p Pending
+	if m.read(pendingFile, &p) == nil && p.Root != e.Root {
+		list, err := Entries(m.Entries)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(list, func(x Entry) bool { return x.Root == p.Root && x.Tries > 0 }) {
+			return nil // the old system, started by choice: the new one is on trial still
+		}
+	}
 	return m.remove(pendingFile)
 }
 

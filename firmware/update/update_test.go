@@ -387,3 +387,35 @@ func TestAnyOrder(t *testing.T) {
 		})
 	})
 }
+
+// TestOldByChoice: the old system, started from the menu while an update has its tries,
+// is found healthy, as every start is; the update is on trial all the same.
+func TestOldByChoice(t *testing.T) {
+	b := newBox(t, t.TempDir())
+	old := b.Machine
+	if _, err := b.Install(bytes.NewReader(bundle(t, release(20, 20), key(1))), false, true); err != nil {
+		t.Fatal(err)
+	}
+	b.Machine = old
+	if p, f, err := b.Trial(); p != nil || f != nil || err != nil {
+		t.Fatal(p, f, err)
+	}
+	must(t, b.Confirm()) // what appliance healthy() does of a start that is no trial
+	b.boot(t)
+	p, _, err := b.Trial()
+	if b.Release.Sequence != 20 || p == nil {
+		t.Errorf("%d runs, trial %v %v: nobody judges it", b.Release.Sequence, p, err)
+	}
+	// It does not come up: no failure is told of, and a stick installs it again and again.
+	for range Tries - 1 {
+		b.boot(t)
+	}
+	b.boot(t)
+	_, f, err := b.Trial()
+	if b.Release.Sequence != 10 || f == nil {
+		t.Errorf("%d runs, failure %v %v", b.Release.Sequence, f, err)
+	}
+	if err := b.Accepts(release(20, 20), false); err == nil {
+		t.Error("it is installed again by the next start")
+	}
+}

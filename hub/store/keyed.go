@@ -74,6 +74,9 @@ func (p *pseudonyms) finding(f *reportpb.Finding) {
 		}
 		l.Contact, l.Cname = p.again(l.Contact), p.again(l.Cname)
 	}
+	for _, h := range f.GetHellos() {
+		h.Name, h.Issuer = p.again(h.GetName()), p.again(h.GetIssuer())
+	}
 	f.Subscriber = p.again(f.GetSubscriber())
 	// An authority says that identities stand in clear. They do not any more.
 	f.Authority = ""

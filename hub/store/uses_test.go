@@ -30,7 +30,6 @@ func TestRecount(t *testing.T) {
 			args []any
 		}{
 			{"DELETE FROM controller_use WHERE digest = ?", []any{first[:]}},
-			{"INSERT INTO controller_use (digest, slot, lines, watch, review) VALUES (?, -1, 0, 0, 0)", []any{first[:]}},
 			{"UPDATE controller_use SET lines = lines + 1, review = review - 2 WHERE digest = ?", []any{second[:]}},
 		} {
 			if err := s.within(t.Context(), func(tx *tx) error { _, err := tx.exec(t.Context(), x.q, x.args...); return err }); err != nil {

@@ -453,8 +453,7 @@ type Hello struct {
 	Name string `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`
 	// Version of TLS that the server chose: "1.2". Empty when it was not seen.
 	Version string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
-	// Issuer of the server's certificate, where that could be read; as a pseudonym
-	// when it is the server itself.
+	// Issuer of the server's certificate, where that could be read; as a pseudonym.
 	Issuer string `protobuf:"bytes,10,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// SelfIssued is set when the certificate's issuer is its subject.
 	SelfIssued bool `protobuf:"varint,11,opt,name=self_issued,json=selfIssued,proto3" json:"self_issued,omitempty"`
