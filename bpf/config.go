@@ -36,7 +36,7 @@ type Config struct {
 	Flows6  int // over IPv6, default a quarter of Flows
 	Starts  int // first packets of flows, default half of Flows
 	Sources int // senders and lines with a budget, default 16384
-	Tunnels int // flows whose packets are counted though nothing can be read, default 4096
+	Tunnels int // flows whose packets are counted though nothing can be read, default 1024
 	Follows int // TCP connections followed, default 8192
 
 	FrameRing    int // bytes per CPU for frames, default 1 MiB
@@ -76,7 +76,7 @@ func (c *Config) fill() error {
 	set(&c.Starts, max(c.Flows/2, 1024))
 	set(&c.Sources, 16384)
 	set(&c.Follows, 8192)
-	set(&c.Tunnels, 4096)
+	set(&c.Tunnels, 1024)
 	set(&c.FrameRing, 1<<20)
 	for _, v := range []struct {
 		name     string

@@ -33,8 +33,8 @@ const (
 // far more of TLS leave them alone.
 type sealedTable struct {
 	tls, paths sealedSecond
-	tlsFlows   [512]exchangeFlow
-	pathFlows  [512]exchangeFlow
+	tlsFlows   [256]exchangeFlow
+	pathFlows  [256]exchangeFlow
 }
 
 // sealedSecond counts what is told of in a second.

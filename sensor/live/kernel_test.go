@@ -149,7 +149,7 @@ func (p *process) counters() counters {
 	}
 	out := counters{}
 	for _, cpu := range cpus {
-		if len(cpu) != 8*len(names) {
+		if len(cpu) < 8*len(names) { // behind them stands the frame that is metered next
 			p.t.Fatalf("%d bytes of counters, docs/bpf.md tells of %d", len(cpu), len(names))
 		}
 		for i, name := range names {
