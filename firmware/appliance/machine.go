@@ -69,22 +69,10 @@ func thisMachine() (*update.Machine, error) {
 // updateFromDrive installs what a stick or drive has, and restarts the machine into it.
 func updateFromDrive(again bool) error {
 	// There need not be any; what is on one that cannot be mounted was said by setup.
-	unmount, err := mountDrive()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer unmount()
-	f, err := os.Open(filepath.Join(driveMount, driveUpdate))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+	return fromDrive(driveUpdate, func(f *os.File) error { return install(f, again) })
+}
+
+func install(f *os.File, again bool) error {
 	m, err := thisMachine()
 	if err != nil {
 		return err

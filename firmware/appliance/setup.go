@@ -138,9 +138,9 @@ func mountDrive() (unmount func(), err error) {
 	return nil, fmt.Errorf("mount: %w", err)
 }
 
-// takeDrive keeps the configuration of the drive, when there is one that says nothing
-// wrong.
-func takeDrive() error {
+// fromDrive does something with a file of the drive. There need be neither: a drive may
+// bring an update alone.
+func fromDrive(name string, do func(*os.File) error) error {
 	unmount, err := mountDrive()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -149,14 +149,22 @@ func takeDrive() error {
 		return err
 	}
 	defer unmount()
-	f, err := os.Open(filepath.Join(driveMount, driveFile))
+	f, err := os.Open(filepath.Join(driveMount, name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it may bring an update alone
+		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	return do(f)
+}
+
+// takeDrive keeps the configuration of the drive, when there is one that says nothing
+// wrong.
+func takeDrive() error { return fromDrive(driveFile, takeConfig) }
+
+func takeConfig(f *os.File) error {
 	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err != nil {
 		return err

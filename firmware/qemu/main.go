@@ -108,27 +108,33 @@ func (t *trial) run(shows []string) (err error) {
 	return nil
 }
 
-// finding: an empty machine is set up, admitted by the hub, and finds the gateway; what
-// is on the drive besides, an update below the floor, is refused.
-func (t *trial) finding(ctx context.Context) error {
-	if err := tools(ctx, []string{"cp", "--sparse=always", t.image, t.file("disk")}, []string{"truncate", "-s", fmt.Sprint(diskSize), t.file("disk")}); err != nil {
-		return err
+// newcomer starts a machine that was never set up, with a drive that has a hub's token
+// and, if named, an update.
+func (t *trial) newcomer(ctx context.Context, update string) (*machine, error) {
+	err := tools(ctx, []string{"cp", "--sparse=always", t.image, t.file("disk")}, []string{"truncate", "-s", fmt.Sprint(diskSize), t.file("disk")})
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if t.hub, err = newHub(ctx, t.program, t.folder); err != nil {
-		return err
+		return nil, err
 	}
 	if err := t.hub.serve(); err != nil {
-		return err
+		return nil, err
 	}
 	token, err := t.hub.token(ctx, "trial-1")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := t.drive(ctx, token, "old.update"); err != nil {
-		return err
+	if err := t.drive(ctx, token, update); err != nil {
+		return nil, err
 	}
-	m, err := t.start("drive")
+	return t.start("drive")
+}
+
+// finding: an empty machine is set up, admitted by the hub, and finds the gateway; what
+// is on the drive besides, an update below the floor, is refused.
+func (t *trial) finding(ctx context.Context) error {
+	m, err := t.newcomer(ctx, "old.update")
 	if err != nil {
 		return err
 	}
@@ -282,24 +288,7 @@ func (t *trial) cut(ctx context.Context) error {
 // fresh sets up an empty machine, admits it, takes the hub away, and has a finding made
 // that waits.
 func (t *trial) fresh(ctx context.Context) error {
-	if err := tools(ctx, []string{"cp", "--sparse=always", t.image, t.file("disk")}, []string{"truncate", "-s", fmt.Sprint(diskSize), t.file("disk")}); err != nil {
-		return err
-	}
-	var err error
-	if t.hub, err = newHub(ctx, t.program, t.folder); err != nil {
-		return err
-	}
-	if err := t.hub.serve(); err != nil {
-		return err
-	}
-	token, err := t.hub.token(ctx, "trial-1")
-	if err != nil {
-		return err
-	}
-	if err := t.drive(ctx, token, ""); err != nil {
-		return err
-	}
-	m, err := t.start("drive")
+	m, err := t.newcomer(ctx, "")
 	if err != nil {
 		return err
 	}
