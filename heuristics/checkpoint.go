@@ -660,12 +660,10 @@ func (f *frost) traits(t *traits) {
 	state.Int(c, &x.first)
 	state.List(c, &x.far, maxExchangeFar, func(w *exchangesWith) {
 		control.CodeAddr(c, &w.far)
-		state.Int(c, &w.first)
 		state.Int(c, &w.known)
 		for _, n := range [...]*int{&w.calls, &w.bound, &w.chance, &w.spread} {
 			f.count(n)
 		}
-		c.Bool(&w.told)
 		state.List(c, &w.times, maxExchanges, func(v *int64) { state.Int(c, v) })
 	})
 	f.sealed(&t.sealed)

@@ -17,7 +17,6 @@ type exchanges struct {
 // exchangesWith are those with one far end.
 type exchangesWith struct {
 	far   ident.Addr
-	first int64
 	times []int64 // of the latest, in order
 	known int64   // since when times has all
 	calls int     // without signalling, over since the first exchange
@@ -27,7 +26,6 @@ type exchangesWith struct {
 	// share·(1-share): how many would end with one, if the two had nothing to do
 	// with each other, and the variance of that.
 	chance, spread int
-	told           bool // that the far end is where signalling goes
 }
 
 const (
@@ -56,10 +54,7 @@ func (l *Lines) Exchange(line ident.Line, far ident.Addr, t int64) {
 	if p.traits.exchanges.first == 0 {
 		p.traits.exchanges.first = t
 	}
-	x := p.traits.exchanges.with(far)
-	if x.first == 0 {
-		x.first, x.known = t, t
-	}
+	x := p.traits.exchanges.with(far, t)
 	if len(x.times) > 0 && (len(x.times) >= maxExchanges || t-x.times[0] > 2*exchangeKept) {
 		x.times = slices.DeleteFunc(x.times, func(o int64) bool { return t-o > exchangeKept })
 		x.known = max(x.known, t-exchangeKept)
@@ -69,14 +64,10 @@ func (l *Lines) Exchange(line ident.Line, far ident.Addr, t int64) {
 		x.known = x.times[0]
 	}
 	x.times = append(x.times, t)
-	if !x.told && x.signalling() {
-		x.told = true
-		p.saw(far, roleTrunkPeer)
-	}
 }
 
-// with gives the exchanges with a far end.
-func (x *exchanges) with(far ident.Addr) *exchangesWith {
+// with gives the exchanges with a far end, which are known from t on if it is new.
+func (x *exchanges) with(far ident.Addr, t int64) *exchangesWith {
 	oldest := 0
 	for i := range x.far {
 		if x.far[i].far == far {
@@ -87,10 +78,10 @@ func (x *exchanges) with(far ident.Addr) *exchangesWith {
 		}
 	}
 	if len(x.far) < maxExchangeFar {
-		x.far = append(x.far, exchangesWith{far: far})
+		x.far = append(x.far, exchangesWith{far: far, known: t})
 		return &x.far[len(x.far)-1]
 	}
-	x.far[oldest] = exchangesWith{far: far}
+	x.far[oldest] = exchangesWith{far: far, known: t}
 	return &x.far[oldest]
 }
 

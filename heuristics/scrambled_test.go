@@ -47,13 +47,11 @@ func TestExchangesByChance(t *testing.T) {
 		if _, seen := p.sighting(t, "hidden-sip"); seen {
 			t.Errorf("%s: counts", name)
 		}
-		// However many exchanges, the far end is told of once.
-		var told uint32
+		// Nor does it name a controller: the far end may be anybody.
 		for _, x := range p.l.table[p.line].peers {
-			told += x.roles[roleTrunkPeer]
-		}
-		if want := map[bool]uint32{true: 1}[tt.want]; told != want {
-			t.Errorf("%s: far ends told %d times, want %d", name, told, want)
+			if x.roles[roleTrunkPeer] != 0 {
+				t.Errorf("%s: a far end passes for where signalling goes", name)
+			}
 		}
 		if n := len(p.l.table[p.line].traits.exchanges.far); n > maxExchangeFar {
 			t.Errorf("%s: %d far ends", name, n)
