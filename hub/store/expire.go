@@ -323,7 +323,7 @@ func (s *Store) expireFindings(ctx context.Context, now, before time.Time, verdi
 
 func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, ids [][]byte, verdict, aged int64, sign Signer) (int, error) {
 	body := DeletionBody{At: now.UTC(), Before: before.UTC(), Findings: map[string]int{}}
-	var gone, keys, rows []any
+	var gone, keys, far, rows []any
 	used := uses{}
 	var lines [][]byte
 	of := map[string]int64{}
@@ -331,7 +331,8 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 	if err := in(ctx, t, func(r *sql.Rows) error {
 		var id, line, packed []byte
 		var sensor string
-		if err := r.Scan(&id, &line, &sensor, &packed); err != nil {
+		var since int64
+		if err := r.Scan(&id, &line, &sensor, &since, &packed); err != nil {
 			return err
 		}
 		var old reportpb.FindingRevision
@@ -343,10 +344,11 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 		for _, k := range ks {
 			keys = append(keys, int64(k.Kind), bytes.Clone(k.Sum[:]), id)
 		}
+		far = append(far, farRows(ks, since, id)...)
 		left, lines, gone = append(left, id), append(lines, line), append(gone, id)
 		of[sensor]++
 		return nil
-	}, "SELECT id, line, sensor, body FROM finding WHERE id IN ? AND verdict = ? AND aged < ?", ids, verdict, aged); err != nil {
+	}, "SELECT id, line, sensor, since, body FROM finding WHERE id IN ? AND verdict = ? AND aged < ?", ids, verdict, aged); err != nil {
 		return 0, err
 	}
 	if len(left) == 0 {
@@ -366,6 +368,9 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 	count := func(into *int, n int64, err error) error { *into += int(n); return err }
 	n, err := t.run(ctx, s.sql.unbear, keys)
 	if err := count(&body.Keys, n, err); err != nil {
+		return 0, err
+	}
+	if _, err := t.run(ctx, s.sql.noFar, far); err != nil {
 		return 0, err
 	}
 	for _, d := range []struct {

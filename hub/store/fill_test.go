@@ -62,10 +62,11 @@ var filledTables = []filledTable{
 	{"card", "b:id t:imsi t:imei t:iccid t:msisdn i:since i:first_seen i:last_seen", "id", false},
 	{"queue", "b:finding i:stamp i:touched t:owner i:until", "finding", false},
 	{"member", "b:finding b:box i:version", "finding", false},
+	{"controller_finding", farColumns, "digest, since, finding", true},
 }
 
 // part is flat rows of each of filledTables.
-type part [7][]any
+type part [8][]any
 
 // partSize is how many findings a part has.
 const partSize = 1000
@@ -91,6 +92,7 @@ func (f *filling) make(k int) (*part, error) {
 		for i := range x.keys {
 			p[3] = append(p[3], int64(x.keys[i].Kind), x.keys[i].Sum[:], id, x.verdict)
 		}
+		p[7] = append(p[7], farRows(x.keys, x.since, id)...)
 		for i := range x.cards {
 			c := &x.cards[i]
 			p[4] = append(p[4], c.id[:], clean(c.imsi, maxText), clean(c.imei, maxText), clean(c.iccid, maxText), clean(c.msisdn, maxText), x.since, c.first, c.last)
@@ -280,6 +282,11 @@ func (f *filling) toSQLite(ctx context.Context, o Options) (err error) {
 		finding ID
 		rest    int
 	}
+	type far struct {
+		digest, finding ID
+		since           int64
+	}
+	var fars []far
 	bearers, revisions := make([]bearer, 0, 5*f.count), make([]revision, 0, f.count)
 	rests, restOf := [][]any{}, map[string]int{}
 	began := time.Now()
@@ -290,6 +297,10 @@ func (f *filling) toSQLite(ctx context.Context, o Options) (err error) {
 			case "bearer":
 				for r := 0; r < len(flat); r += w {
 					bearers = append(bearers, bearer{byte(flat[r].(int64)), byte(flat[r+3].(int64)), ID(flat[r+1].([]byte)), ID(flat[r+2].([]byte))})
+				}
+			case "controller_finding":
+				for r := 0; r < len(flat); r += w {
+					fars = append(fars, far{ID(flat[r].([]byte)), ID(flat[r+2].([]byte)), flat[r+1].(int64)})
 				}
 			case "revision":
 				// But for the finding they are mostly the same.
@@ -338,6 +349,15 @@ func (f *filling) toSQLite(ctx context.Context, o Options) (err error) {
 	for i := range bearers {
 		b := &bearers[i]
 		if err := into[3].add(ctx, int64(b.kind), b.digest[:], b.finding[:], int64(b.verdict)); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(fars, func(a, b far) int {
+		return cmp.Or(bytes.Compare(a.digest[:], b.digest[:]), cmp.Compare(a.since, b.since), bytes.Compare(a.finding[:], b.finding[:]))
+	})
+	for i := range fars {
+		f := &fars[i]
+		if err := into[7].add(ctx, f.digest[:], f.since, f.finding[:]); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+	"strings"
 
 	"simtrap/report/reportpb"
 )
@@ -52,7 +53,7 @@ func (s *Store) Findings(ctx context.Context, f Filter, p Page) (List[Finding], 
 	if err != nil {
 		return l, err
 	}
-	x, err := s.findingsOf(ctx, f)
+	x, err := s.findingsOf(ctx, f, true)
 	if err != nil {
 		return l, err
 	}
@@ -121,7 +122,13 @@ func (s *Store) Findings(ctx context.Context, f Filter, p Page) (List[Finding], 
 			})
 			return ms, err
 		}
-		if f.From.IsZero() && len(f.Sensors) <= 8 && len(f.Vendors) == 0 && f.Declared == nil && f.Proof == nil && len(x.checks) == 0 && !lineCheck {
+		levelled := len(f.Sensors) <= 8 // heads let no others through
+		if len(x.walk) > 0 {
+			x.checks = x.checks[:len(x.checks)-1]
+			fetch = func(after place, n int) ([]findingMeta, error) { return s.walk(ctx, x.walk, after, since, n) }
+			levelled = f.least() <= 1 && len(f.Sensors) == 0
+		}
+		if levelled && f.From.IsZero() && len(f.Vendors) == 0 && f.Declared == nil && f.Proof == nil && len(x.checks) == 0 && !lineCheck {
 			keep = nil
 		}
 	}
@@ -132,6 +139,25 @@ func (s *Store) Findings(ctx context.Context, f Filter, p Page) (List[Finding], 
 	l.Next = next
 	l.Rows, err = s.findings(ctx, metaIDs(ms))
 	return l, err
+}
+
+// walk reads findings that controllers' keys name, as streams does.
+func (s *Store) walk(ctx context.Context, keys []Key, after place, since int64, n int) ([]findingMeta, error) {
+	var parts []string
+	var args []any
+	for _, k := range keys {
+		parts = append(parts, "SELECT * FROM (SELECT since, finding FROM controller_finding WHERE digest = ? AND (since, finding) < (?, ?) AND since >= ? ORDER BY since DESC, finding DESC LIMIT ?) AS x")
+		args = append(args, k.Sum[:], after.since, after.key, since, n)
+	}
+	var ms []findingMeta
+	// A finding may name several of them.
+	err := each(ctx, s.db, func(r *sql.Rows) error {
+		m, err := scanFindingMeta(r)
+		ms = append(ms, m)
+		return err
+	}, "SELECT f."+strings.ReplaceAll(findingMetaColumns, ", ", ", f.")+" FROM ("+strings.Join(parts, " UNION ")+` ORDER BY since DESC, finding DESC LIMIT ?) AS w
+		JOIN finding f ON f.id = w.finding ORDER BY w.since DESC, w.finding DESC`, append(args, n)...)
+	return ms, err
 }
 
 func metaIDs(ms []findingMeta) [][]byte {
@@ -294,7 +320,7 @@ func (s *Store) Lines(ctx context.Context, f Filter, p Page) (List[Line], error)
 	if err != nil {
 		return l, err
 	}
-	x, err := s.findingsOf(ctx, f)
+	x, err := s.findingsOf(ctx, f, false)
 	if err != nil {
 		return l, err
 	}

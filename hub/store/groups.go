@@ -51,7 +51,7 @@ func (s *Store) Boxes(ctx context.Context, f Filter, p Page) (List[BoxRow], erro
 	}
 	members := f
 	members.Boxes, members.Rings, members.Cases = nil, nil, nil
-	x, err := s.findingsOf(ctx, members)
+	x, err := s.findingsOf(ctx, members, false)
 	if err != nil {
 		return l, err
 	}

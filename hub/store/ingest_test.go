@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -298,6 +299,7 @@ func TestVersions(t *testing.T) {
 				}
 				admit(t, s, "north")
 				deliver(t, s, "north", 1, revisionOf(1, 1, none, "10.0.0.1", withContact("~0123456789abcdef")))
+				named := 0
 				if v < 5 {
 					// Nobody counted who names a controller.
 					id, far := FindingID("north", findingID(1)), KeyOf(KeyController, "198.51.100.9")
@@ -307,6 +309,7 @@ func TestVersions(t *testing.T) {
 					}); err != nil {
 						t.Fatal(err)
 					}
+					named = 1
 				}
 				if v == 3 {
 					// A person's and a program's: there was no telling them apart but by their time.
@@ -326,6 +329,10 @@ func TestVersions(t *testing.T) {
 				s = openStore(t, o)
 				if got := lineNames(all(t, s.Findings, Filter{}, 9)); !cmp.Equal(got, []string{"10.0.0.1"}) {
 					t.Errorf("findings %v", got)
+				}
+				s.walkFrom = 0 // in the order of lists, from what the tables of earlier versions had not
+				if fs := all(t, s.Findings, Filter{Controllers: []netip.Prefix{netip.MustParsePrefix("198.51.100.9/32")}}, 9); len(fs) != named {
+					t.Errorf("%d findings of a controller, want %d", len(fs), named)
 				}
 				if us, err := s.ControllerUse(t.Context(), []string{"198.51.100.9"}, 9); err != nil || v < 5 && (us[0].Lines != 1 || us[0].AtReview != 1) {
 					t.Errorf("use of a controller %+v, %v", us, err)

@@ -88,11 +88,37 @@ func TestFindings(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		box, ring := filled(t, s)
 		in := func(ns ...int) func(int) bool { return func(n int) bool { return slices.Contains(ns, n) } }
+		// Two that name other controllers than at first.
+		for n, addrs := range map[int][]string{20: {"198.51.100.9", "198.51.100.8"}, 40: {"198.51.100.8"}} {
+			deliver(t, s, "north", uint64(100+n), revisionOf(n, 2, reportpb.Verdict(1+n%4), fmt.Sprintf("10.0.0.%d", n), func(f *reportpb.Finding) {
+				for _, a := range addrs {
+					f.Controllers = append(f.Controllers, &reportpb.Controller{Addr: a, Role: "registrar"})
+				}
+				f.Proof, f.Declared, f.Device.Vendor = true, true, "DBL"
+			}))
+		}
+		far := func(prefixes ...string) (ps []netip.Prefix) {
+			for _, p := range prefixes {
+				ps = append(ps, netip.MustParsePrefix(p))
+			}
+			return ps
+		}
+		fives := func(n int) bool { return n%5 == 0 }
 		for _, c := range []struct {
 			name string
 			f    Filter
 			want func(n int) bool
 		}{
+			{"controllers that have findings in common", Filter{Controllers: far("198.51.100.8/32", "198.51.100.9/32")}, fives},
+			{"controller of some time", Filter{Controllers: far("198.51.100.9/32")}, func(n int) bool { return fives(n) && n != 40 }},
+			{"controller named later", Filter{Controllers: far("198.51.100.8/32")}, in(20, 40)},
+			{"controller and verdict", Filter{Controllers: far("198.51.100.9/32"), MinVerdict: review}, func(n int) bool { return fives(n) && n%4 >= 2 }},
+			{"controller and sensor", Filter{Controllers: far("198.51.100.9/32"), Sensors: []string{"south"}}, func(n int) bool { return n%10 == 5 }},
+			{"controller and vendor", Filter{Controllers: far("198.51.100.0/24"), Vendors: []string{"DBL"}}, func(n int) bool { return n%10 == 0 }},
+			{"controller and time", Filter{Controllers: far("198.51.100.9/32"), From: noon.Add(-time.Minute), Until: noon.Add(-time.Hour + 12*time.Second)}, in(5, 10)},
+			{"controller and line", Filter{Controllers: far("198.51.100.9/32"), Lines: []LineMatch{{Prefix: netip.MustParsePrefix("10.0.0.16/29")}}}, in(20)},
+			{"controller and box", Filter{Controllers: far("198.51.100.9/32"), Boxes: []ID{box}}, in(10)},
+			{"controller and card", Filter{Controllers: far("198.51.100.9/32"), Cards: []string{s.names.again("46000~0123456789abcdef")}}, in()},
 			{"all", Filter{}, func(int) bool { return true }},
 			{"verdict", Filter{MinVerdict: review}, func(n int) bool { return n%4 >= 2 }},
 			{"sensor", Filter{Sensors: []string{"south"}, MinVerdict: watch}, func(n int) bool { return n%2 == 1 }},
@@ -115,8 +141,11 @@ func TestFindings(t *testing.T) {
 			{"no ring", Filter{Rings: []ID{{77}}}, in()},
 		} {
 			for _, size := range []int{1, 7, 1000} {
-				if diff := cmp.Diff(numbers(c.want), lineNames(all(t, s.Findings, c.f, size))); diff != "" {
-					t.Errorf("%s by %d (-want +got):\n%s", c.name, size, diff)
+				// As if the controllers had few findings, and as if they had many.
+				for _, s.walkFrom = range []int{walkMost, 1} {
+					if diff := cmp.Diff(numbers(c.want), lineNames(all(t, s.Findings, c.f, size))); diff != "" {
+						t.Errorf("%s by %d, from %d on (-want +got):\n%s", c.name, size, s.walkFrom, diff)
+					}
 				}
 			}
 		}

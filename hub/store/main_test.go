@@ -82,6 +82,23 @@ func usesAreCounted(t testing.TB, s *Store) {
 	if diff := cmp.Diff(counted, stored, cmp.AllowUnexported(use{})); diff != "" {
 		t.Errorf("uses of controllers (-counted +stored):\n%s", diff)
 	}
+	// What is read in the order of lists is what bears the keys, and nothing is missing.
+	rows := func(q string) (rows []string) {
+		if err := each(context.Background(), s.db, func(r *sql.Rows) error {
+			var digest, finding []byte
+			var since int64
+			err := r.Scan(&digest, &since, &finding)
+			rows = append(rows, fmt.Sprintf("%x %d %x", digest, since, finding))
+			return err
+		}, q); err != nil {
+			t.Error(err)
+		}
+		return rows
+	}
+	if diff := cmp.Diff(rows("SELECT b.digest, f.since, b.finding FROM bearer b JOIN finding f ON f.id = b.finding WHERE b.kind = 6 ORDER BY 1, 2, 3"),
+		rows("SELECT digest, since, finding FROM controller_finding ORDER BY 1, 2, 3")); diff != "" {
+		t.Errorf("findings of controllers (-keys +stored):\n%s", diff)
+	}
 }
 
 // onBoth runs a test on both stores.

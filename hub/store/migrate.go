@@ -27,10 +27,12 @@ var migrations embed.FS
 // words replaces what the engines call differently.
 func (d dialect) words() *strings.Replacer {
 	if d == sqlite {
-		return strings.NewReplacer("BYTEA", "BLOB", "DOUBLE PRECISION", "REAL", "{{rowless}}", "WITHOUT ROWID", "{{updated}}", "", "{{counted}}", "WITHOUT ROWID", "{{writers of bearer wait}}", "")
+		return strings.NewReplacer("BYTEA", "BLOB", "DOUBLE PRECISION", "REAL", "{{rowless}}", "WITHOUT ROWID", "{{updated}}", "", "{{counted}}", "WITHOUT ROWID", "{{writers of bearer wait}}", "",
+			"{{sort on disk}}", "PRAGMA temp_store = 1;", "{{sort in memory}}", "PRAGMA temp_store = 2;")
 	}
 	// Room in each page lets a new version of a row stay where its old one was.
-	return strings.NewReplacer("{{rowless}}", "", "{{updated}}", "WITH (fillfactor = 85)", "{{counted}}", "WITH (fillfactor = 50)", "{{writers of bearer wait}}", "LOCK TABLE bearer IN SHARE ROW EXCLUSIVE MODE;")
+	return strings.NewReplacer("{{rowless}}", "", "{{updated}}", "WITH (fillfactor = 85)", "{{counted}}", "WITH (fillfactor = 50)", "{{writers of bearer wait}}", "LOCK TABLE bearer IN SHARE ROW EXCLUSIVE MODE;",
+		"{{sort on disk}}", "", "{{sort in memory}}", "")
 }
 
 func (d *database) migrations() ([]*goose.Migration, error) {

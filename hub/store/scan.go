@@ -21,6 +21,8 @@ const (
 	scanTime   = 60 * time.Millisecond // and the time that it takes
 	maxMatches = 10_000                // findings that a selective field may name before it is checked row by row
 	maxWide    = 1000                  // controllers that prefixes of a filter may name
+	maxWalked  = 8                     // controllers whose findings are read in the list's order
+	walkMost   = 500                   // findings of them that are named all the same
 )
 
 // longestEpoch is how long one finding may go on (docs/verdict.md section 5), and
@@ -139,6 +141,7 @@ func levels(least int64, where string, args ...any) []head {
 type selection struct {
 	set    map[ID]bool // nil for all
 	checks []check
+	walk   []Key // controllers whose findings can be read in the list's order; the last check is theirs
 }
 
 // check keeps those of findings that a field names, where they are too many to
@@ -166,8 +169,9 @@ func (x *selection) ids() [][]byte {
 }
 
 // findingsOf reads the fields boxes, rings, cases, cards, controllers and
-// subscribers.
-func (s *Store) findingsOf(ctx context.Context, f Filter) (*selection, error) {
+// subscribers. Where findings themselves are listed those of few controllers need not
+// all be named, nor those below the filter's verdict.
+func (s *Store) findingsOf(ctx context.Context, f Filter, listed bool) (*selection, error) {
 	x := &selection{}
 	if len(f.FindingIDs) > 0 {
 		x.meet(rawIDs(f.FindingIDs))
@@ -203,30 +207,46 @@ func (s *Store) findingsOf(ctx context.Context, f Filter) (*selection, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, named := range []struct {
-		given bool
-		keys  []Key
-	}{{len(f.Cards) > 0, cards}, {len(f.Controllers) > 0, controllers}} {
-		if named.given {
-			if err := s.selectKeys(ctx, x, named.keys); err != nil {
-				return nil, err
+	if len(f.Cards) > 0 {
+		if err := s.selectKeys(ctx, x, cards, 1, maxMatches); err != nil {
+			return nil, err
+		}
+	}
+	if len(f.Controllers) > 0 {
+		least, most := int64(1), maxMatches
+		if listed {
+			least = f.least()
+			if len(controllers) <= maxWalked {
+				most = s.walkFrom
 			}
+		}
+		before := len(x.checks)
+		if err := s.selectKeys(ctx, x, controllers, least, most); err != nil {
+			return nil, err
+		}
+		if listed && len(x.checks) > before && len(controllers) <= maxWalked {
+			x.walk = controllers
 		}
 	}
 	return x, nil
 }
 
-// selectKeys narrows a selection to findings that bear one of keys.
-func (s *Store) selectKeys(ctx context.Context, x *selection, keys []Key) error {
+// selectKeys narrows a selection to findings at a verdict or above that bear one of
+// keys: by a check where there are more than most.
+func (s *Store) selectKeys(ctx context.Context, x *selection, keys []Key, least int64, most int) error {
+	q, args := "SELECT finding FROM bearer WHERE kind = ? AND digest = ? LIMIT ?", []any(nil)
+	if least >= watchVerdict {
+		q, args = "SELECT finding FROM bearer WHERE kind = ? AND digest = ? AND verdict >= 2 AND verdict >= ? LIMIT ?", []any{least}
+	}
 	var ids [][]byte
 	for _, k := range keys {
 		if err := each(ctx, s.db, func(r *sql.Rows) error {
 			ids = append(ids, nil)
 			return r.Scan(&ids[len(ids)-1])
-		}, "SELECT finding FROM bearer WHERE kind = ? AND digest = ? LIMIT ?", int64(k.Kind), k.Sum[:], maxMatches+1); err != nil {
+		}, q, append(append([]any{int64(k.Kind), k.Sum[:]}, args...), most+1)...); err != nil {
 			return err
 		}
-		if len(ids) > maxMatches {
+		if len(ids) > most {
 			x.checks = append(x.checks, func(ctx context.Context, findings [][]byte) (map[ID]bool, error) {
 				kept := map[ID]bool{}
 				for _, k := range keys {

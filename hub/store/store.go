@@ -125,6 +125,7 @@ type Store struct {
 	orphans atomic.Pointer[callPlace] // calls up to there were looked for theirs
 
 	recounted atomic.Pointer[[16]byte] // controllers up to there were counted anew
+	walkFrom  int                      // above so many findings of a controller they are read in the list's order
 
 	mu      sync.RWMutex // held for reading while something is handed to a writer
 	closed  bool
@@ -178,7 +179,7 @@ func open(ctx context.Context, o Options, version int64) (*Store, error) {
 	}
 	s := &Store{
 		db: db, log: o.Log, now: o.Now, names: newPseudonyms(o.HubKey), pack: pack, sql: newStatements(),
-		limit: int64(o.Waiting), writers: make([]chan *prepared, o.Writers),
+		limit: int64(o.Waiting), writers: make([]chan *prepared, o.Writers), walkFrom: walkMost,
 	}
 	if err := db.migrate(ctx, o.Log, version); err != nil {
 		s.shut()

@@ -20,7 +20,7 @@ import (
 
 // statements for many rows, of ingest and of linking.
 type statements struct {
-	findings, newFindings, lines, revisions, bearers, newBearers, unbear, uses, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
+	findings, newFindings, lines, revisions, bearers, newBearers, unbear, far, noFar, uses, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
 
 	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, tellings, told *bulk
 
@@ -34,6 +34,7 @@ const agedUnit = int64(6 * time.Hour)
 const (
 	findingColumns = "b:id b:line t:sensor i:since s:verdict i:aged i:received i:revision i:last_seen s:flags t:vendor b:told b:keys b:body"
 	bearerColumns  = "s:kind b:digest b:finding s:verdict"
+	farColumns     = "b:digest i:since b:finding"
 )
 
 func newStatements() *statements {
@@ -50,6 +51,8 @@ func newStatements() *statements {
 		bearers: insertInto("bearer", bearerColumns,
 			"(kind, digest, finding) DO UPDATE SET verdict = excluded.verdict WHERE bearer.verdict <> excluded.verdict"),
 		unbear: deleteFrom("bearer", "s:kind b:digest b:finding"),
+		far:    insertInto("controller_finding", farColumns, "DO NOTHING"),
+		noFar:  deleteFrom("controller_finding", farColumns),
 		uses: insertInto("controller_use", "b:digest s:slot i:lines i:watch i:review",
 			`(digest, slot) DO UPDATE SET lines = controller_use.lines + excluded.lines, watch = controller_use.watch + excluded.watch,
 			review = controller_use.review + excluded.review`),
@@ -212,6 +215,7 @@ type known struct {
 	verdict     int64
 	told, keyed [8]byte
 	line        ID
+	since       int64
 }
 
 func (g *ingest) run() error {
@@ -322,13 +326,13 @@ func (g *ingest) writeFindings() error {
 	if err := in(g.ctx, g.t, func(r *sql.Rows) error {
 		var id, line, told, keyed []byte
 		var k known
-		if err := r.Scan(&id, &line, &k.revision, &k.verdict, &told, &keyed); err != nil {
+		if err := r.Scan(&id, &line, &k.since, &k.revision, &k.verdict, &told, &keyed); err != nil {
 			return err
 		}
 		k.told, k.keyed, k.line = [8]byte(told), [8]byte(keyed), ID(line)
 		have[ID(id)] = k
 		return nil
-	}, "SELECT id, line, revision, verdict, told, keys FROM finding WHERE id IN ?", ids); err != nil {
+	}, "SELECT id, line, since, revision, verdict, told, keys FROM finding WHERE id IN ?", ids); err != nil {
 		return fmt.Errorf("read findings: %w", err)
 	}
 
@@ -352,7 +356,7 @@ func (g *ingest) writeFindings() error {
 		return fmt.Errorf("forget keys: %w", err)
 	}
 
-	var findings, newFindings, lines, revisions, bearers, newBearers []any
+	var findings, newFindings, lines, revisions, bearers, newBearers, far []any
 	cards := map[ID]cardRow{}
 	cardSince := map[ID]int64{}
 	touched := map[ID]*newFinding{} // lines, by the highest that was told
@@ -406,6 +410,12 @@ func (g *ingest) writeFindings() error {
 			for _, key := range e.keys {
 				*keys = append(*keys, int64(key.Kind), bytes.Clone(key.Sum[:]), raw, e.verdict)
 			}
+			switch {
+			case !there:
+				far = append(far, farRows(e.keys, e.since, raw)...)
+			case k.keyed != e.keyed:
+				far = append(far, farRows(e.keys, k.since, raw)...)
+			}
 		}
 		if e.verdict >= int64(reportpb.Verdict_VERDICT_WATCH) || there && k.verdict >= int64(reportpb.Verdict_VERDICT_WATCH) {
 			g.queue[id] = e.received
@@ -434,7 +444,7 @@ func (g *ingest) writeFindings() error {
 		b    *bulk
 		flat []any
 	}{
-		{"findings", q.newFindings, newFindings}, {"findings", q.findings, findings}, {"lines", q.lines, lines}, {"revisions", q.revisions, revisions}, {"keys", q.newBearers, newBearers}, {"keys", q.bearers, bearers},
+		{"findings", q.newFindings, newFindings}, {"findings", q.findings, findings}, {"lines", q.lines, lines}, {"revisions", q.revisions, revisions}, {"keys", q.newBearers, newBearers}, {"keys", q.bearers, bearers}, {"findings of controllers", q.far, far},
 	} {
 		if _, err := g.t.run(g.ctx, w.b, w.flat); err != nil {
 			return fmt.Errorf("write %s: %w", w.what, err)
@@ -467,10 +477,11 @@ func lowerLines(ctx context.Context, t *tx, lines [][]byte) error {
 // forget deletes the keys that findings had and now have not. now gives those that
 // they have, and is told which they had.
 func (g *ingest) forget(ids [][]byte, now func(id ID, old []Key) []Key) error {
-	var gone []any
+	var gone, noFar []any
 	err := in(g.ctx, g.t, func(r *sql.Rows) error {
 		var id, body []byte
-		if err := r.Scan(&id, &body); err != nil {
+		var since int64
+		if err := r.Scan(&id, &since, &body); err != nil {
 			return err
 		}
 		var old reportpb.FindingRevision
@@ -479,18 +490,34 @@ func (g *ingest) forget(ids [][]byte, now func(id ID, old []Key) []Key) error {
 		}
 		had := Keys(old.GetFinding())
 		keep := now(ID(id), had)
+		had = slices.DeleteFunc(had, func(k Key) bool {
+			_, found := slices.BinarySearchFunc(keep, k, compareKeys)
+			return found
+		})
 		for _, k := range had {
-			if _, found := slices.BinarySearchFunc(keep, k, compareKeys); !found {
-				gone = append(gone, int64(k.Kind), bytes.Clone(k.Sum[:]), id)
-			}
+			gone = append(gone, int64(k.Kind), bytes.Clone(k.Sum[:]), id)
 		}
+		noFar = append(noFar, farRows(had, since, id)...)
 		return nil
-	}, "SELECT id, body FROM finding WHERE id IN ?", ids)
+	}, "SELECT id, since, body FROM finding WHERE id IN ?", ids)
 	if err != nil {
 		return err
 	}
-	_, err = g.t.run(g.ctx, g.s.sql.unbear, gone)
+	if _, err = g.t.run(g.ctx, g.s.sql.unbear, gone); err != nil {
+		return err
+	}
+	_, err = g.t.run(g.ctx, g.s.sql.noFar, noFar)
 	return err
+}
+
+// farRows gives the rows of controller_finding of a finding with these keys.
+func farRows(keys []Key, since int64, id []byte) (rows []any) {
+	for _, k := range keys {
+		if k.Kind == KeyController {
+			rows = append(rows, bytes.Clone(k.Sum[:]), since, id)
+		}
+	}
+	return rows
 }
 
 func joinCards(a, b cardRow) cardRow {
