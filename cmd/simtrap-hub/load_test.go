@@ -39,7 +39,8 @@ import (
 )
 
 // load is what a hub is loaded with. The variables SIMTRAP_LOAD_SENSORS, _RATE
-// (findings a second, 0 for as many as it takes), _BATCH, _SENDERS, _FOR, _NEW (of a
+// (findings a second, 0 for as many as it takes), _BATCH, _SENDERS, _FOR, _WARM
+// (what is sent before that counts for nothing but the line that tells of it; 0), _NEW (of a
 // hundred findings those that are new, the others are revisions), _CALLS (of a hundred
 // records those that are calls), _STORE and _FOLDER
 // change it; make bench-hub sets some. _STORED says how many findings the store in
@@ -47,7 +48,7 @@ import (
 // day. _PROFILE is a file for the hub's processor profile.
 type load struct {
 	sensors, rate, batch, senders, fresh, calls, stored int
-	d                                                   time.Duration
+	d, warm                                             time.Duration
 	store, folder                                       string
 }
 
@@ -62,12 +63,14 @@ func loadFromEnv(t *testing.T) load {
 			*v = n
 		}
 	}
-	if s := os.Getenv("SIMTRAP_LOAD_FOR"); s != "" {
-		d, err := time.ParseDuration(s)
-		if err != nil {
-			t.Fatal(err)
+	for name, v := range map[string]*time.Duration{"FOR": &l.d, "WARM": &l.warm} {
+		if s := os.Getenv("SIMTRAP_LOAD_" + name); s != "" {
+			d, err := time.ParseDuration(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			*v = d
 		}
-		l.d = d
 	}
 	return l
 }
@@ -368,11 +371,12 @@ func TestLoad(t *testing.T) {
 
 	// Each sender has its own sensors, since one's batches come one after another.
 	var mu sync.Mutex
-	var waits []time.Duration
-	var findings, records atomic.Int64
+	var waits, warming []time.Duration
+	var findings, records, sent atomic.Int64
 	var sending sync.WaitGroup
 	began := time.Now()
-	end := began.Add(l.d)
+	counts := began.Add(l.warm)
+	end := counts.Add(l.d)
 	for k := range l.senders {
 		sending.Go(func() {
 			r := mrand.New(mrand.NewPCG(uint64(k), 7))
@@ -382,7 +386,7 @@ func TestLoad(t *testing.T) {
 				return
 			}
 			defer e.Close()
-			var own []time.Duration
+			var own, before []time.Duration
 			for i := 0; ; i++ {
 				which := (k + i*l.senders) % len(fleet)
 				if len(fleet) >= l.senders {
@@ -423,8 +427,8 @@ func TestLoad(t *testing.T) {
 				if time.Now().After(end) {
 					break
 				}
+				at := time.Now()
 				for {
-					at := time.Now()
 					a, err := m.reports(p.address).Send(ctx, connect.NewRequest(&reportpb.SendRequest{Epoch: 5, FirstSequence: first, LastSequence: m.seq, Content: &reportpb.SendRequest_BatchZstd{BatchZstd: body}}))
 					if connect.CodeOf(err) == connect.CodeResourceExhausted {
 						time.Sleep(100 * time.Millisecond)
@@ -434,19 +438,25 @@ func TestLoad(t *testing.T) {
 						t.Errorf("%s: %v, %v", m.name, a, err)
 						return
 					}
-					own = append(own, time.Since(at))
 					break
 				}
 				findings.Add(int64(told))
+				sent.Add(int64(l.batch))
+				if at.Before(counts) {
+					before = append(before, time.Since(at))
+					continue
+				}
+				own = append(own, time.Since(at))
 				records.Add(int64(l.batch))
 			}
 			mu.Lock()
 			waits = append(waits, own...)
+			warming = append(warming, before...)
 			mu.Unlock()
 		})
 	}
 	sending.Wait()
-	took := time.Since(began)
+	took := time.Since(counts)
 	peak, now := p.memory(t)
 	hub, own := processor(p.cmd.Process.Pid), processor(os.Getpid())
 	queued, err := s.Queued(t.Context())
@@ -470,7 +480,10 @@ func TestLoad(t *testing.T) {
 	}
 	t.Logf("processor: the hub %v, sensors %v, both from their beginning on", hub, own)
 	t.Logf("%d lists of 100 rows: half within %v, 99 of 100 within %v", len(looks), looks[len(looks)/2].Round(100*time.Microsecond), looks[len(looks)*99/100].Round(100*time.Microsecond))
-	t.Logf("%d records in %v: %.0f a second, in batches of %d; %d of them findings", records.Load(), took.Round(time.Millisecond), float64(records.Load())/took.Seconds(), l.batch, findings.Load())
+	t.Logf("%d records in %v: %.0f a second, in batches of %d; of all sent, %d, %d were findings", records.Load(), took.Round(time.Millisecond), float64(records.Load())/took.Seconds(), l.batch, sent.Load(), findings.Load())
+	if len(warming) > 0 {
+		t.Logf("in the first %v, which counts for nothing else here, all within %v", l.warm, slices.Max(warming).Round(100*time.Microsecond))
+	}
 	t.Logf("acknowledged: half within %v, 99 of 100 within %v, all within %v", at(.5), at(.99), at(1))
 	t.Logf("memory: %d MiB with %d sensors connected and idle, %d MiB at most, %d MiB at the end; %d tenancies wait to be linked", idle, len(fleet), peak, now, queued)
 	c, err := s.Census(t.Context())

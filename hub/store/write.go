@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,7 +21,7 @@ import (
 
 // statements for many rows, of ingest and of linking.
 type statements struct {
-	findings, newFindings, lines, revisions, bearers, newBearers, unbear, far, noFar, uses, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
+	findings, sameFindings, agedFindings, newFindings, lines, revisions, bearers, newBearers, unbear, far, noFar, uses, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
 
 	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, tellings, told *bulk
 
@@ -33,6 +34,7 @@ const agedUnit = int64(6 * time.Hour)
 
 const (
 	findingColumns = "b:id b:line t:sensor i:since s:verdict i:aged i:received i:revision i:last_seen s:flags t:vendor b:told b:keys b:body"
+	sameColumns    = "b:id i:received i:revision i:last_seen s:flags t:vendor b:told b:keys b:body"
 	bearerColumns  = "s:kind b:digest b:finding s:verdict"
 	farColumns     = "b:digest i:since b:finding"
 )
@@ -43,7 +45,11 @@ func newStatements() *statements {
 			`(id) DO UPDATE SET verdict = excluded.verdict, aged = excluded.aged, received = excluded.received, revision = excluded.revision,
 			last_seen = excluded.last_seen, flags = excluded.flags, vendor = excluded.vendor, told = excluded.told, keys = excluded.keys, body = excluded.body
 			WHERE finding.revision < excluded.revision`),
-		newFindings: insertNew("finding", findingColumns),
+		// SQLite writes each index anew that has a column of those that are set, whatever
+		// they were: three pages of a store of millions for a revision that moves nothing.
+		sameFindings: revise("finding", sameColumns),
+		agedFindings: revise("finding", "i:aged "+sameColumns),
+		newFindings:  insertNew("finding", findingColumns),
 		lines: insertInto("line", "b:id t:sensor t:name b:addr i:since s:verdict",
 			"(id) DO UPDATE SET verdict = excluded.verdict WHERE line.verdict < excluded.verdict"),
 		revisions:  insertNew("revision", "b:finding i:revision i:received s:verdict s:flags f:score f:margin t:nearest t:vendor t:model"),
@@ -120,6 +126,27 @@ func newStatements() *statements {
 			return "UPDATE sensor SET told = told + 1 FROM " + source("r") + " WHERE sensor.name = r.name"
 		}),
 	}
+}
+
+// revise makes a statement that sets what is told of rows of an older revision. Of
+// SQLite see insertNew.
+func revise(table, spec string) *bulk {
+	b := reviseBy("UPDATE", table, spec)
+	b.lite = reviseBy("UPDATE OR FAIL", table, spec).lite
+	return b
+}
+
+func reviseBy(update, table, spec string) *bulk {
+	return newBulk(spec, func(source func(string) string, cs []column) string {
+		var sets []string
+		for _, c := range cs {
+			if c.name != "id" {
+				sets = append(sets, c.name+" = r."+c.name)
+			}
+		}
+		return update + " " + table + " SET " + strings.Join(sets, ", ") + " FROM " + source("r") +
+			" WHERE " + table + ".id = r.id AND " + table + ".revision < r.revision"
+	})
 }
 
 // writeAll commits what is handed to it, as much at once as has come while the
@@ -215,7 +242,7 @@ type known struct {
 	verdict     int64
 	told, keyed [8]byte
 	line        ID
-	since       int64
+	since, aged int64
 }
 
 func (g *ingest) run() error {
@@ -326,13 +353,13 @@ func (g *ingest) writeFindings() error {
 	if err := in(g.ctx, g.t, func(r *sql.Rows) error {
 		var id, line, told, keyed []byte
 		var k known
-		if err := r.Scan(&id, &line, &k.since, &k.revision, &k.verdict, &told, &keyed); err != nil {
+		if err := r.Scan(&id, &line, &k.since, &k.aged, &k.revision, &k.verdict, &told, &keyed); err != nil {
 			return err
 		}
 		k.told, k.keyed, k.line = [8]byte(told), [8]byte(keyed), ID(line)
 		have[ID(id)] = k
 		return nil
-	}, "SELECT id, line, since, revision, verdict, told, keys FROM finding WHERE id IN ?", ids); err != nil {
+	}, "SELECT id, line, since, aged, revision, verdict, told, keys FROM finding WHERE id IN ?", ids); err != nil {
 		return fmt.Errorf("read findings: %w", err)
 	}
 
@@ -356,7 +383,7 @@ func (g *ingest) writeFindings() error {
 		return fmt.Errorf("forget keys: %w", err)
 	}
 
-	var findings, newFindings, lines, revisions, bearers, newBearers, far []any
+	var findings, sameFindings, agedFindings, newFindings, lines, revisions, bearers, newBearers, far []any
 	cards := map[ID]cardRow{}
 	cardSince := map[ID]int64{}
 	touched := map[ID]*newFinding{} // lines, by the highest that was told
@@ -384,8 +411,16 @@ func (g *ingest) writeFindings() error {
 		if there {
 			rows, keys = &findings, &bearers
 		}
-		*rows = append(*rows, raw, bytes.Clone(e.line[:]), e.sensor, e.since, e.verdict, e.received/agedUnit, e.received, e.revision,
-			e.last, e.flags, e.vendor, bytes.Clone(e.told[:]), bytes.Clone(e.keyed[:]), e.body)
+		aged := e.received / agedUnit
+		same := []any{raw, e.received, e.revision, e.last, e.flags, e.vendor, bytes.Clone(e.told[:]), bytes.Clone(e.keyed[:]), e.body}
+		switch {
+		case !there || k.verdict != e.verdict:
+			*rows = append(append(*rows, raw, bytes.Clone(e.line[:]), e.sensor, e.since, e.verdict, aged), same[1:]...)
+		case k.aged != aged:
+			agedFindings = append(append(agedFindings, aged), same...)
+		default:
+			sameFindings = append(sameFindings, same...)
+		}
 		if !there || k.told != e.told {
 			revisions = append(revisions, raw, e.revision, e.received, e.verdict, e.flags, e.score, e.margin, e.near, e.vendor, e.model)
 			if there {
@@ -444,7 +479,7 @@ func (g *ingest) writeFindings() error {
 		b    *bulk
 		flat []any
 	}{
-		{"findings", q.newFindings, newFindings}, {"findings", q.findings, findings}, {"lines", q.lines, lines}, {"revisions", q.revisions, revisions}, {"keys", q.newBearers, newBearers}, {"keys", q.bearers, bearers}, {"findings of controllers", q.far, far},
+		{"findings", q.newFindings, newFindings}, {"findings", q.findings, findings}, {"findings", q.sameFindings, sameFindings}, {"findings", q.agedFindings, agedFindings}, {"lines", q.lines, lines}, {"revisions", q.revisions, revisions}, {"keys", q.newBearers, newBearers}, {"keys", q.bearers, bearers}, {"findings of controllers", q.far, far},
 	} {
 		if _, err := g.t.run(g.ctx, w.b, w.flat); err != nil {
 			return fmt.Errorf("write %s: %w", w.what, err)
