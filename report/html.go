@@ -384,8 +384,8 @@ func (b *page) line(f *heuristics.Finding, id string, a *Activity) *show.Line {
 	for _, c := range f.Cards[:min(len(f.Cards), maxPageRows)] {
 		l.Cards = append(l.Cards, show.Card{{Text: b.o.Names.IMSI(c.IMSI)}, {Text: b.o.Names.IMEI(c.IMEI)}, {Text: b.o.Names.ICCID(c.ICCID)}, {Text: b.o.number(c.MSISDN)}})
 	}
-	l.MoreCards = len(f.Cards) - len(l.Cards)
 	l.Unseen = f.Unseen[:min(len(f.Unseen), maxUnseen)]
+	l.MoreControllers, l.MoreCards, l.MoreUnseen = len(f.Controllers)-len(l.Controllers), len(f.Cards)-len(l.Cards), len(f.Unseen)-len(l.Unseen)
 	return l
 }
 

@@ -100,8 +100,8 @@ func (p *Parts) Line(m *reportpb.Finding, id string) *show.Line {
 	for _, c := range m.GetCards()[:min(len(m.GetCards()), maxPageRows)] {
 		l.Cards = append(l.Cards, show.Card{{Text: c.GetImsi()}, {Text: c.GetImei()}, {Text: c.GetIccid()}, {Text: c.GetMsisdn()}})
 	}
-	l.MoreCards = len(m.GetCards()) - len(l.Cards)
 	l.Unseen = m.GetUnseen()[:min(len(m.GetUnseen()), maxUnseen)]
+	l.MoreControllers, l.MoreCards, l.MoreUnseen = len(m.GetControllers())-len(l.Controllers), len(m.GetCards())-len(l.Cards), len(m.GetUnseen())-len(l.Unseen)
 	return l
 }
 

@@ -109,7 +109,7 @@ func chinese() [][2]string {
 		{"Clocks", "时钟"},
 		{"Arrival minus RTP time against time, one line of dots for each voice stream that the line sent. The slope is the sender's clock: one chassis gives parallel lines, telephones each their own.",
 			"横轴为时间，纵轴为到达时间减 RTP 时间；线路发出的每条语音流为一列点。斜率即发送方时钟：同一机箱的线相互平行，各部电话则各不相同。"},
-		{"%d reading(s)", "{1} 个读数"}, {"Voice streams as a table", "语音流列表"}, {"Length", "时长"}, {"Packets", "包数"}, {"Codec", "编码"}, {"Lost", "丢失"}, {"Jitter", "抖动"}, {"Clock", "时钟"},
+		{"%d reading(s)", "{1} 个读数"}, {"%d reading(s) not drawn", "另有 {1} 个读数未绘出"}, {"Voice streams as a table", "语音流列表"}, {"Length", "时长"}, {"Packets", "包数"}, {"Codec", "编码"}, {"Lost", "丢失"}, {"Jitter", "抖动"}, {"Clock", "时钟"},
 
 		// Classes, families, roles.
 		{"home", "家庭"}, {"conference-or-game", "会议或游戏语音"}, {"office-phones", "办公电话"}, {"anchored-pbx", "本地交换机"}, {"hosted-pbx", "托管交换机"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -84,6 +85,9 @@ wrong usage.`,
 			if s.memory < leastMemory {
 				return command.Usage(cmd, fmt.Errorf("--memory: want %d or more", leastMemory))
 			}
+			if most := machineMemory(os.DirFS("/")); most > 0 && s.memory > most {
+				return command.Usage(cmd, fmt.Errorf("--memory: %d is more than this machine has, %d MiB: want what is left beside all else that runs on it", s.memory, most))
+			}
 			if s.targets, err = s.handOver.targets(); err != nil {
 				return command.Usage(cmd, err)
 			}
@@ -122,6 +126,21 @@ wrong usage.`,
 // leastMemory is what --memory may be at least, MiB: with less, what a full hub holds
 // would have its collector at work all the time.
 const leastMemory = 320
+
+// machineMemory is the memory of the machine, MiB; 0 where nothing tells.
+func machineMemory(root fs.FS) int {
+	text, err := fs.ReadFile(root, "proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib int
+		if n, _ := fmt.Sscanf(line, "MemTotal: %d kB", &kib); n == 1 {
+			return kib >> 10
+		}
+	}
+	return 0
+}
 
 // besideGo is what is in memory that Go's limit does not count, MiB: of SQLite the
 // caches of its connections (146 MiB when they are full), and in both cases what the

@@ -2,7 +2,9 @@ package main
 
 import (
 	"runtime/debug"
+	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/spf13/cobra"
 
@@ -29,14 +31,24 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// Less than a hub needs is refused before anything is opened.
-func TestLeastMemory(t *testing.T) {
-	cmd := newServe(&place{t: command.Terminal{Program: "simtrap-hub"}, folder: t.TempDir()})
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	root := &cobra.Command{Use: "simtrap-hub"}
-	root.AddCommand(cmd)
-	root.SetArgs([]string{"serve", "--memory", "319"})
-	if err := root.Execute(); err == nil {
-		t.Error("taken")
+// Less than a hub needs and more than there is are refused before anything is opened.
+func TestMemoryRefused(t *testing.T) {
+	for text, want := range map[string]string{"319": "want 320 or more", "99999999": "more than this machine has"} {
+		cmd := newServe(&place{t: command.Terminal{Program: "simtrap-hub"}, folder: t.TempDir()})
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		root := &cobra.Command{Use: "simtrap-hub"}
+		root.AddCommand(cmd)
+		root.SetArgs([]string{"serve", "--memory", text})
+		if err := root.Execute(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("--memory %s: %v", text, err)
+		}
+	}
+	for text, want := range map[string]int{"MemFree: 1 kB\nMemTotal:       24576000 kB\n": 24000, "": 0, "MemTotal: many\n": 0} {
+		if got := machineMemory(fstest.MapFS{"proc/meminfo": {Data: []byte(text)}}); got != want {
+			t.Errorf("%q: %d MiB", text, got)
+		}
+	}
+	if machineMemory(fstest.MapFS{}) != 0 {
+		t.Error("memory of a machine that tells none")
 	}
 }

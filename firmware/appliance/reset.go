@@ -57,7 +57,10 @@ func tellSystem() error {
 			fmt.Printf("          %s is on trial, %d tries left\n", what, e.Tries)
 		}
 	}
-	if floor, err := m.Floor(); err == nil && floor > 0 {
+	switch floor, err := m.Floor(); {
+	case err != nil:
+		fmt.Printf("DEGRADED  no update is installed: %v\n", err)
+	case floor > 0:
 		fmt.Printf("          nothing below sequence %d is installed\n", floor)
 	}
 	if f := m.Failed(); f != nil {

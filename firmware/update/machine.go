@@ -40,6 +40,7 @@ const (
 	pendingFile = "update-pending"
 	failedFile  = "update-failed"
 	floorFile   = "update-floor"
+	floorCopy   = "update-floor.copy" // the same again, for when the power cut spoilt the other
 )
 
 // Pending is an update that is installed and has not shown yet that it works.
@@ -58,13 +59,27 @@ type Failure struct {
 	Why     string  `json:"why"`
 }
 
-// Floor is the least sequence that may be installed.
+// Floor is the least sequence that may be installed. It is kept twice, and the higher of
+// what can be read counts: a floor that was reached is never below. Where nothing of what
+// was kept can be read nothing says how high it was, and it fails.
 func (m *Machine) Floor() (uint64, error) {
-	var kept uint64
-	if err := m.read(floorFile, &kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, err
+	floor := m.Release.Floor
+	var spoilt error
+	read := false
+	for _, name := range []string{floorFile, floorCopy} {
+		var kept uint64
+		switch err := m.read(name, &kept); {
+		case err == nil:
+			floor, read = max(floor, kept), true
+		case !errors.Is(err, fs.ErrNotExist):
+			spoilt = errors.Join(spoilt, err)
+		}
 	}
-	return max(kept, m.Release.Floor), nil
+	if spoilt != nil && !read {
+		return 0, fmt.Errorf("which updates are too old cannot be read: %w: write the sequence of the newest system that ran well here into %s, digits alone (what runs has %d)",
+			spoilt, filepath.Join(m.State, floorFile), m.Release.Sequence)
+	}
+	return floor, nil
 }
 
 // Failed gives the last update that did not work, or nil.
@@ -253,8 +268,11 @@ func (m *Machine) Confirm() error {
 	if _, err := Mark(e, -1); err != nil {
 		return err
 	}
-	if err := m.write(floorFile, floor); err != nil {
-		return err
+	// One after the other: whenever the power is cut, one of them is whole.
+	for _, name := range []string{floorFile, floorCopy} {
+		if err := m.write(name, floor); err != nil {
+			return err
+		}
 	}
 	var f Failure
 	if m.read(failedFile, &f) == nil && f.Release.Sequence == m.Release.Sequence {

@@ -244,6 +244,57 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// A floor that the power cut spoilt is read from its copy and never falls; where nothing
+// of it can be read nothing is installed, and what helps is said.
+func TestSpoiltFloor(t *testing.T) {
+	b := newBox(t, t.TempDir())
+	if _, err := b.Install(bytes.NewReader(bundle(t, release(20, 15), key(1))), false, true); err != nil {
+		t.Fatal(err)
+	}
+	b.boot(t)
+	must(t, b.Confirm())
+	b.Release.Floor = 0 // as if a system ran that brings none
+	const gone = "gone"
+	for _, c := range []struct {
+		first, second string
+		want          uint64 // 0 for a failure
+	}{
+		{"15", "15", 15}, {"", "15", 15}, {"15", "", 15}, {gone, "15", 15}, {"15", gone, 15}, {"\x00\x00", "15", 15}, {"1", "15", 15}, {"15", "1", 15},
+		{"", "", 0}, {"", gone, 0}, {gone, "{", 0}, {"-1", "x", 0},
+	} {
+		for name, text := range map[string]string{floorFile: c.first, floorCopy: c.second} {
+			path := filepath.Join(b.State, name)
+			if text == gone {
+				if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+					t.Fatal(err)
+				}
+			} else if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := b.Floor()
+		switch {
+		case c.want == 0:
+			if err == nil || !strings.Contains(err.Error(), filepath.Join(b.State, floorFile)) || !strings.Contains(err.Error(), "what runs has 20") {
+				t.Errorf("%q, %q: %d, %v", c.first, c.second, got, err)
+			}
+			if err := b.Accepts(release(30, 0), false); err == nil {
+				t.Errorf("%q, %q: an update is taken", c.first, c.second)
+			}
+		case err != nil || got != c.want:
+			t.Errorf("%q, %q: %d, %v, want %d", c.first, c.second, got, err, c.want)
+		default:
+			// The next that works mends both.
+			must(t, b.Confirm())
+			for _, name := range []string{floorFile, floorCopy} {
+				if text, err := os.ReadFile(filepath.Join(b.State, name)); err != nil || string(text) != "15" {
+					t.Errorf("%q, %q: %s has %q, %v", c.first, c.second, name, text, err)
+				}
+			}
+		}
+	}
+}
+
 // What is damaged or signed by someone else leaves the machine as it is.
 func TestRefused(t *testing.T) {
 	good := bundle(t, release(20, 0), key(1))

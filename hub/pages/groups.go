@@ -1,10 +1,12 @@
 package pages
 
 import (
+	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -140,6 +142,9 @@ type fanRow struct {
 
 // controllerPath gives the address of a controller's page.
 func controllerPath(addr, role string) string {
+	if strings.Contains(addr, "/") { // of a line's own address its network alone is shown
+		return "/controllers?controller=" + url.QueryEscape(addr)
+	}
 	return "/controllers/" + url.PathEscape(addr) + "/" + url.PathEscape(role)
 }
 
@@ -187,14 +192,23 @@ type controllerPage struct {
 
 func (p *Pages) controller(v *visit) error {
 	addr := v.r.PathValue("addr")
+	m := &controllerPage{}
 	got, err := p.o.Query.GetController(v.ctx, connect.NewRequest(&querypb.GetControllerRequest{Id: addr + "/" + v.r.PathValue("role")}))
-	if err != nil {
+	switch {
+	case err == nil:
+		m.Controller = got.Msg.GetController()
+	case connect.CodeOf(err) == connect.CodeNotFound && v.authority() != "":
+		// It may be a line's own address: what names it can be read under the authority.
+		m.Controller = &querypb.Controller{Addr: addr, Role: v.r.PathValue("role")}
+	default:
 		return err
 	}
-	m := &controllerPage{Controller: got.Msg.GetController()}
 	list, err := p.o.Query.ListFindings(v.ctx, connect.NewRequest(&querypb.ListFindingsRequest{Filter: &querypb.Filter{Controllers: []string{m.Controller.GetAddr()}}, Page: &querypb.Page{Size: pageRows}, Authority: v.authority()}))
 	if err != nil {
 		return err
+	}
+	if got == nil && len(list.Msg.GetFindings()) == 0 {
+		return connect.NewError(connect.CodeNotFound, errors.New("there is no such controller"))
 	}
 	m.More = list.Msg.GetNextPageToken() != ""
 	if m.Rows, err = v.findingRows(list.Msg.GetFindings()); err != nil {

@@ -298,7 +298,7 @@ func (e *Evidence) bundle(ctx context.Context, r *querypb.FetchBundleRequest, se
 	}
 	var findings []*reportpb.Finding
 	var left bundles.Left
-	if err := every(ctx, store.Filter{LineIDs: lines}, s.store.Findings, func(f *store.Finding) error {
+	if err := every(ctx, store.Filter{LineIDs: lines}, s.findings(v), func(f *store.Finding) error {
 		if len(findings) == maxEvidenceFinds {
 			left.Findings++
 			return nil

@@ -43,7 +43,7 @@ func (s *Service) ExportTo(ctx context.Context, m *querypb.ExportRequest, send f
 	if err != nil {
 		return err
 	}
-	filter, err := s.filter(m.GetFilter(), m.GetKind(), v)
+	filter, err := s.filter(ctx, m.GetFilter(), m.GetKind(), v)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (s *Service) ExportTo(ctx context.Context, m *querypb.ExportRequest, send f
 func (s *Service) rows(ctx context.Context, kind querypb.ExportKind, f store.Filter, v view, put func(proto.Message) error) error {
 	switch kind {
 	case querypb.ExportKind_EXPORT_KIND_FINDINGS:
-		return every(ctx, f, s.store.Findings, func(r *store.Finding) error { return put(s.findingRow(r, v)) })
+		return every(ctx, f, s.findings(v), func(r *store.Finding) error { return put(s.findingRow(r, v)) })
 	case querypb.ExportKind_EXPORT_KIND_LINES:
 		return every(ctx, f, s.store.Lines, func(r *store.Line) error { return put(s.lineRow(r, v)) })
 	case querypb.ExportKind_EXPORT_KIND_BOXES:
@@ -81,9 +81,9 @@ func (s *Service) rows(ctx context.Context, kind querypb.ExportKind, f store.Fil
 			return put(row)
 		})
 	case querypb.ExportKind_EXPORT_KIND_RINGS:
-		return every(ctx, f, s.store.Rings, func(r *store.Ring) error { return put(ringRow(r)) })
+		return every(ctx, f, s.rings, func(r *store.Ring) error { return put(ringRow(r)) })
 	case querypb.ExportKind_EXPORT_KIND_CONTROLLERS:
-		return every(ctx, f, s.store.Controllers, func(r *store.Controller) error { return put(controllerRow(r)) })
+		return every(ctx, f, s.controllers, func(r *far) error { return put(controllerRow(r)) })
 	case querypb.ExportKind_EXPORT_KIND_CARDS:
 		return every(ctx, f, s.store.Cards, func(r *store.Card) error { return put(s.cardRow(r)) })
 	case querypb.ExportKind_EXPORT_KIND_SENSORS:

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"time"
 	"unicode/utf8"
 
@@ -58,7 +59,7 @@ func fieldsOf(kind querypb.ExportKind) field {
 
 // filter makes the store's filter of a request's. What a kind of row does not
 // have, or the view may not ask for, is refused.
-func (s *Service) filter(f *querypb.Filter, kind querypb.ExportKind, v view) (out store.Filter, err error) {
+func (s *Service) filter(ctx context.Context, f *querypb.Filter, kind querypb.ExportKind, v view) (out store.Filter, err error) {
 	has := fieldsOf(kind)
 	set := func(name string, which field, given bool) {
 		if err == nil && given && has&which == 0 {
@@ -141,6 +142,9 @@ func (s *Service) filter(f *querypb.Filter, kind querypb.ExportKind, v view) (ou
 			return out, invalid("filter: controllers: want addresses or prefixes")
 		}
 		out.Controllers = append(out.Controllers, p.Masked())
+	}
+	if err := s.farFilter(ctx, &out, v); err != nil {
+		return out, err
 	}
 	for _, state := range f.GetCaseStates() {
 		if state < querypb.CaseState_CASE_STATE_OPEN || state > querypb.CaseState_CASE_STATE_CLOSED {

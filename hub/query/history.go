@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"simtrap/hub/store"
@@ -60,10 +61,19 @@ func (s *Service) Calls(ctx context.Context, finding string, n int) ([]*reportpb
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
+	var texts []string
+	for _, r := range rows {
+		texts = append(texts, r.Call.GetController())
+	}
+	shown, err := s.veil(ctx, texts)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
 	var out []*reportpb.Call
 	for _, r := range rows {
-		r.Call.Line = ""
-		out = append(out, r.Call)
+		c := proto.CloneOf(r.Call)
+		c.Line, c.Controller = "", veiled(shown, c.GetController())
+		out = append(out, c)
 	}
 	return out, nil
 }
@@ -154,9 +164,13 @@ func (s *Service) Busiest(ctx context.Context) ([]*querypb.Controller, error) {
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
+	shown, err := s.farRows(ctx, rows)
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
 	var out []*querypb.Controller
-	for i := range rows {
-		out = append(out, controllerRow(&rows[i]))
+	for i := range shown {
+		out = append(out, controllerRow(&shown[i]))
 	}
 	return out, nil
 }

@@ -51,7 +51,7 @@ func rounds(ctx context.Context) int {
 // list answers a request for a page of one kind. It gives the token of the next.
 func list[T any](ctx context.Context, s *Service, kind querypb.ExportKind, method, authority string, f *querypb.Filter, p *querypb.Page, v view,
 	read func(context.Context, store.Filter, store.Page) (store.List[T], error), row func(*T) error) (string, error) {
-	filter, err := s.filter(f, kind, v)
+	filter, err := s.filter(ctx, f, kind, v)
 	if err != nil {
 		return "", err
 	}
@@ -74,7 +74,7 @@ func (s *Service) ListFindings(ctx context.Context, r *connect.Request[querypb.L
 	if err != nil {
 		return nil, err
 	}
-	out.NextPageToken, err = list(ctx, s, querypb.ExportKind_EXPORT_KIND_FINDINGS, "ListFindings", m.GetAuthority(), m.GetFilter(), m.GetPage(), v, s.store.Findings, func(f *store.Finding) error {
+	out.NextPageToken, err = list(ctx, s, querypb.ExportKind_EXPORT_KIND_FINDINGS, "ListFindings", m.GetAuthority(), m.GetFilter(), m.GetPage(), v, s.findings(v), func(f *store.Finding) error {
 		out.Findings = append(out.Findings, s.findingRow(f, v))
 		return nil
 	})
@@ -110,6 +110,9 @@ func (s *Service) GetFinding(ctx context.Context, r *connect.Request[querypb.Get
 		return nil, err
 	}
 	f, err := s.store.Finding(ctx, key)
+	if err == nil {
+		err = s.veilFindings(ctx, v, &f)
+	}
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
@@ -193,7 +196,7 @@ func (s *Service) ListRings(ctx context.Context, r *connect.Request[querypb.List
 		return nil, err
 	}
 	m, out := r.Msg, &querypb.ListRingsResponse{}
-	out.NextPageToken, err = list(ctx, s, querypb.ExportKind_EXPORT_KIND_RINGS, "ListRings", "", m.GetFilter(), m.GetPage(), view{person: who}, s.store.Rings, func(g *store.Ring) error {
+	out.NextPageToken, err = list(ctx, s, querypb.ExportKind_EXPORT_KIND_RINGS, "ListRings", "", m.GetFilter(), m.GetPage(), view{person: who}, s.rings, func(g *store.Ring) error {
 		out.Rings = append(out.Rings, ringRow(g))
 		return nil
 	})
@@ -210,6 +213,9 @@ func (s *Service) GetRing(ctx context.Context, r *connect.Request[querypb.GetRin
 		return nil, err
 	}
 	g, err := s.store.Ring(ctx, key)
+	if err == nil {
+		err = s.veilRings(ctx, &g)
+	}
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
@@ -223,7 +229,7 @@ func (s *Service) ListControllers(ctx context.Context, r *connect.Request[queryp
 		return nil, err
 	}
 	m, out := r.Msg, &querypb.ListControllersResponse{}
-	out.NextPageToken, err = list(ctx, s, querypb.ExportKind_EXPORT_KIND_CONTROLLERS, "ListControllers", "", m.GetFilter(), m.GetPage(), view{person: who}, s.store.Controllers, func(c *store.Controller) error {
+	out.NextPageToken, err = list(ctx, s, querypb.ExportKind_EXPORT_KIND_CONTROLLERS, "ListControllers", "", m.GetFilter(), m.GetPage(), view{person: who}, s.controllers, func(c *far) error {
 		out.Controllers = append(out.Controllers, controllerRow(c))
 		return nil
 	})
@@ -244,7 +250,14 @@ func (s *Service) GetController(ctx context.Context, r *connect.Request[querypb.
 	if err != nil {
 		return nil, s.failed(ctx, err)
 	}
-	return connect.NewResponse(&querypb.GetControllerResponse{Controller: controllerRow(&c)}), nil
+	rows, err := s.farRows(ctx, []store.Controller{c})
+	if err == nil && rows[0].shown != c.Addr.String() {
+		err = store.ErrNotFound // to say that there is one would tell whose address it is
+	}
+	if err != nil {
+		return nil, s.failed(ctx, err)
+	}
+	return connect.NewResponse(&querypb.GetControllerResponse{Controller: controllerRow(&rows[0])}), nil
 }
 
 // ListCards implements querypbconnect.QueryServiceHandler.

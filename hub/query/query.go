@@ -33,6 +33,7 @@ type Store interface {
 	Lines(context.Context, store.Filter, store.Page) (store.List[store.Line], error)
 	Line(context.Context, store.ID) (store.Line, error)
 	LinesOf(context.Context, []store.ID) (map[store.ID]store.ID, error)
+	LineAddrs(context.Context, []netip.Addr) (map[netip.Addr]bool, error)
 	Revisions(context.Context, store.ID) ([]store.Revision, error)
 	Calls(context.Context, store.ID, int) ([]store.Call, error)
 	LatestPolicy(context.Context) (store.Policy, error)

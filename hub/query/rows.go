@@ -202,12 +202,10 @@ func ringRow(r *store.Ring) *querypb.Ring {
 	}
 }
 
-// controllerID is the address and the role of a controller.
-func controllerID(c *store.Controller) string { return c.Addr.String() + "/" + c.Role }
-
-func controllerRow(c *store.Controller) *querypb.Controller {
+// controllerRow gives a controller; its id is its address, as it is shown, and its role.
+func controllerRow(c *far) *querypb.Controller {
 	return &querypb.Controller{
-		Id: controllerID(c), Addr: c.Addr.String(), Role: c.Role, Lines: c.Lines, ReviewLines: c.Review,
+		Id: c.shown + "/" + c.Role, Addr: c.shown, Role: c.Role, Lines: c.Lines, ReviewLines: c.Review,
 		RingIds: texts(c.Rings), FirstSeen: stamp(c.First), LastSeen: stamp(c.Last),
 	}
 }

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"context"
+	"database/sql"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +30,41 @@ func parseLine(s string) (netip.Addr, bool) {
 		return a, true
 	}
 	return netip.Addr{}, false
+}
+
+// LineAddrs tells which of addresses are lines', of any realm and sensor: lines of IPv6
+// are networks, of which sizes that subscribers are given are looked for.
+func (s *Store) LineAddrs(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]bool, error) {
+	of := map[[16]byte][]netip.Addr{}
+	for _, a := range addrs {
+		a = a.WithZone("").Unmap()
+		sizes := []int{32}
+		if a.Is6() {
+			sizes = []int{48, 52, 56, 60, 62, 64, 128}
+		}
+		for _, bits := range sizes {
+			first := netip.PrefixFrom(a, bits).Masked().Addr().As16()
+			if !slices.Contains(of[first], a) {
+				of[first] = append(of[first], a)
+			}
+		}
+	}
+	var firsts [][]byte
+	for b := range of {
+		firsts = append(firsts, slices.Clone(b[:]))
+	}
+	lines := map[netip.Addr]bool{}
+	err := in(ctx, s.db, func(r *sql.Rows) error {
+		var b []byte
+		if err := r.Scan(&b); err != nil {
+			return err
+		}
+		for _, a := range of[[16]byte(b)] {
+			lines[a] = true
+		}
+		return nil
+	}, "SELECT DISTINCT addr FROM line WHERE addr IN ?", inOrder(firsts))
+	return lines, err
 }
 
 func addrBytes(a netip.Addr) []byte {

@@ -16,7 +16,8 @@ import (
 // Bounds of one page.
 const (
 	maxPage    = 1000
-	scanChunk  = 1000                  // rows looked at in one go where a filter has no index
+	scanFirst  = 125                   // rows looked at in one go at first where a filter has no index
+	scanChunk  = 1000                  // and at most, where they come fast
 	scanRows   = 20_000                // rows looked at for one page
 	scanTime   = 60 * time.Millisecond // and the time that it takes
 	maxMatches = 10_000                // findings that a selective field may name before it is checked row by row
@@ -73,11 +74,13 @@ func (p Page) from(until time.Time) (place, error) {
 // those that a filter does not want. Without keep no row is in vain.
 func scan[M any](ctx context.Context, p Page, after place, fetch func(after place, n int) ([]M, error), at func(M) place, keep func([]M) ([]M, error)) (rows []M, next string, err error) {
 	began := time.Now()
+	chunk := scanFirst
 	for looked := 0; ; {
 		n := p.Size + 1 - len(rows)
 		if keep != nil {
-			n = scanChunk
+			n = chunk
 		}
+		asked := time.Now()
 		got, err := fetch(after, n)
 		if err != nil {
 			return nil, "", err
@@ -93,6 +96,10 @@ func scan[M any](ctx context.Context, p Page, after place, fetch func(after plac
 			}
 		}
 		rows = append(rows, got...)
+		// Rows that lie about a disk at random must not make a page wait for a thousand.
+		if time.Since(asked) < scanTime/8 {
+			chunk = min(2*chunk, scanChunk)
+		}
 		switch {
 		case len(rows) > p.Size:
 			rows = rows[:p.Size]

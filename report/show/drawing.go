@@ -397,12 +397,17 @@ type Reading struct {
 }
 
 // Readings draws how fast sending clocks were, with their uncertainty: one chassis gives
-// bars at one height, telephones each their own. Words say of what they are. Nil for none.
+// bars at one height, telephones each their own. Words say of what they are. One that is
+// no number is left out, and said so. Nil for none.
 func Readings(id, words string, list []Reading) *Drawing {
+	all := len(list)
+	list = slices.DeleteFunc(slices.Clone(list), func(r Reading) bool {
+		return math.IsNaN(r.PPM) || math.IsInf(r.PPM, 0) || math.IsNaN(r.Error) || math.IsInf(r.Error, 0)
+	})
+	left := all - len(list)
 	if len(list) == 0 {
 		return nil
 	}
-	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b Reading) int { return cmp.Compare(a.From, b.From) })
 	var times []int64
 	lo, hi := math.Inf(1), math.Inf(-1)
@@ -422,6 +427,9 @@ func Readings(id, words string, list []Reading) *Drawing {
 		p.Scale = append(p.Scale, fmt.Sprintf("%.1f", v))
 	}
 	d := &Drawing{Name: "Clocks", Words: words, Plot: p, Table: &Table{Name: "Clocks as a table", Heads: []string{"Of", "First seen (UTC)", "Last seen (UTC)", "Clock"}}}
+	if left > 0 {
+		d.Notes = append(d.Notes, counted(left, "reading")+" not drawn")
+	}
 	for i, r := range list {
 		x, colour := over.X(r.From), "s"+strconv.Itoa(i%8)
 		w, top := max(over.X(r.To)-x, 12), y(r.PPM+r.Error)

@@ -74,6 +74,14 @@ func TestClocks(t *testing.T) {
 	if len(r.Plot.Marks) != 2 || r.Table.Rows[0][0].Text != "a" || r.Table.Rows[1][3].Text != "5.000 ± 1.000 ppm" {
 		t.Errorf("%+v", r)
 	}
+	// What is no number is not drawn, and spoils nothing that is.
+	odd := Readings("a", "words", []Reading{{"b", 10 * s, 20 * s, 5, 1}, {"x", 0, s, math.NaN(), 1}, {"y", 0, s, 1, math.Inf(1)}, {"z", 0, s, math.Inf(-1), 0}})
+	if len(odd.Plot.Marks) != 1 || len(odd.Table.Rows) != 1 || !slices.Equal(odd.Notes, []string{"3 readings not drawn"}) || !slices.Equal(odd.Plot.Scale, Readings("a", "words", []Reading{{"b", 10 * s, 20 * s, 5, 1}}).Plot.Scale) {
+		t.Errorf("%+v", odd)
+	}
+	if Readings("a", "", []Reading{{PPM: math.NaN()}}) != nil {
+		t.Error("nothing but what is no number is drawn")
+	}
 	for _, d := range []*Drawing{d, r} {
 		if out := written(t, "clocks", &Line{ID: "a", Clocks: d}); !strings.Contains(out, `<h2 id="ac">Clocks</h2>`) || !strings.Contains(out, "s0") {
 			t.Error(out)

@@ -102,8 +102,10 @@ type Line struct {
 	Stacks      []Fact
 	Controllers []Controller
 	Cards       []Card
-	MoreCards   int
 	Unseen      []string // English sentences
+
+	// How many there are beside those of the lists.
+	MoreControllers, MoreCards, MoreUnseen int
 }
 
 // Part is the heading of a part of a line.

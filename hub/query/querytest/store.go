@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -137,6 +138,20 @@ func (s *Store) LinesOf(_ context.Context, ids []store.ID) (map[store.ID]store.I
 	for _, f := range s.FindingRows {
 		if slices.Contains(ids, f.ID) {
 			of[f.ID] = f.Line
+		}
+	}
+	return of, s.Err
+}
+
+// LineAddrs implements query.Store.
+func (s *Store) LineAddrs(_ context.Context, addrs []netip.Addr) (map[netip.Addr]bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := make(map[netip.Addr]bool)
+	for _, l := range s.LineRows {
+		name := l.Name[strings.IndexByte(l.Name, '/')+1:] // behind a realm; a network has none here
+		for _, a := range addrs {
+			of[a] = of[a] || name == a.String()
 		}
 	}
 	return of, s.Err
