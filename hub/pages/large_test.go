@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"bytes"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -138,7 +139,11 @@ func groupedFindings(t *testing.T, s *store.Store, of []store.Finding, far strin
 	}
 	l.Boxes[0].Members = l.Judged
 	for i := 1; i < len(of); i++ {
-		l.Edges = append(l.Edges, store.Edge{A: of[i-1].ID, B: of[i].ID, Kind: 1, Nats: 5, Reason: "the same address behind the NAT, known from 2 lines", Since: at})
+		a, b := of[i-1].ID, of[i].ID
+		if bytes.Compare(a[:], b[:]) > 0 {
+			a, b = b, a
+		}
+		l.Edges = append(l.Edges, store.Edge{A: a, B: b, Kind: 1, Nats: 5, Reason: "the same address behind the NAT, known from 2 lines", Since: at})
 	}
 	if err := s.SaveLinks(ctx, l); err != nil {
 		t.Fatal(err)
