@@ -102,9 +102,9 @@ func (s *Store) Findings(ctx context.Context, f Filter, p Page) (List[Finding], 
 		}
 		fetch = func(after place, n int) ([]findingMeta, error) { return pageOf(all, findingMeta.place, after, n), nil }
 	} else {
-		heads := levels(f.least(), "")
+		heads, table := levels(f.least(), ""), "finding"
 		if n := len(f.Sensors); n > 0 && n <= 8 {
-			heads = nil
+			heads, table = nil, sensorTable(s.db.dialect)
 			for _, name := range f.Sensors {
 				heads = append(heads, levels(f.least(), "sensor = ? AND ", name)...)
 			}
@@ -115,7 +115,7 @@ func (s *Store) Findings(ctx context.Context, f Filter, p Page) (List[Finding], 
 		}
 		fetch = func(after place, n int) ([]findingMeta, error) {
 			var ms []findingMeta
-			err := streams(ctx, s.db, findingMetaColumns, "finding", heads, after, since, n, func(r *sql.Rows) error {
+			err := streams(ctx, s.db, findingMetaColumns, table, heads, after, since, n, func(r *sql.Rows) error {
 				m, err := scanFindingMeta(r)
 				ms = append(ms, m)
 				return err
@@ -158,6 +158,15 @@ func (s *Store) walk(ctx context.Context, keys []Key, after place, since int64, 
 	}, "SELECT f."+strings.ReplaceAll(findingMetaColumns, ", ", ", f.")+" FROM ("+strings.Join(parts, " UNION ")+` ORDER BY since DESC, finding DESC LIMIT ?) AS w
 		JOIN finding f ON f.id = w.finding ORDER BY w.since DESC, w.finding DESC`, append(args, n)...)
 	return ms, err
+}
+
+// sensorTable is where a sensor's findings are read in order. SQLite, left to itself,
+// takes the index of all sensors, and reads all of them.
+func sensorTable(d dialect) string {
+	if d == sqlite {
+		return "finding INDEXED BY finding_sensor"
+	}
+	return "finding"
 }
 
 func metaIDs(ms []findingMeta) [][]byte {
