@@ -8,6 +8,7 @@
 # FINDINGS  how many (10000000)          KINDS  "sqlite postgres"
 # FILL, MEASURE, LOAD  time-outs of filling one store, of measuring it, and of each of
 #           the two loads (3h 30m 10m)   FOR    how long a load lasts (1m)
+# WARM      what comes before a load counts (10s)
 # SENSORS   how many are connected (2000; the fill has 2,000 of them whatever that is)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -86,7 +87,7 @@ for kind in $kinds; do
 	for rate in 1500 0; do
 		echo "== $kind: the hub, linking on, $([ $rate = 0 ] && echo "as many as it takes" || echo "$rate a second"), one of five new"
 		(cd cmd/simtrap-hub && env "${load[@]}" SIMTRAP_LOAD_STORED="$findings" SIMTRAP_LOAD_SENSORS="${SENSORS:-2000}" SIMTRAP_LOAD_RATE=$rate SIMTRAP_LOAD_BATCH=100 \
-			SIMTRAP_LOAD_SENDERS=32 SIMTRAP_LOAD_NEW=20 SIMTRAP_LOAD_FOR="${FOR:-1m}" timeout "${LOAD:-10m}" "$folder/hub.test" -test.run '^TestLoad$' -test.v -test.timeout 0) |
+			SIMTRAP_LOAD_SENDERS=32 SIMTRAP_LOAD_NEW=20 SIMTRAP_LOAD_FOR="${FOR:-1m}" SIMTRAP_LOAD_WARM="${WARM:-10s}" timeout "${LOAD:-10m}" "$folder/hub.test" -test.run '^TestLoad$' -test.v -test.timeout 0) |
 			sed -n 's/^ *load_test.go:[0-9]*: //p' || echo "not measured in ${LOAD:-10m}"
 	done
 	stop

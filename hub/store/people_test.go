@@ -402,6 +402,42 @@ func (sealer) Sign(body []byte) ([]byte, string, error) {
 	return sum[:], "seal", nil
 }
 
+// TestRevisionsRenew: what is revised is kept from its last revision on, whether or not
+// anything but its time has changed.
+func TestRevisionsRenew(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		ctx, day := t.Context(), 24*time.Hour
+		told := func(at time.Time, seq, revision uint64, ns ...int) {
+			t.Helper()
+			d := Delivery{Sensor: "north", Epoch: 7, First: seq, Last: seq, ReceivedAt: at}
+			for _, n := range ns {
+				d.Records = append(d.Records, record(seq, revisionOf(n, revision, reportpb.Verdict_VERDICT_WATCH, fmt.Sprint("203.0.113.", n))))
+			}
+			if _, err := s.Ingest(ctx, d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		admit(t, s, "north")
+		told(noon, 1, 1, 1, 2, 3)
+		told(noon.Add(time.Minute), 2, 2, 1) // in the same unit of age
+		told(noon.Add(5*day), 3, 3, 2)       // days later
+		told(noon.Add(5*day), 4, 1, 3)       // known: it renews nothing
+		if _, err := s.Expire(ctx, noon.Add(8*day), Retention{}, sealer{}); err != nil {
+			t.Fatal(err)
+		}
+		rows := all(t, s.Findings, Filter{}, 100)
+		if len(rows) != 1 || rows[0].Report.GetRevision() != 3 || !rows[0].Received.Equal(noon.Add(5*day)) {
+			t.Fatalf("left after 8 days: %+v, want the finding that was revised on the fifth", rows)
+		}
+		if _, err := s.Expire(ctx, noon.Add(13*day), Retention{}, sealer{}); err != nil {
+			t.Fatal(err)
+		}
+		if rows := all(t, s.Findings, Filter{}, 100); len(rows) != 0 {
+			t.Errorf("left after 13 days: %+v", rows)
+		}
+	})
+}
+
 func TestExpire(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
