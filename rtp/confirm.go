@@ -191,7 +191,7 @@ func (ss *Streams) pair(s *entry, iv *Interval) {
 		s.run = 1
 	}
 	s.number, s.from, s.to, s.count = iv.Number, iv.First, iv.Last, iv.Packets
-	key := s.key
+	key := s.key()
 	key.flow = key.flow.Reverse()
 	o := ss.streams[key]
 	if o == nil || s == o || s.run < 3 || o.run < 3 || s.from >= o.to || o.from >= s.to {

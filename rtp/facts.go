@@ -236,8 +236,8 @@ func (ss *Streams) gone(now int64) {
 // learn gives a stream what RTCP told of it, and rates it.
 func (ss *Streams) learn(s *entry) {
 	var trips int64
-	if !s.key.voice && !s.key.fax {
-		if f := ss.facts.find(s.key); f != nil {
+	if !s.voice && !s.fax {
+		if f := ss.facts.find(s.key()); f != nil {
 			s.CNAME, s.Far = f.cname, f.far
 			if rate := int64(s.Rate); rate > 0 {
 				s.Far.Jitter = int64(f.jitter) * 1e9 / rate
@@ -245,8 +245,8 @@ func (ss *Streams) learn(s *entry) {
 		}
 		// The way from the tap to the sender is seen in the reports on the
 		// streams that it receives: those of the flow back.
-		if back := ss.byFlow[s.key.flow.Reverse()]; back != nil {
-			if f := ss.facts.find(back.key); f != nil {
+		if back := ss.byFlow[s.key().flow.Reverse()]; back != nil {
+			if f := ss.facts.find(back.key()); f != nil {
 				trips = f.far.Trip
 			}
 		}

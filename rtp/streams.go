@@ -49,10 +49,11 @@ type streamKey struct {
 // entry is a Stream and what Streams keeps of it beside what it tells.
 type entry struct {
 	Stream
-	key         streamKey
 	tap         uint16 // tap port whose records count
+	voice, fax  bool   // as of its key
 	confirmed   bool
 	lastPT      uint8  // of sound, in the interval before
+	count       uint16 // packets of the last interval
 	guess       uint32 // the clock rate that the samples tell, when Rate is 0 or wrong
 	touched     int64  // end of the last interval
 	older, next *entry
@@ -61,19 +62,26 @@ type entry struct {
 	sides       [4]side
 	desc        *Description
 	ptVotes     int64
-	tagged      int64 // intervals whose sizes show a tag, less those whose sizes show none
+	tagged      int32 // intervals whose sizes show a tag, less those whose sizes show none
 
 	// Of the eight-packet rule, until confirmed.
 	inStep, astray, timed, untimed uint64
 
 	// Of the rule for flows without a readable header: intervals in a row that
-	// had the shape, and the last one's number, first and last packet, packets.
+	// had the shape, and the last one's number, first and last packet; count is its too.
 	run      uint32
 	number   uint32
 	from, to int64
 
 	clock clock
-	count uint16
+}
+
+// key is where the entry stands. It is made from what is told of the stream: kept
+// beside that, it would take 4 MiB of a full table.
+func (s *entry) key() streamKey {
+	k := streamKey{flow: s.Flow, ssrc: s.SSRC, voice: s.voice, fax: s.fax}
+	k.flow.TapPort = 0
+	return k
 }
 
 // side counts packets that are not of the source's main type, by type.
@@ -305,7 +313,7 @@ func (ss *Streams) add(key streamKey, iv *Interval) *entry {
 	}
 	ss.lastID++
 	ss.c.Candidates++
-	s := &entry{key: key, Stream: Stream{ID: ss.lastID, Flow: iv.Flow, SSRC: key.ssrc, PT: NoPT, Start: iv.First}}
+	s := &entry{voice: key.voice, fax: key.fax, Stream: Stream{ID: ss.lastID, Flow: iv.Flow, SSRC: key.ssrc, PT: NoPT, Start: iv.First}}
 	s.lastPT = NoPT
 	if !key.voice && !key.fax {
 		s.PT, s.Rate = iv.PT, iv.Rate
@@ -318,21 +326,21 @@ func (ss *Streams) add(key streamKey, iv *Interval) *entry {
 func (ss *Streams) confirm(s *entry) {
 	s.confirmed = true
 	ss.c.Confirmed++
-	if s.key.voice {
+	if s.voice {
 		ss.c.VoiceLike++
 	}
 	ss.waiting.remove(s)
 	ss.running.push(s)
 	ss.byID[s.ID] = s
 	if s.Readable {
-		ss.byFlow[s.key.flow] = s
+		ss.byFlow[s.key().flow] = s
 	}
 	ss.learn(s)
 	ss.h.StreamConfirmed(&s.Stream)
 }
 
 func (ss *Streams) end(s *entry) {
-	delete(ss.streams, s.key)
+	delete(ss.streams, s.key())
 	if !s.confirmed {
 		ss.waiting.remove(s)
 		return
@@ -343,8 +351,8 @@ func (ss *Streams) end(s *entry) {
 	ss.learn(s)
 	ss.h.StreamEnded(&s.Stream)
 	delete(ss.byID, s.ID)
-	if ss.byFlow[s.key.flow] == s {
-		delete(ss.byFlow, s.key.flow)
+	if ss.byFlow[s.key().flow] == s {
+		delete(ss.byFlow, s.key().flow)
 	}
 }
 
@@ -353,9 +361,9 @@ func (s *entry) add(iv *Interval) {
 	s.End = iv.Last
 	s.Bytes += uint64(iv.Bytes)
 	s.Duplicates += uint64(iv.Duplicates)
-	if s.key.voice || s.key.fax {
+	if s.voice || s.fax {
 		s.Packets += uint64(iv.Packets)
-		if s.key.voice {
+		if s.voice {
 			s.Ptime = shapePtime(iv)
 		}
 		return
