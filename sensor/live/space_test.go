@@ -169,6 +169,9 @@ func (s *space) launch(folder string, out *os.File, cmd *exec.Cmd) *process {
 	s.t.Helper()
 	p := &process{t: s.t, name: filepath.Base(cmd.Path), cmd: cmd, out: out, over: make(chan error, 1), patience: 2 * time.Minute}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = folder, out, out
+	// Memory is measured of programs that collect as they do for their users,
+	// however the tests do.
+	p.cmd.Env = slices.DeleteFunc(p.cmd.Environ(), func(s string) bool { return strings.HasPrefix(s, "GOGC=") })
 	// Of the thread, which is the namespace's.
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if err := s.do(p.cmd.Start); err != nil {
