@@ -283,7 +283,7 @@ func TestLoad(t *testing.T) {
 		}
 		known, reported = storetest.FleetSize, l.stored/storetest.FleetSize
 	}
-	reports, err := storetest.NewReports("../../report/testdata/pseudonyms.json", known, max(l.stored, 100_000), time.Now().Truncate(24*time.Hour))
+	reports, err := storetest.NewReports("../../cases", known, max(l.stored, 100_000), time.Now().Truncate(24*time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

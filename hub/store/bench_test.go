@@ -34,8 +34,8 @@ var (
 	measureParts    = flag.String("store.parts", "new,revisions,mixed,steady,lists", "what is measured")
 )
 
-// sampleFile has a finding as the lab's captures give them.
-const sampleFile = "../../report/testdata/pseudonyms.json"
+// caseFolders have findings as the lab's captures give them.
+const caseFolders = "../../cases"
 
 // load sends reports of a fleet.
 type load struct{ *storetest.Reports }
@@ -109,7 +109,7 @@ func BenchmarkStore(t *testing.B) {
 	N := *measureFindings
 	// What lies there was filled earlier today, and all is made as it was.
 	now := time.Now().Truncate(24 * time.Hour)
-	reports, err := storetest.NewReports(sampleFile, storetest.FleetSize, N, now)
+	reports, err := storetest.NewReports(caseFolders, storetest.FleetSize, N, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	_ "embed"
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
@@ -14,8 +15,8 @@ import (
 const maxBody = 8 << 20
 
 // packer writes messages as they are stored: protobuf, compressed by Zstandard
-// against a dictionary of what findings usually say. The first byte tells the
-// dictionary, so that another one can follow.
+// against a dictionary of what findings usually say. The first byte tells the form and
+// with it the dictionary, so that another one can follow.
 type packer struct {
 	enc *zstd.Encoder
 	dec *zstd.Decoder
@@ -23,16 +24,26 @@ type packer struct {
 
 const (
 	packedPlain byte = 0 // not compressed
-	packedZstd  byte = 1
+	packedZstd  byte = 1 // without a dictionary, as programs before 2 wrote it
+	packedDict  byte = 2 // against dictionary, whose id in the frame is the same
 )
 
+// dictionary is made of findings of lab captures (TestMakeDictionary). What was stored
+// against it can be read with these very bytes alone: a better one is another form.
+//
+//go:embed body-2.dict
+var dictionary []byte
+
+// leastPacked is how many bytes a message has that may become shorter.
+const leastPacked = 64
+
 func newPacker() (*packer, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2),
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithEncoderDict(dictionary),
 		zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(128<<10), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		return nil, fmt.Errorf("compressor: %w", err)
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxBody), zstd.WithDecoderLowmem(true))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderDicts(dictionary), zstd.WithDecoderMaxMemory(maxBody), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, fmt.Errorf("decompressor: %w", err)
 	}
@@ -44,10 +55,10 @@ func (p *packer) pack(m proto.Message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(plain) < 256 {
+	if len(plain) < leastPacked {
 		return plain, nil
 	}
-	packed := p.enc.EncodeAll(plain[1:], append(make([]byte, 0, len(plain)/2), packedZstd))
+	packed := p.enc.EncodeAll(plain[1:], append(make([]byte, 0, len(plain)/2), packedDict))
 	if len(packed) >= len(plain) {
 		return plain, nil
 	}
@@ -70,7 +81,7 @@ func (p *packer) plain(b []byte) ([]byte, error) {
 	switch b[0] {
 	case packedPlain:
 		return b[1:], nil
-	case packedZstd:
+	case packedZstd, packedDict:
 		plain, err := p.dec.DecodeAll(b[1:], nil)
 		if err != nil {
 			return nil, fmt.Errorf("stored message: %w", err)

@@ -18,7 +18,7 @@ func TestUnpackFacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	l, err := storetest.NewReports(sampleFile, 1, 1, noon)
+	l, err := storetest.NewReports(caseFolders, 1, 1, noon)
 	if err != nil {
 		t.Fatal(err)
 	}

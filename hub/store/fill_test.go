@@ -633,7 +633,7 @@ func (f *filling) parts(ctx context.Context) (<-chan *part, func() error) {
 // indexes.
 func TestFill(t *testing.T) {
 	const n = 420
-	l, err := storetest.NewReports(sampleFile, 7, n, noon)
+	l, err := storetest.NewReports(caseFolders, 7, n, noon)
 	if err != nil {
 		t.Fatal(err)
 	}

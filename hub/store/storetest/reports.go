@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -24,37 +25,80 @@ type Reports struct {
 	Sensors       int
 	Now           time.Time // when the last finding was seen; the first 20 days before
 	of            int       // findings over which the 20 days are spread
-	atCase, below *reportpb.Finding
+	atCase, below []*reportpb.Finding
 	standings     []*reportpb.Standing
 }
 
 // FleetSize is how many sensors a filled store has, to be measured.
 const FleetSize = 2000
 
-// NewReports makes them of what the lab's captures give: a file of lines of JSON,
-// the first a finding at case. of is how many findings there will be, about.
-func NewReports(file string, sensors, of int, now time.Time) (*Reports, error) {
-	b, err := os.ReadFile(file)
+// LabFindings gives what the case folders expect, in the order of their names: of every
+// second folder what the dictionary of stored messages is made of (seeds), or of the
+// others. Folders that show one capture in several formats or wrappings are left out.
+func LabFindings(cases string, seeds bool) ([]*reportpb.Finding, error) {
+	names, err := filepath.Glob(filepath.Join(cases, "*", "expected.json"))
 	if err != nil {
 		return nil, err
 	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	atCase, err := report.ParseJSON([]byte(line))
-	if err != nil {
-		return nil, err
-	}
-	atCase.Cards = atCase.Cards[:min(8, len(atCase.Cards))]
-	below := proto.CloneOf(atCase)
-	below.Cards, below.Proof = nil, false
-	// As many words as the case folders have on average (docs/design.md).
-	for i, x := 0, []*reportpb.Finding{atCase, below}; i < 2; i++ {
-		for j := 0; proto.Size(x[i]) < []int{5300, 2800}[i]; j++ {
-			g := proto.CloneOf(x[i].Signals[j])
-			g.Detail += fmt.Sprintf(" of %d", 1000+j*377)
-			x[i].Signals = append(x[i].Signals, g)
+	var all []*reportpb.Finding
+	second := false
+	for _, name := range names {
+		folder := filepath.Base(filepath.Dir(name))
+		if strings.HasPrefix(folder, "wrap-") || strings.HasPrefix(folder, "format-") {
+			continue
+		}
+		second = !second
+		if second == seeds {
+			continue
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(b)) {
+			f, err := report.ParseJSON([]byte(strings.TrimSpace(line)))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			all = append(all, f)
 		}
 	}
-	l := &Reports{Sensors: sensors, Now: now, of: max(of, 1), atCase: atCase, below: below}
+	return all, nil
+}
+
+// NewReports makes them of what the lab's captures give in the folder of cases, without
+// those that the dictionary of stored messages is made of: it would know them by heart.
+// of is how many findings there will be, about.
+func NewReports(cases string, sensors, of int, now time.Time) (*Reports, error) {
+	found, err := LabFindings(cases, false)
+	if err != nil {
+		return nil, err
+	}
+	l := &Reports{Sensors: sensors, Now: now, of: max(of, 1)}
+	for _, f := range found {
+		f.Proof = false
+		if f.Links == nil {
+			f.Links = &reportpb.Links{}
+		}
+		if f.Calls == nil {
+			f.Calls = &reportpb.Calls{}
+		}
+		if f.Verdict == reportpb.Verdict_VERDICT_CASE {
+			f.Proof, f.Cards = true, nil
+			for range 8 {
+				f.Cards = append(f.Cards, &reportpb.Card{})
+			}
+			l.atCase = append(l.atCase, f)
+			continue
+		}
+		// One in which little was seen says little.
+		if f.Cards = nil; len(f.Signals) > 0 {
+			l.below = append(l.below, f)
+		}
+	}
+	if len(l.atCase) == 0 || len(l.below) == 0 {
+		return nil, fmt.Errorf("%s: %d findings at case and %d below", cases, len(l.atCase), len(l.below))
+	}
 	for i := range 10 {
 		x := &reportpb.Standing{Class: fmt.Sprint("class-", i), Margin: 3 + float64(i*377%1000)/1000}
 		for j := range 8 {
@@ -111,7 +155,7 @@ func (l *Reports) Revision(n int, revision uint64) *reportpb.FindingRevision {
 	case k < 10:
 		verdict = reportpb.Verdict_VERDICT_WATCH
 	}
-	f := proto.CloneOf(of)
+	f := proto.CloneOf(of[n/l.Sensors%len(of)])
 	f.Verdict = verdict
 	for i, c := range f.Cards {
 		c.Imsi, c.Iccid = fmt.Sprintf("46000~%016x", n*64+i), ""
