@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -105,6 +106,27 @@ func attach(xdp, tc *ebpf.Program, n *netlink, m Mode, name string, ifindex int,
 		return nil, unsupported(m, name, err)
 	}
 	return l, nil
+}
+
+// promiscuous makes a port take the frames of all addresses, as a tap's are of others:
+// a card passes on only what is for itself, and programs do not change that. The port
+// does so until the socket is closed, by whatever ends the process too; nothing comes
+// out of the socket, which listens to no protocol (packet(7)).
+func promiscuous(ifindex int) (io.Closer, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		return nil, fmt.Errorf("%w: give CAP_NET_RAW", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
+		&unix.PacketMreq{Ifindex: int32(ifindex), Type: unix.PACKET_MR_PROMISC})
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "promiscuous"), nil
 }
 
 // unsupported gives the words for what the kernel answered.

@@ -59,6 +59,7 @@ type Source struct {
 	objects *kernelObjects
 	netlink *netlink
 	link    io.Closer
+	all     io.Closer // while it is open the port takes the frames of all addresses
 	frames  *perf.Reader
 
 	pending          []heldFrame // read and not given yet, with their bytes in spare
@@ -200,6 +201,9 @@ func (s *Source) start(ring bool) (err error) {
 	}
 	if err := s.look(); err != nil {
 		return err
+	}
+	if s.all, err = promiscuous(s.ifindex); err != nil {
+		return fmt.Errorf("%s: take the frames of all addresses: %w", s.name, err)
 	}
 	modes := chain()
 	if s.cfg.Mode != Auto {
@@ -850,6 +854,9 @@ func (s *Source) release() {
 	}
 	if s.wayEvents != nil {
 		s.wayEvents.Close()
+	}
+	if s.all != nil {
+		s.all.Close()
 	}
 	s.objects.Close()
 	s.netlink.close()

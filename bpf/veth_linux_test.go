@@ -152,6 +152,9 @@ func attached(t testing.TB, cfg Config) {
 	if dropping, why := s.Dropping(); !dropping {
 		t.Errorf("a bare port: %s", why)
 	}
+	if n := wantAll(t, "vb"); n != 1 {
+		t.Errorf("%d want the port to take the frames of all addresses, want one", n)
+	}
 	began := time.Now().UnixNano()
 	out := newSender(t, "va")
 	plain := udpFrame("10.1.2.3", "198.51.100.7", 5060, 5060, []byte(invite))
@@ -230,10 +233,28 @@ func attached(t testing.TB, cfg Config) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if n := wantAll(t, "vb"); n != 0 {
+		t.Errorf("%d want the port to take the frames of all addresses after the end", n)
+	}
 	rest, last := s.Intervals(nil)
 	if len(rest) != 0 || last <= until {
 		t.Errorf("after the end: %d intervals, until %d", len(rest), last)
 	}
+}
+
+// wantAll says how many want a port to take the frames of all addresses: a veth takes
+// them anyway, a card does not.
+func wantAll(t testing.TB, name string) (n int) {
+	t.Helper()
+	out, err := exec.Command("ip", "-d", "link", "show", name).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	_, after, found := strings.Cut(string(out), " promiscuity ")
+	if _, err := fmt.Sscan(after, &n); !found || err != nil {
+		t.Fatalf("no promiscuity in %s", out)
+	}
+	return n
 }
 
 // TestLoopback needs no other program and no module, so that it runs on the barest

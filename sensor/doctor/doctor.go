@@ -171,7 +171,7 @@ func (e *examination) link(l Link) {
 	case l.Type != typeEthernet:
 		e.add("promiscuous", OK, "has no addresses to choose by", "")
 	default:
-		e.add("promiscuous", Mend, "drops frames that are not for its own address, and a tap's are not", "ip link set "+e.port+" promisc on")
+		e.add("promiscuous", OK, "not now; simtrapd makes the port take the frames of all addresses while it watches", "")
 	}
 	if len(l.Addresses) == 0 && l.Routes == 0 {
 		e.add("bare", OK, "no address and no route: frames are dropped when they have been looked at", "")
@@ -200,13 +200,13 @@ func (e *examination) offloads(l Link) {
 		{"hardware gro", "rx-gro-hw", "rx-gro-hw", "glues frames together: their times and lengths are lost"},
 		{"lro", "rx-lro", "lro", "glues frames together, and keeps XDP out"},
 		{"vlan offload", "rx-vlan-hw-parse", "rxvlan", "takes the VLAN tag away before XDP sees it"},
-		{"vlan filter", "rx-vlan-filter", "rx-vlan-filter", "drops frames of VLANs that this machine is not in"},
+		{"vlan filter", "rx-vlan-filter", "rx-vlan-filter", ""},
 	} {
 		on, known := features[f.feature]
 		switch {
 		case !known:
 			e.add(f.check, OK, "the driver has no such setting", "")
-		case on && f.feature == "rx-vlan-filter" && l.Promisc > 0:
+		case on && f.feature == "rx-vlan-filter":
 			e.add(f.check, OK, "on, and without effect while the port is promiscuous", "")
 		case on:
 			e.add(f.check, Mend, "on: it "+f.why, "ethtool -K "+e.port+" "+f.flag+" off")
