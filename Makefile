@@ -13,7 +13,7 @@ TMP      := tmp
 DIST     := dist
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo demo-hub test race fuzz bench bench-peers growth calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub bench-pages bench-scale test-flood test-equal test-kills test-kernels packages test-packages firmware test-firmware test-firmware-long clean
+.PHONY: help build demo demo-hub test race fuzz bench bench-peers growth calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub bench-evidence bench-pages bench-scale test-flood test-equal test-kills test-kernels packages test-packages firmware test-firmware test-firmware-long clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -130,6 +130,9 @@ test-kills: ## kill simtrapd and simtrap-hub a thousand times each, cut their ne
 bench-hub: ## load a hub with 2,000 sensors and 1,500 findings a second for a minute
 	SIMTRAP_LOAD_SENSORS=2000 SIMTRAP_LOAD_RATE=1500 SIMTRAP_LOAD_BATCH=100 SIMTRAP_LOAD_SENDERS=32 SIMTRAP_LOAD_FOR=1m $(LOAD) \
 		go test ./cmd/simtrap-hub -count=1 -run '^TestLoad' -v
+
+bench-evidence: build ## how long a bundle of an hour's box traffic takes to make and to verify
+	scripts/bench-evidence.sh
 
 bench-pages: ## how long each page takes: STORE=FOLDER, or postgres://..., that bench-scale filled and kept
 	SIMTRAP_PAGES_STORE=$(STORE) go test ./hub/pages -run '^TestMeasurePages$$' -count 1 -v
