@@ -56,6 +56,34 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+func TestAdmission(t *testing.T) {
+	hub := Hub{Address: "hub.example:8443", Token: "abc"}
+	for _, c := range []struct {
+		name    string
+		hub     Hub
+		used    bool
+		refused string
+		want    string
+	}{
+		{"no hub", Hub{}, false, "", ""},
+		{"at first", hub, false, "", "waits to be admitted by hub.example:8443"},
+		{"refused", hub, false, "the token is used", "not admitted by hub.example:8443 yet: the token is used"},
+		{"admitted", hub, true, "", "admitted by hub.example:8443"},
+		{"without a token", Hub{Address: hub.Address}, false, "", "no token for hub.example:8443: put one on the stick, unless it was admitted before"},
+	} {
+		if got := admission(&Config{Hub: c.hub}, c.used, c.refused); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	for said, want := range map[string]string{
+		"": "no reason was given", "\n": "no reason was given", "trying\nsimtrapd: refused\n": "simtrapd: refused", "a\x1b[2Jb\n": "a[2Jb",
+	} {
+		if got := lastLine(said); got != want {
+			t.Errorf("%q: %q, want %q", said, got, want)
+		}
+	}
+}
+
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte("name: &a [*a]"))

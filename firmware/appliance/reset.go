@@ -36,6 +36,13 @@ func tellSystem() error {
 		return err
 	}
 	fmt.Printf("system    %s (sequence %d), up for %s s\n", m.Release.Version, m.Release.Sequence, uptime())
+	if c, err := keptConfig(); err == nil {
+		_, missing := os.Stat(tokenDone)
+		refused, _ := os.ReadFile(refusedFile) // there is none where nothing was refused
+		if line := admission(c, missing == nil, string(refused)); line != "" {
+			fmt.Printf("hub       %s\n", line)
+		}
+	}
 	if n, err := daemonMemory(); err == nil {
 		fmt.Printf("simtrapd  %.1f MiB resident\n", float64(n)/1024)
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -233,8 +234,12 @@ func keep(path string, text []byte) error {
 	return folder.Sync()
 }
 
+// refusedFile has what the last try to be admitted came to, for the console.
+const refusedFile = ownFolder + "not-admitted"
+
 // enroll has the hub admit the machine with the token, until it has. A token is good
-// once, so that it is not tried again when it has done its work.
+// once, so that it is not tried again when it has done its work. simtrapd, which did not
+// wait for it, is started again then: it looks for its identity when it starts.
 func enroll() error {
 	c, err := keptConfig()
 	if err != nil {
@@ -249,8 +254,47 @@ func enroll() error {
 		out, err := cmd.CombinedOutput()
 		fmt.Print(string(out))
 		if err == nil {
-			return keep(tokenDone, nil)
+			_ = os.Remove(refusedFile) // it may never have been there
+			err = keep(tokenDone, nil)
+			if said := onMachine("/usr/bin/systemctl", "--no-block", "try-restart", "simtrapd.service"); said != "" {
+				err = errors.Join(err, errors.New(said))
+			}
+			return err
 		}
+		// The console says it; where that cannot be written the log has it.
+		_ = os.WriteFile(refusedFile, []byte(lastLine(string(out))), 0o600)
 		time.Sleep(wait)
 	}
+}
+
+// lastLine gives the last line of what a program said, or something in its place.
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1 // whoever answered may have said it, and a terminal would obey
+	}, text[strings.LastIndexByte(text, '\n')+1:])
+	if text == "" {
+		return "no reason was given"
+	}
+	return text
+}
+
+// admission says how the machine stands with its hub, for the console: one line, empty
+// where it has no hub. used says that the token has done its work, refused what the last
+// try came to.
+func admission(c *Config, used bool, refused string) string {
+	switch {
+	case c.Hub.Address == "":
+		return ""
+	case used:
+		return "admitted by " + c.Hub.Address
+	case c.Hub.Token == "":
+		return "no token for " + c.Hub.Address + ": put one on the stick, unless it was admitted before"
+	case refused != "":
+		return "not admitted by " + c.Hub.Address + " yet: " + refused
+	}
+	return "waits to be admitted by " + c.Hub.Address
 }

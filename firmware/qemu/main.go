@@ -323,11 +323,14 @@ func (t *trial) fresh(ctx context.Context) error {
 	return nil
 }
 
-// reset: after a factory reset nothing of the data is on the disk.
+// reset: after a factory reset nothing of the data is on the disk: not the
+// configuration, not the token in it, and not the key of the hub's certificate.
 func (t *trial) reset(ctx context.Context) error {
-	const secret = "name: trial-1"
-	if found, err := holds(t.file("disk"), secret); err != nil || !found {
-		return fmt.Errorf("the configuration is not on the disk before the reset, so that nothing would be shown: %w", errors.Join(err))
+	secrets := []string{"name: trial-1", "token: st1-", `"PrivateKey":"`}
+	for _, secret := range secrets {
+		if found, err := holds(t.file("disk"), secret); err != nil || !found {
+			return errors.Join(fmt.Errorf("%q is not on the disk before the reset, so that nothing would be shown", secret), err)
+		}
 	}
 	m, err := t.start("")
 	if err != nil {
@@ -348,10 +351,35 @@ func (t *trial) reset(ctx context.Context) error {
 		}
 	}
 	m.off()
-	if found, err := holds(t.file("disk"), secret); err != nil || found {
-		return fmt.Errorf("the configuration is still on the disk: %w", errors.Join(err))
+	for _, secret := range secrets {
+		if found, err := holds(t.file("disk"), secret); err != nil || found {
+			return errors.Join(fmt.Errorf("%q is still on the disk", secret), err)
+		}
 	}
-	t.say("erased; nothing of the configuration is on the disk, and the machine waits for one")
+	t.say("erased; configuration, token and key are not on the disk, and the machine waits for a configuration")
+	return t.list(ctx)
+}
+
+// list prints what the folders of the appliance and of simtrapd have on the data
+// partition.
+func (t *trial) list(ctx context.Context) error {
+	const data = (1 + 128 + 2*256) << 20 // firmware/image: behind the boot partition and the slots
+	for _, folder := range []string{"/lib/appliance", "/lib/simtrapd"} {
+		cmd := exec.CommandContext(ctx, "debugfs", "-R", "ls -p "+folder, fmt.Sprintf("%s?offset=%d", t.file("disk"), data))
+		cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+		out, err := cmd.Output()
+		if err != nil {
+			return fmt.Errorf("debugfs: %w", err)
+		}
+		var names []string
+		for line := range strings.Lines(string(out)) {
+			// /inode/mode/uid/gid/name/size/
+			if f := strings.Split(line, "/"); len(f) > 5 && f[5] != "." && f[5] != ".." {
+				names = append(names, f[5])
+			}
+		}
+		t.say("%s has %q", folder, names)
+	}
 	return nil
 }
 
