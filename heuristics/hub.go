@@ -182,11 +182,13 @@ func (p *profile) hub(now int64) (h Hub) {
 	if h.Nats <= 0 || !p.enough() {
 		return h
 	}
+	// What is asked of the line's own score is asked here too: no more than watch
+	// for tunnels alone, and the margin of lines of which voice alone is seen.
 	v := None
 	switch s, m := p.score.S+h.Nats, p.score.M+h.Nats; {
-	case s >= reviewScore && m >= reviewMargin:
+	case s >= reviewScore && m >= reviewMargin && p.enoughSeen():
 		v = Review
-	case s >= watchScore && m >= watchMargin:
+	case s >= watchScore && m >= p.watchMargin():
 		v = Watch
 	}
 	if v > p.standing() {

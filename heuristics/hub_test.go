@@ -247,3 +247,32 @@ func TestRetable(t *testing.T) {
 		t.Errorf("other classes: %v", err)
 	}
 }
+
+// TestHubAsksTheMargin: what the centre adds raises a line of which voice alone is
+// seen to watch when the margin is that of such lines, ln 10, and one of which
+// tunnels alone are seen never to review.
+func TestHubAsksTheMargin(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		set    func(*profile)
+		margin float64
+		want   Verdict
+	}{
+		{"calls that are read", func(p *profile) { p.accepted, p.voices = watchCalls, watchFlows }, 0.1, Watch},
+		{"voice alone, short of the margin", func(p *profile) { p.traits.talked.calls = watchCalls }, 2.2, None},
+		{"voice alone", func(p *profile) { p.traits.talked.calls = watchCalls }, 2.4, Watch},
+		{"a tunnel, short of the margin", func(p *profile) { p.tunnel = tunnelled{windows: watchFlows, talk: watchTunnelTalk} }, 2.2, None},
+		{"a tunnel", func(p *profile) { p.tunnel = tunnelled{windows: watchFlows, talk: watchTunnelTalk} }, 2.4, Watch},
+		{"a tunnel that has all else of a review", func(p *profile) { p.tunnel = tunnelled{windows: watchFlows, talk: watchTunnelTalk} }, 9, Watch},
+		{"voice that has all of a review", func(p *profile) { p.traits.talked.calls = watchCalls }, 9, Review},
+	} {
+		far := addr("198.51.100.9")
+		p := &profile{tap: &tap{hub: map[ident.Addr][]ControllerVerdict{far: {{Controller: far, Nats: MostHub, Expires: 10}}}}, traits: &traits{}}
+		p.saw(far, roleMedia)
+		tt.set(p)
+		p.score.S, p.score.M = reviewScore, tt.margin-MostHub
+		if got := p.hub(1).Verdict; got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}

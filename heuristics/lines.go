@@ -549,14 +549,40 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 		p.voiced(s)
 	} else if p.counted == 0 && len(p.unbound) < maxOpen {
 		if p.unbound == nil {
-			p.unbound = make(map[uint64]struct{})
+			p.unbound = make(map[uint64]*rtp.Stream)
 		}
-		p.unbound[s.ID] = struct{}{}
+		p.unbound[s.ID] = s
 		p.unsignalled++
-		p.peakUp = max(p.peakUp, len(p.unbound))
+		if len(p.unbound) > p.peakUp {
+			p.peakUp = max(p.peakUp, p.together(s))
+		}
 	}
 	p.saw(s.Flow.Dst, roleMedia)
 	p.activate(s.Start)
+}
+
+// together is how many streams without a call are up at once, at the most, while
+// s is, by their packets: a stream is told to be over long after its last one,
+// and by then a channel has its next call.
+func (p *profile) together(s *rtp.Stream) (most int) {
+	type edge struct {
+		t int64
+		d int
+	}
+	var edges []edge
+	for _, x := range p.unbound {
+		if x.Start <= s.End && x.End >= s.Start {
+			edges = append(edges, edge{x.Start, 1}, edge{x.End, -1})
+		}
+	}
+	// At one moment, beginnings first.
+	slices.SortFunc(edges, func(a, b edge) int { return cmp.Or(cmp.Compare(a.t, b.t), cmp.Compare(b.d, a.d)) })
+	n := 0
+	for _, e := range edges {
+		n += e.d
+		most = max(most, n)
+	}
+	return most
 }
 
 // silent takes a stream of the line that is over.

@@ -3,6 +3,7 @@ package heuristics
 import (
 	"simtrap/control"
 	"simtrap/ident"
+	"simtrap/rtp"
 	"simtrap/sip"
 )
 
@@ -53,9 +54,9 @@ type profile struct {
 	legsLost      bool // there was no room for one of them
 	voices        int  // supported calls with a confirmed stream of the line
 	streams       int
-	talk          int64               // ns of confirmed streams sent by the line
-	unsignalled   int                 // voice streams of a line that shows no signalling
-	unbound       map[uint64]struct{} // confirmed streams of a line that shows no signalling
+	talk          int64                  // ns of confirmed streams sent by the line
+	unsignalled   int                    // voice streams of a line that shows no signalling
+	unbound       map[uint64]*rtp.Stream // confirmed streams of a line that shows no signalling
 	clocks        []clock
 	cnames        map[ident.CNAME]int // streams of the line that bore it
 	named         int                 // streams that bore any

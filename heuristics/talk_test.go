@@ -400,3 +400,36 @@ func TestWatchMargin(t *testing.T) {
 		}
 	}
 }
+
+// TestStreamsAtOnce: streams without a call are up until their last packet, which
+// is long before they are told to be over. A channel's next call is no second
+// channel, in whatever order streams are confirmed.
+func TestStreamsAtOnce(t *testing.T) {
+	type stream struct{ from, to int64 } // s
+	for _, tt := range []struct {
+		name string
+		list []stream
+		want int
+	}{
+		{"one after the other", []stream{{0, 60}, {62, 120}, {123, 180}}, 1},
+		{"two channels, three calls", []stream{{0, 60}, {10, 90}, {62, 120}}, 2},
+		{"one in the time of two others", []stream{{0, 20}, {30, 50}, {10, 40}}, 2},
+		{"confirmed late", []stream{{5, 60}, {6, 60}, {0, 60}}, 3},
+		{"all at once", []stream{{0, 60}, {0, 60}, {0, 60}, {0, 60}}, 4},
+	} {
+		p := looking(newPlay(testLines(t, Config{Homes: home(t)})))
+		var all []*rtp.Stream
+		for i, x := range tt.list {
+			s := &rtp.Stream{ID: uint64(i + 1), Flow: rtp.Flow{Src: p.line.Addr, Dst: p.far, SrcPort: uint16(9000 + i), DstPort: 4000},
+				Start: p.now + x.from*second, End: p.now + x.to*second}
+			p.l.Stream(p.line, true, s, false)
+			all = append(all, s)
+		}
+		for _, s := range all {
+			p.l.Stream(p.line, true, s, true)
+		}
+		if f := p.finding(t); f.Calls.PeakConcurrent != tt.want || f.Device.Channels != tt.want {
+			t.Errorf("%s: %d at once, %d channels, want %d", tt.name, f.Calls.PeakConcurrent, f.Device.Channels, tt.want)
+		}
+	}
+}
