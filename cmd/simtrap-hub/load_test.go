@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,16 +46,17 @@ import (
 // records those that are calls), _STORE and _FOLDER
 // change it; make bench-hub sets some. _STORED says how many findings the store in
 // _FOLDER or _STORE was filled with by the benchmark of hub/store earlier on the same
-// day. _PROFILE is a file for the hub's processor profile.
+// day. _MOST is how many a second are made where as many are sent as it takes.
+// _PROFILE is a file for the hub's processor profile.
 type load struct {
-	sensors, rate, batch, senders, fresh, calls, stored int
-	d, warm                                             time.Duration
-	store, folder                                       string
+	sensors, rate, batch, senders, fresh, calls, stored, most int
+	d, warm                                                   time.Duration
+	store, folder                                             string
 }
 
 func loadFromEnv(t *testing.T) load {
-	l := load{sensors: 20, rate: 400, batch: 50, senders: 8, fresh: 100, d: 2 * time.Second, store: os.Getenv("SIMTRAP_LOAD_STORE"), folder: os.Getenv("SIMTRAP_LOAD_FOLDER")}
-	for name, v := range map[string]*int{"SENSORS": &l.sensors, "RATE": &l.rate, "BATCH": &l.batch, "SENDERS": &l.senders, "NEW": &l.fresh, "CALLS": &l.calls, "STORED": &l.stored} {
+	l := load{sensors: 20, rate: 400, batch: 50, senders: 8, fresh: 100, most: 5000, d: 2 * time.Second, store: os.Getenv("SIMTRAP_LOAD_STORE"), folder: os.Getenv("SIMTRAP_LOAD_FOLDER")}
+	for name, v := range map[string]*int{"SENSORS": &l.sensors, "RATE": &l.rate, "BATCH": &l.batch, "SENDERS": &l.senders, "NEW": &l.fresh, "CALLS": &l.calls, "STORED": &l.stored, "MOST": &l.most} {
 		if s := os.Getenv("SIMTRAP_LOAD_" + name); s != "" {
 			n, err := strconv.Atoi(s)
 			if err != nil {
@@ -369,16 +371,23 @@ func TestLoad(t *testing.T) {
 		}
 	}()
 
-	// Each sender has its own sensors, since one's batches come one after another.
-	var mu sync.Mutex
-	var waits, warming []time.Duration
-	var findings, records, sent atomic.Int64
-	var sending sync.WaitGroup
-	began := time.Now()
-	counts := began.Add(l.warm)
-	end := counts.Add(l.d)
-	for k := range l.senders {
-		sending.Go(func() {
+	// What will be sent is made before: sensors make it on machines of their own. Each
+	// sender has its own sensors, since one's batches come one after another.
+	type parcel struct {
+		m           *member
+		first, last uint64
+		body        []byte
+		told        int
+	}
+	most := l.rate
+	if most == 0 {
+		most = l.most
+	}
+	parcels := make([][]parcel, l.senders)
+	latest := uint64(time.Now().UnixNano())
+	var making sync.WaitGroup
+	for k := range parcels {
+		making.Go(func() {
 			r := mrand.New(mrand.NewPCG(uint64(k), 7))
 			e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10), zstd.WithEncoderLevel(zstd.SpeedFastest))
 			if err != nil {
@@ -386,28 +395,26 @@ func TestLoad(t *testing.T) {
 				return
 			}
 			defer e.Close()
-			var own, before []time.Duration
-			for i := 0; ; i++ {
+			for i := range int((l.warm+l.d).Seconds()*float64(most))/l.batch/l.senders + 1 {
 				which := (k + i*l.senders) % len(fleet)
 				if len(fleet) >= l.senders {
 					which = k + (i%(len(fleet)/l.senders))*l.senders
 				}
 				m := fleet[which]
-				first := m.seq + 1
+				x := parcel{m: m, first: m.seq + 1}
 				b := &reportpb.Batch{}
-				told := 0
 				for range l.batch {
 					m.seq++
 					n, revision := fresh+int(m.seq), uint64(1)
 					if reported > 0 && r.IntN(100) >= l.fresh {
-						n, revision = r.IntN(reported), uint64(began.UnixNano())+m.seq
+						n, revision = r.IntN(reported), latest+m.seq
 					}
 					if r.IntN(100) < l.calls {
 						b.Records = append(b.Records, &reportpb.Record{Sequence: m.seq, KeyEpoch: 1,
-							Kind: &reportpb.Record_Call{Call: reports.Call((fresh+int(first))*known+which, uint64(which)<<32|m.seq)}})
+							Kind: &reportpb.Record_Call{Call: reports.Call((fresh+int(x.first))*known+which, uint64(which)<<32|m.seq)}})
 						continue
 					}
-					told++
+					x.told++
 					b.Records = append(b.Records, &reportpb.Record{Sequence: m.seq, KeyEpoch: 1,
 						Kind: &reportpb.Record_Finding{Finding: reports.Revision(n*known+which, revision)}})
 				}
@@ -416,7 +423,26 @@ func TestLoad(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				body := e.EncodeAll(plain, nil)
+				x.body, x.last = e.EncodeAll(plain, nil), m.seq
+				parcels[k] = append(parcels[k], x)
+			}
+		})
+	}
+	making.Wait()
+	runtime.GC()
+
+	var mu sync.Mutex
+	var waits, warming []time.Duration
+	var findings, records, sent, out atomic.Int64
+	var sending sync.WaitGroup
+	made := processor(os.Getpid())
+	began := time.Now()
+	counts := began.Add(l.warm)
+	end := counts.Add(l.d)
+	for k := range l.senders {
+		sending.Go(func() {
+			var own, before []time.Duration
+			for i, x := range parcels[k] {
 				if l.rate > 0 {
 					due := began.Add(time.Duration((i*l.senders+k)*l.batch) * time.Second / time.Duration(l.rate))
 					if due.After(end) {
@@ -427,20 +453,23 @@ func TestLoad(t *testing.T) {
 				if time.Now().After(end) {
 					break
 				}
+				if l.rate == 0 && i == len(parcels[k])-1 {
+					out.Add(1)
+				}
 				at := time.Now()
 				for {
-					a, err := m.reports(p.address).Send(ctx, connect.NewRequest(&reportpb.SendRequest{Epoch: 5, FirstSequence: first, LastSequence: m.seq, Content: &reportpb.SendRequest_BatchZstd{BatchZstd: body}}))
+					a, err := x.m.reports(p.address).Send(ctx, connect.NewRequest(&reportpb.SendRequest{Epoch: 5, FirstSequence: x.first, LastSequence: x.last, Content: &reportpb.SendRequest_BatchZstd{BatchZstd: x.body}}))
 					if connect.CodeOf(err) == connect.CodeResourceExhausted {
 						time.Sleep(100 * time.Millisecond)
 						continue
 					}
-					if err != nil || a.Msg.GetAckedSequence() != m.seq {
-						t.Errorf("%s: %v, %v", m.name, a, err)
+					if err != nil || a.Msg.GetAckedSequence() != x.last {
+						t.Errorf("%s: %v, %v", x.m.name, a, err)
 						return
 					}
 					break
 				}
-				findings.Add(int64(told))
+				findings.Add(int64(x.told))
 				sent.Add(int64(l.batch))
 				if at.Before(counts) {
 					before = append(before, time.Since(at))
@@ -458,7 +487,7 @@ func TestLoad(t *testing.T) {
 	sending.Wait()
 	took := time.Since(counts)
 	peak, now := p.memory(t)
-	hub, own := processor(p.cmd.Process.Pid), processor(os.Getpid())
+	hub, own := processor(p.cmd.Process.Pid), processor(os.Getpid())-made
 	queued, err := s.Queued(t.Context())
 	if err != nil {
 		t.Error(err)
@@ -478,7 +507,10 @@ func TestLoad(t *testing.T) {
 	at := func(q float64) time.Duration {
 		return waits[min(len(waits)-1, int(q*float64(len(waits))))].Round(100 * time.Microsecond)
 	}
-	t.Logf("processor: the hub %v, sensors %v, both from their beginning on", hub, own)
+	t.Logf("processor: the hub %v from its beginning on, sensors %v from when they sent", hub, own)
+	if n := out.Load(); n > 0 {
+		t.Errorf("%d of %d senders had sent all that was made for them: ask for more a second than %d (SIMTRAP_LOAD_MOST)", n, l.senders, l.most)
+	}
 	t.Logf("%d lists of 100 rows: half within %v, 99 of 100 within %v", len(looks), looks[len(looks)/2].Round(100*time.Microsecond), looks[len(looks)*99/100].Round(100*time.Microsecond))
 	t.Logf("%d records in %v: %.0f a second, in batches of %d; of all sent, %d, %d were findings", records.Load(), took.Round(time.Millisecond), float64(records.Load())/took.Seconds(), l.batch, sent.Load(), findings.Load())
 	if len(warming) > 0 {

@@ -20,7 +20,7 @@ func TestBound(t *testing.T) {
 		environment string
 		want        int64
 	}{
-		{true, "", 336 << 20}, {false, "", 472 << 20}, {true, "1GiB", before},
+		{true, "", 384 << 20}, {false, "", 472 << 20}, {true, "1GiB", before},
 	} {
 		debug.SetMemoryLimit(before)
 		t.Setenv("GOMEMLIMIT", x.environment)

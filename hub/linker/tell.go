@@ -40,7 +40,17 @@ func (w *Worker) tell(ctx context.Context, f *facts, touched set) error {
 		}
 	}
 	slices.Sort(addrs)
-	addrs = slices.DeleteFunc(slices.Compact(addrs), func(addr string) bool { return w.toldLately(f, addr) })
+	large := 0
+	addrs = slices.DeleteFunc(slices.Compact(addrs), func(addr string) bool {
+		if !f.uses[addr].More {
+			return false
+		}
+		if w.toldLately(addr) {
+			return true
+		}
+		large++
+		return large > mostLarge
+	})
 	if len(addrs) == 0 {
 		return nil
 	}
@@ -69,14 +79,19 @@ func (w *Worker) tell(ctx context.Context, f *facts, touched set) error {
 	return nil
 }
 
-// toldFor is how long what was told of a controller of very many lines is let stand:
-// one line more is little of them, and all suspect ones have to be read to say it. It
-// is touched again soon.
-const toldFor = time.Minute
+const (
+	// toldFor is how long what was told of a controller of very many lines is let stand:
+	// one line more is little of them, and all suspect ones have to be read to say it. It
+	// is touched again soon.
+	toldFor = 10 * time.Minute
+	// mostLarge bounds how many of those one job tells of: where a program begins nothing
+	// was told lately, and reading the suspects of all would hold up what is linked.
+	mostLarge = 2
+)
 
-func (w *Worker) toldLately(f *facts, addr string) bool {
+func (w *Worker) toldLately(addr string) bool {
 	until, ok := w.told[addr]
-	return ok && f.uses[addr].More && w.now().Before(until)
+	return ok && w.now().Before(until)
 }
 
 // verdicts on one controller: for each sensor that has suspect lines of it one

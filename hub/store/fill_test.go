@@ -36,7 +36,8 @@ type filling struct {
 	count    int
 	received int64
 	// linked says that all have been looked at for links and have none: nothing is in
-	// the queue, and who could be linked is in no box.
+	// the queue, who could be linked is in no box, and sensors have told of the
+	// controllers, whose first hour would put all of their suspects into the queue again.
 	linked bool
 
 	tell func(format string, args ...any)
@@ -110,6 +111,9 @@ func (f *filling) make(k int) (*part, error) {
 		levels[sensor][x.verdict]++
 		us.add(sensor, x.keys, x.verdict, 1)
 		for _, c := range x.faces {
+			if f.linked {
+				c.told = int64(f.l.Controller(n).Lines)
+			}
 			seen.see(c)
 		}
 	}
@@ -689,6 +693,11 @@ func TestFill(t *testing.T) {
 				t.Fatal(err)
 			}
 			linked := openStore(t, o)
+			for _, c := range allRows(t, linked, "controller") {
+				if want := fmt.Sprint("told=", l.Controller(0).Lines); !strings.Contains(c, want) {
+					t.Errorf("a controller %s, want %s", c, want)
+				}
+			}
 			if q, m := len(allRows(t, linked, "queue")), len(allRows(t, linked, "member")); q != 0 || m != len(allRows(t, s, "queue")) {
 				t.Errorf("%d wait and %d are members, %d waited", q, m, len(allRows(t, s, "queue")))
 			}

@@ -129,7 +129,7 @@ func controller(n int) string {
 
 // Controller is what a sensor tells of finding n's controller every hour.
 func (l *Reports) Controller(n int) *reportpb.ControllerHour {
-	return &reportpb.ControllerHour{Addr: controller(n), Role: role, Lines: uint64(l.of / 2000 * 50), Calls: uint64(l.of / 200)}
+	return &reportpb.ControllerHour{Addr: controller(n), Role: role, Lines: uint64(max(l.of/2000*50, 1)), Calls: uint64(l.of / 200)}
 }
 
 // Call makes a call of finding n's line.
