@@ -35,7 +35,7 @@ func (h *hellos) packet(p *packet.Packet, seed uint64, out *helloSeen) bool {
 		*out = helloSeen{flow: flow.Reverse(), proto: p.Proto, hello: hello.Hello{Protocol: proto}}
 		return true
 	}
-	said, client, ok := h.handshakes.Packet(&hello.Packet{Key: key, Way: way, Stream: stream, Seq: p.TCPSeq, Time: p.Time, Payload: p.Payload})
+	said, client, ok := h.handshakes.Packet(&hello.Packet{Key: key, Way: way, Stream: stream, Seq: p.TCPSeq, Ack: p.TCPAck, Time: p.Time, Payload: p.Payload})
 	if !ok {
 		return false
 	}

@@ -150,7 +150,7 @@ func (r *run) losses() []Loss {
 	add("hellos", "handshakes of TLS and QUIC displaced by others: table full", hands.Displaced)
 	add("hellos", "handshakes of TLS and QUIC not read: too many in a second", hands.Crowded)
 	add("hellos", "first messages of clients above 4 KiB", hands.TooLong)
-	add("hellos", "handshakes of TLS with segments missing or out of order", hands.Holes)
+	add("hellos", "handshakes of TLS with segments missing", hands.Holes)
 	add("hellos", "first messages of TLS and QUIC that break their rules", hands.Broken)
 	s := r.join.streams.Counters()
 	add("media", "streams dropped before they were confirmed: table full", s.Forgotten)

@@ -247,7 +247,7 @@ func chinese() [][2]string {
 		{"tcp gap open with all buffers full", "TCP 缺口未补而全部缓冲已满"}, {"tcp gap open at the end", "连接结束时 TCP 缺口未补"},
 		{"hellos", "加密握手"}, {"openings of tunnels displaced before their answer: table full", "在应答之前被替换的隧道开启：表已满"}, {"openings of tunnels forgotten: table full", "被遗忘的隧道开启：表已满"},
 		{"handshakes of TLS and QUIC displaced by others: table full", "被其他握手替换的 TLS 和 QUIC 握手：表已满"}, {"handshakes of TLS and QUIC not read: too many in a second", "未读取的 TLS 和 QUIC 握手：一秒内过多"},
-		{"first messages of clients above 4 KiB", "超过 4 KiB 的客户端首条消息"}, {"handshakes of TLS with segments missing or out of order", "缺段或乱序的 TLS 握手"}, {"first messages of TLS and QUIC that break their rules", "不合规则的 TLS 和 QUIC 首条消息"},
+		{"first messages of clients above 4 KiB", "超过 4 KiB 的客户端首条消息"}, {"handshakes of TLS with segments missing", "缺段的 TLS 握手"}, {"first messages of TLS and QUIC that break their rules", "不合规则的 TLS 和 QUIC 首条消息"},
 		{"openings of enciphered connections of a line forgotten: too many", "被遗忘的线路加密连接开启：过多"},
 		{"datagrams seen again within 50 ms (a doubled mirror), counted once", "50 毫秒内重复的数据报（重复镜像），只计一次"},
 		{"packets of flows that cannot be read, seen again within 50 ms (a doubled mirror), counted once", "无法读取的流中 50 毫秒内重复的包（重复镜像），只计一次"},

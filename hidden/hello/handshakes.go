@@ -8,8 +8,8 @@ const (
 	maxClient = 4 << 10
 	// maxServer bounds what is kept of a server's.
 	maxServer = 2 << 10
-	// handshakePlaces is how many handshakes go on at once; of QUIC one takes 5 kB,
-	// of TLS up to 6 kB.
+	// handshakePlaces is how many handshakes go on at once; one takes up to
+	// 7 kB.
 	handshakePlaces = 32
 	// maxSecond bounds what is read in a second of packet time.
 	maxSecond = 100
@@ -21,6 +21,7 @@ type Packet struct {
 	Way     bool   // tells the directions apart
 	Stream  bool   // TCP
 	Seq     uint32 // of TCP
+	Ack     uint32 // of TCP: which byte of the other end's is expected next
 	Time    int64  // ns since the Unix epoch
 	Payload []byte
 }
@@ -40,11 +41,11 @@ type HandshakeCounters struct {
 	Displaced uint64 // handshakes that made room for others before they were over
 	Crowded   uint64 // not looked at: too many in a second
 	TooLong   uint64 // messages of clients above 4 KiB
-	Holes     uint64 // handshakes of which segments are missing or out of order
+	Holes     uint64 // handshakes of TLS of which segments are missing
 	Broken    uint64 // messages that break their rules
 }
 
-// handshake is one that goes on.
+// handshake is one that goes on, or of QUIC was told of a moment ago.
 type handshake struct {
 	key      uint64
 	at       int64
@@ -52,17 +53,32 @@ type handshake struct {
 	stream   bool
 	heard    bool // the client's message is whole
 	answered bool
+	told     bool
 	hello    Hello
-	// Of TCP: what came each way, and where it goes on.
-	client, server []byte
-	next           [2]uint32
-	begun          bool // the server
-	// Of QUIC.
-	version uint32
-	dcid    [maxConnID]byte
-	dcids   int
-	keys    *initialKeys
-	crypto  *crypto
+	// What came each way; of QUIC the client's alone.
+	client, server *pieces
+	// Of TCP: the numbers that both streams begin with.
+	begins [2]uint32
+	// Of QUIC: the name that the client gave the server, of which keys are made,
+	// and the one that the server gave itself, which the client uses from then on
+	// (RFC 9000 section 7.2).
+	version     uint32
+	first, peer connID
+	keys        *initialKeys
+}
+
+// connID is a connection ID of QUIC.
+type connID struct {
+	b [maxConnID]byte
+	n int
+}
+
+func (c *connID) set(b []byte)     { c.n = copy(c.b[:], b) }
+func (c *connID) is(b []byte) bool { return string(c.b[:c.n]) == string(b) }
+
+// holed says whether the handshake waits for a piece of what has gone on.
+func (x *handshake) holed() bool {
+	return x.client != nil && x.client.holed() || x.server != nil && x.server.holed()
 }
 
 // Packet takes one packet and says whether it completes a handshake as far as it
@@ -76,58 +92,70 @@ func (t *Handshakes) Packet(p *Packet) (h Hello, client, ok bool) {
 	}
 	switch {
 	case x == nil:
-		if !begins(p) {
-			return h, false, false
-		}
-		if !t.allowed(p.Time) {
-			return h, false, false
-		}
-		if *place != nil && p.Time-(*place).at <= answerWithin {
-			t.Counters.Displaced++
-		}
-		x = &handshake{key: p.Key, at: p.Time, way: p.Way, stream: p.Stream}
-		*place = x
-		if p.Stream {
-			x.hello.Protocol = TLS
-			x.next[0] = p.Seq
-		} else {
-			x.hello.Protocol = QUIC
-		}
-		fallthrough
-	case p.Way == x.way:
-		var going bool
-		if p.Stream {
-			going = t.clientTLS(x, p)
-			// Who goes on has read what was answered.
-			ok = x.answered && len(p.Payload) > 0
-		} else {
-			going = t.clientQUIC(x, p)
-		}
-		if !going || ok {
-			*place = nil
-		}
-		return x.hello, true, ok
-	case !x.heard:
-		*place = nil // it answers what nobody heard
-		return h, false, false
+		return h, false, t.begin(place, p)
 	case p.Stream:
-		over, well := t.serverTLS(x, p)
-		if over {
-			*place = nil
+		h, ok = t.overTCP(place, x, p)
+	default:
+		h, ok = t.overQUIC(place, x, p)
+	}
+	return h, ok && p.Way == x.way, ok
+}
+
+// begin takes a packet that belongs to no handshake, of which it may be the first.
+// Nothing is told by it.
+func (t *Handshakes) begin(place **handshake, p *Packet) bool {
+	if !begins(p) || !t.allowed(p.Time) {
+		return false
+	}
+	if old := *place; old != nil && !old.told {
+		switch {
+		case p.Time-old.at <= answerWithin:
+			t.Counters.Displaced++
+		case old.holed():
+			t.Counters.Holes++
 		}
-		return x.hello, false, well
 	}
-	long, isLong := readLong(p.Payload)
+	x := &handshake{key: p.Key, at: p.Time, way: p.Way, stream: p.Stream, client: newPieces(maxClient)}
+	going := false
+	if p.Stream {
+		x.hello.Protocol = TLS
+		x.begins = [2]uint32{p.Seq, p.Ack}
+		going = t.clientTLS(x, p)
+	} else {
+		x.hello.Protocol = QUIC
+		going = t.clientQUIC(x, p)
+	}
+	if *place = nil; going {
+		*place = x
+	}
+	return false
+}
+
+// overTCP takes a segment of a handshake that goes on.
+func (t *Handshakes) overTCP(place **handshake, x *handshake, p *Packet) (h Hello, ok bool) {
+	over := false
 	switch {
-	case !isLong || long.version != x.version:
-		return h, false, false
-	case long.retry:
-		*place = nil // the client begins anew, with other keys
-		return h, false, false
+	case len(p.Payload) == 0:
+	case p.Way == x.way && x.answered && int32(p.Ack-x.begins[1]) > 0:
+		// Who goes on has read what was answered.
+		over, ok = true, true
+	case p.Way == x.way:
+		over = !t.clientTLS(x, p)
+	case !x.heard:
+		// It answers what was not heard whole.
+		if over = true; x.client.holed() {
+			t.Counters.Holes++
+		}
+	default:
+		over, ok = t.serverTLS(x, p)
 	}
-	*place = nil
-	x.hello.Version = tls13 // RFC 9001 section 4.2
-	return x.hello, false, true
+	if over {
+		if ok && x.hello.Version < tls13 && x.hello.Issuer == "" && x.server.holed() {
+			t.Counters.Holes++
+		}
+		*place = nil
+	}
+	return x.hello, ok
 }
 
 // allowed keeps to the budget of a second.
@@ -165,30 +193,36 @@ func (t *Handshakes) clientTLS(x *handshake, p *Packet) bool {
 	if x.heard {
 		return true
 	}
-	ahead := int32(p.Seq - x.next[0])
-	switch {
-	case len(p.Payload) == 0, ahead < 0:
-		return true // sent again
-	case ahead > 0:
-		t.Counters.Holes++
-		return false
+	if !segment(x.client, x.begins[0], p) {
+		return true // it is none of the message's
 	}
-	x.next[0] += uint32(len(p.Payload))
-	if len(x.client)+len(p.Payload) > maxClient {
+	b, broken := records(x.client.start())
+	kind, body, _, whole := message(b)
+	switch {
+	case broken, kind != 0 && kind != clientHello:
+		t.Counters.Broken++
+		return false
+	case whole:
+		return t.heard(x, body)
+	case len(x.client.start()) == maxClient:
 		t.Counters.TooLong++
 		return false
 	}
-	x.client = append(x.client, p.Payload...)
-	b, broken := records(x.client)
-	kind, body, _, whole := message(b)
-	switch {
-	case broken, len(b) > 0 && kind != clientHello:
-		t.Counters.Broken++
-		return false
-	case !whole:
-		return true
+	return true
+}
+
+// segment puts what a segment holds of the beginning of its stream in its place. It
+// may begin before the stream's first byte that is kept.
+func segment(to *pieces, first uint32, p *Packet) bool {
+	at, b := int64(int32(p.Seq-first)), p.Payload
+	if at < 0 {
+		if -at >= int64(len(b)) {
+			return false
+		}
+		at, b = 0, b[-at:]
 	}
-	return t.heard(x, body)
+	to.put(uint64(at), b)
+	return at < int64(len(to.data))
 }
 
 // heard takes the whole message of a client.
@@ -197,7 +231,7 @@ func (t *Handshakes) heard(x *handshake, body []byte) bool {
 		t.Counters.Broken++
 		return false
 	}
-	x.heard, x.client, x.keys, x.crypto = true, nil, nil, nil
+	x.heard, x.client = true, nil
 	return true
 }
 
@@ -223,25 +257,15 @@ func records(b []byte) (out []byte, broken bool) {
 // serverTLS takes a segment of the server. over is set when nothing more is waited
 // for, well when the handshake is told of.
 func (t *Handshakes) serverTLS(x *handshake, p *Packet) (over, well bool) {
-	if len(p.Payload) == 0 {
-		return false, false
+	if x.server == nil {
+		x.server = newPieces(maxServer)
 	}
-	if !x.begun {
-		x.begun, x.next[1] = true, p.Seq
-	}
-	switch ahead := int32(p.Seq - x.next[1]); {
-	case ahead < 0:
-		return false, false
-	case ahead > 0:
-		t.Counters.Holes++
-		return true, x.answered
-	}
-	x.next[1] += uint32(len(p.Payload))
-	full := len(x.server)+len(p.Payload) >= maxServer
-	x.server = append(x.server, p.Payload[:min(len(p.Payload), maxServer-len(x.server))]...)
-	b, broken := records(x.server)
+	segment(x.server, x.begins[1], p)
+	start := x.server.start()
+	full := len(start) == maxServer
+	b, broken := records(start)
 	kind, body, rest, whole := message(b)
-	if broken || len(b) > 0 && kind != serverHello {
+	if broken || kind != 0 && kind != serverHello {
 		return true, false // it refuses
 	}
 	if !whole {
@@ -258,7 +282,7 @@ func (t *Handshakes) serverTLS(x *handshake, p *Packet) (over, well bool) {
 	}
 	kind, body, _, whole = message(rest)
 	switch {
-	case len(rest) >= 4 && kind != certificate:
+	case kind != 0 && kind != certificate:
 		return true, true // it goes on with what was agreed earlier, or without
 	case len(rest) < 4:
 		return full, full
@@ -268,41 +292,81 @@ func (t *Handshakes) serverTLS(x *handshake, p *Packet) (over, well bool) {
 	return read || whole || full, read || whole || full
 }
 
+// overQUIC takes a datagram of a handshake that goes on, or is over.
+func (t *Handshakes) overQUIC(place **handshake, x *handshake, p *Packet) (h Hello, ok bool) {
+	long, isLong := readLong(p.Payload)
+	if !isLong {
+		return h, false
+	}
+	if p.Way == x.way {
+		switch {
+		case (long.version != x.version || !x.first.is(long.dcid) && !x.peer.is(long.dcid) && (x.heard || x.peer.n > 0)) && begins(p):
+			t.begin(place, p) // another connection of the same ports
+			return h, false
+		case x.heard:
+			return h, false
+		case !t.clientQUIC(x, p):
+			*place = nil
+			return h, false
+		}
+	} else {
+		switch {
+		case x.told, long.version != x.version:
+			return h, false
+		case long.retry:
+			*place = nil // the client begins anew, with other keys
+			return h, false
+		}
+		// A server may acknowledge the first piece before the rest has come.
+		x.answered = true
+		x.peer.set(long.scid)
+	}
+	if !x.heard || !x.answered {
+		return h, false
+	}
+	// What follows is known for this one's while it lasts.
+	x.told, x.keys = true, nil
+	x.hello.Version = tls13 // RFC 9001 section 4.2
+	return x.hello, true
+}
+
 // clientQUIC takes a datagram of the client and says whether to go on.
 func (t *Handshakes) clientQUIC(x *handshake, p *Packet) bool {
-	h, ok := readLong(p.Payload)
-	if x.heard || !ok || !h.initial {
-		return true
-	}
-	if x.keys == nil {
-		k, err := newInitialKeys(h.version, h.dcid)
-		if err != nil {
+	for b := p.Payload; len(b) > 0; {
+		h, ok := readLong(b)
+		if !ok || !h.initial {
+			return true
+		}
+		if x.keys == nil {
+			k, err := newInitialKeys(h.version, h.dcid)
+			if err != nil {
+				return false
+			}
+			x.keys, x.version = k, h.version
+			x.first.set(h.dcid)
+		} else if h.version != x.version || !t.allowed(p.Time) {
+			return true
+		}
+		frames, behind, ok := x.keys.open(b, &h)
+		if !ok {
+			t.Counters.Broken++
+			// Of what was begun well the next may be whole.
+			return len(x.client.start()) > 0 || x.client.holed()
+		}
+		b = behind
+		x.client.frames(frames)
+		stream := x.client.start()
+		kind, body, _, whole := message(stream)
+		switch {
+		case kind != 0 && kind != clientHello:
+			t.Counters.Broken++
+			return false
+		case whole:
+			return t.heard(x, body)
+		case len(stream) == maxClient:
+			t.Counters.TooLong++
 			return false
 		}
-		x.keys, x.crypto, x.version = k, &crypto{}, h.version
-		x.dcids = copy(x.dcid[:], h.dcid)
-	} else if h.version != x.version || string(h.dcid) != string(x.dcid[:x.dcids]) {
-		return true // of what follows an answer
-	} else if !t.allowed(p.Time) {
-		return false
 	}
-	frames, ok := x.keys.open(p.Payload, &h)
-	if !ok {
-		t.Counters.Broken++
-		return false
-	}
-	x.crypto.frames(frames)
-	b := x.crypto.start()
-	kind, body, _, whole := message(b)
-	switch {
-	case len(b) > 0 && kind != clientHello:
-		t.Counters.Broken++
-		return false
-	case len(b) == maxClient && !whole:
-		t.Counters.TooLong++
-		return false
-	case !whole:
-		return true
-	}
-	return t.heard(x, body)
+	return true
 }

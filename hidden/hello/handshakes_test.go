@@ -86,7 +86,7 @@ func read(t *Handshakes, list []flight, segment int) (got []Hello) {
 	for i, f := range list {
 		for b := f.data; len(b) > 0; {
 			n := min(segment, len(b))
-			p := &Packet{Key: 5 << 32, Way: f.client, Stream: true, Seq: seq[f.client], Time: int64(i + 1), Payload: b[:n]}
+			p := &Packet{Key: 5 << 32, Way: f.client, Stream: true, Seq: seq[f.client], Ack: seq[!f.client], Time: int64(i + 1), Payload: b[:n]}
 			seq[f.client] += uint32(n)
 			b = b[n:]
 			for range 2 { // each is sent again
@@ -222,7 +222,7 @@ func TestQUIC(t *testing.T) {
 	}
 	changed := append([]byte(nil), initial...)
 	changed[600]++
-	if h, ok := quicRead(&table, 1, changed, quicAnswer(quic1)); ok || table.Counters.Broken != 1 {
+	if h, ok := quicRead(&table, 2, changed, quicAnswer(quic1)); ok || table.Counters.Broken != 1 {
 		t.Errorf("changed on the way: %+v, %+v", h, table.Counters)
 	}
 	if h, ok := quicRead(&table, 1, initial, quicAnswer(quic2)); ok {
@@ -233,6 +233,12 @@ func TestQUIC(t *testing.T) {
 // sealed makes a client's first packet of version 2 with the keys that RFC 9369
 // appendix A.1 gives for its connection ID.
 func sealed(t testing.TB, number byte, frames []byte) []byte {
+	t.Helper()
+	return sealedTo(t, unhex(t, "8394c8f03e515708"), number, frames)
+}
+
+// sealedTo makes one to a server that goes by another name by then, of eight bytes.
+func sealedTo(t testing.TB, server []byte, number byte, frames []byte) []byte {
 	t.Helper()
 	block, err := aes.NewCipher(unhex(t, "8b1a0bc121284290a29e0971b5cd045d"))
 	if err != nil {
@@ -247,8 +253,8 @@ func sealed(t testing.TB, number byte, frames []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	frames = append(frames, make([]byte, 1200-len(frames))...)
-	head := append([]byte{0xd0, 0x6b, 0x33, 0x43, 0xcf, 8}, unhex(t, "8394c8f03e515708")...)
+	frames = append(frames[:len(frames):len(frames)], make([]byte, 1200-len(frames))...)
+	head := append([]byte{0xd0, 0x6b, 0x33, 0x43, 0xcf, 8}, server...)
 	head = append(head, 0, 0) // no connection ID of its own, no token
 	head = binary.BigEndian.AppendUint16(head, 0x4000|uint16(1+len(frames)+aead.Overhead()))
 	at := len(head)
@@ -295,6 +301,112 @@ func TestQUICPieces(t *testing.T) {
 	}
 }
 
+// TestTLSPieces: segments cut anyhow, over each other, out of order, with the
+// first of either side in front of its others alone.
+func TestTLSPieces(t *testing.T) {
+	list := conversation(t, &tls.Config{ServerName: "sip.example"}, &tls.Config{MaxVersion: tls.VersionTLS12})
+	ask, back, on := list[0].data, list[1].data, list[2].data
+	const near, far = uint32(1<<32 - 50), uint32(1<<32 - 3)
+	up := func(from, to int, ack uint32) *Packet {
+		return &Packet{Key: 5, Way: true, Stream: true, Seq: near + uint32(from), Ack: far + ack, Time: 1, Payload: ask[from:min(to, len(ask))]}
+	}
+	down := func(from, to int) *Packet {
+		return &Packet{Key: 5, Stream: true, Seq: far + uint32(from), Ack: near + uint32(len(ask)), Time: 1, Payload: back[from:min(to, len(back))]}
+	}
+	last := &Packet{Key: 5, Way: true, Stream: true, Seq: near + uint32(len(ask)), Ack: far + uint32(len(back)), Time: 2, Payload: on}
+	whole := len(ask)
+	for name, order := range map[string][]*Packet{
+		"six bytes first":            {up(0, 6, 0), up(6, 8, 0), up(8, whole, 0), down(0, len(back))},
+		"out of order":               {up(0, 60, 0), up(120, whole, 0), up(60, 120, 0), down(0, len(back))},
+		"over each other":            {up(0, 80, 0), up(40, 130, 0), up(100, whole, 0), down(0, len(back))},
+		"the first again, longer":    {up(0, 80, 0), up(0, whole, 0), down(0, len(back))},
+		"server's out of order":      {up(0, whole, 0), down(200, len(back)), down(0, 200)},
+		"server's over each other":   {up(0, whole, 0), down(0, 100), down(50, 300), down(0, len(back))},
+		"six bytes of the server":    {up(0, whole, 0), down(0, 6), down(6, len(back))},
+		"behind what was before TLS": {up(0, whole, 0), {Key: 5, Stream: true, Seq: far - 3, Ack: near + uint32(whole), Time: 1, Payload: join([]byte("ok\n"), back)}},
+		"hello again after answer":   {up(0, whole, 0), down(0, 200), up(0, whole, 0), down(200, len(back))},
+	} {
+		var table Handshakes
+		var got []Hello
+		for _, p := range append(order, last) {
+			if h, client, ok := table.Packet(p); ok {
+				got = append(got, h)
+				if client != p.Way {
+					t.Errorf("%s: client %v of a packet of way %v", name, client, p.Way)
+				}
+			}
+		}
+		if len(got) != 1 || got[0].Name != "sip.example" || got[0].Issuer != "voip.example" || table.Counters != (HandshakeCounters{}) {
+			t.Errorf("%s: %+v, %+v", name, got, table.Counters)
+		}
+	}
+}
+
+// TestQUICConversation: what clients and servers send beside the first piece of the
+// message, which must neither hide it nor what others say.
+func TestQUICConversation(t *testing.T) {
+	list := conversation(t, &tls.Config{ServerName: "pieces.example", NextProtos: []string{"h3"}, CurvePreferences: []tls.CurveID{tls.X25519}}, &tls.Config{NextProtos: []string{"h3"}})
+	msg := list[0].data[recordHead:]
+	half := len(msg) / 2
+	frame := func(from, to int) []byte {
+		b := []byte{6}
+		b = binary.BigEndian.AppendUint16(b, 0x4000|uint16(from))
+		b = binary.BigEndian.AppendUint16(b, 0x4000|uint16(to-from))
+		return append(b, msg[from:to]...)
+	}
+	ack := []byte{2, 0, 0, 0, 0}
+	client := func(b []byte) *Packet { return &Packet{Key: 9 << 32, Way: true, Time: 1, Payload: b} }
+	// A server's first packet, in which it names itself.
+	server := append([]byte{0xd1, 0x6b, 0x33, 0x43, 0xcf, 0, 8}, "serverID"...)
+	server = append(server, make([]byte, 100)...)
+	answer := &Packet{Key: 9 << 32, Time: 1, Payload: server}
+	own := unhex(t, "8394c8f03e515708")
+	named := []byte("serverID")
+	first, second := sealedTo(t, own, 0, frame(0, half)), sealedTo(t, own, 1, frame(half, len(msg)))
+	bent := append([]byte(nil), second...)
+	bent[900]++
+	for name, x := range map[string]struct {
+		order  []*Packet
+		at     int // which of them tells
+		broken uint64
+	}{
+		"two pieces":                        {[]*Packet{client(first), client(second), answer}, 2, 0},
+		"the second first":                  {[]*Packet{client(second), client(first), answer}, 2, 0},
+		"the first again":                   {[]*Packet{client(first), client(first), client(second), answer}, 3, 0},
+		"acknowledged between":              {[]*Packet{client(first), answer, client(second)}, 2, 0},
+		"and the rest under the new name":   {[]*Packet{client(first), answer, client(sealedTo(t, named, 1, frame(half, len(msg))))}, 2, 0},
+		"an acknowledgement alone":          {[]*Packet{client(first), answer, client(sealedTo(t, named, 1, ack)), client(sealedTo(t, named, 2, frame(half, len(msg))))}, 3, 0},
+		"the first three bytes":             {[]*Packet{client(sealedTo(t, own, 0, frame(0, 3))), client(sealedTo(t, own, 1, frame(3, len(msg)))), answer}, 2, 0},
+		"both in a datagram":                {[]*Packet{client(join(first, second)), answer}, 1, 0},
+		"one bent on the way, sent again":   {[]*Packet{client(first), client(bent), client(second), answer}, 3, 1},
+		"acknowledgements after the answer": {[]*Packet{client(first), client(second), answer, client(sealedTo(t, named, 2, ack)), client(first), answer}, 2, 0},
+	} {
+		var table Handshakes
+		told := -1
+		for i, p := range x.order {
+			h, way, ok := table.Packet(p)
+			if !ok {
+				continue
+			}
+			if told >= 0 || h.Name != "pieces.example" || way != p.Way {
+				t.Errorf("%s: packet %d tells %+v after %d", name, i, h, told)
+			}
+			told = i
+		}
+		if told != x.at || table.Counters != (HandshakeCounters{Broken: x.broken}) {
+			t.Errorf("%s: told by packet %d, want %d: %+v", name, told, x.at, table.Counters)
+		}
+	}
+	// The next connection of the same ports is another.
+	var table Handshakes
+	for _, p := range []*Packet{client(first), client(second), answer} {
+		table.Packet(p)
+	}
+	if h, ok := quicRead(&table, 9<<32, rfcInitial(t), quicAnswer(quic1)); !ok || h.Name != "example.com" || table.Counters != (HandshakeCounters{}) {
+		t.Errorf("of another connection: %v %+v, %+v", ok, h, table.Counters)
+	}
+}
+
 func TestHandshakesBounded(t *testing.T) {
 	list := conversation(t, &tls.Config{ServerName: "sip.example"}, &tls.Config{})
 	first := list[0].data
@@ -316,10 +428,27 @@ func TestHandshakesBounded(t *testing.T) {
 	if table.Counters.TooLong != 1 {
 		t.Errorf("%+v", table.Counters)
 	}
-	// A hole.
+	// One of QUIC that is longer than what is kept.
+	table = Handshakes{}
+	part := make([]byte, 1100)
+	for i := range 4 {
+		frame := binary.BigEndian.AppendUint16([]byte{6}, 0x4000|uint16(i*len(part)))
+		frame = binary.BigEndian.AppendUint16(frame, 0x4000|uint16(len(part)))
+		if copy(part, make([]byte, 4)); i == 0 {
+			copy(part, []byte{clientHello, 0, 0x3f, 0xfc})
+		}
+		table.Packet(&Packet{Key: 3, Way: true, Time: 5, Payload: sealed(t, byte(i), append(frame, part...))})
+	}
+	if table.Counters != (HandshakeCounters{TooLong: 1}) || table.places[0] != nil {
+		t.Errorf("%+v", table.Counters)
+	}
+	// A hole that is not filled before the answer.
 	table = Handshakes{}
 	table.Packet(&Packet{Key: 3, Way: true, Stream: true, Seq: 1, Time: 5, Payload: first[:50]})
 	table.Packet(&Packet{Key: 3, Way: true, Stream: true, Seq: 90, Time: 5, Payload: first[89:]})
+	if h, _, ok := table.Packet(&Packet{Key: 3, Stream: true, Seq: 1, Time: 6, Payload: list[1].data}); ok {
+		t.Errorf("read through a hole: %+v", h)
+	}
 	if table.Counters.Holes != 1 {
 		t.Errorf("%+v", table.Counters)
 	}
@@ -351,7 +480,7 @@ func FuzzHandshakes(f *testing.F) {
 			if ok && (client || len(h.JA4) != 36 || len(h.JA3) != 32 || len(h.Name) > maxName || len(h.Issuer) > maxIssuer) {
 				t.Fatalf("%v %+v", client, h)
 			}
-			if x := table.places[0]; x != nil && (len(x.client) > maxClient || len(x.server) > maxServer) {
+			if x := table.places[0]; x != nil && (x.client != nil && len(x.client.data) > maxClient || x.server != nil && len(x.server.data) > maxServer) {
 				t.Fatal("more is kept than may be")
 			}
 		}
@@ -373,6 +502,6 @@ func FuzzClient(f *testing.F) {
 			t.Fatal(issuer)
 		}
 		_, _ = readServer(b)
-		new(crypto).frames(b)
+		newPieces(maxClient).frames(b)
 	})
 }

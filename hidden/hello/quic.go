@@ -7,6 +7,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
+	"math/bits"
 )
 
 // Versions of QUIC whose first packets are read: 1 (RFC 9000) and 2 (RFC 9369).
@@ -123,16 +124,17 @@ func newInitialKeys(version uint32, dcid []byte) (*initialKeys, error) {
 }
 
 // open deciphers a client's first packet, of which h is the header, at the
-// beginning of b. What it gives is its frames.
-func (k *initialKeys) open(b []byte, h *longHeader) (frames []byte, ok bool) {
+// beginning of b. What it gives is its frames, and the packets behind it in the
+// datagram (RFC 9000 section 12.2).
+func (k *initialKeys) open(b []byte, h *longHeader) (frames, behind []byte, ok bool) {
 	n, rest, ok := varint(h.rest) // the token
 	if !ok || n > uint64(len(rest)) {
-		return nil, false
+		return nil, nil, false
 	}
 	n, rest, ok = varint(rest[n:])
 	const number = 4 // most bytes of a packet's number
 	if !ok || n > uint64(len(rest)) || n < number+quicSample {
-		return nil, false
+		return nil, nil, false
 	}
 	at := len(b) - len(rest)
 	// The header's protection is taken from a copy: the datagram is others' too.
@@ -148,19 +150,53 @@ func (k *initialKeys) open(b []byte, h *longHeader) (frames []byte, ok bool) {
 	}
 	head, sealed := packet[:at+size], packet[at+size:]
 	frames, err := k.aead.Open(sealed[:0], nonce[:], sealed, head)
-	return frames, err == nil
+	return frames, b[at+int(n):], err == nil
 }
 
-// crypto is the beginning of a client's stream of handshake messages, put together
-// from frames in whatever order.
-type crypto struct {
-	data [maxClient]byte
-	have [maxClient / 64]uint64 // a bit a byte
+// pieces is the beginning of a stream, put together from what comes of it in
+// whatever order, cut in whatever way. Of what comes twice the later counts.
+type pieces struct {
+	data []byte
+	have []uint64 // a bit a byte
+}
+
+func newPieces(limit int) *pieces {
+	return &pieces{data: make([]byte, limit), have: make([]uint64, limit/64)}
+}
+
+// put takes bytes of the stream that begin at an offset. What is beyond the limit
+// is left out.
+func (c *pieces) put(at uint64, b []byte) {
+	if at >= uint64(len(c.data)) {
+		return
+	}
+	n := copy(c.data[at:], b)
+	for i := int(at); i < int(at)+n; i++ {
+		c.have[i/64] |= 1 << (i % 64)
+	}
+}
+
+// start gives the bytes from the beginning without a hole.
+func (c *pieces) start() []byte {
+	n := 0
+	for n < len(c.data) && c.have[n/64]&(1<<(n%64)) != 0 {
+		n++
+	}
+	return c.data[:n]
+}
+
+// holed says whether something has come behind a hole.
+func (c *pieces) holed() bool {
+	had := 0
+	for _, w := range c.have {
+		had += bits.OnesCount64(w)
+	}
+	return had > len(c.start())
 }
 
 // frames takes the CRYPTO frames of one packet (RFC 9000 section 19.6). What
 // belongs to no first packet ends the reading.
-func (c *crypto) frames(b []byte) {
+func (c *pieces) frames(b []byte) {
 	for range maxFrames {
 		b = bytes.TrimLeft(b, "\x00\x01") // PADDING, PING
 		if len(b) == 0 {
@@ -202,23 +238,4 @@ func (c *crypto) frames(b []byte) {
 			return
 		}
 	}
-}
-
-func (c *crypto) put(at uint64, b []byte) {
-	if at >= maxClient {
-		return
-	}
-	n := copy(c.data[at:], b)
-	for i := int(at); i < int(at)+n; i++ {
-		c.have[i/64] |= 1 << (i % 64)
-	}
-}
-
-// start gives the bytes from the beginning without a hole.
-func (c *crypto) start() []byte {
-	n := 0
-	for n < maxClient && c.have[n/64]&(1<<(n%64)) != 0 {
-		n++
-	}
-	return c.data[:n]
 }

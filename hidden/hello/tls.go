@@ -31,10 +31,14 @@ const (
 )
 
 // message cuts the first handshake message out of b (RFC 8446 section 4): its type
-// and body, and what follows. ok is false while it is not whole.
+// and body, and what follows. ok is false while it is not whole; of one of which nothing is
+// there yet the type is 0.
 func message(b []byte) (kind byte, body, rest []byte, ok bool) {
-	if len(b) < 4 {
+	switch {
+	case len(b) == 0:
 		return 0, nil, nil, false
+	case len(b) < 4:
+		return b[0], nil, nil, false
 	}
 	n := int(b[1])<<16 | int(b[2])<<8 | int(b[3])
 	if n > len(b)-4 {

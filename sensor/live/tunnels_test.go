@@ -43,11 +43,22 @@ import (
 const realTunnels = "SIMTRAP_REALTUNNELS"
 
 const (
-	tunnelCalls = 10 // at once in each tunnel
-	// tunnelsTake is how long the calls last: until a gate opens, at most 10 s, one
-	// window of counting, 19 s, and what ends it (docs/hidden.md).
-	tunnelsTake = 36 * time.Second
-	abroad      = "198.51.100.10"
+	// tunnelCalls are up at once in each tunnel, in the end. They are an odd number:
+	// SIPp sends those of all calls within a millisecond, and an even number of
+	// packets there looks like half of them that came twice.
+	tunnelCalls = 11
+	// firstCalls of them come at once, the others when the first have opened the
+	// flow's gate (docs/hidden.md): answerAfter for their ringing, which one end
+	// sends alone, and 10 s.
+	firstCalls  = 5
+	answerAfter = 5 * time.Second
+	othersAfter = 16 * time.Second
+	// tunnelsTake is how long people are busy, and calls go on: until after the
+	// first window of counting, which is over 34 s after the beginning.
+	tunnelsTake = 41 * time.Second
+	// clearCalls have their signalling alone enciphered.
+	clearCalls = 3
+	abroad     = "198.51.100.10"
 )
 
 // tunnels are subscribers on cables to a router, with somebody abroad behind it.
@@ -208,14 +219,14 @@ func (n *tunnels) openVPN(b *branch, proto string) {
 }
 
 // stunnel leads what a subscriber sends to his own port 5060 to port 5070 abroad,
-// under TLS 1.2.
+// under TLS 1.2, with a certificate each time.
 func (n *tunnels) stunnel(b *branch) {
 	n.t.Helper()
 	const common = "foreground = yes\npid =\nsyslog = no\ndebug = err\n"
 	n.far.start(n.folder, "stunnel", n.write("far.conf", fmt.Appendf(nil,
 		"%s[sip]\naccept = %s:5061\nconnect = 127.0.0.1:5070\ncert = %s\nkey = %s\nsslVersion = TLSv1.2\n", common, abroad, n.cert[0], n.key)))
 	b.start(n.folder, "stunnel", n.write("near.conf", fmt.Appendf(nil,
-		"%s[sip]\nclient = yes\naccept = 127.0.0.1:5060\nconnect = %s:5061\nsslVersion = TLSv1.2\nsni = sip.example\n", common, abroad)))
+		"%s[sip]\nclient = yes\naccept = 127.0.0.1:5060\nconnect = %s:5061\nsslVersion = TLSv1.2\nsessionResume = no\nsni = sip.example\n", common, abroad)))
 }
 
 // through waits until a tunnel carries.
@@ -261,29 +272,39 @@ func listen(s *space, address string) (l net.Listener, err error) {
 	return l, err
 }
 
-// sipp makes one side of a box's calls. It has the voice sent both ways, so long as
-// they last.
-func (n *tunnels) sipp(s *space, scenario, name string, args ...string) *process {
+// sipp makes one side of so many of a box's calls. It has the voice sent both ways,
+// so long as they last.
+func (n *tunnels) sipp(s *space, scenario, name string, calls int, args ...string) *process {
 	n.t.Helper()
 	path, err := filepath.Abs("../../scripts/realtunnels/" + scenario + ".xml")
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return s.start(n.folder, "sipp", append([]string{"-sf", path, "-nostdin", "-trace_err", "-error_file", name + ".err", "-m", fmt.Sprint(tunnelCalls), "-timeout", "60s", "-timeout_error"}, args...)...)
+	return s.start(n.folder, "sipp", append([]string{"-sf", path, "-nostdin", "-trace_err", "-error_file", name + ".err", "-m", fmt.Sprint(calls), "-timeout", "60s", "-timeout_error"}, args...)...)
 }
 
-// called makes the calls of a box inside its tunnel: they come from abroad. It
-// gives both sides.
-func (n *tunnels) called(b *branch) []*process {
-	n.t.Helper()
-	answer := n.sipp(b.space, "answer", b.name+"-answer", "-i", b.inner, "-mi", b.inner, "-p", "5060", "-mp", "20000")
-	answer.ready("it listens", func() bool { return listening(b.space, "-Hlun", b.inner+":5060") })
-	numbers := bytes.NewBufferString("SEQUENTIAL\n")
+// numbers writes who calls whom, for SIPp.
+func (n *tunnels) numbers() string {
+	list := bytes.NewBufferString("SEQUENTIAL\n")
 	for i := range tunnelCalls {
-		fmt.Fprintf(numbers, "139%08d;;00447700%06d\n", (i+1)*7919317%100000000, (i+1)*104729%1000000)
+		fmt.Fprintf(list, "139%08d;;00447700%06d\n", (i+1)*7919317%100000000, (i+1)*104729%1000000)
 	}
-	return []*process{answer, n.sipp(n.far, "call", b.name+"-call", "-inf", n.write(b.name+".csv", numbers.Bytes()), "-i", b.outer, "-mi", b.outer, "-p", "5062",
-		"-mp", "30000", "-r", "10", b.inner+":5060")}
+	return n.write("numbers.csv", list.Bytes())
+}
+
+// called makes the calls of a box inside its tunnel: they come from abroad, and the
+// box sends their ringing before it answers. It gives both sides of them.
+func (n *tunnels) called(b *branch, numbers string) []*process {
+	n.t.Helper()
+	answer := n.sipp(b.space, "answer", b.name+"-answer", tunnelCalls, "-i", b.inner, "-mi", b.inner, "-p", "5060", "-mp", "20000")
+	answer.ready("it listens", func() bool { return listening(b.space, "-Hlun", b.inner+":5060") })
+	call := func(name, port, media string, calls int, after time.Duration) *process {
+		return n.sipp(n.far, "call", name, calls, "-inf", numbers, "-i", b.outer, "-mi", b.outer, "-p", port,
+			"-mp", media, "-r", "10", "-d", fmt.Sprint((tunnelsTake - answerAfter - after).Milliseconds()), b.inner+":5060")
+	}
+	first := call(b.name+"-first", "5062", "30000", firstCalls, 0)
+	time.Sleep(othersAfter)
+	return []*process{answer, first, call(b.name+"-others", "5064", "31000", tunnelCalls-firstCalls, othersAfter)}
 }
 
 func listening(s *space, flags, address string) bool {
@@ -453,19 +474,21 @@ func TestRealTunnels(t *testing.T) {
 	for _, b := range []*branch{wgBox, wgHome, vpnBox, vpnHome} {
 		n.through(b)
 	}
-	var calls []*process
-	calls = append(calls, n.called(wgBox)...)
-	calls = append(calls, n.called(vpnBox)...)
-	// Of this one signalling alone is enciphered; voice has clear headers.
-	answer := n.sipp(n.far, "answer", "tls-answer", "-t", "t1", "-i", "127.0.0.1", "-mi", abroad, "-p", "5070", "-mp", "40000")
-	answer.ready("it listens", func() bool { return listening(n.far, "-Hltn", "127.0.0.1:5070") })
-	calls = append(calls, answer, n.sipp(tlsBox.space, "call", "tls-call", "-t", "t1", "-inf", filepath.Join(n.folder, wgBox.name+".csv"), "-i", "127.0.0.1", "-mi", tlsBox.address, "-p", "5062",
-		"-mp", "30000", "-r", "10", "127.0.0.1:5060"))
-
 	var wait sync.WaitGroup
 	ctx, stop := context.WithTimeout(t.Context(), tunnelsTake)
 	defer stop()
 	twins := map[*branch]*people{wgHome: n.people(ctx, wgHome, &wait), vpnHome: n.people(ctx, vpnHome, &wait)}
+	numbers := n.numbers()
+	var calls []*process
+	// Of these signalling alone is enciphered; voice has clear headers. SIPp sends
+	// the voice of all its calls from one port, as no gateway does: one SIPp each.
+	answer := n.sipp(n.far, "answer", "tls-answer", clearCalls, "-t", "t1", "-i", "127.0.0.1", "-mi", abroad, "-p", "5070", "-mp", "40000")
+	answer.ready("it listens", func() bool { return listening(n.far, "-Hltn", "127.0.0.1:5070") })
+	calls = append(calls, answer)
+	for i := range clearCalls {
+		calls = append(calls, n.sipp(tlsBox.space, "call", fmt.Sprint("tls-call", i), 1, "-t", "t1", "-inf", numbers, "-i", "127.0.0.1", "-mi", tlsBox.address, "-p", fmt.Sprint(5062+2*i),
+			"-mp", fmt.Sprint(30000+10*i), "-d", "20000", "127.0.0.1:5060"))
+	}
 	// A connection is told of once something is known of its line.
 	again := time.AfterFunc(tunnelsTake/2, func() {
 		c, err := dial(tlsBox.space, "tcp", "127.0.0.1:5060")
@@ -477,6 +500,11 @@ func TestRealTunnels(t *testing.T) {
 		c.Close()
 	})
 	defer again.Stop()
+	made := make(chan []*process, 2)
+	for _, b := range []*branch{wgBox, vpnBox} {
+		go func() { made <- n.called(b, numbers) }()
+	}
+	calls = append(append(calls, <-made...), <-made...)
 	for _, p := range calls {
 		if err := p.wait(70 * time.Second); err != nil {
 			said, _ := filepath.Glob(n.folder + "/*.err")
