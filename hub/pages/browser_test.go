@@ -307,6 +307,13 @@ func TestBrowser(t *testing.T) {
 		}
 		c.quiet(name)
 	}
+	// On a screen of usual width lists show all of their columns.
+	for _, path := range []string{"/findings", "/rings", "/cases"} {
+		c.open(path)
+		if over := script[int](c, `Math.max(0, ...Array.from(document.querySelectorAll(".scroll")).map(e => e.scrollWidth - e.clientWidth))`); over > 0 {
+			t.Errorf("%s: %d pixels of a table are out of sight", path, over)
+		}
+	}
 	c.open("/?lang=zh")
 	c.until("Chinese", `document.documentElement.lang === "zh-CN"`)
 	c.shot("overview-zh")
@@ -317,6 +324,10 @@ func TestBrowser(t *testing.T) {
 		if wide > 360 {
 			t.Errorf("%s: %d pixels wide on a telephone", path, wide)
 		}
+	}
+	// A graph is moved there and not made too small to read.
+	if small := script[float64](c, `document.querySelector(".graph text").getBoundingClientRect().height`); small < 7 {
+		t.Errorf("text of the graph is %.1f pixels high on a telephone", small)
 	}
 	c.shot("narrow")
 	c.quiet("Chinese")

@@ -15,13 +15,16 @@ import (
 )
 
 // TestFarEndsThatAreLines: a line that another one is driven from, as both ends of a
-// conversation are where no sensor knows which side subscribers are on, is shown by its
-// network wherever it stands, and is found by nothing narrower.
+// conversation are where no sensor knows which side subscribers are on, or that is a
+// line's neighbour, is shown by its network wherever it stands, and is found by nothing narrower.
 func TestFarEndsThatAreLines(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		const far, far6, server = "203.0.113.7", "2001:db8:1:2::9", "198.51.100.9"
+		// Of these no line is known, but of their neighbours.
+		const beside, beside6 = "203.0.113.255", "2001:db8:1:ffff::1"
 		ids, err := querytest.Fill(t.Context(), s, 2, func(f *reportpb.Finding) {
-			f.Controllers = append(f.Controllers, &reportpb.Controller{Addr: far, Role: "registrar"}, &reportpb.Controller{Addr: far6, Role: "media"})
+			f.Controllers = append(f.Controllers, &reportpb.Controller{Addr: far, Role: "registrar"}, &reportpb.Controller{Addr: far6, Role: "media"},
+				&reportpb.Controller{Addr: beside, Role: "media"}, &reportpb.Controller{Addr: beside6, Role: "media"})
 			f.Hellos = append(f.Hellos, &reportpb.Hello{Protocol: "tls", Far: far, Port: 443})
 			f.Signals = append(f.Signals, &reportpb.Signal{Id: "fan", Family: "signalling", Detail: "all calls come from " + far})
 		})
@@ -77,7 +80,7 @@ func TestFarEndsThatAreLines(t *testing.T) {
 			return all.String()
 		}
 		masked := answers("")
-		for _, clear := range []string{far, far6} {
+		for _, clear := range []string{far, far6, beside, beside6} {
 			if i := strings.Index(masked, clear); i >= 0 {
 				t.Errorf("%s without an authority: ...%s...", clear, masked[max(i-200, 0):min(i+60, len(masked))])
 			}
@@ -95,7 +98,7 @@ func TestFarEndsThatAreLines(t *testing.T) {
 			name, authority string
 			want            int // findings, -1 for a refusal
 		}{
-			{far, "", 0}, {"::ffff:" + far, "", 0}, {far6, "", 0}, {server, "", 5}, {"203.0.113.0/24", "", 5}, {far, "case 1", 5},
+			{far, "", 0}, {"::ffff:" + far, "", 0}, {far6, "", 0}, {beside, "", 0}, {beside6, "", 0}, {beside, "case 1", 5}, {server, "", 5}, {"203.0.113.0/24", "", 5}, {far, "case 1", 5},
 			{"203.0.113.6/31", "", -1}, {"203.0.113.6/31", "case 1", 5},
 		} {
 			got, err := q.ListFindings(ctx, connect.NewRequest(&querypb.ListFindingsRequest{Filter: &querypb.Filter{Controllers: []string{c.name}}, Authority: c.authority}))

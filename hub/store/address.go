@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -32,29 +34,33 @@ func parseLine(s string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// LineAddrs tells which of addresses are lines', of any realm and sensor: lines of IPv6
-// are networks, of which sizes that subscribers are given are looked for.
+// LineAddrs tells which of addresses lie in networks that hold lines, of any realm and
+// sensor: of /24, of IPv6 of /48. Who lives beside a subscriber is one as well, though
+// nobody told of it.
 func (s *Store) LineAddrs(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]bool, error) {
 	of := map[[16]byte][]netip.Addr{}
 	for _, a := range addrs {
 		a = a.WithZone("").Unmap()
-		sizes := []int{32}
-		if a.Is6() {
-			sizes = []int{48, 52, 56, 60, 62, 64, 128}
+		first := Neighbours(a).Addr().As16()
+		if a.Is6() && first == [16]byte{} {
+			continue // nobody lives there, and addresses of IPv4 are kept there
 		}
-		for _, bits := range sizes {
-			first := netip.PrefixFrom(a, bits).Masked().Addr().As16()
-			if !slices.Contains(of[first], a) {
-				of[first] = append(of[first], a)
-			}
-		}
+		of[first] = append(of[first], a)
 	}
-	var firsts [][]byte
-	for b := range of {
-		firsts = append(firsts, slices.Clone(b[:]))
+	var firsts, lasts [][]byte
+	for _, first := range slices.SortedFunc(maps.Keys(of), func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) }) {
+		last := first
+		from := 6
+		if of[first][0].Is4() { // its four bytes stand last
+			from = 15
+		}
+		for i := from; i < len(last); i++ {
+			last[i] = 0xff
+		}
+		firsts, lasts = append(firsts, first[:]), append(lasts, last[:])
 	}
 	lines := map[netip.Addr]bool{}
-	err := in(ctx, s.db, func(r *sql.Rows) error {
+	scan := func(r *sql.Rows) error {
 		var b []byte
 		if err := r.Scan(&b); err != nil {
 			return err
@@ -63,8 +69,36 @@ func (s *Store) LineAddrs(ctx context.Context, addrs []netip.Addr) (map[netip.Ad
 			lines[a] = true
 		}
 		return nil
-	}, "SELECT DISTINCT addr FROM line WHERE addr IN ?", inOrder(firsts))
-	return lines, err
+	}
+	// One step in the index for each, whatever a planner thinks of ranges.
+	const held = " WHERE (SELECT addr FROM line WHERE addr >= first ORDER BY addr LIMIT 1) <= last"
+	if s.db.engine() == postgres {
+		return lines, each(ctx, s.db, scan, "SELECT first FROM unnest(?::bytea[], ?::bytea[]) AS net(first, last)"+held, firsts, lasts)
+	}
+	const chunk = 64
+	for len(firsts) > 0 {
+		n := min(chunk, len(firsts))
+		var args []any
+		for i := range n {
+			args = append(args, firsts[i], lasts[i])
+		}
+		firsts, lasts = firsts[n:], lasts[n:]
+		values := strings.Repeat(", (?, ?)", n)[2:]
+		if err := each(ctx, s.db, scan, "WITH net(first, last) AS (VALUES "+values+") SELECT first FROM net"+held, args...); err != nil {
+			return nil, err
+		}
+	}
+	return lines, nil
+}
+
+// Neighbours is the network that an address is shown as where it is a line's: a /24, of
+// IPv6 a /48.
+func Neighbours(a netip.Addr) netip.Prefix {
+	bits := 24
+	if a.Is6() {
+		bits = 48
+	}
+	return netip.PrefixFrom(a, bits).Masked()
 }
 
 func addrBytes(a netip.Addr) []byte {

@@ -150,8 +150,9 @@ func (s *Store) LineAddrs(_ context.Context, addrs []netip.Addr) (map[netip.Addr
 	of := make(map[netip.Addr]bool)
 	for _, l := range s.LineRows {
 		name := l.Name[strings.IndexByte(l.Name, '/')+1:] // behind a realm; a network has none here
+		line, err := netip.ParseAddr(name)
 		for _, a := range addrs {
-			of[a] = of[a] || name == a.String()
+			of[a] = of[a] || err == nil && store.Neighbours(a) == store.Neighbours(line)
 		}
 	}
 	return of, s.Err
