@@ -59,6 +59,9 @@ func newUpdates(state string, client *http.Client, url func() string, log *zap.L
 // set says what is offered now: the newest for this machine is wanted, and what was
 // wanted before is not any more.
 func (u *updates) set(list []*fleetpb.UpdateOffer) {
+	if u == nil {
+		return // policies without a way to the hub, in tests
+	}
 	var want *fleetpb.UpdateOffer
 	for _, o := range list {
 		if o.GetArch() == runtime.GOARCH && len(o.GetSha256()) == sha256.Size && o.GetSize() > 0 && o.GetSize() <= maxBundle && o.GetSequence() > want.GetSequence() {
