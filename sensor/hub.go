@@ -73,6 +73,7 @@ type hub struct {
 	follower *fleet.Follower
 	hours    *controllers.Table
 	declared register
+	updates  *updates
 	options  report.Options // Names are of each record's key
 	realms   pipeline.Realms
 	plan     *ident.Plan
@@ -123,6 +124,8 @@ func openHub(c *config.Config, kept *fleet.Kept, o report.Options, log *zap.Logg
 	if h.plan, err = c.NumberingPlan(); err != nil {
 		return nil, err
 	}
+	h.updates = newUpdates(c.StateFolder(), m.Client(), m.URL, log)
+	h.updates.set(kept.Policy.GetUpdates())
 	sync := map[config.Sync]outbox.Sync{config.SyncEvery: outbox.SyncEvery, config.SyncInterval: outbox.SyncInterval, config.SyncNever: outbox.SyncNever}
 	h.box, err = outbox.Open(filepath.Join(c.StateFolder(), outboxFolder), outbox.Options{Limit: int64(c.Hub.Limit), Reserve: int64(c.Hub.Reserve), Sync: sync[c.Hub.Sync], Log: log})
 	if err != nil {
@@ -158,6 +161,7 @@ func (h *hub) run(ctx context.Context, status func() Status, first func(context.
 		h.follower.Run(ctx)
 	})
 	running.Go(func() { h.look(ctx, status) })
+	running.Go(func() { h.updates.run(ctx) })
 	written := make(chan struct{})
 	go func() {
 		defer close(written)

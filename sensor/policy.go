@@ -197,6 +197,7 @@ func (d *Daemon) applyPolicy(ctx context.Context, p *fleetpb.Policy, c *catalogu
 		}
 	}
 	err = errors.Join(err, d.hub.declared.set(p.GetDeclaredGateways()))
+	d.hub.updates.set(p.GetUpdates())
 	if can {
 		list, bad := verdictsOf(p, d.hub.realms)
 		err = errors.Join(err, bad, engine.Hub(ctx, list))

@@ -48,7 +48,7 @@ All commands but init, serve, restore and restored may be used while it serves.`
 	f.StringVar(&p.by, "by", "", "`NAME` that the audit log is told; the user's name at this machine")
 	root.MarkPersistentFlagDirname("data")
 	root.AddCommand(newInit(p), newServe(p), newCA(p), newHeadersKey(p), newSigner(p), newEnroll(p), newRevoke(p), newSensors(p), newAccount(p),
-		newPolicy(p), newDeclare(p), newPack(p), newAudit(p), newBackup(p), newRestore(p), newRestored(p),
+		newPolicy(p), newDeclare(p), newPack(p), newUpdates(p), newAudit(p), newBackup(p), newRestore(p), newRestored(p),
 		command.NewVersion(t), command.NewDocs(root, "8"))
 	return root
 }

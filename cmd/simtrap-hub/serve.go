@@ -265,7 +265,8 @@ func (p *place) serveOpen(ctx context.Context, h *hub, s *serving, keep store.Re
 	defer stopSignIn()
 	d, err := door.New(door.Options{
 		Store: tell.Findings(h.store), Trust: h.trust, Limits: s.limits, Leave: s.leave, Drain: s.drain, Policy: s.policy, Registry: registry, Log: log,
-		Beside: beside,
+		Updates: p.updatesFolder(),
+		Beside:  beside,
 	})
 	if err != nil {
 		return err

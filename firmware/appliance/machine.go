@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"simtrap/firmware/update"
 )
 
@@ -70,6 +72,37 @@ func thisMachine() (*update.Machine, error) {
 func updateFromDrive(again bool) error {
 	// There need not be any; what is on one that cannot be mounted was said by setup.
 	return fromDrive(driveUpdate, func(f *os.File) error { return install(f, again) })
+}
+
+// offeredUpdate is where simtrapd puts the bundle that the hub offers, when it is whole.
+const offeredUpdate = "/var/lib/simtrapd/updates/offered.update"
+
+// updateOffered installs it, and restarts the machine into it. The file goes whatever
+// comes of it: simtrapd hands over each once.
+func updateOffered() error {
+	f, err := openOffered(offeredUpdate)
+	if err != nil {
+		return errors.Join(err, os.Remove(offeredUpdate))
+	}
+	defer f.Close()
+	return errors.Join(install(f, false), os.Remove(offeredUpdate))
+}
+
+// openOffered opens a file in a folder that simtrapd writes, as which nothing else may
+// pass: no link to where simtrapd may not read, nothing that makes one wait.
+func openOffered(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file", name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func install(f *os.File, again bool) error {

@@ -13,13 +13,14 @@ func main() {
 	commands := map[string]func() error{
 		"reset": reset, "system": tellSystem, "setup": setup, "enroll": enroll, "console": console, "healthy": healthy,
 		"update": func() error { return updateFromDrive(false) }, "update-again": func() error { return updateFromDrive(true) }, "fallback": fallback,
+		"update-offered": updateOffered,
 	}
 	var run func() error
 	if len(os.Args) == 2 {
 		run = commands[os.Args[1]]
 	}
 	if run == nil {
-		fmt.Fprintln(os.Stderr, "usage: simtrap-appliance reset|system|setup|enroll|console|healthy|update|update-again|fallback")
+		fmt.Fprintln(os.Stderr, "usage: simtrap-appliance reset|system|setup|enroll|console|healthy|update|update-again|update-offered|fallback")
 		os.Exit(2)
 	}
 	if err := run(); err != nil {

@@ -145,19 +145,10 @@ type Bundle struct {
 // Open reads the beginning of a bundle. ErrSignature is the error when none of the keys
 // has signed it.
 func Open(r io.Reader, keys []ed25519.PublicKey) (*Bundle, error) {
-	var head [len(magic) + 4]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil || string(head[:len(magic)]) != magic {
-		return nil, errors.New("it is no bundle of an update")
+	text, signature, err := manifest(r)
+	if err != nil {
+		return nil, err
 	}
-	n := binary.BigEndian.Uint32(head[len(magic):])
-	if n > maxManifest {
-		return nil, fmt.Errorf("a manifest of %d bytes, of %d at most", n, maxManifest)
-	}
-	text := make([]byte, n+ed25519.SignatureSize)
-	if _, err := io.ReadFull(r, text); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	text, signature := text[:n], text[n:]
 	signed := false
 	for _, key := range keys {
 		signed = signed || len(key) == ed25519.PublicKeySize && ed25519.Verify(key, append([]byte(context), text...), signature)
@@ -166,15 +157,50 @@ func Open(r io.Reader, keys []ed25519.PublicKey) (*Bundle, error) {
 		return nil, ErrSignature
 	}
 	b := &Bundle{r: r}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&b.Manifest); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	if err := b.Manifest.check(); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
+	if err := b.Manifest.read(text); err != nil {
+		return nil, err
 	}
 	return b, nil
+}
+
+// manifest reads what stands before the files.
+func manifest(r io.Reader) (text, signature []byte, err error) {
+	var head [len(magic) + 4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil || string(head[:len(magic)]) != magic {
+		return nil, nil, errors.New("it is no bundle of an update")
+	}
+	n := binary.BigEndian.Uint32(head[len(magic):])
+	if n > maxManifest {
+		return nil, nil, fmt.Errorf("a manifest of %d bytes, of %d at most", n, maxManifest)
+	}
+	b := make([]byte, n+ed25519.SignatureSize)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, nil, fmt.Errorf("manifest: %w", err)
+	}
+	return b[:n:n], b[n:], nil
+}
+
+func (m *Manifest) read(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(m); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	if err := m.check(); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	return nil
+}
+
+// Peek gives the manifest of a bundle whoever signed it, for those who pass bundles on
+// and have none of the keys. Nothing may be installed on its word.
+func Peek(r io.Reader) (Manifest, error) {
+	var m Manifest
+	text, _, err := manifest(r)
+	if err == nil {
+		err = m.read(text)
+	}
+	return m, err
 }
 
 // part gives the next part; at its end it fails with ErrDamaged when it was another.

@@ -334,7 +334,7 @@ func (s Service) SetPolicy(ctx context.Context, r *connect.Request[adminpb.SetPo
 		return nil, err
 	}
 	m := r.Msg.GetPolicy()
-	if m == nil || m.GetVersion() != 0 || m.GetCatalogue() != nil || len(m.GetDeclaredGateways())+len(m.GetControllerVerdicts()) > 0 {
+	if m == nil || m.GetVersion() != 0 || m.GetCatalogue() != nil || len(m.GetDeclaredGateways())+len(m.GetControllerVerdicts())+len(m.GetUpdates()) > 0 {
 		return nil, invalid(errors.New("policy: want home, never, shared and realms, and nothing else"))
 	}
 	want, err := policy.Check(m)

@@ -72,9 +72,12 @@ type Options struct {
 	// that a balancer notices; none. Drain bounds the wait for what is being
 	// answered; 20 s.
 	Leave, Drain time.Duration
-	Registry     *prometheus.Registry
-	Log          *zap.Logger
-	Now          func() time.Time
+	// Updates is the folder of bundles that sensors are offered, each by its SHA-256 in
+	// hexadecimal; none where it is empty.
+	Updates  string
+	Registry *prometheus.Registry
+	Log      *zap.Logger
+	Now      func() time.Time
 }
 
 // Door is one.
@@ -89,6 +92,7 @@ type Door struct {
 	batches   chan struct{}
 	giving    chan struct{}
 	reading   chan struct{}
+	updating  chan struct{}
 	batch     *shape
 	unpack    *zstd.Decoder
 	errors    *connect.ErrorWriter
@@ -127,7 +131,8 @@ func New(o Options) (*Door, error) {
 		opt: o, store: o.Store, trust: o.Trust, log: o.Log, now: o.Now,
 		sensors: newGuests(o.Limits.Known), addresses: newGuests(o.Limits.Known),
 		batches: make(chan struct{}, o.Limits.Batches), giving: make(chan struct{}, o.Limits.Giving), reading: make(chan struct{}, o.Limits.Reading),
-		closing: make(chan struct{}),
+		updating: make(chan struct{}, maxUpdating),
+		closing:  make(chan struct{}),
 	}
 	var err error
 	d.unpack, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(o.Limits.Reading), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxBatch), zstd.WithDecoderLowmem(true))
@@ -158,6 +163,7 @@ func New(o Options) (*Door, error) {
 	for pattern, h := range o.Beside {
 		d.mux.Handle(pattern, d.beside(h))
 	}
+	d.mux.HandleFunc("GET /updates/{hash}", d.update)
 	d.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { answer(w, nil) })
 	d.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, d.Ready(r.Context())) })
 	return d, nil

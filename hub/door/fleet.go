@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"simtrap/hub/policy"
 	"simtrap/hub/store"
 	"simtrap/hub/trust"
 	"simtrap/report/fleetpb"
@@ -208,6 +209,7 @@ func (d fleet) policy(ctx context.Context, sensor string, has known) (*fleetpb.P
 		}
 	}
 	p.DeclaredGateways = kept
+	p.Updates = policy.Offered(p.GetUpdates(), sensor)
 	verdicts, err := d.store.Verdicts(ctx, sensor, at)
 	if err != nil {
 		return nil, has, err

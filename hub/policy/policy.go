@@ -172,11 +172,12 @@ func Apply(ctx context.Context, s Store, record Record, now time.Time, c Change)
 	return 0, store.ErrConflict
 }
 
-// Set gives a change to prefixes and realms that Check gave. Declared gateways stay.
+// Set gives a change to prefixes and realms that Check gave. Declared gateways and updates
+// stay.
 func Set(want *fleetpb.Policy) func(*fleetpb.Policy) (*fleetpb.Policy, error) {
 	return func(old *fleetpb.Policy) (*fleetpb.Policy, error) {
 		m := proto.CloneOf(want)
-		m.DeclaredGateways = old.GetDeclaredGateways()
+		m.DeclaredGateways, m.Updates = old.GetDeclaredGateways(), old.GetUpdates()
 		return m, nil
 	}
 }

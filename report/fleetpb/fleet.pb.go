@@ -574,8 +574,10 @@ type Policy struct {
 	Catalogue *CataloguePack `protobuf:"bytes,7,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
 	// Verdicts of the hub about controllers of this sensor's lines.
 	ControllerVerdicts []*ControllerVerdict `protobuf:"bytes,8,rep,name=controller_verdicts,json=controllerVerdicts,proto3" json:"controller_verdicts,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Updates of the appliance's system that this sensor is offered.
+	Updates       []*UpdateOffer `protobuf:"bytes,9,rep,name=updates,proto3" json:"updates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Policy) Reset() {
@@ -664,6 +666,124 @@ func (x *Policy) GetControllerVerdicts() []*ControllerVerdict {
 	return nil
 }
 
+func (x *Policy) GetUpdates() []*UpdateOffer {
+	if x != nil {
+		return x.Updates
+	}
+	return nil
+}
+
+// UpdateOffer says that the hub has a new system for appliances. What makes it
+// count is the signature in the bundle, which the appliance looks at: the hub
+// cannot make one.
+type UpdateOffer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version for people.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Arch is amd64 or arm64.
+	Arch string `protobuf:"bytes,2,opt,name=arch,proto3" json:"arch,omitempty"`
+	// Sequence of the system, which rises with every release.
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Floor is the least sequence that may be installed once this one works.
+	Floor uint64 `protobuf:"varint,4,opt,name=floor,proto3" json:"floor,omitempty"`
+	// Size of the bundle in bytes.
+	Size uint64 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	// Sha256 of the bundle, by which it is asked for.
+	Sha256 []byte `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Permille of the sensors that it is offered to, 0 to 1000. Sensors are not told.
+	Permille uint32 `protobuf:"varint,7,opt,name=permille,proto3" json:"permille,omitempty"`
+	// Sensors by name that it is offered to besides. They are not told.
+	Sensors       []string `protobuf:"bytes,8,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateOffer) Reset() {
+	*x = UpdateOffer{}
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateOffer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateOffer) ProtoMessage() {}
+
+func (x *UpdateOffer) ProtoReflect() protoreflect.Message {
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateOffer.ProtoReflect.Descriptor instead.
+func (*UpdateOffer) Descriptor() ([]byte, []int) {
+	return file_simtrap_fleet_v1_fleet_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UpdateOffer) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *UpdateOffer) GetArch() string {
+	if x != nil {
+		return x.Arch
+	}
+	return ""
+}
+
+func (x *UpdateOffer) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *UpdateOffer) GetFloor() uint64 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
+func (x *UpdateOffer) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *UpdateOffer) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *UpdateOffer) GetPermille() uint32 {
+	if x != nil {
+		return x.Permille
+	}
+	return 0
+}
+
+func (x *UpdateOffer) GetSensors() []string {
+	if x != nil {
+		return x.Sensors
+	}
+	return nil
+}
+
 // Realm is a space of inner addresses.
 type Realm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -679,7 +799,7 @@ type Realm struct {
 
 func (x *Realm) Reset() {
 	*x = Realm{}
-	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[10]
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -691,7 +811,7 @@ func (x *Realm) String() string {
 func (*Realm) ProtoMessage() {}
 
 func (x *Realm) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[10]
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -704,7 +824,7 @@ func (x *Realm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Realm.ProtoReflect.Descriptor instead.
 func (*Realm) Descriptor() ([]byte, []int) {
-	return file_simtrap_fleet_v1_fleet_proto_rawDescGZIP(), []int{10}
+	return file_simtrap_fleet_v1_fleet_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Realm) GetName() string {
@@ -741,7 +861,7 @@ type VlanRange struct {
 
 func (x *VlanRange) Reset() {
 	*x = VlanRange{}
-	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[11]
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +873,7 @@ func (x *VlanRange) String() string {
 func (*VlanRange) ProtoMessage() {}
 
 func (x *VlanRange) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[11]
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +886,7 @@ func (x *VlanRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VlanRange.ProtoReflect.Descriptor instead.
 func (*VlanRange) Descriptor() ([]byte, []int) {
-	return file_simtrap_fleet_v1_fleet_proto_rawDescGZIP(), []int{11}
+	return file_simtrap_fleet_v1_fleet_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *VlanRange) GetFirst() uint32 {
@@ -801,7 +921,7 @@ type DeclaredGateway struct {
 
 func (x *DeclaredGateway) Reset() {
 	*x = DeclaredGateway{}
-	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[12]
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +933,7 @@ func (x *DeclaredGateway) String() string {
 func (*DeclaredGateway) ProtoMessage() {}
 
 func (x *DeclaredGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[12]
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +946,7 @@ func (x *DeclaredGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclaredGateway.ProtoReflect.Descriptor instead.
 func (*DeclaredGateway) Descriptor() ([]byte, []int) {
-	return file_simtrap_fleet_v1_fleet_proto_rawDescGZIP(), []int{12}
+	return file_simtrap_fleet_v1_fleet_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeclaredGateway) GetLine() string {
@@ -878,7 +998,7 @@ type CataloguePack struct {
 
 func (x *CataloguePack) Reset() {
 	*x = CataloguePack{}
-	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[13]
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1010,7 @@ func (x *CataloguePack) String() string {
 func (*CataloguePack) ProtoMessage() {}
 
 func (x *CataloguePack) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[13]
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1023,7 @@ func (x *CataloguePack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CataloguePack.ProtoReflect.Descriptor instead.
 func (*CataloguePack) Descriptor() ([]byte, []int) {
-	return file_simtrap_fleet_v1_fleet_proto_rawDescGZIP(), []int{13}
+	return file_simtrap_fleet_v1_fleet_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CataloguePack) GetVersion() uint64 {
@@ -959,7 +1079,7 @@ type ControllerVerdict struct {
 
 func (x *ControllerVerdict) Reset() {
 	*x = ControllerVerdict{}
-	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[14]
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1091,7 @@ func (x *ControllerVerdict) String() string {
 func (*ControllerVerdict) ProtoMessage() {}
 
 func (x *ControllerVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[14]
+	mi := &file_simtrap_fleet_v1_fleet_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1104,7 @@ func (x *ControllerVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControllerVerdict.ProtoReflect.Descriptor instead.
 func (*ControllerVerdict) Descriptor() ([]byte, []int) {
-	return file_simtrap_fleet_v1_fleet_proto_rawDescGZIP(), []int{14}
+	return file_simtrap_fleet_v1_fleet_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ControllerVerdict) GetAddr() string {
@@ -1074,7 +1194,7 @@ const file_simtrap_fleet_v1_fleet_proto_rawDesc = "" +
 	"\rknown_version\x18\x01 \x01(\x04R\fknownVersion\x12'\n" +
 	"\x0fknown_catalogue\x18\x02 \x01(\x04R\x0eknownCatalogue\"G\n" +
 	"\x13WatchPolicyResponse\x120\n" +
-	"\x06policy\x18\x01 \x01(\v2\x18.simtrap.fleet.v1.PolicyR\x06policy\"\xfa\x02\n" +
+	"\x06policy\x18\x01 \x01(\v2\x18.simtrap.fleet.v1.PolicyR\x06policy\"\xb3\x03\n" +
 	"\x06Policy\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x12\n" +
 	"\x04home\x18\x02 \x03(\tR\x04home\x12\x14\n" +
@@ -1083,7 +1203,17 @@ const file_simtrap_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x06realms\x18\x05 \x03(\v2\x17.simtrap.fleet.v1.RealmR\x06realms\x12N\n" +
 	"\x11declared_gateways\x18\x06 \x03(\v2!.simtrap.fleet.v1.DeclaredGatewayR\x10declaredGateways\x12=\n" +
 	"\tcatalogue\x18\a \x01(\v2\x1f.simtrap.fleet.v1.CataloguePackR\tcatalogue\x12T\n" +
-	"\x13controller_verdicts\x18\b \x03(\v2#.simtrap.fleet.v1.ControllerVerdictR\x12controllerVerdicts\"h\n" +
+	"\x13controller_verdicts\x18\b \x03(\v2#.simtrap.fleet.v1.ControllerVerdictR\x12controllerVerdicts\x127\n" +
+	"\aupdates\x18\t \x03(\v2\x1d.simtrap.fleet.v1.UpdateOfferR\aupdates\"\xcf\x01\n" +
+	"\vUpdateOffer\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
+	"\x04arch\x18\x02 \x01(\tR\x04arch\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05floor\x18\x04 \x01(\x04R\x05floor\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06sha256\x18\x06 \x01(\fR\x06sha256\x12\x1a\n" +
+	"\bpermille\x18\a \x01(\rR\bpermille\x12\x18\n" +
+	"\asensors\x18\b \x03(\tR\asensors\"h\n" +
 	"\x05Realm\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\x05vlans\x18\x02 \x03(\v2\x1b.simtrap.fleet.v1.VlanRangeR\x05vlans\x12\x18\n" +
@@ -1127,7 +1257,7 @@ func file_simtrap_fleet_v1_fleet_proto_rawDescGZIP() []byte {
 	return file_simtrap_fleet_v1_fleet_proto_rawDescData
 }
 
-var file_simtrap_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_simtrap_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_simtrap_fleet_v1_fleet_proto_goTypes = []any{
 	(*EnrollRequest)(nil),         // 0: simtrap.fleet.v1.EnrollRequest
 	(*EnrollResponse)(nil),        // 1: simtrap.fleet.v1.EnrollResponse
@@ -1139,40 +1269,42 @@ var file_simtrap_fleet_v1_fleet_proto_goTypes = []any{
 	(*WatchPolicyRequest)(nil),    // 7: simtrap.fleet.v1.WatchPolicyRequest
 	(*WatchPolicyResponse)(nil),   // 8: simtrap.fleet.v1.WatchPolicyResponse
 	(*Policy)(nil),                // 9: simtrap.fleet.v1.Policy
-	(*Realm)(nil),                 // 10: simtrap.fleet.v1.Realm
-	(*VlanRange)(nil),             // 11: simtrap.fleet.v1.VlanRange
-	(*DeclaredGateway)(nil),       // 12: simtrap.fleet.v1.DeclaredGateway
-	(*CataloguePack)(nil),         // 13: simtrap.fleet.v1.CataloguePack
-	(*ControllerVerdict)(nil),     // 14: simtrap.fleet.v1.ControllerVerdict
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*UpdateOffer)(nil),           // 10: simtrap.fleet.v1.UpdateOffer
+	(*Realm)(nil),                 // 11: simtrap.fleet.v1.Realm
+	(*VlanRange)(nil),             // 12: simtrap.fleet.v1.VlanRange
+	(*DeclaredGateway)(nil),       // 13: simtrap.fleet.v1.DeclaredGateway
+	(*CataloguePack)(nil),         // 14: simtrap.fleet.v1.CataloguePack
+	(*ControllerVerdict)(nil),     // 15: simtrap.fleet.v1.ControllerVerdict
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_simtrap_fleet_v1_fleet_proto_depIdxs = []int32{
 	2,  // 0: simtrap.fleet.v1.EnrollResponse.fleet_keys:type_name -> simtrap.fleet.v1.FleetKey
-	15, // 1: simtrap.fleet.v1.FleetKey.not_before:type_name -> google.protobuf.Timestamp
-	15, // 2: simtrap.fleet.v1.FleetKey.not_after:type_name -> google.protobuf.Timestamp
+	16, // 1: simtrap.fleet.v1.FleetKey.not_before:type_name -> google.protobuf.Timestamp
+	16, // 2: simtrap.fleet.v1.FleetKey.not_after:type_name -> google.protobuf.Timestamp
 	2,  // 3: simtrap.fleet.v1.RenewResponse.fleet_keys:type_name -> simtrap.fleet.v1.FleetKey
 	9,  // 4: simtrap.fleet.v1.GetPolicyResponse.policy:type_name -> simtrap.fleet.v1.Policy
 	9,  // 5: simtrap.fleet.v1.WatchPolicyResponse.policy:type_name -> simtrap.fleet.v1.Policy
-	10, // 6: simtrap.fleet.v1.Policy.realms:type_name -> simtrap.fleet.v1.Realm
-	12, // 7: simtrap.fleet.v1.Policy.declared_gateways:type_name -> simtrap.fleet.v1.DeclaredGateway
-	13, // 8: simtrap.fleet.v1.Policy.catalogue:type_name -> simtrap.fleet.v1.CataloguePack
-	14, // 9: simtrap.fleet.v1.Policy.controller_verdicts:type_name -> simtrap.fleet.v1.ControllerVerdict
-	11, // 10: simtrap.fleet.v1.Realm.vlans:type_name -> simtrap.fleet.v1.VlanRange
-	15, // 11: simtrap.fleet.v1.DeclaredGateway.expires:type_name -> google.protobuf.Timestamp
-	15, // 12: simtrap.fleet.v1.ControllerVerdict.expires:type_name -> google.protobuf.Timestamp
-	0,  // 13: simtrap.fleet.v1.FleetService.Enroll:input_type -> simtrap.fleet.v1.EnrollRequest
-	3,  // 14: simtrap.fleet.v1.FleetService.Renew:input_type -> simtrap.fleet.v1.RenewRequest
-	5,  // 15: simtrap.fleet.v1.FleetService.GetPolicy:input_type -> simtrap.fleet.v1.GetPolicyRequest
-	7,  // 16: simtrap.fleet.v1.FleetService.WatchPolicy:input_type -> simtrap.fleet.v1.WatchPolicyRequest
-	1,  // 17: simtrap.fleet.v1.FleetService.Enroll:output_type -> simtrap.fleet.v1.EnrollResponse
-	4,  // 18: simtrap.fleet.v1.FleetService.Renew:output_type -> simtrap.fleet.v1.RenewResponse
-	6,  // 19: simtrap.fleet.v1.FleetService.GetPolicy:output_type -> simtrap.fleet.v1.GetPolicyResponse
-	8,  // 20: simtrap.fleet.v1.FleetService.WatchPolicy:output_type -> simtrap.fleet.v1.WatchPolicyResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	11, // 6: simtrap.fleet.v1.Policy.realms:type_name -> simtrap.fleet.v1.Realm
+	13, // 7: simtrap.fleet.v1.Policy.declared_gateways:type_name -> simtrap.fleet.v1.DeclaredGateway
+	14, // 8: simtrap.fleet.v1.Policy.catalogue:type_name -> simtrap.fleet.v1.CataloguePack
+	15, // 9: simtrap.fleet.v1.Policy.controller_verdicts:type_name -> simtrap.fleet.v1.ControllerVerdict
+	10, // 10: simtrap.fleet.v1.Policy.updates:type_name -> simtrap.fleet.v1.UpdateOffer
+	12, // 11: simtrap.fleet.v1.Realm.vlans:type_name -> simtrap.fleet.v1.VlanRange
+	16, // 12: simtrap.fleet.v1.DeclaredGateway.expires:type_name -> google.protobuf.Timestamp
+	16, // 13: simtrap.fleet.v1.ControllerVerdict.expires:type_name -> google.protobuf.Timestamp
+	0,  // 14: simtrap.fleet.v1.FleetService.Enroll:input_type -> simtrap.fleet.v1.EnrollRequest
+	3,  // 15: simtrap.fleet.v1.FleetService.Renew:input_type -> simtrap.fleet.v1.RenewRequest
+	5,  // 16: simtrap.fleet.v1.FleetService.GetPolicy:input_type -> simtrap.fleet.v1.GetPolicyRequest
+	7,  // 17: simtrap.fleet.v1.FleetService.WatchPolicy:input_type -> simtrap.fleet.v1.WatchPolicyRequest
+	1,  // 18: simtrap.fleet.v1.FleetService.Enroll:output_type -> simtrap.fleet.v1.EnrollResponse
+	4,  // 19: simtrap.fleet.v1.FleetService.Renew:output_type -> simtrap.fleet.v1.RenewResponse
+	6,  // 20: simtrap.fleet.v1.FleetService.GetPolicy:output_type -> simtrap.fleet.v1.GetPolicyResponse
+	8,  // 21: simtrap.fleet.v1.FleetService.WatchPolicy:output_type -> simtrap.fleet.v1.WatchPolicyResponse
+	18, // [18:22] is the sub-list for method output_type
+	14, // [14:18] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_simtrap_fleet_v1_fleet_proto_init() }
@@ -1186,7 +1318,7 @@ func file_simtrap_fleet_v1_fleet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_simtrap_fleet_v1_fleet_proto_rawDesc), len(file_simtrap_fleet_v1_fleet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
