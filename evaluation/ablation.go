@@ -1,10 +1,12 @@
 package evaluation
 
 import (
+	"math"
 	"slices"
 
 	"simtrap/heuristics"
 	"simtrap/heuristics/catalogue"
+	"simtrap/lab"
 )
 
 // families lists those of the catalogue, in its order.
@@ -49,6 +51,60 @@ type Ablation struct {
 type AblationRow struct {
 	Without string    `json:"without"` // family, "" for none
 	Rates   []float64 `json:"rates"`
+}
+
+// hiding tells the same of boxes by how they hide, and of their honest twins, each
+// drawn as often. The bar of a watch is that of lines of which voice alone is seen,
+// a margin of ln 10 (VERDICT section 6).
+func (c *collector) hiding() (out []Ablation) {
+	names := families(c.model.Catalogue())
+	var ways, twins []string
+	hides := make(map[string]bool)
+	for _, s := range lab.Hiding() {
+		hides[s.Name] = true
+	}
+	for _, s := range c.plan.Scenarios {
+		switch {
+		case !hides[s.Name]:
+			continue
+		case !s.Box:
+			twins = append(twins, s.Name)
+		case !slices.Contains(ways, s.Hides):
+			ways = append(ways, s.Hides)
+		}
+	}
+	if len(ways) == 0 {
+		return nil
+	}
+	watch, review := bar(heuristics.Watch), bar(heuristics.Review)
+	watch.m = math.Round(100*math.Ln10) / 100
+	for _, b := range []pair{watch, review} {
+		a := Ablation{Score: b.s, Margin: b.m, Classes: slices.Concat(ways, twins), Boxes: len(ways)}
+		for i := range len(names) + 1 {
+			at, row := len(names), AblationRow{}
+			if i > 0 {
+				at, row.Without = i-1, names[i-1]
+			}
+			for k, class := range a.Classes {
+				above, all := 0, 0
+				for j := range c.tallys[0].facts {
+					f := &c.tallys[0].facts[j]
+					s := &c.plan.Scenarios[f.scenario]
+					if !f.main || !hides[s.Name] || k < len(ways) && (!s.Box || s.Hides != class) || k >= len(ways) && s.Name != class {
+						continue
+					}
+					all++
+					if f.without[at].s >= b.s && f.without[at].m >= b.m {
+						above++
+					}
+				}
+				row.Rates = append(row.Rates, float64(above)/float64(max(all, 1)))
+			}
+			a.Rows = append(a.Rows, row)
+		}
+		out = append(out, a)
+	}
+	return out
 }
 
 func (c *collector) ablations() (out []Ablation) {

@@ -24,6 +24,7 @@ func (m *markdown) docs(d *Docs) {
 	m.margins(r.Margins)
 	m.bounds(r.Reliability)
 	m.ablations(r.Ablations)
+	m.hiding(r.Hiding)
 	m.shortfalls(r.Shortfalls)
 	m.misses(r)
 	m.population(d.Population)
@@ -306,30 +307,48 @@ func (m *markdown) ablations(list []Ablation) {
 		a := &list[i]
 		m.line("\nBar of %s.\n", barName(a))
 		m.picture(ablationName(i), "Change of shares when a family is left out, bar of "+barName(a))
-		columns := []string{"Left out"}
-		for _, c := range a.Classes[:a.Boxes] {
-			columns = append(columns, ">"+told(c))
+		m.ablation(a)
+	}
+}
+
+// hiding tells the same of boxes that hide, by how, and of the honest twin that is
+// worst.
+func (m *markdown) hiding(list []Ablation) {
+	if len(list) == 0 {
+		return
+	}
+	m.title("What each family is worth where boxes hide")
+	m.line("As above, by how boxes hide, each kind of line drawn as often as any other, and the worst of their honest twins. A watch of which voice alone is seen wants a margin of ln 10.")
+	for i := range list {
+		m.line("\nBar of %s.\n", barName(&list[i]))
+		m.ablation(&list[i])
+	}
+}
+
+func (m *markdown) ablation(a *Ablation) {
+	columns := []string{"Left out"}
+	for _, c := range a.Classes[:a.Boxes] {
+		columns = append(columns, ">"+told(c))
+	}
+	m.table(append(columns, "Worst honest class")...)
+	for _, row := range a.Rows {
+		cells := []string{told(row.Without)}
+		if row.Without == "" {
+			cells[0] = "nothing"
 		}
-		m.table(append(columns, "Worst honest class")...)
-		for _, row := range a.Rows {
-			cells := []string{told(row.Without)}
-			if row.Without == "" {
-				cells[0] = "nothing"
-			}
-			for _, v := range row.Rates[:a.Boxes] {
-				cells = append(cells, percent(v))
-			}
-			worst, class := 0.0, ""
-			for k, v := range row.Rates[a.Boxes:] {
-				if v > worst {
-					worst, class = v, " "+told(a.Classes[a.Boxes+k])
-				}
-			}
-			if len(row.Rates) == a.Boxes {
-				m.row(append(cells, dash)...)
-				continue
-			}
-			m.row(append(cells, percent(worst)+class)...)
+		for _, v := range row.Rates[:a.Boxes] {
+			cells = append(cells, percent(v))
 		}
+		worst, class := 0.0, ""
+		for k, v := range row.Rates[a.Boxes:] {
+			if v > worst {
+				worst, class = v, " "+told(a.Classes[a.Boxes+k])
+			}
+		}
+		if len(row.Rates) == a.Boxes {
+			m.row(append(cells, dash)...)
+			continue
+		}
+		m.row(append(cells, percent(worst)+class)...)
 	}
 }

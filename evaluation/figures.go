@@ -24,6 +24,7 @@ func (c *collector) report() *Report {
 	r.Reliability = c.reliability()
 	r.Histogram = c.histogram()
 	r.Ablations = c.ablations()
+	r.Hiding = c.hiding()
 	r.Misses = c.misses.list()
 	r.Shortfalls = c.shortfalls()
 	return r

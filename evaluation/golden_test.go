@@ -85,6 +85,8 @@ func tiny() *Report {
 		Histogram: []Bin{{Kind: "margin", From: 2, Boxes: 3}, {Kind: "score", From: 4, Boxes: 6, Honest: 2, Population: 1e-5}, {Kind: "score", From: -2, Boxes: 1, Honest: 90, Population: 0.2}},
 		Ablations: []Ablation{{Score: 5, Classes: []string{"gateway", "pstn-breakout"}, Boxes: 1,
 			Rows: []AblationRow{{Rates: []float64{1, 0.1}}, {Without: "fan-out", Rates: []float64{0.4, 0.3}}}}},
+		Hiding: []Ablation{{Score: 10, Margin: 3, Classes: []string{"obfuscated SIP", "twin-branch"}, Boxes: 1,
+			Rows: []AblationRow{{Rates: []float64{0.6, 0}}, {Without: "fan-out", Rates: []float64{0.1, 0.2}}}}},
 		Misses: []Miss{{
 			What: []string{"honest, nearest below review (-2.0)"}, Scenario: "breakout-dark", Seed: 20003, Line: "203.0.113.7", Class: "pstn-breakout",
 			Device: "E1 gateway <of> a hotel", Verdict: "watch", Over: -2, Score: 8, Margin: 1, Highest: [2]float64{8.5, 1.5}, Nearest: "pstn-breakout",

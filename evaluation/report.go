@@ -28,6 +28,7 @@ type Report struct {
 	Reliability []Reliability `json:"reliability"`
 	Histogram   []Bin         `json:"histogram"`
 	Ablations   []Ablation    `json:"ablations"`
+	Hiding      []Ablation    `json:"hiding,omitempty"` // the same of boxes that hide, by how, and their twins
 	Misses      []Miss        `json:"misses"`
 	Shortfalls  []Shortfall   `json:"shortfalls"`
 }

@@ -2,6 +2,7 @@ package evaluation
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"simtrap/heuristics"
@@ -262,5 +263,39 @@ func TestHistogram(t *testing.T) {
 		if b != want {
 			t.Errorf("%+v, want %+v", b, want)
 		}
+	}
+}
+
+// TestHidingAblations: boxes that hide are counted by how, all kinds of one way
+// together, beside each of their twins.
+func TestHidingAblations(t *testing.T) {
+	all := lab.Hiding()
+	of := func(name string) lab.Scenario {
+		return all[slices.IndexFunc(all, func(s lab.Scenario) bool { return s.Name == name })]
+	}
+	scenarios := []lab.Scenario{of("hide-wireguard"), of("hide-pptp"), of("hide-srtp"), of("twin-vpn-branch"), {Name: "boxes", Box: true}}
+	c := hand(t, scenarios, boxFact(0, heuristics.None, 9, 0), boxFact(1, heuristics.None, 9, 0), boxFact(2, heuristics.None, 9, 0), honestFact(3, "vpn-office", heuristics.None), boxFact(4, heuristics.Case, 9, 0))
+	n := len(families(c.model.Catalogue()))
+	for i, p := range []pair{{6, 2.4}, {6, 2.2}, {12, 4}, {6, 1}, {20, 9}} {
+		c.tallys[0].facts[i].without[n] = p
+	}
+	c.tallys[0].facts[3].without[0] = pair{5, 2.5} // what spoke for the branch
+	list := c.hiding()
+	if len(list) != 2 {
+		t.Fatalf("%d tables", len(list))
+	}
+	for i, want := range [][2][]float64{{{0.5, 1, 0}, {0, 0, 1}}, {{0, 1, 0}, {0, 0, 0}}} {
+		a := &list[i]
+		if !slices.Equal(a.Classes, []string{lab.HideTunnel, lab.HideSRTP, "twin-vpn-branch"}) || a.Boxes != 2 || len(a.Rows) != n+1 {
+			t.Fatalf("%+v", a)
+		}
+		for k := range want {
+			if !slices.Equal(a.Rows[k].Rates, want[k]) {
+				t.Errorf("bar of %g and %g, without %q: %v, want %v", a.Score, a.Margin, a.Rows[k].Without, a.Rows[k].Rates, want[k])
+			}
+		}
+	}
+	if c := hand(t, []lab.Scenario{{Name: "boxes", Box: true}}, boxFact(0, heuristics.Case, 9, 0)); c.hiding() != nil {
+		t.Error("a table of nothing")
 	}
 }

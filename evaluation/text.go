@@ -24,7 +24,8 @@ func (r *Report) WriteText(w io.Writer) error {
 		t.variant(&r.Variants[i], i == 0)
 	}
 	t.reliability(r.Reliability)
-	t.ablations(r.Ablations)
+	t.ablations("Families left out: shares of boxes above a bar, and the worst honest class, in percent", r.Ablations)
+	t.ablations("Families left out where boxes hide, by how, and the worst honest twin, in percent", r.Hiding)
 	t.misses(r.Misses)
 	t.goals(r.Variants)
 	return b.Flush() // it keeps the first error
@@ -224,11 +225,11 @@ func (t *text) reliability(list []Reliability) {
 
 // ablations writes, for each family left out, the share of boxes above the bar,
 // and the honest class with the largest.
-func (t *text) ablations(list []Ablation) {
+func (t *text) ablations(title string, list []Ablation) {
 	if len(list) == 0 {
 		return
 	}
-	t.title("Families left out: shares of boxes above a bar, and the worst honest class, in percent")
+	t.title(title)
 	for _, a := range list {
 		t.line("")
 		head := fmt.Sprintf("%-22s", fmt.Sprintf("S >= %g, M >= %g", a.Score, a.Margin))
