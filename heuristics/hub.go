@@ -88,14 +88,14 @@ func (l *Lines) telling(p *profile, f *Finding) {
 // contributes to it.
 func (l *Lines) standings(p *profile) []Standing {
 	m := l.model
-	w := m.weigh(l.inForce(p))
+	w := l.weigh(p)
 	all := w.score(m.everything)
 	out := make([]Standing, len(m.classes)-1) // the last is not modelled
 	for k := range out {
 		out[k] = Standing{Class: m.classes[k].name, Margin: all.against[k]}
 	}
 	for f, name := range m.families {
-		if !slices.ContainsFunc(m.signals, func(s compiled) bool { return s.family == f && w.logp[m.index(s.ID)] != nil }) {
+		if !slices.ContainsFunc(m.signals, func(s compiled) bool { return s.family == f && w.likely[m.index(s.ID)] != nil }) {
 			continue
 		}
 		less := w.score(func(i int) bool { return m.signals[i].family == f })

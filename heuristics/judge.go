@@ -94,6 +94,12 @@ func (l *Lines) inForce(p *profile) *Evidence {
 	return e
 }
 
+// weigh weighs what is in force of a line. It holds until the next.
+func (l *Lines) weigh(p *profile) *weighed {
+	l.weighed.take(l.model, l.inForce(p))
+	return &l.weighed
+}
+
 // judge brings the counts up to date and scores them. final settles what still
 // waits, at the end of the input.
 func (l *Lines) judge(p *profile, final bool) {
@@ -127,7 +133,7 @@ func (l *Lines) judge(p *profile, final bool) {
 	}
 	p.dirty, p.judged = false, l.now
 
-	p.score = l.model.Score(l.inForce(p))
+	p.score = l.weigh(p).score(l.model.everything)
 	p.peakScore = max(p.peakScore, p.score.S)
 	p.peakMargin = max(p.peakMargin, p.score.M)
 	switch v := l.verdict(p); {
@@ -180,7 +186,7 @@ func (l *Lines) meetsCase(p *profile) bool {
 	if p.counted < caseCalls || p.lastCounted-p.firstCounted < caseTime {
 		return false
 	}
-	w := l.model.weigh(l.inForce(p))
+	w := l.weigh(p)
 	s := w.score(l.model.vendorStrings)
 	if s.S < caseScore || s.M < caseMargin {
 		return false
@@ -436,8 +442,8 @@ func (p *profile) meanClock() (ppm, err float64) {
 // against a household, and what could not be seen.
 func (l *Lines) ledger(p *profile) (rows []Row, unseen []string) {
 	m := l.model
-	e := l.inForce(p)
-	w := m.weigh(e)
+	w := l.weigh(p)
+	e := w.e
 	for i := range l.signals {
 		s, at := &l.signals[i], l.place[i]
 		if !m.visible(e, at) {

@@ -38,6 +38,7 @@ type Config struct {
 // goroutine, in order of packet time.
 type Lines struct {
 	model   *Model
+	weighed weighed // room for the line that is looked at
 	signals []signal
 	place   []int // of each signal in the model
 	byID    map[string]int
@@ -107,6 +108,7 @@ func NewLines(m *Model, c Config) (*Lines, error) {
 	for _, c := range control.Protocols() {
 		l.served[c.Name] = c.Server != ""
 	}
+	l.weighed.known = make([]known, len(m.signals)*knownEach)
 	l.young.init()
 	l.kept.init()
 	return l, nil

@@ -22,6 +22,12 @@ type Model struct {
 	sighted  int
 	parts    int // most components of one signal
 	profiles int // of all classes and boxes together
+	// What every score asks for, by family: its signals, and the contamination of
+	// each class profile. shares are the
+	// profiles' weights within their class.
+	members [][]int
+	eps     [][]float64
+	shares  []float64
 }
 
 // compiled is one signal of the catalogue with its place in Evidence.
@@ -35,12 +41,15 @@ type compiled struct {
 	parts  []component
 	tables [][]mixed
 	table  []uint8
+	static [][]float64 // of a static signal, by category: likelihood under each profile
+	memo   []memo      // of an urn, by cell; the last is of their sum
+	byTau  []int       // of a sighting: its parts, those of one tau side by side
 }
 
-// mixed is one component of a table and the logarithm of its weight in it.
+// mixed is one component of a table and its weight in it.
 type mixed struct {
-	part int
-	logW float64
+	part    int
+	w, logW float64
 }
 
 // component is what one row of a table says, whatever its weight.
@@ -87,6 +96,9 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 		cs := compiled{Signal: s, family: f}
 		switch s.Kind {
 		case catalogue.Urn:
+			if len(s.Categories) > maxCategories {
+				return nil, fmt.Errorf("catalogue: signal %s has %d categories, at most %d", s.ID, len(s.Categories), maxCategories)
+			}
 			cs.first = m.cells
 			m.cells += len(s.Categories)
 		case catalogue.Static:
@@ -116,10 +128,16 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 			return nil, fmt.Errorf("catalogue: signal %s has %d tables, at most %d", s.ID, len(distinct), math.MaxUint8)
 		}
 		m.parts = max(m.parts, len(cs.parts))
+		cs.prepare()
 		m.signals = append(m.signals, cs)
 	}
-	if len(m.families) > maxFamilies {
-		return nil, fmt.Errorf("catalogue: %d families, at most %d", len(m.families), maxFamilies)
+	m.members = make([][]int, len(m.families))
+	for i := range m.signals {
+		f := m.signals[i].family
+		m.members[f] = append(m.members[f], i)
+	}
+	if len(cat.Boxes) > maxBoxes {
+		return nil, fmt.Errorf("catalogue: %d box types, at most %d", len(cat.Boxes), maxBoxes)
 	}
 	for _, b := range cat.Boxes {
 		if len(b.Profiles) != 1 {
@@ -145,6 +163,15 @@ func NewModel(cat *catalogue.Catalogue) (*Model, error) {
 	}
 	if m.profiles > maxProfiles {
 		return nil, fmt.Errorf("catalogue: %d profiles, at most %d", m.profiles, maxProfiles)
+	}
+	m.eps = make([][]float64, len(m.families))
+	for _, k := range m.classes {
+		m.shares = append(m.shares, k.profiles...)
+		for f := range m.families {
+			for range k.profiles {
+				m.eps[f] = append(m.eps[f], k.eps[f])
+			}
+		}
 	}
 	return m, nil
 }
@@ -177,13 +204,13 @@ func (cs *compiled) compile(rows []catalogue.Row) []mixed {
 			c.sum = newRising(sum)
 			cs.parts = append(cs.parts, c)
 		}
-		out = append(out, mixed{part, math.Log(r.W)})
+		out = append(out, mixed{part, r.W, math.Log(r.W)})
 	}
 	return out
 }
 
-// maxFamilies bounds the scratch arrays of a score.
-const maxFamilies = 16
+// maxBoxes bounds the scratch arrays of a score.
+const maxBoxes = 8
 
 // Catalogue gives the data behind the model.
 func (m *Model) Catalogue() *catalogue.Catalogue { return m.cat }
@@ -371,150 +398,4 @@ func (s Score) Against(m *Model, class string) float64 {
 		}
 	}
 	return math.NaN()
-}
-
-// without leaves signals out of a score.
-type without func(signal int) bool
-
-func (m *Model) everything(int) bool      { return false }
-func (m *Model) vendorStrings(i int) bool { return m.signals[i].Vendor }
-
-// Score computes S, M and the margins from the counts.
-func (m *Model) Score(e *Evidence) Score { return m.weigh(e).score(m.everything) }
-
-// Without computes the score that the counts give when the signals named by
-// leave are left out.
-func (m *Model) Without(e *Evidence, leave func(s *catalogue.Signal) bool) Score {
-	return m.weigh(e).score(func(i int) bool { return leave(m.signals[i].Signal) })
-}
-
-// Likelihoods gives, by signal in the catalogue's order, the log likelihood of
-// its history under each profile: box types first, then the profiles of the
-// modelled classes in their order. What is not visible has nil.
-func (m *Model) Likelihoods(e *Evidence) [][]float64 { return m.weigh(e).logp }
-
-// weighed is a line's evidence under every table: log likelihoods by signal and
-// profile (boxes first, then the modelled classes), nil for a signal that is not
-// visible. Scores of parts of the evidence are made of it.
-type weighed struct {
-	m    *Model
-	logp [][]float64
-}
-
-func (m *Model) weigh(e *Evidence) weighed {
-	w := weighed{m, make([][]float64, len(m.signals))}
-	seen := 0
-	for i := range m.signals {
-		if m.visible(e, i) {
-			seen++
-		}
-	}
-	room := make([]float64, seen*(m.profiles-1))
-	var byTable [math.MaxUint8 + 1]float64
-	byPart := make([]float64, m.parts)
-	for i := range m.signals {
-		s := &m.signals[i]
-		if !m.visible(e, i) {
-			continue
-		}
-		for k := range s.parts {
-			byPart[k] = m.logLikelihood(e, i, &s.parts[k])
-		}
-		for k, t := range s.tables {
-			l := t[0].logW + byPart[t[0].part]
-			for _, x := range t[1:] {
-				l = logAdd(l, x.logW+byPart[x.part])
-			}
-			byTable[k] = l
-		}
-		w.logp[i], room = room[:len(s.table):len(s.table)], room[len(s.table):]
-		for z, k := range s.table {
-			w.logp[i][z] = byTable[k]
-		}
-	}
-	return w
-}
-
-// maxProfiles bounds the scratch arrays of a score: all profiles together.
-const maxProfiles = 64
-
-// score computes S, M and the margins of what skip leaves.
-//
-// Everything is relative to the pool of its family, so that the sums of VERDICT
-// section 3 and 4 are of plain numbers: q_b is at least a twentieth of the pool,
-// and no class can exceed the pool by more than the number of classes over its
-// profile's weight, so nothing overflows, and what underflows is nothing beside
-// what it is added to.
-func (w weighed) score(skip without) Score {
-	m := w.m
-	nb, nk := len(m.boxes), len(m.classes)
-	var logp [maxFamilies][maxProfiles]float64
-	var seen [maxFamilies]bool
-	n := m.profiles - 1 // those that have tables
-	for i := range m.signals {
-		if skip(i) || w.logp[i] == nil {
-			continue
-		}
-		f := m.signals[i].family
-		seen[f] = true
-		for z, l := range w.logp[i] {
-			logp[f][z] += l
-		}
-	}
-	// over is p over the pool; under the pool over q, by box.
-	var families []int
-	var over [maxFamilies][maxProfiles]float64
-	var under [maxFamilies][maxProfiles]float64
-	var room [maxFamilies]int
-	families = room[:0]
-	for f := range m.families {
-		if !seen[f] {
-			continue
-		}
-		families = append(families, f)
-		most := slices.Max(logp[f][nb:n])
-		pool, z := 0.0, nb
-		for k := range nk - 1 {
-			for _, share := range m.classes[k].profiles {
-				over[f][z] = math.Exp(logp[f][z] - most)
-				pool += share * over[f][z]
-				z++
-			}
-		}
-		pool /= float64(nk - 1)
-		for z := nb; z < n; z++ {
-			over[f][z] /= pool
-		}
-		over[f][n] = 1 // unknown takes the pool
-		for b := range nb {
-			under[f][b] = 1 / (0.95*math.Exp(logp[f][b]-most)/pool + 0.05)
-		}
-	}
-	against := make([]float64, nk) // Σ_b v_b q_b / p~_k^b
-	population := 0.0
-	for b := range m.boxes {
-		mix, z := 0.0, nb
-		for k := range m.classes {
-			cl := &m.classes[k]
-			p := 0.0 // over q
-			for _, share := range cl.profiles {
-				for _, f := range families {
-					share *= (1-cl.eps[f])*over[f][z]*under[f][b] + cl.eps[f]
-				}
-				p += share
-				z++
-			}
-			against[k] += m.boxes[b].weight / p
-			mix += cl.weight * p
-		}
-		population += m.boxes[b].weight / mix
-	}
-	out := Score{S: math.Log(population) - m.c, M: math.Inf(1), against: against}
-	for k := range against {
-		against[k] = math.Log(against[k]) - m.c
-		if against[k] < out.M {
-			out.M, out.Nearest = against[k], m.classes[k].name
-		}
-	}
-	return out
 }

@@ -3,6 +3,7 @@ package heuristics
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"simtrap/heuristics/catalogue"
@@ -251,6 +252,55 @@ func BenchmarkScore(b *testing.B) {
 	}
 }
 
+// BenchmarkScoreUpdate is a score as a run makes it, in the room of the one
+// before: each time of another line of a hundred, of which a call was counted.
+func BenchmarkScoreUpdate(b *testing.B) {
+	m := testModel(b)
+	var lines []*Evidence
+	for i := range 100 {
+		lines = append(lines, evidence(b, m, map[string][]int{
+			"inbound-share": {i, 0}, "inbound-fanout": {0, i / 30, i, 1, 0, 0, 0}, "post-dial-delay": {0, 2, 2, i / 10, 6, i / 2},
+			"concurrency": {2, 3, 6, i / 5, 20, i / 4}, "channels-full": {i, 0, 3}, "clocks": {0}, "one-leg": {i, 0}, "control-record": {1800 + i, 0},
+		}))
+	}
+	w := weighed{known: make([]known, len(m.signals)*knownEach)}
+	fanout := m.index("inbound-fanout")
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		e := lines[i%len(lines)]
+		m.counts(e, fanout)[2] = uint32(i/len(lines)) % 100
+		w.take(m, e)
+		w.score(m.everything)
+		i++
+	}
+}
+
+// BenchmarkScoreLines is 100,000 lines drawn from the tables of all classes and
+// boxes, up to 40 calls each, of which half of the signals are seen.
+func BenchmarkScoreLines(b *testing.B) {
+	m := testModel(b)
+	r := rand.New(rand.NewPCG(5, 6))
+	lines := make([]*Evidence, 100_000)
+	for n := range lines {
+		e := m.NewEvidence()
+		z, calls := r.IntN(m.profiles-1), 1+r.IntN(40)
+		for i := range m.signals {
+			if r.IntN(2) == 0 {
+				m.draw(r, e, i, m.signals[i].tables[m.signals[i].table[z]], calls)
+			}
+		}
+		lines[n] = e
+	}
+	w := weighed{known: make([]known, len(m.signals)*knownEach)}
+	for b.Loop() {
+		for _, e := range lines {
+			w.take(m, e)
+			w.score(m.everything)
+		}
+	}
+}
+
 // BenchmarkScoreOfEverything is a score in which every signal has something to
 // say.
 func BenchmarkScoreOfEverything(b *testing.B) {
@@ -275,18 +325,18 @@ func BenchmarkScoreOfEverything(b *testing.B) {
 // reference computes a score by the letter of docs/verdict.md sections 3 and 4,
 // in logarithms throughout.
 func reference(m *Model, e *Evidence, skip without) (S float64, against []float64) {
-	w := m.weigh(e)
+	likelihoods := m.Likelihoods(e)
 	nb, n := len(m.boxes), m.profiles-1
 	logp := make([][]float64, len(m.families))
 	var seen []int
 	for f := range m.families {
 		for i := range m.signals {
-			if m.signals[i].family == f && w.logp[i] != nil && !skip(i) {
+			if m.signals[i].family == f && likelihoods[i] != nil && !skip(i) {
 				if logp[f] == nil {
 					logp[f] = make([]float64, n)
 					seen = append(seen, f)
 				}
-				for z, l := range w.logp[i] {
+				for z, l := range likelihoods[i] {
 					logp[f][z] += l
 				}
 			}
@@ -347,6 +397,7 @@ func reference(m *Model, e *Evidence, skip without) (S float64, against []float6
 func TestScoreIsTheDefinition(t *testing.T) {
 	m := testModel(t)
 	r := rand.New(rand.NewPCG(9, 10))
+	again := weighed{known: make([]known, len(m.signals)*knownEach)}
 	near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, math.Abs(a)) }
 	for z := range m.profiles - 1 {
 		for _, calls := range []int{1, 10, 200, 20_000} {
@@ -358,6 +409,13 @@ func TestScoreIsTheDefinition(t *testing.T) {
 			}
 			for _, skip := range []without{m.everything, m.vendorStrings, func(i int) bool { return i%3 == 0 }} {
 				got := m.weigh(e).score(skip)
+				// In the room of others, twice: once made and once known.
+				for range 2 {
+					again.take(m, e)
+					if s := again.score(skip); s.S != got.S || !slices.Equal(s.against, got.against) {
+						t.Fatalf("profile %d, %d calls: S %v in the room of others, %v in its own", z, calls, s.S, got.S)
+					}
+				}
 				S, against := reference(m, e, skip)
 				if !near(S, got.S) {
 					t.Fatalf("profile %d, %d calls: S %v, want %v", z, calls, got.S, S)
