@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,6 +102,7 @@ type followed struct {
 	frames      int
 	first, last int64
 	since       time.Time // of the oldest in buf
+	turn        uint64    // of buf among all that were begun
 	open        *segment  // that is written to
 	seal        *sealer
 }
@@ -140,6 +142,7 @@ type Ring struct {
 	ofLine   map[string]int64   // bytes
 	pending  map[*followed]bool // that have something to be written
 	buffered int                // bytes of them
+	turns    uint64             // buffers begun
 	next     uint64
 	dirty    atomic.Bool // the list of lines is to be written
 }
@@ -297,11 +300,7 @@ func (r *Ring) Segments(line string, from, until int64) (list []Segment) {
 	select {
 	case r.ask <- func() {
 		defer close(done)
-		for f := range r.pending {
-			if f.name == line {
-				r.flush(f)
-			}
-		}
+		r.flushThose(func(f *followed) bool { return f.name == line })
 		for _, s := range r.segments {
 			if s.line == line && s.frames > 0 && s.first <= until && s.last >= from {
 				list = append(list, Segment{s.sequence, s.size, s.frames, s.first, s.last, s.name})
@@ -336,9 +335,7 @@ func (r *Ring) run() {
 		select {
 		case x, ok := <-r.queue:
 			if !ok {
-				for f := range r.pending {
-					r.flush(f)
-				}
+				r.flushThose(func(*followed) bool { return true })
 				r.keepLines()
 				return
 			}
@@ -364,7 +361,8 @@ func (r *Ring) take(x frame) {
 		r.flush(f)
 	}
 	if f.frames == 0 {
-		f.since, f.first, f.last = r.o.Now(), x.f.Time, x.f.Time
+		r.turns++
+		f.turn, f.since, f.first, f.last = r.turns, r.o.Now(), x.f.Time, x.f.Time
 		r.pending[f] = true
 	}
 	before := len(f.buf)
@@ -380,11 +378,21 @@ func (r *Ring) take(x frame) {
 // oldest gives whose frames wait longest; there is one.
 func (r *Ring) oldest() (oldest *followed) {
 	for f := range r.pending {
-		if oldest == nil || f.since.Before(oldest.since) {
+		if oldest == nil || f.turn < oldest.turn {
 			oldest = f
 		}
 	}
 	return oldest
+}
+
+// flushThose writes what waits of those that it is asked for, in the order in which
+// they began to: a line that was left and is followed again waits twice.
+func (r *Ring) flushThose(asked func(*followed) bool) {
+	for _, f := range slices.SortedFunc(maps.Keys(r.pending), func(a, b *followed) int { return cmp.Compare(a.turn, b.turn) }) {
+		if asked(f) {
+			r.flush(f)
+		}
+	}
 }
 
 // flush writes a line's block.
@@ -543,11 +551,7 @@ func (r *Ring) sweep() {
 	r.set.Lock()
 	r.leave(func(f *followed) bool { return now.Sub(f.told) > r.o.Age })
 	r.set.Unlock()
-	for f := range r.pending {
-		if now.Sub(f.since) >= flushAfter {
-			r.flush(f)
-		}
-	}
+	r.flushThose(func(f *followed) bool { return now.Sub(f.since) >= flushAfter })
 	for _, s := range slices.Clone(r.segments) {
 		if now.Sub(s.written) > r.o.Age {
 			r.aged.Add(1)

@@ -670,6 +670,24 @@ func TestFullFile(t *testing.T) {
 	}
 }
 
+// What waits of a line that was left and is followed again is written in its order.
+func TestLeftAndFollowed(t *testing.T) {
+	for range 32 { // a map's order is drawn
+		r := opened(t, options(t.TempDir()))
+		var want []string
+		for at := range int64(4) {
+			r.Follow(line(0), "203.0.113.0", 1)
+			add(r, line(0), at, "x")
+			r.Leave(line(0))
+			want = append(want, fmt.Sprint(at, " x"))
+		}
+		if d := cmp.Diff(want, got(t, r, "203.0.113.0", 0, 1<<60, nil)); d != "" {
+			t.Fatal(d)
+		}
+		r.Close()
+	}
+}
+
 // The state of a ring is what a list of the same frames would be, cut to its bounds.
 func TestAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

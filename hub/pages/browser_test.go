@@ -307,13 +307,6 @@ func TestBrowser(t *testing.T) {
 		}
 		c.quiet(name)
 	}
-	// On a screen of usual width lists show all of their columns.
-	for _, path := range []string{"/findings", "/rings", "/cases"} {
-		c.open(path)
-		if over := script[int](c, `Math.max(0, ...Array.from(document.querySelectorAll(".scroll")).map(e => e.scrollWidth - e.clientWidth))`); over > 0 {
-			t.Errorf("%s: %d pixels of a table are out of sight", path, over)
-		}
-	}
 	c.open("/?lang=zh")
 	c.until("Chinese", `document.documentElement.lang === "zh-CN"`)
 	c.shot("overview-zh")
