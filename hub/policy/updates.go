@@ -3,8 +3,10 @@ package policy
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"regexp"
 	"slices"
 
+	"simtrap/hub/trust"
 	"simtrap/report/fleetpb"
 )
 
@@ -16,10 +18,16 @@ const (
 	everybody  = 1000      // permille
 )
 
+// updateWord is what a version and an architecture may be: they are printed, logged and
+// kept in every sensor's policy. A bundle's version has the same bounds.
+var updateWord = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.~+-]{0,63}$`)
+
 // Offer gives a change that has an update known, to nobody yet: Stage offers it.
 func Offer(o *fleetpb.UpdateOffer) func(*fleetpb.Policy) (*fleetpb.Policy, error) {
 	return func(m *fleetpb.Policy) (*fleetpb.Policy, error) {
 		switch {
+		case !updateWord.MatchString(o.GetVersion()) || !updateWord.MatchString(o.GetArch()):
+			return nil, invalid("version %q for %q: want at most 64 letters, digits and . ~ + -", o.GetVersion(), o.GetArch())
 		case o.GetSequence() == 0 || o.GetFloor() > o.GetSequence() || len(o.GetSha256()) != sha256.Size || o.GetSize() == 0 || o.GetSize() > MaxBundle:
 			return nil, invalid("an update needs a sequence from 1, a floor that is not above it, a SHA-256, and 1 to %d bytes", MaxBundle)
 		case len(m.GetUpdates()) >= maxUpdates:
@@ -44,6 +52,12 @@ func Stage(sequence uint64, permille uint32, sensors []string) func(*fleetpb.Pol
 		if permille > everybody || len(sensors) > maxNamed {
 			return nil, invalid("want a share of 0 to 100 %%, and at most %d names", maxNamed)
 		}
+		for _, s := range sensors {
+			if !trust.SensorName(s) {
+				return nil, invalid("%q: %w", s, trust.ErrSensorName)
+			}
+		}
+		sensors := slices.Compact(slices.Sorted(slices.Values(sensors)))
 		found := false
 		for _, x := range m.GetUpdates() {
 			if x.GetSequence() == sequence {
@@ -70,11 +84,12 @@ func Withdraw(sequence uint64) func(*fleetpb.Policy) (*fleetpb.Policy, error) {
 }
 
 // Offered gives of the updates those that a sensor is offered, without whom else. A
-// sensor that was in a share is in every larger one of the same update, and the shares
-// of two updates have nothing to do with each other.
+// sensor that was in a share is in every larger one of the same version, whatever the
+// architecture, and the shares of two versions have nothing to do with each other.
 func Offered(list []*fleetpb.UpdateOffer, sensor string) (out []*fleetpb.UpdateOffer) {
 	for _, x := range list {
-		sum := sha256.Sum256(append(slices.Clone(x.GetSha256()), sensor...))
+		// Neither a version nor a name has a zero byte.
+		sum := sha256.Sum256([]byte(x.GetVersion() + "\x00" + sensor))
 		share := binary.BigEndian.Uint64(sum[:8]) % everybody
 		if share >= uint64(x.GetPermille()) && !slices.Contains(x.GetSensors(), sensor) {
 			continue
