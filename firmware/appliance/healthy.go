@@ -82,6 +82,9 @@ func healthy() error {
 	}
 	if failure != nil {
 		fmt.Printf("update %s was rolled back: %s\n", failure.Release.Version, failure.Why)
+		if err := tellRefused(daemonFolder, fmt.Errorf("update %s was rolled back: %s", failure.Release.Version, failure.Why)); err != nil {
+			fmt.Printf("simtrapd is not told: %v\n", err)
+		}
 	}
 	limit := time.Minute
 	if trial != nil {
@@ -98,6 +101,12 @@ func healthy() error {
 		if err := m.Confirm(); err != nil {
 			fmt.Printf("this start is not counted as good: %v\n", err)
 			return nil
+		}
+		if trial != nil {
+			// What was refused before is of the past.
+			if err := tellRefused(daemonFolder, nil); err != nil {
+				fmt.Printf("simtrapd is not told: %v\n", err)
+			}
 		}
 		fmt.Printf("system %s works, %s s after its start\n", m.Release.Version, uptime())
 		return nil

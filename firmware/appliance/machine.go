@@ -69,23 +69,52 @@ func thisMachine() (*update.Machine, error) {
 }
 
 // updateFromDrive installs what a stick or drive has, and restarts the machine into it.
-func updateFromDrive(again bool) error {
+func updateFromDrive(by chosen) error {
 	// There need not be any; what is on one that cannot be mounted was said by setup.
-	return fromDrive(driveUpdate, func(f *os.File) error { return install(f, again) })
+	return fromDrive(driveUpdate, func(f *os.File) error { return install(f, by) })
 }
 
-// offeredUpdate is where simtrapd puts the bundle that the hub offers, when it is whole.
-const offeredUpdate = "/var/lib/simtrapd/updates/offered.update"
+// daemonFolder is simtrapd's own: what stands in it is not trusted, and nothing is
+// written there through links that lead out of it.
+const daemonFolder = "/var/lib/simtrapd"
+
+// In that folder.
+const (
+	offeredUpdate = "updates/offered.update" // the bundle that the hub offers, when it is whole
+	refusedUpdate = "updates/refused"        // why the last one was not taken, of which simtrapd makes an alarm
+)
 
 // updateOffered installs it, and restarts the machine into it. The file goes whatever
 // comes of it: simtrapd hands over each once.
 func updateOffered() error {
-	f, err := openOffered(offeredUpdate)
-	if err != nil {
-		return errors.Join(err, os.Remove(offeredUpdate))
+	f, err := openOffered(filepath.Join(daemonFolder, offeredUpdate))
+	if err == nil {
+		defer f.Close()
+		err = install(f, byHub)
 	}
-	defer f.Close()
-	return errors.Join(install(f, false), os.Remove(offeredUpdate))
+	return errors.Join(err, tellRefused(daemonFolder, err), os.Remove(filepath.Join(daemonFolder, offeredUpdate)))
+}
+
+// tellRefused leaves for simtrapd why an update was not taken, or, for nil, that none was
+// refused.
+func tellRefused(folder string, why error) error {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.Remove(refusedUpdate); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if why == nil {
+		return nil
+	}
+	f, err := root.OpenFile(refusedUpdate, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(why.Error())
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // openOffered opens a file in a folder that simtrapd writes, as which nothing else may
@@ -105,11 +134,21 @@ func openOffered(name string) (*os.File, error) {
 	return f, nil
 }
 
-func install(f *os.File, again bool) error {
+// chosen says who wants a bundle installed.
+type chosen int
+
+const (
+	byDrive chosen = iota // somebody put it in
+	byHand                // and wants it tried again, though it did not work
+	byHub                 // nobody is here: it must be newer than what runs
+)
+
+func install(f *os.File, by chosen) error {
 	m, err := thisMachine()
 	if err != nil {
 		return err
 	}
+	m.Forward = by == byHub
 	if len(m.Keys) == 0 {
 		return errors.New("this system was built without a key for updates and takes none")
 	}
@@ -118,9 +157,9 @@ func install(f *os.File, again bool) error {
 		reported = s.Hub.Acked > 0
 	}
 	fmt.Println("an update is looked at and written; leave the power on")
-	to, err := m.Install(f, again, reported)
+	to, err := m.Install(f, by == byHand, reported)
 	switch {
-	case errors.Is(err, update.ErrRunning), errors.Is(err, update.ErrFailed) && !again:
+	case errors.Is(err, update.ErrRunning), errors.Is(err, update.ErrFailed) && by == byDrive:
 		fmt.Printf("update %s is left alone: %v\n", to.Version, err)
 		return nil
 	case err != nil:

@@ -12,7 +12,7 @@ import (
 func main() {
 	commands := map[string]func() error{
 		"reset": reset, "system": tellSystem, "setup": setup, "enroll": enroll, "console": console, "healthy": healthy,
-		"update": func() error { return updateFromDrive(false) }, "update-again": func() error { return updateFromDrive(true) }, "fallback": fallback,
+		"update": func() error { return updateFromDrive(byDrive) }, "update-again": func() error { return updateFromDrive(byHand) }, "fallback": fallback,
 		"update-offered": updateOffered,
 	}
 	var run func() error

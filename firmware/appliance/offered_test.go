@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -30,5 +31,51 @@ func TestOpenOffered(t *testing.T) {
 			f.Close()
 			t.Errorf("%s was opened", name)
 		}
+	}
+}
+
+// What is told replaces what was, and no link of simtrapd's makes root write elsewhere.
+func TestTellRefused(t *testing.T) {
+	dir := t.TempDir()
+	daemon, outside := filepath.Join(dir, "simtrapd"), filepath.Join(dir, "outside")
+	for _, d := range []string{filepath.Join(daemon, "updates"), outside} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name, victim := filepath.Join(daemon, refusedUpdate), filepath.Join(outside, "refused")
+	if err := os.WriteFile(victim, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, name); err != nil {
+		t.Fatal(err)
+	}
+	for _, why := range []string{"a longer reason", "another"} {
+		if err := tellRefused(daemon, errors.New(why)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(name); err != nil || string(got) != why {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	for range 2 {
+		if err := tellRefused(daemon, nil); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(name); !os.IsNotExist(err) {
+			t.Errorf("it stays: %v", err)
+		}
+	}
+	if err := os.Remove(filepath.Join(daemon, "updates")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(daemon, "updates")); err != nil {
+		t.Fatal(err)
+	}
+	if err := tellRefused(daemon, errors.New("x")); err == nil {
+		t.Error("written through a link that leads out")
+	}
+	if got, err := os.ReadFile(victim); err != nil || string(got) != "mine" {
+		t.Errorf("another file has %q, %v", got, err)
 	}
 }

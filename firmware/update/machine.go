@@ -19,6 +19,7 @@ var (
 	ErrFailed  = errors.New("it was tried before and did not work")
 	ErrTrial   = errors.New("what runs has not shown yet that it works: another system is not put in the place of the one of before")
 	ErrArch    = errors.New("it is for another architecture")
+	ErrOlder   = errors.New("it is older than what runs, and nobody is here who chose to go back")
 )
 
 // Machine is an appliance as seen by updates.
@@ -29,6 +30,10 @@ type Machine struct {
 	Other   string              // the slot that does not run: a device or file
 	State   string              // folder of what outlives a restart
 	Keys    []ed25519.PublicKey // of which one must have signed
+	// Forward takes only what is newer than what runs: for bundles that nobody at the
+	// machine chose. Else a newer one that is offered no more would let the one before it,
+	// which still is, take its place.
+	Forward bool
 
 	// reached is told the name of each step, for tests; an error ends the work there,
 	// as when the power is cut.
@@ -106,8 +111,8 @@ func (m *Machine) Running() (Entry, error) {
 }
 
 // Accepts says whether a bundle may be installed: whether it is for this machine, not
-// what runs, not below the floor, and, unless it is meant to be tried again, not one
-// that failed.
+// what runs, not below the floor, with Forward not older than what runs, and, unless it
+// is meant to be tried again, not one that failed.
 func (m *Machine) Accepts(to Release, again bool) error {
 	floor, err := m.Floor()
 	if err != nil {
@@ -121,6 +126,8 @@ func (m *Machine) Accepts(to Release, again bool) error {
 		return ErrRunning
 	case to.Sequence < floor:
 		return fmt.Errorf("%w: sequence %d, the floor is %d", ErrFloor, to.Sequence, floor)
+	case m.Forward && to.Sequence < m.Release.Sequence:
+		return fmt.Errorf("%w: sequence %d, what runs has %d", ErrOlder, to.Sequence, m.Release.Sequence)
 	case failed != nil && failed.Release.Sequence == to.Sequence && !again:
 		return fmt.Errorf("%w: %s", ErrFailed, failed.Why)
 	}

@@ -244,6 +244,30 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// What the hub offers never makes a machine go back, though its floor allows it: not
+// when a newer one that runs here is offered no more, and not when a bundle is older than
+// the hub says.
+func TestForward(t *testing.T) {
+	b := newBox(t, t.TempDir())
+	for sequence, want := range map[uint64]error{4: ErrFloor, 5: ErrOlder, 9: ErrOlder, 10: ErrRunning, 11: nil} {
+		b.Forward = true
+		if err := b.Accepts(release(sequence, 0), false); !errors.Is(err, want) || err != nil && want == nil {
+			t.Errorf("%d: %v, want %v", sequence, err, want)
+		}
+		b.Forward = false
+		if err := b.Accepts(release(sequence, 0), false); errors.Is(err, ErrOlder) {
+			t.Errorf("%d is refused to whoever chose it: %v", sequence, err)
+		}
+	}
+	b.Forward = true
+	if _, err := b.Install(bytes.NewReader(bundle(t, release(9, 0), key(1))), false, true); !errors.Is(err, ErrOlder) {
+		t.Errorf("installed: %v", err)
+	}
+	if files, _ := os.ReadDir(b.Entries); len(files) != 1 {
+		t.Errorf("%d entries", len(files))
+	}
+}
+
 // A floor that the power cut spoilt is read from its copy and never falls; where nothing
 // of it can be read nothing is installed, and what helps is said.
 func TestSpoiltFloor(t *testing.T) {
