@@ -124,7 +124,7 @@ func openHub(c *config.Config, kept *fleet.Kept, o report.Options, log *zap.Logg
 	if h.plan, err = c.NumberingPlan(); err != nil {
 		return nil, err
 	}
-	h.updates = newUpdates(c.StateFolder(), m.Client(), m.URL, log)
+	h.updates = newUpdates(c.StateFolder(), 2*int64(c.Hub.Reserve), m.Client(), m.URL, log)
 	h.updates.set(kept.Policy.GetUpdates())
 	sync := map[config.Sync]outbox.Sync{config.SyncEvery: outbox.SyncEvery, config.SyncInterval: outbox.SyncInterval, config.SyncNever: outbox.SyncNever}
 	h.box, err = outbox.Open(filepath.Join(c.StateFolder(), outboxFolder), outbox.Options{Limit: int64(c.Hub.Limit), Reserve: int64(c.Hub.Reserve), Sync: sync[c.Hub.Sync], Log: log})
@@ -543,7 +543,7 @@ func (h *hub) watch(now time.Time) {
 	}
 	droppedAt := h.droppedAt
 	h.mu.Unlock()
-	const unreached, drops, ends = "hub-unreachable", "outbox-dropping", "hub-certificate"
+	const unreached, drops, ends, refused = "hub-unreachable", "outbox-dropping", "hub-certificate", "update-refused"
 	switch quiet := now.Sub(since); {
 	case waiting(&b) == 0 || quiet < unreachable:
 		h.alarms.clear(unreached)
@@ -556,6 +556,11 @@ func (h *hub) watch(now time.Time) {
 			Remedy: "more room for the state folder, a higher hub.outbox-limit, or a way to the hub", Value: float64(lost)})
 	} else {
 		h.alarms.clear(drops)
+	}
+	if why := h.updates.refused(); why != "" {
+		h.alarms.raise(now, Alarm{ID: refused, Text: "an update of the system was not taken: " + why, Remedy: "withdraw it at the hub; an update with a higher sequence is taken, or any by a stick"})
+	} else {
+		h.alarms.clear(refused)
 	}
 	from, until := h.member.Valid()
 	switch left := until.Sub(now); {

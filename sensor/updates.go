@@ -18,8 +18,11 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
+	"simtrap/report"
 	"simtrap/report/fleetpb"
+	"simtrap/report/outbox"
 )
 
 // In the folder of updates in the state folder. There is one where somebody takes what
@@ -28,6 +31,7 @@ const (
 	updatesFolder = "updates"
 	offeredFile   = "offered.update" // whole, for the appliance, which removes it
 	handedFile    = "handed"         // SHA-256 of the last one that was put there
+	refusedFile   = "refused"        // why the appliance did not take one
 	partSuffix    = ".part"
 )
 
@@ -35,7 +39,14 @@ const (
 	maxBundle  = 512 << 20 // bytes
 	updateWait = 10 * time.Second
 	updateMost = time.Hour // between two tries
+	// updatePace leaves room on the line to reports; a bundle takes minutes all the same.
+	updatePace  = 4 << 20 // bytes a second
+	updatePiece = 1 << 20 // bytes, between two looks at pace and room
+	maxRefused  = 300     // bytes
 )
+
+// errNoRoom: what was fetched goes, since reports need the room more.
+var errNoRoom = errors.New("there is no room for it on the disk")
 
 // updates fetches the system that the hub offers. It judges nothing of it but that it
 // is what was offered: signature and floor are the appliance's to look at.
@@ -45,6 +56,10 @@ type updates struct {
 	client    *http.Client
 	url       func() string
 	wait, top time.Duration // between tries; defaults above
+	pace      int64         // bytes a second
+	reserve   int64         // bytes of the file system that stay free
+	free      func() (int64, error)
+	alone     bool // it was said that nobody takes updates here; of run alone
 
 	mu     sync.Mutex
 	want   *fleetpb.UpdateOffer
@@ -52,12 +67,16 @@ type updates struct {
 	fresh  chan struct{}
 }
 
-func newUpdates(state string, client *http.Client, url func() string, log *zap.Logger) *updates {
-	return &updates{log: log, folder: filepath.Join(state, updatesFolder), client: client, url: url, wait: updateWait, top: updateMost, fresh: make(chan struct{}, 1)}
+func newUpdates(state string, reserve int64, client *http.Client, url func() string, log *zap.Logger) *updates {
+	u := &updates{log: log, folder: filepath.Join(state, updatesFolder), client: client, url: url, wait: updateWait, top: updateMost,
+		pace: updatePace, reserve: reserve, fresh: make(chan struct{}, 1)}
+	u.free = func() (int64, error) { return outbox.Disk{}.Free(u.folder) }
+	return u
 }
 
 // set says what is offered now: the newest for this machine is wanted, and what was
-// wanted before is not any more.
+// wanted before is not any more. What runs is not known here: the appliance takes none
+// that is not newer.
 func (u *updates) set(list []*fleetpb.UpdateOffer) {
 	if u == nil {
 		return // policies without a way to the hub, in tests
@@ -122,43 +141,137 @@ func (u *updates) run(ctx context.Context) {
 	}
 }
 
-// fetch gets a bundle, or the rest of one, and hands it over. Each is handed over once.
+// fetch gets a bundle, or the rest of one, and hands it over. Each is handed over once:
+// that it was is written before, and where the power is cut in between, what was fetched
+// is there still and is handed over without being fetched again.
 func (u *updates) fetch(ctx context.Context, o *fleetpb.UpdateOffer) error {
 	list, err := os.ReadDir(u.folder)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nobody takes updates here
+		if o != nil && !u.alone {
+			u.alone = true
+			u.log.Info("the hub offers updates of the appliance's system: nothing here takes them, and none is fetched", zap.String("folder", u.folder))
+		}
+		return nil
 	}
 	if err != nil {
 		return err
 	}
 	name := hex.EncodeToString(o.GetSha256())
+	part, there := filepath.Join(u.folder, name+partSuffix), false
 	for _, e := range list { // the rest of what is offered no more
-		if strings.HasSuffix(e.Name(), partSuffix) && (o == nil || e.Name() != name+partSuffix) {
-			if err := os.Remove(filepath.Join(u.folder, e.Name())); err != nil {
+		switch at := filepath.Join(u.folder, e.Name()); {
+		case o != nil && at == part:
+			there = true
+		case strings.HasSuffix(e.Name(), partSuffix):
+			if err := os.Remove(at); err != nil {
 				return err
 			}
 		}
 	}
 	if o == nil {
+		// Nor is it to be said any more that it was refused.
+		if err := os.Remove(filepath.Join(u.folder, refusedFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 		return nil
 	}
-	if b, err := os.ReadFile(filepath.Join(u.folder, handedFile)); err == nil && string(b) == name {
+	if b, err := os.ReadFile(filepath.Join(u.folder, handedFile)); err == nil && string(b) == name && !there {
 		return nil
 	}
-	part := filepath.Join(u.folder, name+partSuffix)
 	f, err := os.OpenFile(part, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	err = u.rest(ctx, f, name, int64(o.GetSize()))
 	if err = errors.Join(err, f.Close()); err != nil {
+		if errors.Is(err, errNoRoom) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+			err = errors.Join(err, os.Remove(part))
+		}
+		return err
+	}
+	if err := u.handOver(part, name); err != nil {
+		return err
+	}
+	u.log.Info("an update that the hub offers was fetched and is handed over", zap.String("version", short(o.GetVersion())), zap.Uint64("sequence", o.GetSequence()))
+	return nil
+}
+
+// handOver puts a whole bundle where the appliance looks, and has all of it outlast a
+// power cut.
+func (u *updates) handOver(part, name string) error {
+	handed := filepath.Join(u.folder, handedFile)
+	f, err := os.Create(handed + ".new")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(name)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), handed); err != nil {
+		return err
+	}
+	folder, err := os.Open(u.folder)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	if err := folder.Sync(); err != nil {
 		return err
 	}
 	if err := os.Rename(part, filepath.Join(u.folder, offeredFile)); err != nil {
 		return err
 	}
-	u.log.Info("an update that the hub offers was fetched and is handed over", zap.String("version", short(o.GetVersion())), zap.Uint64("sequence", o.GetSequence()))
-	return os.WriteFile(filepath.Join(u.folder, handedFile), []byte(name), 0o600)
+	return folder.Sync()
+}
+
+// refused says why the appliance did not take an update, or nothing.
+func (u *updates) refused() string {
+	f, err := os.Open(filepath.Join(u.folder, refusedFile))
+	if err != nil {
+		return "" // there is none
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxRefused))
+	if err != nil || len(b) == 0 {
+		return ""
+	}
+	return report.Plain(string(b))
+}
+
+// room says whether so many bytes more leave the reserve alone.
+func (u *updates) room(n int64) error {
+	free, err := u.free()
+	if err == nil && free < u.reserve+n {
+		err = fmt.Errorf("%w: %d bytes more are to come, %d are free, and %d stay so", errNoRoom, n, free, u.reserve)
+	}
+	return err
+}
+
+// take copies n bytes at most at the pace, as long as there is room.
+func (u *updates) take(ctx context.Context, to io.Writer, from io.Reader, n int64) (done int64, err error) {
+	for done < n {
+		if err := u.room(n - done); err != nil {
+			return done, err
+		}
+		began := time.Now()
+		got, err := io.CopyN(to, from, min(n-done, updatePiece))
+		done += got
+		if errors.Is(err, io.EOF) {
+			return done, nil
+		}
+		if err != nil {
+			return done, err
+		}
+		t := time.NewTimer(time.Duration(float64(got)/float64(u.pace)*float64(time.Second)) - time.Since(began))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return done, ctx.Err()
+		}
+	}
+	return done, nil
 }
 
 // rest appends to a file what it lacks of a bundle, and empties it when it is another.
@@ -171,6 +284,9 @@ func (u *updates) rest(ctx context.Context, f *os.File, name string, size int64)
 		return errors.Join(errors.New("more than there should be"), f.Truncate(0))
 	}
 	if have < size {
+		if err := u.room(size - have); err != nil {
+			return err
+		}
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.url()+"/updates/"+name, nil)
 		if err != nil {
 			return err
@@ -197,7 +313,7 @@ func (u *updates) rest(ctx context.Context, f *os.File, name string, size int64)
 		default:
 			return fmt.Errorf("the hub answers %s", answer.Status)
 		}
-		n, err := io.Copy(f, io.LimitReader(answer.Body, size-have))
+		n, err := u.take(ctx, f, answer.Body, size-have)
 		if err != nil {
 			return err
 		}
