@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"simtrap/cmd/internal/scripttest"
+	"simtrap/firmware/update"
 )
 
 func TestMain(m *testing.M) {
@@ -36,8 +40,33 @@ func TestScript(t *testing.T) {
 			"variable":  variableCommand,
 			"tamper":    tamperCommand,
 			"catalogue": catalogueCommand,
+			"bundle":    bundleCommand,
+			"kept":      keptCommand,
 		},
 	})
+}
+
+// bundleCommand makes a bundle of an update, signed by nobody's key: bundle FILE VERSION
+// ARCH SEQUENCE [short].
+func bundleCommand(ts *testscript.TestScript, neg bool, args []string) {
+	sequence, err := strconv.ParseUint(args[3], 10, 64)
+	ts.Check(err)
+	var b bytes.Buffer
+	ts.Check(update.Write(&b, update.Release{Version: args[1], Arch: args[2], Sequence: sequence, Floor: 1},
+		strings.NewReader("kernel"), strings.NewReader(strings.Repeat(args[2]+args[3], 100_000)), ed25519.NewKeyFromSeed(make([]byte, 32))))
+	if len(args) > 4 {
+		b.Truncate(b.Len() / 2)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o600))
+}
+
+// keptCommand counts what is in a folder: kept FOLDER NUMBER.
+func keptCommand(ts *testscript.TestScript, neg bool, args []string) {
+	list, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if want := args[1]; fmt.Sprint(len(list)) != want {
+		ts.Fatalf("%d files in %s, want %s: %v", len(list), args[0], want, list)
+	}
 }
 
 // servingCommand waits until the log of a hub in the background says where it

@@ -47,13 +47,13 @@ it before "updates stage" says whom. The hub does not look at its signature, for
 has no key: appliances do. With several hubs on one PostgreSQL, add it at each.`,
 		Args: command.OneArg("file of a bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := p.keepBundle(args[0])
+			o, fresh, err := p.keepBundle(args[0])
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
 			object := fmt.Sprintf("%s %s, sequence %d", o.GetVersion(), o.GetArch(), o.GetSequence())
 			offer := policy.Offer(o)
-			return p.changePolicy(cmd, policy.Change{Action: "updates.add", Object: object, Do: func(m *fleetpb.Policy) (*fleetpb.Policy, error) {
+			err = p.changePolicy(cmd, policy.Change{Action: "updates.add", Object: object, Do: func(m *fleetpb.Policy) (*fleetpb.Policy, error) {
 				for _, x := range m.GetUpdates() {
 					if string(x.GetSha256()) == string(o.GetSha256()) {
 						return m, nil // another hub has it already
@@ -61,42 +61,51 @@ has no key: appliances do. With several hubs on one PostgreSQL, add it at each.`
 				}
 				return offer(m)
 			}})
+			if err != nil && fresh != "" {
+				err = errors.Join(err, os.Remove(fresh)) // it is offered to nobody, ever
+			}
+			return err
 		},
 	}
 }
 
-// keepBundle copies a bundle into the folder, and says what it is.
-func (p *place) keepBundle(name string) (*fleetpb.UpdateOffer, error) {
+// keepBundle copies a bundle into the folder, and says what it is and, where it was not
+// there before, the file's name.
+func (p *place) keepBundle(name string) (o *fleetpb.UpdateOffer, fresh string, err error) {
 	in, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer in.Close()
 	m, err := update.Peek(in)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if _, err := in.Seek(0, io.SeekStart); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := os.MkdirAll(p.updatesFolder(), 0o700); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	out, err := os.CreateTemp(p.updatesFolder(), ".new-*")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer os.Remove(out.Name())
 	sum := sha256.New()
 	n, err := io.Copy(io.MultiWriter(out, sum), io.LimitReader(in, policy.MaxBundle+1))
 	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if n <= m.Kernel.Size+m.System.Size {
-		return nil, fmt.Errorf("it has %d bytes, and is cut short", n)
+		return nil, "", fmt.Errorf("it has %d bytes, and is cut short", n)
 	}
-	o := &fleetpb.UpdateOffer{Version: m.Version, Arch: m.Arch, Sequence: m.Sequence, Floor: m.Floor, Size: uint64(n), Sha256: sum.Sum(nil)}
-	return o, os.Rename(out.Name(), filepath.Join(p.updatesFolder(), hex.EncodeToString(o.GetSha256())))
+	o = &fleetpb.UpdateOffer{Version: m.Version, Arch: m.Arch, Sequence: m.Sequence, Floor: m.Floor, Size: uint64(n), Sha256: sum.Sum(nil)}
+	to := filepath.Join(p.updatesFolder(), hex.EncodeToString(o.GetSha256()))
+	if _, err := os.Stat(to); errors.Is(err, fs.ErrNotExist) {
+		fresh = to
+	}
+	return o, fresh, os.Rename(out.Name(), to)
 }
 
 func newUpdatesStage(p *place) *cobra.Command {
@@ -106,7 +115,7 @@ func newUpdatesStage(p *place) *cobra.Command {
 		Use:   "stage [flags] SEQUENCE",
 		Short: "Say which appliances are offered an update",
 		Long: `stage offers the update of SEQUENCE to a share of all appliances and to those that are
-named. Which are in a share follows from their names and the bundle: whoever is in a
+named. Which are in a share follows from their names and the version: whoever is in a
 share is in every larger one. What was staged before is replaced.`,
 		Example: `  simtrap-hub updates stage 1796022116 --sensor north-1
   simtrap-hub updates stage 1796022116 --share 10
@@ -116,6 +125,9 @@ share is in every larger one. What was staged before is replaced.`,
 			sequence, err := strconv.ParseUint(args[0], 10, 64)
 			if err != nil {
 				return command.Usage(cmd, fmt.Errorf("%q: want a sequence, as updates list has it", args[0]))
+			}
+			if !cmd.Flags().Changed("share") && len(sensors) == 0 {
+				return command.Usage(cmd, errors.New("want --share or --sensor: --share 0 alone offers it to nobody"))
 			}
 			if !(share >= 0 && share <= 100) {
 				return command.Usage(cmd, errors.New("--share: want 0 to 100"))
