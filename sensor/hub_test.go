@@ -246,6 +246,24 @@ func TestHubAway(t *testing.T) {
 	if a := x.alarms.of(""); len(a) != 1 || a[0].ID != "hub-unreachable" || a[0].Value < unreachable.Seconds() {
 		t.Errorf("alarms %v", a)
 	}
+	// What the appliance refused is another, as long as it says so.
+	if err := os.MkdirAll(x.updates.folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	refused := filepath.Join(x.updates.folder, refusedFile)
+	if err := os.WriteFile(refused, []byte("it is older than what runs"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x.watch(x.begun)
+	if a := x.alarms.of(""); len(a) != 1 || a[0].ID != "update-refused" || !strings.HasSuffix(a[0].Text, "it is older than what runs") {
+		t.Errorf("alarms %v", a)
+	}
+	if err := os.Remove(refused); err != nil {
+		t.Fatal(err)
+	}
+	if x.watch(x.begun); len(x.alarms.of("")) != 0 {
+		t.Errorf("alarms %v", x.alarms.of(""))
+	}
 	s := x.status()
 	if s.Waiting == 0 || s.Bytes == 0 || s.Sensor != "a" || s.Acked != 0 {
 		t.Errorf("status %+v", s)
