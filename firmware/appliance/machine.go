@@ -87,12 +87,31 @@ const (
 // updateOffered installs it, and restarts the machine into it. The file goes whatever
 // comes of it: simtrapd hands over each once.
 func updateOffered() error {
-	f, err := openOffered(filepath.Join(daemonFolder, offeredUpdate))
-	if err == nil {
-		defer f.Close()
-		err = install(f, byHub)
+	name := filepath.Join(daemonFolder, offeredUpdate)
+	f, err := openOffered(name)
+	if err != nil {
+		return errors.Join(err, tellRefused(daemonFolder, err), os.Remove(name))
 	}
-	return errors.Join(err, tellRefused(daemonFolder, err), os.Remove(filepath.Join(daemonFolder, offeredUpdate)))
+	defer f.Close()
+	err = install(f, byHub)
+	return errors.Join(err, tellRefused(daemonFolder, err), removeSame(name, f))
+}
+
+// removeSame removes a file by its name, unless another has taken its place since it was
+// opened: a newer update that was handed over meanwhile is looked at next.
+func removeSame(name string, f *os.File) error {
+	opened, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := os.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(opened, now) {
+		return nil
+	}
+	return os.Remove(name)
 }
 
 // tellRefused leaves for simtrapd why an update was not taken, or, for nil, that none was

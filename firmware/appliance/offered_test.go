@@ -79,3 +79,29 @@ func TestTellRefused(t *testing.T) {
 		t.Errorf("another file has %q, %v", got, err)
 	}
 }
+
+func TestRemoveSame(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "offered")
+	for _, replaced := range []bool{false, true} {
+		if err := os.WriteFile(name, []byte("one"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := openOffered(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if replaced {
+			if err := os.WriteFile(name+".new", []byte("two"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(name+".new", name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err = removeSame(name, f)
+		f.Close()
+		if _, gone := os.Lstat(name); err != nil || (gone == nil) != replaced {
+			t.Errorf("replaced %v: %v, %v", replaced, err, gone)
+		}
+	}
+}
