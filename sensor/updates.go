@@ -104,14 +104,13 @@ func (u *updates) set(list []*fleetpb.UpdateOffer) {
 
 // run fetches what is wanted until ctx is done.
 func (u *updates) run(ctx context.Context) {
-	wait := u.wait
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-u.fresh:
-			wait = u.wait
 		}
+		wait := u.wait
 		for {
 			u.mu.Lock()
 			want := u.want
