@@ -177,8 +177,10 @@ func TestHubHasWhatWasFound(t *testing.T) {
 	if calls == 0 || hours == 0 || healths == 0 || gaps > 0 {
 		t.Errorf("%d calls, %d hours, %d times health, %d gaps", calls, hours, healths, gaps)
 	}
-	if n := h.Batches(); n > 30 {
-		t.Errorf("%d batches", n)
+	// Health is told by the clock, each perhaps in a batch of its own: a slow run has
+	// more of them.
+	if n := h.Batches(); n > 30+healths {
+		t.Errorf("%d batches with %d times health", n, healths)
 	}
 	t.Logf("%d findings, %d calls, %d hours, %d records in %d batches", len(got), calls, hours, len(h.Kept()), h.Batches())
 
