@@ -25,6 +25,7 @@ func (m *markdown) docs(d *Docs) {
 	m.bounds(r.Reliability)
 	m.ablations(r.Ablations)
 	m.hiding(r.Hiding)
+	m.drops(r.Drops)
 	m.shortfalls(r.Shortfalls)
 	m.misses(r)
 	m.population(d.Population)
@@ -322,6 +323,30 @@ func (m *markdown) hiding(list []Ablation) {
 	for i := range list {
 		m.line("\nBar of %s.\n", barName(&list[i]))
 		m.ablation(&list[i])
+	}
+}
+
+// drops tells what the goals of boxes that hide would cost.
+func (m *markdown) drops(list []Drop) {
+	if len(list) == 0 {
+		return
+	}
+	m.title("What more of the boxes that hide would cost")
+	m.line("The bar of the verdict, score and margin alike, lowered until as many are above it as are wanted, and the honest kinds of line of which some would be above it then. A margin of so many nats is promised to come to an honest line once in e to their power: each nat that the bar falls makes that promise nearly three times weaker.\n")
+	m.table("Boxes", ">Wanted", ">Lower by, nats", "Honest lines above it then, and above it as it is")
+	for i := range list {
+		d := &list[i]
+		honest := ""
+		for k, h := range d.Honest {
+			if k > 0 {
+				honest += ", "
+			}
+			honest += fmt.Sprintf("%s %d of %d (%d)", told(h.Scenario), h.Lowered, h.Lines, h.Above)
+		}
+		if honest == "" {
+			honest = dash
+		}
+		m.row(fmt.Sprintf("%s %s (%d boxes)", d.Goal, told(d.Text), d.Boxes), percent(d.Want), fmt.Sprintf("%g", d.Nats), honest)
 	}
 }
 

@@ -25,6 +25,7 @@ func (c *collector) report() *Report {
 	r.Histogram = c.histogram()
 	r.Ablations = c.ablations()
 	r.Hiding = c.hiding()
+	r.Drops = c.drops()
 	r.Misses = c.misses.list()
 	r.Shortfalls = c.shortfalls()
 	return r

@@ -14,6 +14,9 @@ const enoughCalls = 30
 
 const twoSlot = "two-slot-relay"
 
+// Calls at once from which on a box is asked for however it hides.
+const crowd = 8
+
 // goals are the figures by which the detector is judged.
 func (c *collector) goals(variant int, v Variant, classes []Group) []Goal {
 	box, open, bare, heard, relay := (*fact).mainBox, (*fact).open, (*fact).bare, (*fact).heard, (*fact).relay
@@ -58,30 +61,49 @@ func (c *collector) goals(variant int, v Variant, classes []Group) []Goal {
 // hidden are the figures of boxes that hide what they say. A box of few calls in
 // a tunnel looks like people at home, so nothing is asked of it.
 func (c *collector) hidden(variant int) []Goal {
-	const crowd = 8 // calls at once, or channels
-	in := func(what string, least int) func(*fact) bool {
-		return func(f *fact) bool {
-			return f.mainBox() && c.plan.Scenarios[f.scenario].Hides == what && f.peak >= least && (what != lab.HideSRTP || (f.class == twoSlot) == (least == 0))
-		}
-	}
-	tunnel := in(lab.HideTunnel, crowd)
 	near := part{}
-	c.each(variant, tunnel, func(f *fact) {
+	c.each(variant, c.hides(lab.HideTunnel, crowd), func(f *fact) {
 		near.n++
 		if d := math.Abs(float64(f.channels-f.peak)) / float64(f.peak); d <= 0.2 {
 			near.k++
 		}
 	})
 	counted := Goal{ID: "i2", Text: "the same: calls at once counted within 20 %", Rate: wilson(near.k, near.n)}
-	return []Goal{
-		c.share1(variant, "i1", "box in a tunnel over UDP, ESP or GRE, 8 calls at once: watch", tunnel, heuristics.Watch, 0.90),
-		counted,
-		c.share1(variant, "i3", "box in a tunnel over TCP, 8 calls at once: watch", in(lab.HideTunnelTCP, crowd), heuristics.Watch, -1),
-		c.share1(variant, "i4", "box with TLS and SRTP, 8 calls at once: watch", in(lab.HideSRTP, crowd), heuristics.Watch, 0.90),
-		c.share1(variant, "i5", "the same: review", in(lab.HideSRTP, crowd), heuristics.Review, -1),
-		c.share1(variant, "i6", "two-slot relay with TLS and SRTP: watch", in(lab.HideSRTP, 0), heuristics.Watch, -1),
-		c.share1(variant, "i7", "box with obfuscated SIP: review", in(lab.HideSIP, 0), heuristics.Review, 0.95),
-		c.share1(variant, "i8", "gateway of an enciphered bank: watch", in(lab.HideBank, 0), heuristics.Watch, -1),
+	var out []Goal
+	for _, g := range c.hiddenGoals() {
+		out = append(out, c.share1(variant, g.id, g.text, g.of, g.verdict, g.want))
+		if g.id == "i1" {
+			out = append(out, counted)
+		}
+	}
+	return out
+}
+
+// hiddenGoal asks for a share of the boxes that hide in one way; want below 0 asks
+// for nothing.
+type hiddenGoal struct {
+	id, text string
+	of       func(*fact) bool
+	verdict  heuristics.Verdict
+	want     float64
+}
+
+func (c *collector) hiddenGoals() []hiddenGoal {
+	return []hiddenGoal{
+		{"i1", "box in a tunnel over UDP, ESP or GRE, 8 calls at once: watch", c.hides(lab.HideTunnel, crowd), heuristics.Watch, 0.90},
+		{"i3", "box in a tunnel over TCP, 8 calls at once: watch", c.hides(lab.HideTunnelTCP, crowd), heuristics.Watch, -1},
+		{"i4", "box with TLS and SRTP, 8 calls at once: watch", c.hides(lab.HideSRTP, crowd), heuristics.Watch, 0.90},
+		{"i5", "the same: review", c.hides(lab.HideSRTP, crowd), heuristics.Review, -1},
+		{"i6", "two-slot relay with TLS and SRTP: watch", c.hides(lab.HideSRTP, 0), heuristics.Watch, -1},
+		{"i7", "box with obfuscated SIP: review", c.hides(lab.HideSIP, 0), heuristics.Review, 0.95},
+		{"i8", "gateway of an enciphered bank: watch", c.hides(lab.HideBank, 0), heuristics.Watch, -1},
+	}
+}
+
+// hides picks boxes that hide in one way, with so many calls at once or more.
+func (c *collector) hides(what string, least int) func(*fact) bool {
+	return func(f *fact) bool {
+		return f.mainBox() && c.plan.Scenarios[f.scenario].Hides == what && f.peak >= least && (what != lab.HideSRTP || (f.class == twoSlot) == (least == 0))
 	}
 }
 

@@ -29,6 +29,7 @@ type Report struct {
 	Histogram   []Bin         `json:"histogram"`
 	Ablations   []Ablation    `json:"ablations"`
 	Hiding      []Ablation    `json:"hiding,omitempty"` // the same of boxes that hide, by how, and their twins
+	Drops       []Drop        `json:"drops,omitempty"`  // what more of the boxes that hide would cost
 	Misses      []Miss        `json:"misses"`
 	Shortfalls  []Shortfall   `json:"shortfalls"`
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"simtrap/heuristics"
 	"simtrap/lab"
 	"simtrap/trial"
@@ -297,5 +299,42 @@ func TestHidingAblations(t *testing.T) {
 	}
 	if c := hand(t, []lab.Scenario{{Name: "boxes", Box: true}}, boxFact(0, heuristics.Case, 9, 0)); c.hiding() != nil {
 		t.Error("a table of nothing")
+	}
+}
+
+// TestDrops: the bar falls until enough boxes with eight calls at once are above it,
+// and whoever of the honest would be above it then is told.
+func TestDrops(t *testing.T) {
+	all := lab.Hiding()
+	of := func(name string) lab.Scenario {
+		return all[slices.IndexFunc(all, func(s lab.Scenario) bool { return s.Name == name })]
+	}
+	scenarios := []lab.Scenario{of("hide-srtp"), of("twin-callcentre"), of("twin-game")}
+	facts := []fact{}
+	for range 11 {
+		facts = append(facts, boxFact(0, heuristics.None, 9, 0))
+	}
+	for i := range facts {
+		facts[i].peak = 8
+	}
+	facts[10].peak = 7
+	facts = append(facts, honestFact(1, "callcentre", heuristics.None), honestFact(1, "callcentre", heuristics.None), honestFact(2, "home", heuristics.None))
+	c := hand(t, scenarios, facts...)
+	n := len(families(c.model.Catalogue()))
+	// Nine are 1 to 2.8 nats below in score or margin, the tenth far below, the eleventh has
+	// too few calls to count.
+	for i := range 9 {
+		c.tallys[0].facts[i].without[n] = pair{5 - 1 - float64(i)*0.1, 9}
+	}
+	c.tallys[0].facts[8].without[n] = pair{9, 2.3 - 2.8}
+	c.tallys[0].facts[9].without[n] = pair{-9, -9}
+	c.tallys[0].facts[10].without[n] = pair{-9, -9}
+	c.tallys[0].facts[11].without[n] = pair{2.3, 0}
+	c.tallys[0].facts[12].without[n] = pair{2.1, 9}
+	c.tallys[0].facts[13].without[n] = pair{9, -2}
+	list := c.drops()
+	want := []Drop{{Goal: "i4", Text: "box with TLS and SRTP, 8 calls at once: watch", Boxes: 10, Want: 0.9, Score: 5, Margin: 2.3, Nats: 2.8, Honest: []Beside{{"twin-callcentre", 2, 0, 1}}}}
+	if d := cmp.Diff(want, list); d != "" {
+		t.Error(d)
 	}
 }

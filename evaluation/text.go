@@ -26,6 +26,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	t.reliability(r.Reliability)
 	t.ablations("Families left out: shares of boxes above a bar, and the worst honest class, in percent", r.Ablations)
 	t.ablations("Families left out where boxes hide, by how, and the worst honest twin, in percent", r.Hiding)
+	t.drops(r.Drops)
 	t.misses(r.Misses)
 	t.goals(r.Variants)
 	return b.Flush() // it keeps the first error
@@ -253,6 +254,23 @@ func (t *text) ablations(title string, list []Ablation) {
 				}
 			}
 			t.line("%s  %s %s", s, percent(worst), at)
+		}
+	}
+}
+
+// drops writes what the goals of boxes that hide would cost.
+func (t *text) drops(list []Drop) {
+	if len(list) == 0 {
+		return
+	}
+	t.title("What more of the boxes that hide would cost: bars lowered until enough are above")
+	for i := range list {
+		d := &list[i]
+		t.line("")
+		t.line("%s %s", d.Goal, d.Text)
+		t.line("   %s %% of %d boxes: score and margin lower by %g nats than %g and %g", percent(d.Want), d.Boxes, d.Nats, d.Score, d.Margin)
+		for _, h := range d.Honest {
+			t.line("   %-24s %3d of %3d lines above it, %d above the bar as it is", h.Scenario, h.Lowered, h.Lines, h.Above)
 		}
 	}
 }
