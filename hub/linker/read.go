@@ -210,7 +210,7 @@ func (f *facts) controller(addr string, b *store.Bearers, lines int) link.Contro
 	c := link.Controller{Lines: lines, Known: b.Total, Watch: len(b.Watch)}
 	if b.WatchMore {
 		// So many suspect lines drive nobody alone.
-		c.Lines = max(c.Lines, tooMany)
+		c.Watch, c.Lines = bearersGiven, max(c.Lines, tooMany)
 	}
 	if c.Watch > 0 {
 		c.Shaped, c.Shapes = c.Watch, 1

@@ -113,6 +113,7 @@ type tx struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
 	lax        bool // SQLite: commits do not wait for the disk
+	sure       bool // rows of statements made by insertSure are not there
 }
 
 func (t *tx) engine() dialect { return t.d.dialect }
@@ -197,8 +198,8 @@ func (t *tx) forUpdate() string {
 	return ""
 }
 
-// manner is how a transaction goes about SQLite's one writer. PostgreSQL has many, and
-// its commits share what waits for the disk.
+// manner is how a transaction goes about SQLite's one writer. PostgreSQL has many: of it
+// lax ones alone differ, which do not wait for the disk.
 type manner int
 
 const (
@@ -206,7 +207,8 @@ const (
 	// patient lets urgent ones that wait go first, for up to patience.
 	patient
 	// lax is patient, and a cut of the power may take it back until the next commit of
-	// another manner, or until the log is written back (200 ms): it is for what would be
+	// another manner, or until the log is written (200 ms; PostgreSQL: three times its
+	// wal_writer_delay, 600 ms): it is for what would be
 	// done again. What was committed before it stands.
 	lax
 )
@@ -294,6 +296,11 @@ func (s *Store) attempt(ctx context.Context, m manner, do func(*tx) error) (err 
 		t = &tx{d: d, conn: conn}
 		if _, err := t.exec(ctx, "BEGIN"); err != nil {
 			return fmt.Errorf("begin: %w", err)
+		}
+		if m == lax {
+			if _, err := t.exec(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
+				return fmt.Errorf("begin: %w", err)
+			}
 		}
 	}
 	done := false
@@ -392,6 +399,7 @@ func columns(spec string) []column {
 type bulk struct {
 	columns []column
 	pg      string         // one statement for any number of rows
+	sure    string         // PostgreSQL: the same where the transaction is sure that no row is there; may be empty
 	lite    map[int]string // by number of rows
 }
 
@@ -439,6 +447,14 @@ func insertInto(table, spec, conflict string) *bulk { return insertBy("INSERT", 
 func insertNew(table, spec string) *bulk {
 	b := insertInto(table, spec, "DO NOTHING")
 	b.lite = insertBy("INSERT OR FAIL", table, spec, "DO NOTHING").lite
+	return b
+}
+
+// insertSure is insertNew for rows of which the transaction may know that they are not
+// there: PostgreSQL otherwise goes down the index once to look and once more to write.
+func insertSure(table, spec string) *bulk {
+	b := insertNew(table, spec)
+	b.sure = strings.TrimSuffix(b.pg, " WHERE true ON CONFLICT DO NOTHING")
 	return b
 }
 
@@ -500,7 +516,11 @@ func (t *tx) run(ctx context.Context, b *bulk, flat []any) (int64, error) {
 				args[i] = a
 			}
 		}
-		r, err := t.conn.ExecContext(ctx, b.pg, args...)
+		q := b.pg
+		if t.sure && b.sure != "" {
+			q = b.sure
+		}
+		r, err := t.conn.ExecContext(ctx, q, args...)
 		if err != nil {
 			return 0, err
 		}

@@ -276,26 +276,33 @@ const held = `(EXISTS (SELECT 1 FROM outcome o WHERE o.finding = finding.id)
 	OR EXISTS (SELECT 1 FROM member m JOIN casefile_item i ON i.kind = 2 AND i.item = m.box JOIN casefile c ON c.id = i.casefile WHERE m.finding = finding.id AND c.state <> 3)
 	OR EXISTS (SELECT 1 FROM member m JOIN box b ON b.id = m.box JOIN casefile_item i ON i.kind = 1 AND i.item = b.ring JOIN casefile c ON c.id = i.casefile WHERE m.finding = finding.id AND c.state <> 3))`
 
-// expireFindings deletes one batch of a verdict's findings.
+// expireFindings deletes one batch of a verdict's findings. Of those that are due some may
+// have been told of again since: they are due later.
 func (s *Store) expireFindings(ctx context.Context, now, before time.Time, verdict int64, sign Signer) (n int, more bool, err error) {
 	// Whole units that ended before.
 	aged := before.UnixNano() / agedUnit
 	err = s.append(ctx, func(t *tx) error {
 		n, more = 0, false
 		var sensors []string
-		var ids [][]byte
+		var ids, later [][]byte
 		if err := each(ctx, t, func(r *sql.Rows) error {
 			var id []byte
 			var sensor string
-			if err := r.Scan(&id, &sensor); err != nil {
+			var received int64
+			if err := r.Scan(&id, &sensor, &received); err != nil {
 				return err
 			}
-			ids, sensors = append(ids, id), append(sensors, sensor)
+			if received/agedUnit >= aged {
+				later = append(later, id)
+			} else {
+				ids = append(ids, id)
+			}
+			sensors = append(sensors, sensor)
 			return nil
-		}, "SELECT id, sensor FROM finding WHERE verdict = ? AND aged < ? AND NOT "+held+" ORDER BY aged LIMIT ?", verdict, aged, expireBatch); err != nil {
+		}, "SELECT id, sensor, received FROM finding WHERE verdict = ? AND due < ? AND NOT "+held+" ORDER BY due LIMIT ?", verdict, aged, expireBatch); err != nil {
 			return err
 		}
-		if more = len(ids) == expireBatch; len(ids) == 0 {
+		if more = len(sensors) == expireBatch; len(sensors) == 0 {
 			return nil
 		}
 		calls := 0
@@ -305,7 +312,7 @@ func (s *Store) expireFindings(ctx context.Context, now, before time.Time, verdi
 				return err
 			}
 			if calls += n; i > 0 && calls > expireCalls {
-				ids, sensors, more = ids[:i], sensors[:i], true
+				ids, more = ids[:i], true
 				break
 			}
 		}
@@ -313,6 +320,14 @@ func (s *Store) expireFindings(ctx context.Context, now, before time.Time, verdi
 		// As ingest does: after this nobody else writes these findings.
 		if err := in(ctx, t, func(*sql.Rows) error { return nil }, "SELECT name FROM sensor WHERE name IN ? ORDER BY name"+t.forUpdate(), slices.Compact(sensors)); err != nil {
 			return err
+		}
+		for _, id := range inOrder(later) {
+			if _, err := t.exec(ctx, "UPDATE finding SET due = received / ? WHERE id = ?", agedUnit, id); err != nil {
+				return err
+			}
+		}
+		if len(ids) == 0 {
+			return nil
 		}
 		var err error
 		n, err = s.expireBatch(ctx, t, now, before, inOrder(ids), verdict, aged, sign)
@@ -348,7 +363,7 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 		left, lines, gone = append(left, id), append(lines, line), append(gone, id)
 		of[sensor]++
 		return nil
-	}, "SELECT id, line, sensor, since, body FROM finding WHERE id IN ? AND verdict = ? AND aged < ?", ids, verdict, aged); err != nil {
+	}, "SELECT id, line, sensor, since, body FROM finding WHERE id IN ? AND verdict = ? AND received < ?", ids, verdict, aged*agedUnit); err != nil {
 		return 0, err
 	}
 	if len(left) == 0 {
@@ -361,7 +376,7 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 	}
 	body.Digest = hex.EncodeToString(digest.Sum(nil))
 
-	boxes, err := txIDs(ctx, t, "SELECT DISTINCT box FROM member WHERE finding IN ? AND box IS NOT NULL", left)
+	boxes, err := txIDs(ctx, t, "SELECT box FROM member WHERE finding IN ?", left)
 	if err != nil {
 		return 0, err
 	}
@@ -412,7 +427,7 @@ func (s *Store) expireBatch(ctx context.Context, t *tx, now, before time.Time, i
 			dead, rows = append(dead, b), append(rows, b)
 		}
 	}
-	rings, err := txIDs(ctx, t, "SELECT DISTINCT ring FROM box WHERE id IN ? AND ring IS NOT NULL", dead)
+	rings, err := txIDs(ctx, t, "SELECT ring FROM box WHERE id IN ?", dead)
 	if err != nil {
 		return 0, err
 	}
@@ -456,8 +471,12 @@ var verdictNames = [...]string{1: "none", 2: "watch", 3: "review", 4: "case"}
 func txIDs(ctx context.Context, t *tx, q string, ids [][]byte) ([][]byte, error) {
 	var out [][]byte
 	err := in(ctx, t, func(r *sql.Rows) error {
-		out = append(out, nil)
-		return r.Scan(&out[len(out)-1])
+		var id []byte
+		err := r.Scan(&id)
+		if id != nil {
+			out = append(out, id)
+		}
+		return err
 	}, q, ids)
 	return inOrder(out), err
 }

@@ -56,7 +56,7 @@ type filledTable struct {
 }
 
 var filledTables = []filledTable{
-	{"finding", strings.Replace(findingColumns, "i:aged", "n:aged", 1), "id", false},
+	{"finding", strings.Replace(findingColumns, "i:due", "n:due", 1), "id", false},
 	{"line", "b:id t:sensor t:name b:addr i:since s:verdict", "id", false},
 	{"revision", "b:finding i:revision i:received s:verdict s:flags f:score f:margin t:nearest t:vendor t:model", "finding, revision", true},
 	{"bearer", bearerColumns, "kind, digest, finding", true},

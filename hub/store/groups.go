@@ -97,7 +97,7 @@ func (s *Store) Boxes(ctx context.Context, f Filter, p Page) (List[BoxRow], erro
 		}
 	}
 	if x.set != nil {
-		of, err := s.idsIn(ctx, "SELECT DISTINCT box FROM member WHERE finding IN ? AND box IS NOT NULL", x.ids())
+		of, err := s.idsIn(ctx, "SELECT box FROM member WHERE finding IN ?", x.ids())
 		if err != nil {
 			return l, err
 		}
@@ -249,7 +249,7 @@ func (s *Store) Rings(ctx context.Context, f Filter, p Page) (List[Ring], error)
 		sets = append(sets, rawIDs(f.Rings))
 	}
 	if len(f.Boxes) > 0 {
-		ids, err := s.idsIn(ctx, "SELECT DISTINCT ring FROM box WHERE id IN ? AND ring IS NOT NULL", rawIDs(f.Boxes))
+		ids, err := s.idsIn(ctx, "SELECT ring FROM box WHERE id IN ?", rawIDs(f.Boxes))
 		if err != nil {
 			return l, err
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -279,6 +280,30 @@ func compare(rt *rapid.T, ctx context.Context, s *Store, sensor string, records 
 	}
 }
 
+// What a finding left behind that is no more does not keep it from coming back.
+func TestLeftOvers(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Store) {
+		admit(t, s, "north")
+		f := revisionOf(1, 1, watch, "10.0.0.1", withContact("~0123456789abcdef"), withController("198.51.100.9", someStack))
+		deliver(t, s, "north", 1, f)
+		if err := s.within(t.Context(), func(x *tx) error {
+			if _, err := x.exec(t.Context(), "DELETE FROM controller_use"); err != nil {
+				return err
+			}
+			_, err := x.exec(t.Context(), "DELETE FROM finding")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if got := deliver(t, s, "north", 2, f, revisionOf(2, 1, watch, "10.0.0.2")); got.Stored != 2 {
+			t.Errorf("%+v", got)
+		}
+		if got := lineNames(all(t, s.Findings, Filter{}, 9)); !cmp.Equal(got, []string{"10.0.0.2", "10.0.0.1"}) {
+			t.Errorf("findings %v", got)
+		}
+	})
+}
+
 // Tables of every earlier version become those of this program, with what is in
 // them; those of a later one are refused.
 func TestVersions(t *testing.T) {
@@ -296,6 +321,16 @@ func TestVersions(t *testing.T) {
 				s, err := open(t.Context(), o, int64(v))
 				if err != nil {
 					t.Fatal(err)
+				}
+				if v < 9 {
+					// The column had another name.
+					for _, b := range []*bulk{s.sql.findings, s.sql.newFindings} {
+						aged := func(q string) string { return regexp.MustCompile(`\bdue\b`).ReplaceAllString(q, "aged") }
+						b.pg, b.sure = aged(b.pg), aged(b.sure)
+						for n, q := range b.lite {
+							b.lite[n] = aged(q)
+						}
+					}
 				}
 				admit(t, s, "north")
 				deliver(t, s, "north", 1, revisionOf(1, 1, none, "10.0.0.1", withContact("~0123456789abcdef")))

@@ -238,10 +238,10 @@ type Bearers struct {
 	Key   Key
 	Total int  // tenancies of any verdict, counted up to the limit asked for
 	More  bool // there are more than Total
-	// Watch are those at watch or above, at most as many as asked for, in
-	// order of id.
+	// Watch are those at watch or above, in order of id; none where there are more than
+	// were asked for.
 	Watch     []ID
-	WatchMore bool // there are more than are given
+	WatchMore bool // there are
 	// WatchTotal counts them: of a controller all, of other keys up to one more than
 	// were asked for.
 	WatchTotal int
@@ -250,9 +250,9 @@ type Bearers struct {
 const watchVerdict = int64(reportpb.Verdict_VERDICT_WATCH)
 
 // Bearers tells who bears each of keys, in their order, counting to total and
-// giving at most watch ids of each.
+// giving the ids of up to watch: what more than that bear joins nobody, and is not read.
 func (s *Store) Bearers(ctx context.Context, keys []Key, total, watch int) ([]Bearers, error) {
-	return s.bearers(ctx, keys, total, watchVerdict, watch)
+	return s.bearers(ctx, keys, total, watchVerdict, watch, false)
 }
 
 // keysAtOnce is how many keys one statement asks for: on SQLite a statement costs as
@@ -260,21 +260,21 @@ func (s *Store) Bearers(ctx context.Context, keys []Key, total, watch int) ([]Be
 const keysAtOnce = 64
 
 // bearers tells who bears keys, and gives those of a verdict, at watch or above, and
-// higher ones.
-func (s *Store) bearers(ctx context.Context, keys []Key, total int, verdict int64, most int) ([]Bearers, error) {
+// higher ones: where there are more than most, that many of them if some are wanted.
+func (s *Store) bearers(ctx context.Context, keys []Key, total int, verdict int64, most int, some bool) ([]Bearers, error) {
 	bs := make([]Bearers, len(keys))
 	for i, k := range keys {
 		bs[i].Key = k
 	}
 	for part := range slices.Chunk(bs, keysAtOnce) {
-		if err := s.bearersOf(ctx, part, total, verdict, most); err != nil {
+		if err := s.bearersOf(ctx, part, total, verdict, most, some); err != nil {
 			return nil, err
 		}
 	}
 	return bs, nil
 }
 
-func (s *Store) bearersOf(ctx context.Context, bs []Bearers, total int, verdict int64, most int) error {
+func (s *Store) bearersOf(ctx context.Context, bs []Bearers, total int, verdict int64, most int, ofMany bool) error {
 	const of = "FROM bearer b WHERE b.kind = k.kind AND b.digest = k.digest"
 	// Of controllers the counts are stored.
 	const counted = "CASE WHEN k.kind = 6 THEN (SELECT CAST(COALESCE(sum(%s), 0) AS BIGINT) FROM controller_use u WHERE u.digest = k.digest) ELSE (SELECT count(*) FROM (SELECT 1 %s LIMIT %d) AS x) END"
@@ -292,7 +292,7 @@ func (s *Store) bearersOf(ctx context.Context, bs []Bearers, total int, verdict 
 		}
 		b := &bs[i]
 		b.More, b.Total, b.WatchTotal = all > total, min(all, total), suspects
-		if b.WatchMore = suspects > most; suspects > 0 {
+		if b.WatchMore = suspects > most; suspects > 0 && (ofMany || !b.WatchMore) {
 			some = append(some, i)
 		}
 		return nil
@@ -342,6 +342,9 @@ func (s *Store) bearersOf(ctx context.Context, bs []Bearers, total int, verdict 
 		slices.SortFunc(b.Watch, func(x, y ID) int { return bytes.Compare(x[:], y[:]) })
 		if len(b.Watch) > most {
 			b.Watch, b.WatchMore = b.Watch[:most], true
+		}
+		if b.WatchMore && !ofMany {
+			b.Watch = nil
 		}
 	}
 	return nil
@@ -452,11 +455,11 @@ type Component struct {
 // piece: SaveLinks tells when it was no longer true.
 func (s *Store) Component(ctx context.Context, ids []ID, limit int) (Component, error) {
 	var c Component
-	boxes, err := s.idsIn(ctx, "SELECT DISTINCT box FROM member WHERE finding IN ? AND box IS NOT NULL", rawIDs(ids))
+	boxes, err := s.idsIn(ctx, "SELECT box FROM member WHERE finding IN ?", rawIDs(ids))
 	if err != nil {
 		return c, err
 	}
-	rings, err := s.idsIn(ctx, "SELECT DISTINCT ring FROM box WHERE id IN ? AND ring IS NOT NULL", boxes)
+	rings, err := s.idsIn(ctx, "SELECT ring FROM box WHERE id IN ?", boxes)
 	if err != nil {
 		return c, err
 	}
@@ -496,7 +499,8 @@ func (s *Store) Component(ctx context.Context, ids []ID, limit int) (Component, 
 	return c, err
 }
 
-// idsIn asks for a column of ids.
+// idsIn asks for a column of ids, and leaves NULL out: asked not to give it, PostgreSQL
+// may take all that have a box, of whom it knows too little, and look for ids among them.
 func (s *Store) idsIn(ctx context.Context, q string, ids [][]byte, more ...any) ([][]byte, error) {
 	var out [][]byte
 	err := in(ctx, s.db, func(r *sql.Rows) error {
@@ -504,7 +508,9 @@ func (s *Store) idsIn(ctx context.Context, q string, ids [][]byte, more ...any) 
 		if err := r.Scan(&id); err != nil {
 			return err
 		}
-		out = append(out, id)
+		if id != nil {
+			out = append(out, id)
+		}
 		return nil
 	}, q, ids, more...)
 	return inOrder(out), err
@@ -1068,7 +1074,7 @@ func (s *Store) controllerUse(ctx context.Context, addrs []string, limit, some i
 	}, "SELECT addr, told FROM controller WHERE role <> 'media' AND addr IN ?", slices.Clone(raw)); err != nil {
 		return nil, err
 	}
-	bs, err := s.bearers(ctx, keys, limit, int64(reportpb.Verdict_VERDICT_REVIEW), some)
+	bs, err := s.bearers(ctx, keys, limit, int64(reportpb.Verdict_VERDICT_REVIEW), some, true)
 	if err != nil {
 		return nil, err
 	}

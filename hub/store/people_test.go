@@ -422,6 +422,14 @@ func TestRevisionsRenew(t *testing.T) {
 		told(noon.Add(time.Minute), 2, 2, 1) // in the same unit of age
 		told(noon.Add(5*day), 3, 3, 2)       // days later
 		told(noon.Add(5*day), 4, 1, 3)       // known: it renews nothing
+		due := func(of int, want time.Time) {
+			t.Helper()
+			var at int64
+			if err := one(ctx, s.db, []any{&at}, "SELECT due FROM finding WHERE id = ?", rawIDs([]ID{FindingID("north", findingID(of))})[0]); err != nil || at != want.UnixNano()/agedUnit {
+				t.Errorf("finding %d is due by what came at %v, %v, want %v", of, time.Unix(0, at*agedUnit).UTC(), err, want)
+			}
+		}
+		due(2, noon) // no revision moves it in an index
 		if _, err := s.Expire(ctx, noon.Add(8*day), Retention{}, sealer{}); err != nil {
 			t.Fatal(err)
 		}
@@ -429,6 +437,7 @@ func TestRevisionsRenew(t *testing.T) {
 		if len(rows) != 1 || rows[0].Report.GetRevision() != 3 || !rows[0].Received.Equal(noon.Add(5*day)) {
 			t.Fatalf("left after 8 days: %+v, want the finding that was revised on the fifth", rows)
 		}
+		due(2, noon.Add(5*day))
 		if _, err := s.Expire(ctx, noon.Add(13*day), Retention{}, sealer{}); err != nil {
 			t.Fatal(err)
 		}

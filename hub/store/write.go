@@ -21,43 +21,47 @@ import (
 
 // statements for many rows, of ingest and of linking.
 type statements struct {
-	findings, sameFindings, agedFindings, newFindings, lines, revisions, bearers, newBearers, unbear, far, noFar, uses, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
+	findings, sameFindings, newFindings, lines, revisions, newRevisions, bearers, newBearers, unbear, far, newFar, noFar, uses, cards, faces, hours, rests, calls, gaps, queue, sensors *bulk
 
 	unqueue, leases, members, moves, edges, noEdges, boxes, noBoxes, rings, noRings, verdicts, noVerdicts, tellings, told *bulk
 
 	items, noRevisions, noCalls, noEdgesA, noEdgesB, noMembers, noFindings *bulk
 }
 
-// agedUnit is what findings' age is counted in: coarse, so that few revisions
-// touch the index that retention reads.
+// agedUnit is what findings' age is counted in. A finding's "due" is of no later receipt
+// than its last: from when it became what its verdict is, or from when retention last
+// looked at it. So no revision touches the index that retention reads, and on PostgreSQL
+// the row's new version stays in the page of the old one and in no index at all.
 const agedUnit = int64(6 * time.Hour)
 
 const (
-	findingColumns = "b:id b:line t:sensor i:since s:verdict i:aged i:received i:revision i:last_seen s:flags t:vendor b:told b:keys b:body"
-	sameColumns    = "b:id i:received i:revision i:last_seen s:flags t:vendor b:told b:keys b:body"
-	bearerColumns  = "s:kind b:digest b:finding s:verdict"
-	farColumns     = "b:digest i:since b:finding"
+	findingColumns  = "b:id b:line t:sensor i:since s:verdict i:due i:received i:revision i:last_seen s:flags t:vendor b:told b:keys b:body"
+	sameColumns     = "b:id i:received i:revision i:last_seen s:flags t:vendor b:told b:keys b:body"
+	bearerColumns   = "s:kind b:digest b:finding s:verdict"
+	farColumns      = "b:digest i:since b:finding"
+	revisionColumns = "b:finding i:revision i:received s:verdict s:flags f:score f:margin t:nearest t:vendor t:model"
 )
 
 func newStatements() *statements {
 	return &statements{
 		findings: insertInto("finding", findingColumns,
-			`(id) DO UPDATE SET verdict = excluded.verdict, aged = excluded.aged, received = excluded.received, revision = excluded.revision,
+			`(id) DO UPDATE SET verdict = excluded.verdict, due = excluded.due, received = excluded.received, revision = excluded.revision,
 			last_seen = excluded.last_seen, flags = excluded.flags, vendor = excluded.vendor, told = excluded.told, keys = excluded.keys, body = excluded.body
 			WHERE finding.revision < excluded.revision`),
 		// SQLite writes each index anew that has a column of those that are set, whatever
 		// they were: three pages of a store of millions for a revision that moves nothing.
 		sameFindings: revise("finding", sameColumns),
-		agedFindings: revise("finding", "i:aged "+sameColumns),
-		newFindings:  insertNew("finding", findingColumns),
+		newFindings:  insertSure("finding", findingColumns),
 		lines: insertInto("line", "b:id t:sensor t:name b:addr i:since s:verdict",
 			"(id) DO UPDATE SET verdict = excluded.verdict WHERE line.verdict < excluded.verdict"),
-		revisions:  insertNew("revision", "b:finding i:revision i:received s:verdict s:flags f:score f:margin t:nearest t:vendor t:model"),
-		newBearers: insertNew("bearer", bearerColumns),
+		revisions:    insertNew("revision", revisionColumns),
+		newRevisions: insertSure("revision", revisionColumns),
+		newBearers:   insertSure("bearer", bearerColumns),
 		bearers: insertInto("bearer", bearerColumns,
 			"(kind, digest, finding) DO UPDATE SET verdict = excluded.verdict WHERE bearer.verdict <> excluded.verdict"),
 		unbear: deleteFrom("bearer", "s:kind b:digest b:finding"),
 		far:    insertInto("controller_finding", farColumns, "DO NOTHING"),
+		newFar: insertSure("controller_finding", farColumns),
 		noFar:  deleteFrom("controller_finding", farColumns),
 		uses: insertInto("controller_use", "b:digest s:slot i:lines i:watch i:review",
 			`(digest, slot) DO UPDATE SET lines = controller_use.lines + excluded.lines, watch = controller_use.watch + excluded.watch,
@@ -176,10 +180,18 @@ func (s *Store) commit(group []*prepared) {
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
 	var g *ingest
-	err := s.within(ctx, func(t *tx) error {
-		g = &ingest{s: s, t: t, ctx: ctx, group: group}
-		return g.run()
-	})
+	write := func(sure bool) error {
+		return s.within(ctx, func(t *tx) error {
+			t.sure = sure
+			g = &ingest{s: s, t: t, ctx: ctx, group: group}
+			return g.run()
+		})
+	}
+	err := write(true)
+	if taken(err) {
+		// What a finding left when it was deleted, by an older hub or by hand.
+		err = write(false)
+	}
 	if err != nil && len(group) > 1 {
 		// One of them may be what the engine does not take: the others must not suffer.
 		s.log.Warn("reports are stored one delivery at a time", zap.Int("deliveries", len(group)), zap.Error(err))
@@ -242,7 +254,7 @@ type known struct {
 	verdict     int64
 	told, keyed [8]byte
 	line        ID
-	since, aged int64
+	since       int64
 }
 
 func (g *ingest) run() error {
@@ -353,13 +365,13 @@ func (g *ingest) writeFindings() error {
 	if err := in(g.ctx, g.t, func(r *sql.Rows) error {
 		var id, line, told, keyed []byte
 		var k known
-		if err := r.Scan(&id, &line, &k.since, &k.aged, &k.revision, &k.verdict, &told, &keyed); err != nil {
+		if err := r.Scan(&id, &line, &k.since, &k.revision, &k.verdict, &told, &keyed); err != nil {
 			return err
 		}
 		k.told, k.keyed, k.line = [8]byte(told), [8]byte(keyed), ID(line)
 		have[ID(id)] = k
 		return nil
-	}, "SELECT id, line, since, aged, revision, verdict, told, keys FROM finding WHERE id IN ?", ids); err != nil {
+	}, "SELECT id, line, since, revision, verdict, told, keys FROM finding WHERE id IN ?", ids); err != nil {
 		return fmt.Errorf("read findings: %w", err)
 	}
 
@@ -383,13 +395,13 @@ func (g *ingest) writeFindings() error {
 		return fmt.Errorf("forget keys: %w", err)
 	}
 
-	var findings, sameFindings, agedFindings, newFindings, lines, revisions, bearers, newBearers, far []any
+	var findings, sameFindings, newFindings, lines, revisions, newRevisions, bearers, newBearers, far, newFar []any
 	cards := map[ID]cardRow{}
 	cardSince := map[ID]int64{}
 	touched := map[ID]*newFinding{} // lines, by the highest that was told
 	lineOf := map[ID]entry{}
 	var lowered [][]byte
-	var history [][]byte
+	var grown [][]byte // findings of which there is more history
 	for _, raw := range ids {
 		id := ID(raw)
 		e, ok := best[id]
@@ -407,24 +419,21 @@ func (g *ingest) writeFindings() error {
 			e.line = k.line
 		}
 		// What is not there cannot come from elsewhere meanwhile: the sensor's row is locked.
-		rows, keys := &newFindings, &newBearers
+		rows, history, keys, fars := &newFindings, &newRevisions, &newBearers, &newFar
 		if there {
-			rows, keys = &findings, &bearers
+			rows, history, keys, fars = &findings, &revisions, &bearers, &far
 		}
-		aged := e.received / agedUnit
 		same := []any{raw, e.received, e.revision, e.last, e.flags, e.vendor, bytes.Clone(e.told[:]), bytes.Clone(e.keyed[:]), e.body}
 		switch {
 		case !there || k.verdict != e.verdict:
-			*rows = append(append(*rows, raw, bytes.Clone(e.line[:]), e.sensor, e.since, e.verdict, aged), same[1:]...)
-		case k.aged != aged:
-			agedFindings = append(append(agedFindings, aged), same...)
+			*rows = append(append(*rows, raw, bytes.Clone(e.line[:]), e.sensor, e.since, e.verdict, e.received/agedUnit), same[1:]...)
 		default:
 			sameFindings = append(sameFindings, same...)
 		}
 		if !there || k.told != e.told {
-			revisions = append(revisions, raw, e.revision, e.received, e.verdict, e.flags, e.score, e.margin, e.near, e.vendor, e.model)
+			*history = append(*history, raw, e.revision, e.received, e.verdict, e.flags, e.score, e.margin, e.near, e.vendor, e.model)
 			if there {
-				history = append(history, raw)
+				grown = append(grown, raw)
 			}
 		}
 		if !there || k.verdict != e.verdict {
@@ -447,9 +456,9 @@ func (g *ingest) writeFindings() error {
 			}
 			switch {
 			case !there:
-				far = append(far, farRows(e.keys, e.since, raw)...)
+				*fars = append(*fars, farRows(e.keys, e.since, raw)...)
 			case k.keyed != e.keyed:
-				far = append(far, farRows(e.keys, k.since, raw)...)
+				*fars = append(*fars, farRows(e.keys, k.since, raw)...)
 			}
 		}
 		if e.verdict >= int64(reportpb.Verdict_VERDICT_WATCH) || there && k.verdict >= int64(reportpb.Verdict_VERDICT_WATCH) {
@@ -472,6 +481,10 @@ func (g *ingest) writeFindings() error {
 		e := lineOf[id]
 		lines = append(lines, bytes.Clone(id[:]), e.sensor, n.name, n.addr, n.since, n.verdict)
 	}
+	// In the order of their keys many rows come into pages that the one before was in.
+	sortRows(lines, 6, 0)
+	sortRows(newBearers, 4, 0, 1, 2)
+	sortRows(newFar, 3, 0, 1)
 
 	q := g.s.sql
 	for _, w := range []struct {
@@ -479,13 +492,13 @@ func (g *ingest) writeFindings() error {
 		b    *bulk
 		flat []any
 	}{
-		{"findings", q.newFindings, newFindings}, {"findings", q.findings, findings}, {"findings", q.sameFindings, sameFindings}, {"findings", q.agedFindings, agedFindings}, {"lines", q.lines, lines}, {"revisions", q.revisions, revisions}, {"keys", q.newBearers, newBearers}, {"keys", q.bearers, bearers}, {"findings of controllers", q.far, far},
+		{"findings", q.newFindings, newFindings}, {"findings", q.findings, findings}, {"findings", q.sameFindings, sameFindings}, {"lines", q.lines, lines}, {"revisions", q.newRevisions, newRevisions}, {"revisions", q.revisions, revisions}, {"keys", q.newBearers, newBearers}, {"keys", q.bearers, bearers}, {"findings of controllers", q.newFar, newFar}, {"findings of controllers", q.far, far},
 	} {
 		if _, err := g.t.run(g.ctx, w.b, w.flat); err != nil {
 			return fmt.Errorf("write %s: %w", w.what, err)
 		}
 	}
-	for _, id := range history {
+	for _, id := range grown {
 		if _, err := g.t.exec(g.ctx, `DELETE FROM revision WHERE finding = ? AND revision < (SELECT revision FROM revision WHERE finding = ? ORDER BY revision DESC LIMIT 1 OFFSET ?)`,
 			id, id, maxHistory-1); err != nil {
 			return fmt.Errorf("write revisions: %w", err)
@@ -495,6 +508,27 @@ func (g *ingest) writeFindings() error {
 		return err
 	}
 	return g.writeCards(cards, cardSince)
+}
+
+// sortRows sorts flat rows of w values each by some of their columns.
+func sortRows(flat []any, w int, by ...int) {
+	rows := slices.Collect(slices.Chunk(slices.Clone(flat), w))
+	slices.SortFunc(rows, func(a, b []any) int {
+		for _, i := range by {
+			c := 0
+			switch x := a[i].(type) {
+			case []byte:
+				c = bytes.Compare(x, b[i].([]byte))
+			case int64:
+				c = cmp.Compare(x, b[i].(int64))
+			}
+			if c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	copy(flat, slices.Concat(rows...))
 }
 
 // lowerLines looks anew which verdict stands for lines of which one was lowered.
