@@ -103,6 +103,9 @@ func (d *Daemon) run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(c.StateFolder(), 0o750); err != nil {
 		return fmt.Errorf("state folder: %w; set state", err)
 	}
+	for _, a := range amiss(c.StateFolder()) {
+		a.logRaised(d.log.Logger)
+	}
 	options := report.Options{Names: d.o.Names, Class: d.o.Class}
 	var kept fleet.Kept
 	if d.hub, err = openHub(c, &kept, options, d.log.Logger); err != nil {
@@ -590,6 +593,8 @@ func (d *Daemon) Status() Status {
 		if t := m.last.Load(); t > 0 {
 			at := time.Unix(0, t).UTC()
 			p.Last = &at
+			began := time.Unix(0, m.first.Load()).UTC()
+			p.First = &began
 		}
 		s.Ports = append(s.Ports, p)
 		s.Losses = append(s.Losses, lossesOf(p.Name, m.losses())...)
@@ -598,6 +603,7 @@ func (d *Daemon) Status() Status {
 		}
 	}
 	s.Losses = append(s.Losses, lossesOf("", e.Losses)...)
+	s.Alarms = append(s.Alarms, amiss(d.begun.StateFolder())...)
 	if a, ok := d.engine.(Alarmer); ok {
 		s.Alarms = append(s.Alarms, a.Alarms()...)
 	}

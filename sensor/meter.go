@@ -33,6 +33,7 @@ type meter struct {
 	frames, bytes, dropped atomic.Uint64
 	unaccounted            atomic.Uint64 // intervals dropped
 	last                   atomic.Int64  // packet time of the newest frame
+	first                  atomic.Int64  // wall time at which the first frame came
 	ended                  atomic.Bool   // it has come to its end, as files do
 	heard                  atomic.Int64  // wall time of the last answer, even an empty one
 }
@@ -139,6 +140,7 @@ func (m *meter) Next(ctx context.Context) (*capture.Batch, error) {
 	m.bytes.Add(size)
 	if n > 0 {
 		m.last.Store(b.Frames[n-1].Time)
+		m.first.CompareAndSwap(0, m.heard.Load())
 	}
 	if len(m.nevers()) > 0 {
 		m.leave(b)

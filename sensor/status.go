@@ -51,6 +51,7 @@ type PortStatus struct {
 	Direction string     `json:"direction"`
 	Frames    uint64     `json:"frames"`
 	Bytes     uint64     `json:"bytes"`
+	First     *time.Time `json:"first"`        // when the first frame came here, null before it
 	Last      *time.Time `json:"last"`         // time of the newest frame, null before the first
 	Silent    float64    `json:"heard_before"` // seconds since the source last answered
 }

@@ -42,7 +42,7 @@ const (
 	// updatePace leaves room on the line to reports; a bundle takes minutes all the same.
 	updatePace  = 4 << 20 // bytes a second
 	updatePiece = 1 << 20 // bytes, between two looks at pace and room
-	maxRefused  = 300     // bytes
+	maxWhy      = 300     // bytes of what the appliance says
 )
 
 // errNoRoom: what was fetched goes, since reports need the room more.
@@ -231,7 +231,7 @@ func (u *updates) refused() string {
 		return "" // there is none
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxRefused))
+	b, err := io.ReadAll(io.LimitReader(f, maxWhy))
 	if err != nil || len(b) == 0 {
 		return ""
 	}

@@ -274,7 +274,7 @@ func TestUpdateRefusedByAppliance(t *testing.T) {
 	if err := os.WriteFile(name, []byte("older\x1b[2J"+strings.Repeat("x", 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if why := u.refused(); !strings.HasPrefix(why, `older\x1b[2J`) || len(why) > 2*maxRefused {
+	if why := u.refused(); !strings.HasPrefix(why, `older\x1b[2J`) || len(why) > 2*maxWhy {
 		t.Errorf("refused: %q", why)
 	}
 	u.set(nil)

@@ -11,6 +11,9 @@ import (
 	"simtrap/firmware/update"
 )
 
+// crashed is why frames are taken by AF_PACKET.
+const crashed = "simtrapd crashed again and again with programs in the kernel: frames are taken by AF_PACKET"
+
 // fallen is what was given up since simtrapd crashed again and again.
 type fallen struct {
 	Sequence uint64 `json:"sequence"` // of the system; another one begins anew
@@ -88,6 +91,7 @@ func fallback() error {
 			if err := c.plain(); err != nil {
 				return err
 			}
+			tell(fallenAlarm, crashed)
 			return writeSensor(c)
 		},
 		again: func() error {

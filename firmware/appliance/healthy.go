@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,14 +21,17 @@ const trialFor = 5 * time.Minute
 
 // daemonStatus is what is needed of `simtrapd status --json`.
 type daemonStatus struct {
-	State string `json:"state"`
-	Ports []struct {
-		Name string `json:"name"`
-		Mode string `json:"mode"`
-	} `json:"ports"`
-	Hub *struct {
+	State string       `json:"state"`
+	Ports []daemonPort `json:"ports"`
+	Hub   *struct {
 		Acked uint64 `json:"acked"`
 	} `json:"hub"`
+}
+
+type daemonPort struct {
+	Name  string     `json:"name"`
+	Mode  string     `json:"mode"`
+	First *time.Time `json:"first"` // when the first frame came
 }
 
 // statusAlarms is what simtrapd status ends with when it runs and alarms stand: a tap
@@ -86,6 +90,17 @@ func healthy() error {
 			fmt.Printf("simtrapd is not told: %v\n", err)
 		}
 	}
+	// What is on trial may be what cannot mount the data partition, where stands that it
+	// is on trial: back to what could.
+	if e, err := m.Running(); err == nil && !e.Good() && lostData() != "" {
+		fmt.Printf("system %s cannot use the data partition and has not shown yet that it works: back to the one of before\n", m.Release.Version)
+		switch err := m.GiveUp("it could not use the data partition"); {
+		case err == nil:
+			return restart()
+		case !errors.Is(err, update.ErrAlone):
+			fmt.Printf("it stays all the same: %v\n", err)
+		}
+	}
 	limit := time.Minute
 	if trial != nil {
 		limit = trialFor
@@ -108,7 +123,7 @@ func healthy() error {
 				fmt.Printf("simtrapd is not told: %v\n", err)
 			}
 		}
-		fmt.Printf("system %s works, %s s after its start\n", m.Release.Version, uptime())
+		fmt.Printf("system %s works, %s s after its start%s\n", m.Release.Version, uptime(), sawFirst())
 		return nil
 	case trial == nil:
 		fmt.Printf("system %s: %v\n", m.Release.Version, why)
@@ -173,6 +188,26 @@ func selfTest() error {
 		return errors.New("self-test: the gateway in the sample is not found")
 	}
 	return nil
+}
+
+// sawFirst says when the first frame came, in seconds after the kernel began; nothing
+// where none has.
+func sawFirst() string {
+	s, err := askDaemon()
+	now, failed := strconv.ParseFloat(uptime(), 64)
+	if err != nil || failed != nil {
+		return ""
+	}
+	var first time.Time
+	for _, p := range s.Ports {
+		if p.First != nil && (first.IsZero() || p.First.Before(first)) {
+			first = *p.First
+		}
+	}
+	if first.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("; its first frame came %.1f s after it", now-time.Since(first).Seconds())
 }
 
 // uptime gives the seconds since the kernel began, as text.

@@ -82,6 +82,8 @@ const daemonFolder = "/var/lib/simtrapd"
 const (
 	offeredUpdate = "updates/offered.update" // the bundle that the hub offers, when it is whole
 	refusedUpdate = "updates/refused"        // why the last one was not taken, of which simtrapd makes an alarm
+	lostAlarm     = "machine/data-lost"      // why the data partition is not used, likewise
+	fallenAlarm   = "machine/capture-fallback"
 )
 
 // updateOffered installs it, and restarts the machine into it. The file goes whatever
@@ -117,22 +119,44 @@ func removeSame(name string, f *os.File) error {
 // tellRefused leaves for simtrapd why an update was not taken, or, for nil, that none was
 // refused.
 func tellRefused(folder string, why error) error {
+	if why == nil {
+		return leave(folder, refusedUpdate, "")
+	}
+	return leave(folder, refusedUpdate, why.Error())
+}
+
+// tell leaves for simtrapd why an alarm stands, or, for nothing, that it does not. What
+// cannot be left is said.
+func tell(name, why string) {
+	if err := leave(daemonFolder, name, why); err != nil {
+		fmt.Printf("simtrapd is not told: %v\n", err)
+	}
+}
+
+// leave writes a file in simtrapd's folder, or removes it where there is no text. One
+// that says so already is left as it is: its time is the alarm's.
+func leave(folder, name, text string) error {
 	root, err := os.OpenRoot(folder)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	if err := root.Remove(refusedUpdate); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if info, err := root.Lstat(name); err == nil && info.Mode().IsRegular() && text != "" {
+		if was, err := root.ReadFile(name); err == nil && string(was) == text {
+			return nil
+		}
+	}
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if why == nil {
+	if text == "" {
 		return nil
 	}
-	f, err := root.OpenFile(refusedUpdate, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(why.Error())
+	_, err = f.WriteString(text)
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
@@ -168,6 +192,10 @@ func install(f *os.File, by chosen) error {
 		return err
 	}
 	m.Forward = by == byHub
+	if lostData() != "" {
+		// What it may not go back below, and that an update is on trial, stands there.
+		return errors.New("no update is installed while the data partition cannot be used")
+	}
 	if len(m.Keys) == 0 {
 		return errors.New("this system was built without a key for updates and takes none")
 	}

@@ -13,14 +13,14 @@ func main() {
 	commands := map[string]func() error{
 		"reset": reset, "system": tellSystem, "setup": setup, "enroll": enroll, "console": console, "healthy": healthy,
 		"update": func() error { return updateFromDrive(byDrive) }, "update-again": func() error { return updateFromDrive(byHand) }, "fallback": fallback,
-		"update-offered": updateOffered,
+		"update-offered": updateOffered, "data": data, "save": saveCopies,
 	}
 	var run func() error
 	if len(os.Args) == 2 {
 		run = commands[os.Args[1]]
 	}
 	if run == nil {
-		fmt.Fprintln(os.Stderr, "usage: simtrap-appliance reset|system|setup|enroll|console|healthy|update|update-again|update-offered|fallback")
+		fmt.Fprintln(os.Stderr, "usage: simtrap-appliance data|save|reset|system|setup|enroll|console|healthy|update|update-again|update-offered|fallback")
 		os.Exit(2)
 	}
 	if err := run(); err != nil {

@@ -15,8 +15,15 @@ import (
 const dataPartition = labelFolder + "data"
 
 // reset has the first program erase the data partition at the next start, and restarts:
-// what is mounted cannot be erased.
+// what is mounted cannot be erased. What was copied to the boot partition goes first:
+// cut off between the two nothing was reset, and it is copied again.
 func reset() error {
+	if err := os.WriteFile(resetAsked, nil, 0o600); err != nil {
+		return err
+	}
+	if err := machineCopies.erase(); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(dataPartition, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -69,6 +76,9 @@ func tellSystem() error {
 		fmt.Printf("DEGRADED  no update is installed: %v\n", err)
 	case floor > 0:
 		fmt.Printf("          nothing below sequence %d is installed\n", floor)
+	}
+	if why := lostData(); why != "" {
+		fmt.Printf("DEGRADED  the data partition cannot be used, and memory takes its place until the next start: %s\n", why)
 	}
 	if f := m.Failed(); f != nil {
 		fmt.Printf("DEGRADED  system %s did not work: %s\n", f.Release.Version, f.Why)

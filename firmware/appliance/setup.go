@@ -33,6 +33,16 @@ func setup() error {
 	if err := os.MkdirAll(filepath.Dir(kept), 0o700); err != nil {
 		return err
 	}
+	lost := lostData()
+	if lost != "" {
+		switch found, err := machineCopies.restore(); {
+		case err != nil:
+			fmt.Fprintf(os.Stderr, "copies on the boot partition: %v\n", err)
+		case found:
+			fmt.Println("configuration and admission are those copied to the boot partition")
+		}
+	}
+	tell(lostAlarm, lost)
 	if err := takeDrive(); err != nil {
 		fmt.Fprintf(os.Stderr, "config drive: %v; the configuration of before stays\n", err)
 	}
@@ -40,12 +50,18 @@ func setup() error {
 	if err != nil {
 		return err
 	}
+	if err := saveCopies(); err != nil {
+		fmt.Fprintf(os.Stderr, "the configuration is not copied to the boot partition: %v\n", err)
+	}
+	fallen := ""
 	if m, err := thisMachine(); err == nil && readFallen(fallbackFile, m.Release.Sequence).Plain {
-		fmt.Println("simtrapd crashed again and again with programs in the kernel: frames are taken by AF_PACKET until the console's 6 or another system")
+		fallen = crashed
+		fmt.Println(fallen + " until the console's 6 or another system")
 		if err := c.plain(); err != nil {
 			return err
 		}
 	}
+	tell(fallenAlarm, fallen)
 	if err := write(c); err != nil {
 		return err
 	}

@@ -89,15 +89,11 @@ func TestPlain(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	type port = struct {
-		Name string `json:"name"`
-		Mode string `json:"mode"`
-	}
 	type way = struct {
 		Acked uint64 `json:"acked"`
 	}
 	taps := []string{"a", "b"}
-	both := []port{{"a", "xdp"}, {"b", "af_packet"}}
+	both := []daemonPort{{Name: "a", Mode: "xdp"}, {Name: "b", Mode: "af_packet"}}
 	for name, c := range map[string]struct {
 		s        daemonStatus
 		reported bool
@@ -106,7 +102,7 @@ func TestJudge(t *testing.T) {
 		"all":                        {daemonStatus{State: "running", Ports: both}, false, true},
 		"it starts":                  {daemonStatus{State: "starting", Ports: both}, false, false},
 		"a port is missing":          {daemonStatus{State: "running", Ports: both[:1]}, false, false},
-		"a port has no way":          {daemonStatus{State: "running", Ports: []port{{"a", "xdp"}, {"b", ""}}}, false, false},
+		"a port has no way":          {daemonStatus{State: "running", Ports: []daemonPort{{Name: "a", Mode: "xdp"}, {Name: "b"}}}, false, false},
 		"no report where some were":  {daemonStatus{State: "running", Ports: both, Hub: &way{}}, true, false},
 		"no hub where one was":       {daemonStatus{State: "running", Ports: both}, true, false},
 		"reports":                    {daemonStatus{State: "running", Ports: both, Hub: &way{3}}, true, true},

@@ -7,7 +7,8 @@
 # appliance takes; without it takes none. SIGN names a private key: then there is a
 # bundle too. SEQUENCE (default: the commit's time) says which of two is newer, FLOOR
 # (default 0) what nobody goes back below once this one works. AGAIN makes a
-# second system, later by so much, and of it bundles that work and that do not.
+# second system, later by so much, and of it bundles that work and that do not. LEVEL
+# (default 15) is how hard systems are compressed: 1 is for trials.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 arch=$1 out=$2
@@ -37,7 +38,7 @@ need
 export PATH=$PATH:/usr/sbin:/sbin
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 VERSION=${VERSION:-0.$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d.%H%M%S)}
-SAMPLE=${SAMPLE:-2m}
+SAMPLE=${SAMPLE:-2m} LEVEL=${LEVEL:-15}
 SEQUENCE=${SEQUENCE:-$SOURCE_DATE_EPOCH} FLOOR=${FLOOR:-0}
 [ -z "${SIGN:-}" ] || [ -n "${UPDATE_KEYS:-}" ] || fail "SIGN without UPDATE_KEYS: nobody would take the bundle"
 export SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C CGO_ENABLED=0 GOOS=linux
@@ -139,7 +140,7 @@ for shell in sh bash dash apt dpkg perl python3 gcc; do
 done
 
 find "$work/initramfs" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-(cd "$work/initramfs" && find . | sort | cpio -o -H newc --quiet --reproducible -R 0:0 | zstd -q -15 -T1) >"$work/initrd"
+(cd "$work/initramfs" && find . | sort | cpio -o -H newc --quiet --reproducible -R 0:0 | zstd -q "-$LEVEL" -T1) >"$work/initrd"
 
 # system makes of the tree a system with its hash tree, and sets root to what its kernel
 # is told of it.
@@ -186,7 +187,7 @@ kernel() { # kernel FILE [WORDS]
 zero() { # zero FILE OFFSET
 	printf '\0\0\0\0' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
-system "$work/slot" "$VERSION" "$SEQUENCE" 15
+system "$work/slot" "$VERSION" "$SEQUENCE" "$LEVEL"
 kernel "$work/simtrap.efi"
 
 truncate -s 128M "$work/esp"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Shows that the image does its work, in qemu: test.sh ARCH. ONCE=1 builds it once and
 # compares nothing; IMAGE takes one that is there; SHOW says what is shown (see
-# firmware/qemu), CUTS how often the power is cut in an update.
+# firmware/qemu), CUTS how often the power is cut in an update, and LEVEL how hard the
+# image is compressed (build.sh).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 arch=$1
@@ -33,4 +34,4 @@ fi
 "$tmp/bin/simtrap-lab" make goip-line --duration 4m -o "$tmp/goip.pcap" >/dev/null 2>&1
 rm -f "$tmp/qemu/log"
 "$tmp/bin/qemu" --arch "$arch" --image "$IMAGE" --capture "$tmp/goip.pcap" --hub "$tmp/bin/simtrap-hub" --folder "$tmp/qemu" \
-	--show "${SHOW:-finding,update,broken,reset,cuts,damage}" --cuts "${CUTS:-2}" --limit "${LIMIT:-$((10 + 2 * ${CUTS:-2}))m}"
+	--show "${SHOW:-finding,update,broken,reset,cuts,lost,damage}" --cuts "${CUTS:-2}" --limit "${LIMIT:-$((10 + 2 * ${CUTS:-2}))m}"

@@ -66,9 +66,25 @@ func (c *cable) Close() error { return c.listener.Close() }
 // maxFrame is more than any frame of a capture, in bytes.
 const maxFrame = 1 << 16
 
-// feed sends the frames of a capture (pcap, little endian, microseconds or nanoseconds)
+// feed sends the frames of a capture to the newest machine, and begins it anew if asked
+// to, until the machine is off.
+func (c *cable) feed(ctx context.Context, capture string, anew bool) error {
+	var conn net.Conn
+	select {
+	case conn = <-c.joined:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		if err := c.play(ctx, conn, capture); err != nil || !anew {
+			return err
+		}
+	}
+}
+
+// play sends the frames of a capture (pcap, little endian, microseconds or nanoseconds)
 // at the distances in time at which they were recorded.
-func (c *cable) feed(ctx context.Context, capture string) error {
+func (c *cable) play(ctx context.Context, conn net.Conn, capture string) error {
 	f, err := os.Open(capture)
 	if err != nil {
 		return err
@@ -88,12 +104,6 @@ func (c *cable) feed(ctx context.Context, capture string) error {
 		unit = time.Nanosecond
 	default:
 		return fmt.Errorf("%s is no pcap file", capture)
-	}
-	var conn net.Conn
-	select {
-	case conn = <-c.joined:
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	began, first := time.Now(), time.Duration(-1)
 	frame := make([]byte, 4+maxFrame)

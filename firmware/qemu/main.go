@@ -18,8 +18,12 @@ import (
 	"time"
 )
 
-// diskSize leaves room for the data partition.
-const diskSize = 1 << 30
+// diskSize leaves room for the data partition, which begins behind the boot partition
+// and the slots (firmware/image). In bytes.
+const (
+	diskSize = 1 << 30
+	dataAt   = (1 + 128 + 2*256) << 20
+)
 
 // configuration of the machine, with the names of its uplink and its tap port, the
 // hub's address and its token.
@@ -49,7 +53,7 @@ func main() {
 		return
 	}
 	var t trial
-	show := flag.String("show", "finding,update,broken,cuts,reset,damage", "what is shown: `LIST` of finding, update, broken, cuts, reset, damage; all but damage and finding go on with the disk of before")
+	show := flag.String("show", "finding,update,broken,reset,cuts,lost,damage", "what is shown: `LIST` of finding, update, broken, reset, cuts, lost, damage; all but damage, cuts and finding go on with the disk of before")
 	flag.StringVar(&t.arch, "arch", "amd64", "architecture of the image")
 	flag.StringVar(&t.image, "image", "", "image of the disk, which is copied first; next.update, broken.update and old.update lie beside it")
 	flag.StringVar(&t.capture, "capture", "", "capture whose frames come on the tap port, as fast as they were recorded")
@@ -90,7 +94,7 @@ func (t *trial) run(shows []string) (err error) {
 	}
 	defer t.cable.Close()
 	for _, name := range shows {
-		show, ok := map[string]func(context.Context) error{"finding": t.finding, "update": t.update, "broken": t.broken, "cuts": t.cut, "reset": t.reset, "damage": t.damage}[name]
+		show, ok := map[string]func(context.Context) error{"finding": t.finding, "update": t.update, "broken": t.broken, "cuts": t.cut, "reset": t.reset, "lost": t.lose, "damage": t.damage}[name]
 		if !ok {
 			return fmt.Errorf("nothing to show is called %q", name)
 		}
@@ -161,7 +165,7 @@ func (t *trial) finding(ctx context.Context) error {
 		return err
 	}
 	t.say("idle: %s", strings.TrimSpace(m.line("MiB resident")))
-	go t.feed(ctx)
+	go t.feed(ctx, false)
 	if err := t.hub.await(ctx, "simtrap_hub_stored_findings_total", 0); err != nil {
 		return fmt.Errorf("after %d frames: %w", t.cable.sent.Load(), err)
 	}
@@ -169,8 +173,8 @@ func (t *trial) finding(ctx context.Context) error {
 	return t.silent()
 }
 
-func (t *trial) feed(ctx context.Context) {
-	if err := t.cable.feed(ctx, t.capture); err != nil && ctx.Err() == nil {
+func (t *trial) feed(ctx context.Context, anew bool) {
+	if err := t.cable.feed(ctx, t.capture, anew); err != nil && ctx.Err() == nil {
 		t.say("the cable: %v", err) // the machine went off
 	}
 }
@@ -188,9 +192,23 @@ func (t *trial) works(ctx context.Context, m *machine) error {
 	if err := m.says(ctx, " s after its start"); err != nil {
 		return err
 	}
+	if err := m.says(ctx, "\n"); err != nil {
+		return err
+	}
 	line := m.line(" s after its start")
 	t.say("%s", line[max(0, strings.Index(line, "system ")):])
 	return nil
+}
+
+// firstFrame gives when the first frame came, as the line that works waited for says.
+func (m *machine) firstFrame() (time.Time, error) {
+	var up, first float64
+	line := m.line(" s after its start")
+	_, err := fmt.Sscanf(line[max(0, strings.Index(line, " works, ")):], " works, %f s after its start; its first frame came %f s after it", &up, &first)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q: %w", line, err)
+	}
+	return time.Now().Add(time.Duration((first - up) * float64(time.Second))), nil
 }
 
 // update: the power was cut (by the show before); a drive brings an update, the machine
@@ -204,6 +222,7 @@ func (t *trial) update(ctx context.Context) error {
 		return err
 	}
 	defer m.off()
+	go t.feed(ctx, true)
 	if err := m.says(ctx, "an update is looked at"); err != nil {
 		return err
 	}
@@ -211,14 +230,18 @@ func (t *trial) update(ctx context.Context) error {
 		return err
 	}
 	t.say("the update is installed")
-	blind := time.Now()
+	restarts := time.Now()
 	if err := t.works(ctx, m); err != nil {
 		return err
 	}
 	if !strings.Contains(m.line(" s after its start"), ".next works") {
 		return errors.New("it is not the update that works")
 	}
-	t.say("blind for %.1f s at most, this machine's firmware included", time.Since(blind).Seconds())
+	first, err := m.firstFrame()
+	if err != nil {
+		return err
+	}
+	t.say("from the restart to the first frame that simtrapd took: %.1f s, this machine's firmware included", first.Sub(restarts).Seconds())
 	return nil
 }
 
@@ -303,7 +326,7 @@ func (t *trial) fresh(ctx context.Context) error {
 		return err
 	}
 	t.say("admitted; the hub is away now")
-	go t.feed(ctx)
+	go t.feed(ctx, false)
 	for {
 		if err := m.typeLine("4"); err != nil {
 			return err
@@ -363,9 +386,8 @@ func (t *trial) reset(ctx context.Context) error {
 // list prints what the folders of the appliance and of simtrapd have on the data
 // partition.
 func (t *trial) list(ctx context.Context) error {
-	const data = (1 + 128 + 2*256) << 20 // firmware/image: behind the boot partition and the slots
 	for _, folder := range []string{"/lib/appliance", "/lib/simtrapd"} {
-		cmd := exec.CommandContext(ctx, "debugfs", "-R", "ls -p "+folder, fmt.Sprintf("%s?offset=%d", t.file("disk"), data))
+		cmd := exec.CommandContext(ctx, "debugfs", "-R", "ls -p "+folder, fmt.Sprintf("%s?offset=%d", t.file("disk"), dataAt))
 		cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 		out, err := cmd.Output()
 		if err != nil {
@@ -381,6 +403,84 @@ func (t *trial) list(ctx context.Context) error {
 		t.say("%s has %q", folder, names)
 	}
 	return nil
+}
+
+// lose: a data partition whose superblock is damaged is mended from a copy; where none
+// is left memory takes its place, and the machine goes on with the configuration and the
+// admission that were copied to the boot partition, and says so here and to the hub.
+func (t *trial) lose(ctx context.Context) error {
+	if err := t.hub.serve(); err != nil {
+		return err
+	}
+	if err := t.spoil(dataAt+1024, 1024); err != nil {
+		return err
+	}
+	m, err := t.start("")
+	if err != nil {
+		return err
+	}
+	defer func() { m.off() }()
+	if err := m.says(ctx, "the data partition was mended"); err != nil {
+		return err
+	}
+	t.say("the superblock is damaged: mended from its copy")
+	if err := t.works(ctx, m); err != nil {
+		return err
+	}
+	m.off()
+	const copies = 128 << 20 // between those of the superblock, at odd multiples
+	for at := int64(dataAt); at < diskSize; at += copies {
+		if err := t.spoil(at, 1<<20); err != nil {
+			return err
+		}
+	}
+	if m, err = t.start(""); err != nil {
+		return err
+	}
+	if err := m.says(ctx, "memory takes its place"); err != nil {
+		return err
+	}
+	t.say("no superblock is left: memory takes the place of the data partition")
+	if err := m.says(ctx, "are those copied to the boot partition"); err != nil {
+		return err
+	}
+	if err := t.works(ctx, m); err != nil {
+		return err
+	}
+	if err := m.typeLine("1"); err != nil {
+		return err
+	}
+	if err := m.says(ctx, "DEGRADED  the data partition"); err != nil {
+		return err
+	}
+	t.say("the console says so")
+	for {
+		out, err := exec.CommandContext(ctx, t.program, "sensors", "-d", t.hub.folder, "--json").Output()
+		if err == nil && strings.Contains(string(out), `"data-lost"`) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no alarm at the hub: %s: %w", out, errors.Join(err, ctx.Err()))
+		case <-time.After(time.Second):
+		}
+	}
+	t.say("the hub has the alarm")
+	return nil
+}
+
+// spoil writes chance over a part of the disk.
+func (t *trial) spoil(at, n int64) error {
+	f, err := os.OpenFile(t.file("disk"), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(rand.Uint32())
+	}
+	_, err = f.WriteAt(b, at)
+	return errors.Join(err, f.Close())
 }
 
 // damage: a machine whose slot has a changed block does not start from it.

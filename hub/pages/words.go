@@ -32,7 +32,7 @@ func chinese() [][2]string {
 		{"Records missing", "缺失记录"}, {"No sensor is admitted yet.", "尚未准入任何探针。"}, {"revoked", "已吊销"},
 		{"has never reported", "从未上报"}, {"does not report", "没有上报"}, {"its certificate has ended", "证书已到期"}, {"its clock is off by more than a second", "时钟偏差超过一秒"}, {"records are missing", "有记录缺失"},
 		{"tap-silent/%q", "镜像口静默：{1}"}, {"ring-loss/%q", "接收环丢帧：{1}"}, {"queues-unbalanced/%q", "队列不均：{1}"}, {"hub-unreachable", "无法连接中心"}, {"outbox-dropping", "待发队列丢失"},
-		{"hub-certificate", "证书未续期"}, {"clock-unsynchronised", "时钟未同步"}, {"tap-one-way", "镜像口只见单向"}, {"mirror-doubled", "镜像重复"}, {"update-refused", "系统升级被拒"},
+		{"hub-certificate", "证书未续期"}, {"clock-unsynchronised", "时钟未同步"}, {"tap-one-way", "镜像口只见单向"}, {"mirror-doubled", "镜像重复"}, {"update-refused", "系统升级被拒"}, {"data-lost", "数据分区不可用"}, {"capture-fallback", "已退回普通抓包"},
 
 		// A line.
 		{"No finding of this line is kept.", "没有保存此线路的发现。"}, {"Work on it", "处理"}, {"Open a case", "立案"}, {"What was found there", "现场结果"}, {"Set the outcome", "登记结果"},
