@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -209,8 +210,20 @@ func runWithin(name string, args ...string) error {
 		return nil
 	}
 	if err != nil {
-		said, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-		return fmt.Errorf("%s: %w: %s", filepath.Base(name), err, lastLine(said))
+		return fmt.Errorf("%s: %w: %s", filepath.Base(name), err, firstComplaint(string(out)))
 	}
 	return nil
 }
+
+// firstComplaint gives the first line of what a program said, without the one that has
+// its version alone.
+func firstComplaint(text string) string {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !versionLine.MatchString(line) {
+			return lastLine(line)
+		}
+	}
+	return lastLine("")
+}
+
+var versionLine = regexp.MustCompile(`^(e2fsck|mke2fs) [0-9.]+ \(`)

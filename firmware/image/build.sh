@@ -48,17 +48,26 @@ umask 022
 . firmware/image/apt.sh
 # fetch gets the packages of the list that are not there, and looks at their sums.
 fetch() {
-	local name version of sum
+	local name version of sum file
+	local -A want=()
 	mkdir -p "$cache/debs"
 	while read -r name version of sum; do
-		[ ! -s "$cache/debs/$sum" ] || continue
-		[ "${APT_CONFIG:-}" = "$cache/apt-$arch/apt.conf" ] || own_apt "$arch"
-		rm -rf "$cache/get" && mkdir -p "$cache/get"
-		(cd "$cache/get" && apt-get -qq download "$name:$of=$version" 2>/dev/null || apt-get -qq download "$name=$version") ||
-			fail "$name $version cannot be had any more: firmware/image/pin.sh $arch takes what Debian has today"
-		echo "$sum  $(echo "$cache"/get/*.deb)" | sha256sum -c --quiet - || fail "$name $version is not what the list says"
-		mv "$cache"/get/*.deb "$cache/debs/$sum"
+		[ -s "$cache/debs/$sum" ] || want[$sum]="$name=$version"
 	done < <(grep -v '^#' "firmware/image/packages.$arch")
+	[ ${#want[@]} -gt 0 ] || return 0
+	own_apt "$arch"
+	rm -rf "$cache/get" && mkdir -p "$cache/get"
+	# All at once: apt reads its lists each time.
+	(cd "$cache/get" && apt-get -qq download "${want[@]}") ||
+		fail "a package cannot be had any more: firmware/image/pin.sh $arch takes what Debian has today"
+	for file in "$cache"/get/*.deb; do
+		sum=$(sha256sum "$file")
+		sum=${sum%% *}
+		[ -n "${want[$sum]:-}" ] || fail "${file##*/} is not what the list says"
+		mv "$file" "$cache/debs/$sum"
+		unset "want[$sum]"
+	done
+	[ ${#want[@]} -eq 0 ] || fail "apt gave no ${want[*]}"
 }
 fetch
 
