@@ -209,10 +209,11 @@ func (p *profile) telling() (cards int, controllers uint64) {
 	for _, b := range p.banks {
 		cards += len(b.Cards())
 	}
-	for a, x := range p.peers {
+	for i := range p.peers {
+		x := &p.peers[i]
 		for r, n := range x.roles {
 			if n > 0 {
-				controllers += a.Hash(uint64(r) + 1)
+				controllers += x.addr.Hash(uint64(r) + 1)
 			}
 		}
 	}

@@ -488,12 +488,10 @@ func (f *frost) accounts(p *profile) {
 }
 
 func (f *frost) peers(p *profile) {
-	state.Map(f.Coder, &p.peers, maxPeers, func(k *ident.Addr, v **peer) {
-		if control.CodeAddr(f.Coder, k); f.Reading() {
-			*v = &peer{addr: *k}
-		}
-		for r := range (*v).roles {
-			state.Int(f.Coder, &(*v).roles[r])
+	state.List(f.Coder, &p.peers, maxPeers, func(x *peer) {
+		control.CodeAddr(f.Coder, &x.addr)
+		for r := range x.roles {
+			state.Int(f.Coder, &x.roles[r])
 		}
 	})
 }

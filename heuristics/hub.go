@@ -139,8 +139,8 @@ func (l *Lines) Hub(list []ControllerVerdict) error {
 	}
 	// Whoever may stand otherwise by it is looked at anew.
 	for p := l.kept.root.next; p != &l.kept.root; p = p.next {
-		for a := range p.peers {
-			if len(old[a])+len(l.tap.hub[a]) > 0 {
+		for i := range p.peers {
+			if a := p.peers[i].addr; len(old[a])+len(l.tap.hub[a]) > 0 {
 				l.touch(p)
 				break
 			}
@@ -156,9 +156,9 @@ func (p *profile) hub(now int64) (h Hub) {
 	if len(p.tap.hub) == 0 {
 		return h
 	}
-	for a := range p.peers {
+	for i := range p.peers {
 		var own, all *ControllerVerdict
-		list := p.tap.hub[a]
+		list := p.tap.hub[p.peers[i].addr]
 		for i := range list {
 			switch v := &list[i]; {
 			case v.Expires <= now:

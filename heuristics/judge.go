@@ -215,12 +215,11 @@ func (l *Lines) Closing() { l.closing = true }
 // first, then by address. Lines below least come without a ledger, which is
 // most of the work.
 func (l *Lines) Findings(final bool, least Verdict) []Finding {
-	out := slices.Clone(l.closed)
+	out := make([]Finding, 0, len(l.closed)+l.kept.n)
+	out = append(out, l.closed...)
 	l.counters.FarEnds = 0
-	for _, p := range l.table {
-		if !p.kept {
-			continue
-		}
+	// In the order in which their profiles were used, and so lie in memory.
+	for p := l.kept.root.next; p != &l.kept.root; p = p.next {
 		if l.farEnd(p) {
 			l.counters.FarEnds++
 			continue
@@ -250,7 +249,8 @@ func (l *Lines) farEnd(p *profile) bool {
 	talkers := 0
 	var first *peer
 	var most, total uint32
-	for _, x := range p.peers {
+	for i := range p.peers {
+		x := &p.peers[i]
 		n := x.roles[roleTrunkPeer] + x.roles[roleRegistrar]
 		if n == 0 {
 			continue
@@ -366,8 +366,8 @@ func (p *profile) borrowed(own []Card) (out []Card) {
 
 func (p *profile) controllers() []Controller {
 	var ps []*peer
-	for _, x := range p.peers {
-		ps = append(ps, x)
+	for i := range p.peers {
+		ps = append(ps, &p.peers[i])
 	}
 	total := func(x *peer) (n uint32) {
 		for _, c := range x.roles {

@@ -47,7 +47,7 @@ type profile struct {
 	dialled  keySet // called numbers of all supported inbound calls
 	accounts map[uint64]*account
 	own      map[uint64]int // accounts by user key
-	peers    map[ident.Addr]*peer
+	peers    []peer         // in order of first sight
 
 	legs          []leg // ended inbound calls that wait for their onward leg
 	onward        []span
@@ -195,18 +195,25 @@ func (p *profile) saw(a ident.Addr, r role) {
 	if p.tap.far != nil {
 		p.tap.far(p.line, a, r.String(), p.stack(), r == roleTrunkPeer, p.last)
 	}
-	x := p.peers[a]
+	x := p.peer(a)
 	if x == nil {
 		if len(p.peers) >= maxPeers {
 			return
 		}
-		if p.peers == nil {
-			p.peers = make(map[ident.Addr]*peer)
-		}
-		x = &peer{addr: a}
-		p.peers[a] = x
+		p.peers = append(p.peers, peer{addr: a})
+		x = &p.peers[len(p.peers)-1]
 	}
 	x.roles[r]++
+}
+
+// peer gives what is known of a far end, nil when nothing is.
+func (p *profile) peer(a ident.Addr) *peer {
+	for i := range p.peers {
+		if x := &p.peers[i]; x.addr == a {
+			return x
+		}
+	}
+	return nil
 }
 
 // activate extends the spans in which the line was active; a pause of ten

@@ -52,7 +52,7 @@ func (l *Lines) Request(line ident.Line, up bool, q *sip.Request) {
 			if up {
 				far = q.To.Addr
 			}
-			if x := p.peers[far]; x == nil || x.roles[roleRegistrar]+x.roles[roleTrunkPeer] == 0 {
+			if x := p.peer(far); x == nil || x.roles[roleRegistrar]+x.roles[roleTrunkPeer] == 0 {
 				return
 			}
 			p = l.evident(line, q.Time)

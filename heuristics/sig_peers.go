@@ -35,8 +35,8 @@ func mediaPeers() signal {
 }
 
 func (p *profile) mediaPeers() (n int) {
-	for _, x := range p.peers {
-		if x.roles[roleMedia] > 0 {
+	for i := range p.peers {
+		if p.peers[i].roles[roleMedia] > 0 {
 			n++
 		}
 	}

@@ -72,7 +72,8 @@ func (w Place) says() string {
 // placeOf tells where the far end is that most often has the roles given.
 func (p *profile) placeOf(roles ...role) (w Place, most *peer, ok bool) {
 	var n uint32
-	for _, x := range p.peers {
+	for i := range p.peers {
+		x := &p.peers[i]
 		k := uint32(0)
 		for _, r := range roles {
 			k += x.roles[r]

@@ -1,6 +1,7 @@
 package rtp
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 
@@ -72,7 +73,7 @@ type slot struct {
 	end   int64 // of the interval
 	last  int64 // arrival of the newest packet
 	live  bool
-	next  uint32 // free list, number plus one
+	ref   uint32 // number plus one; of a free record, that of the next free one
 	source
 }
 
@@ -88,13 +89,17 @@ type Accounting struct {
 	starts  []starts
 	most    int // of buckets, and of starts: both grow up to it before anything is displaced
 	chunks  [][]slot
-	cap     uint32
-	made    uint32 // slots ever in use
-	free    uint32 // head of the free list, number plus one
-	live    uint32
-	next    int64 // the next tick
-	c       Counters
-	pion    pion.Header
+	// due says of each record when the sweep has to look at it, by the sweep that
+	// does and in its order: most records have nothing to be done, and to fetch
+	// each of them only to see that would cost more than all else.
+	due  [phases][]int64
+	cap  uint32
+	made uint32 // slots ever in use
+	free uint32 // head of the free list, number plus one
+	live uint32
+	next int64 // the next tick
+	c    Counters
+	pion pion.Header
 }
 
 // NewAccounting makes an Accounting. emit is given each interval as it is
@@ -184,16 +189,21 @@ func (a *Accounting) Sweep(now int64) {
 	now = min(max(now, 0), maxTime)
 	// Once no flow is left, which is after Idle at the latest, time may jump.
 	for ; a.next <= now && a.live > 0; a.next += tick {
-		for i := uint32(a.next / tick % phases); i < a.made; i += phases {
-			s := a.slot(i)
-			switch {
-			case !s.live:
-			case a.next-s.last > Idle:
+		phase := uint32(a.next / tick % phases)
+		for i, t := range a.due[phase] {
+			if t > a.next {
+				continue
+			}
+			s := a.slot(uint32(i)*phases + phase)
+			if a.next-s.last > Idle {
 				a.c.Idle++
 				a.drop(s)
-			case a.next >= s.end:
+				continue
+			}
+			if a.next >= s.end {
 				a.close(s)
 			}
+			*a.dueOf(s) = s.due()
 		}
 	}
 	if a.next <= now {
@@ -213,6 +223,24 @@ func (a *Accounting) Flush() {
 
 func (a *Accounting) slot(i uint32) *slot {
 	return &a.chunks[i>>chunkBits][i&(1<<chunkBits-1)]
+}
+
+// never is later than any time.
+const never = math.MaxInt64
+
+// due is when the sweep has to look at s: at the end of its interval if there is
+// anything in it, else when the flow is over, unless packets come.
+func (s *slot) due() int64 {
+	if s.iv.Packets|s.iv.Duplicates != 0 {
+		return s.end
+	}
+	return s.last + Idle + 1
+}
+
+// dueOf is where that is kept.
+func (a *Accounting) dueOf(s *slot) *int64 {
+	i := s.ref - 1
+	return &a.due[i%phases][i/phases]
 }
 
 // portsOf packs what of a flow is not an address into one word.
@@ -324,12 +352,13 @@ func (a *Accounting) open(hash uint64, p *packet.Packet, epoch int64) *slot {
 	var n uint32
 	if a.free != 0 {
 		n = a.free - 1
-		a.free = a.slot(n).next
+		a.free = a.slot(n).ref
 	} else {
 		n = a.made
 		if int(n>>chunkBits) == len(a.chunks) {
 			a.chunks = append(a.chunks, make([]slot, 1<<chunkBits))
 		}
+		a.due[n%phases] = append(a.due[n%phases], never)
 		a.made++
 	}
 	b.tag[way], b.ref[way] = uint32(hash>>32), n+1
@@ -344,6 +373,7 @@ func (a *Accounting) open(hash uint64, p *packet.Packet, epoch int64) *slot {
 		end:   epoch + Length,
 		last:  epoch,
 		live:  true,
+		ref:   n + 1,
 	}
 	return s
 }
@@ -379,10 +409,11 @@ func (a *Accounting) drop(s *slot) {
 	a.close(s)
 	b := &a.buckets[s.hash&uint64(len(a.buckets)-1)]
 	for i, r := range b.ref {
-		if r != 0 && a.slot(r-1) == s {
+		if r == s.ref {
 			b.tag[i], b.ref[i] = 0, 0
 			s.live = false
-			s.next, a.free = a.free, r
+			*a.dueOf(s) = never
+			s.ref, a.free = a.free, r
 			a.live--
 			return
 		}

@@ -599,3 +599,30 @@ func FuzzAccounting(f *testing.F) {
 		}
 	})
 }
+
+// TestDue: the sweep looks at every record no later than there is something to be
+// done with it, and at those that are free never.
+func TestDue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := NewAccounting(Config{Seed: 1, Flows: 40}, func(*Interval) {})
+		now := t0
+		for i := range rapid.IntRange(1, 300).Draw(t, "steps") {
+			now += rapid.SampledFrom([]int64{0, 20e6, 300e6, 2500e6, 16e9}).Draw(t, "wait")
+			p := datagram(now-rapid.SampledFrom([]int64{0, 0, 0, 3e9}).Draw(t, "late"), rtpBytes(18, uint16(i), uint32(i)*160, 1), 172)
+			p.SrcPort += uint16(rapid.IntRange(0, 60).Draw(t, "flow"))
+			a.Packet(&p)
+			if rapid.IntRange(0, 9).Draw(t, "sweep") == 0 {
+				a.Sweep(now)
+			}
+			for k := range a.made {
+				s, due := a.slot(k), a.due[k%phases][k/phases]
+				switch {
+				case !s.live && due != never:
+					t.Fatalf("a free record is due at %d", due)
+				case s.live && due > s.due():
+					t.Fatalf("due at %d, want %d", due, s.due())
+				}
+			}
+		}
+	})
+}

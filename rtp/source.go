@@ -89,6 +89,9 @@ func (a *Accounting) account(s *slot, t int64, length uint32, b []byte) (ok bool
 			s.end = iv.Close()
 		}
 	}
+	if iv.Packets|iv.Duplicates == 0 {
+		*a.dueOf(s) = s.end
+	}
 	h, k := read(b, length)
 	at, d := begin, uint16(0)
 	ours, main := false, false

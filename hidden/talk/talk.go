@@ -122,7 +122,16 @@ type Calls struct {
 	cap  int
 	tell func(*Call)
 	open map[rtp.Flow]*open
+	both []talker // the conversations of which both sides have sent
 	c    Counters
+}
+
+// talker is what talking asks of a conversation, side by side with those of the
+// others: a server has a thousand, and each that begins asks all of them.
+type talker struct {
+	o       *open
+	last    int64 // of o, or earlier: it only grows
+	vouched bool  // as of o
 }
 
 // open is a conversation that streams belong to.
@@ -137,6 +146,7 @@ type open struct {
 	lasted  [2]float64
 	others  int
 	both    bool
+	at      int       // in Calls.both, where both is set
 	packets [2]uint64 // in streams that are over
 	doubt   bool
 	clear   [2]bool
@@ -178,7 +188,7 @@ func (c *Calls) Forget(up bool, s *rtp.Stream) {
 		key, way = key.Reverse(), 1
 	}
 	if o := c.open[key]; o != nil && slices.Contains(o.live[way], s) {
-		delete(c.open, key)
+		c.remove(o)
 	}
 }
 
@@ -226,17 +236,44 @@ func (c *Calls) Stream(up bool, s *rtp.Stream, ended bool) {
 		o.first[way] = s.Start
 	}
 	if both := o.first[0] != 0 && o.first[1] != 0; both && !o.both {
-		o.both, o.others = true, c.talking(o, max(o.first[0], o.first[1]))
+		o.others = c.talking(max(o.first[0], o.first[1]))
+		o.both, o.at = true, len(c.both)
+		c.both = append(c.both, talker{o: o})
 	} else if !both && len(o.live[way]) == 1 {
-		o.others = c.talking(o, s.Start)
+		o.others = c.talking(s.Start)
+	}
+	if o.both {
+		c.both[o.at].vouched = o.vouched()
 	}
 }
 
-// talking counts the other conversations of which both sides have sent, and one
-// still does at t.
-func (c *Calls) talking(but *open, t int64) (n int) {
-	for _, o := range c.open {
-		if o != but && o.both && o.last()+apart > t && o.vouched() && !c.doubts(o) {
+// remove takes o from the conversations.
+func (c *Calls) remove(o *open) {
+	delete(c.open, o.flow)
+	if !o.both {
+		return
+	}
+	n := len(c.both) - 1
+	c.both[o.at] = c.both[n]
+	c.both[o.at].o.at = o.at
+	c.both[n] = talker{}
+	c.both = c.both[:n]
+}
+
+// talking counts the conversations of which both sides have sent, and one still
+// does at t.
+func (c *Calls) talking(t int64) (n int) {
+	for i := range c.both {
+		k := &c.both[i]
+		if !k.vouched {
+			continue
+		}
+		if k.last+apart <= t {
+			if k.last = k.o.last(); k.last+apart <= t {
+				continue
+			}
+		}
+		if !c.doubts(k.o) {
 			n++
 		}
 	}
@@ -292,7 +329,7 @@ func (c *Calls) close(o *open) {
 			o.account(way, s)
 		}
 	}
-	delete(c.open, o.flow)
+	c.remove(o)
 	out := Call{Flow: o.flow, Start: o.start, End: o.ends, Sources: o.sources, Others: o.others, Doubtful: c.doubts(o)}
 	if o.both {
 		out.Answer = max(o.first[0], o.first[1])

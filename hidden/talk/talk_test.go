@@ -175,3 +175,49 @@ func TestAny(t *testing.T) {
 		}
 	})
 }
+
+// TestTalking holds the count of conversations that talk to its definition, while
+// streams begin, go on and end in any order.
+func TestTalking(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := New(16, func(*Call) {})
+		c.Doubtful = func(f rtp.Flow) bool { return f.SrcPort == 9003 }
+		type sent struct {
+			up bool
+			s  *rtp.Stream
+		}
+		var live []sent
+		now := 1.0
+		for i := range rapid.IntRange(1, 80).Draw(t, "steps") {
+			now += rapid.Float64Range(0, 1).Draw(t, "wait")
+			for _, x := range live {
+				if rapid.IntRange(0, 3).Draw(t, "goes on") > 0 {
+					x.s.End = max(x.s.End, int64(now*1e9))
+				}
+			}
+			k := rapid.IntRange(0, 3*len(live)).Draw(t, "which")
+			switch {
+			case k >= len(live):
+				up := rapid.Bool().Draw(t, "up")
+				s := stream(uint64(i), up, uint16(9000+rapid.IntRange(0, 8).Draw(t, "port")), now, now, 100)
+				s.Readable, s.SSRC = rapid.Bool().Draw(t, "readable"), uint32(i/3)
+				live = append(live, sent{up, s})
+				c.Stream(up, s, false)
+			case rapid.IntRange(0, 4).Draw(t, "forget") == 0:
+				c.Forget(live[k].up, live[k].s)
+			default:
+				c.Stream(live[k].up, live[k].s, true)
+				live = append(live[:k], live[k+1:]...)
+			}
+			want, at := 0, int64(now*1e9)
+			for _, o := range c.open {
+				if o.first[0] != 0 && o.first[1] != 0 && o.last()+apart > at && o.vouched() && o.flow.SrcPort != 9003 {
+					want++
+				}
+			}
+			if got := c.talking(at); got != want {
+				t.Fatalf("%d talk, want %d", got, want)
+			}
+		}
+	})
+}
