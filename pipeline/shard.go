@@ -205,7 +205,7 @@ func (s *shard) packet(p *packet.Packet) {
 	}
 	switch {
 	case sip.Looks(p.Payload):
-		if !s.echoed(p) && !s.again(p) {
+		if s.fresh(p) {
 			if p.Cut() {
 				s.lost.truncated++
 			}
@@ -215,15 +215,15 @@ func (s *shard) packet(p *packet.Packet) {
 			}
 		}
 	case h323.LooksRAS(p.Payload) || s.unregisters(p):
-		if !s.echoed(p) && !s.again(p) {
+		if s.fresh(p) {
 			s.registration(p)
 		}
 	case sip.LooksBase64(p.Payload):
-		if !s.echoed(p) && !s.again(p) {
+		if s.fresh(p) {
 			s.disguised(p)
 		}
 	case s.control.Looks(p.Payload):
-		if !s.again(p) {
+		if _, there := s.datagram(p); !s.again(p, there) {
 			s.control.UDP(p, s.onControl)
 		}
 	default:
@@ -358,9 +358,21 @@ func Disguised(set *control.Set, p *packet.Packet, m *sip.Message, emit func(*co
 	}
 }
 
-// again says whether the same datagram passed within the mirror window.
-func (s *shard) again(p *packet.Packet) bool {
-	_, h := s.place(p, ident.Hash(s.seed+uint64(p.Realm), p.Payload))
+// fresh says whether a datagram of signalling is to be read: it is neither what the
+// other end sent just before nor a second copy.
+func (s *shard) fresh(p *packet.Packet) bool {
+	back, there := s.datagram(p)
+	return !s.echoed(p, back) && !s.again(p, there)
+}
+
+// datagram names p, and the same sent the other way.
+func (s *shard) datagram(p *packet.Packet) (back, there uint64) {
+	return s.place(p, ident.Hash(s.seed+uint64(p.Realm), p.Payload))
+}
+
+// again says whether the same datagram, whose name is h, passed within the mirror
+// window.
+func (s *shard) again(p *packet.Packet, h uint64) bool {
 	r := &s.recent[h%recentSize]
 	if r.hash == h && p.Time-r.time <= mirrorWindow {
 		s.lost.doubled++
@@ -384,9 +396,9 @@ const echoWindow = int64(10e9)
 
 // echoed says whether the other end sent the same SIP datagram just before. No
 // two ends have the same to say, for each names itself; so this is a service that
-// sends back what it is sent, and takes part in nothing.
-func (s *shard) echoed(p *packet.Packet) bool {
-	back, _ := s.place(p, ident.Hash(s.seed+uint64(p.Realm), p.Payload))
+// sends back what it is sent, and takes part in nothing. back is what that one is
+// named.
+func (s *shard) echoed(p *packet.Packet, back uint64) bool {
 	r := &s.recent[back%recentSize]
 	if r.hash != back || p.Time-r.time > echoWindow {
 		return false

@@ -60,6 +60,7 @@ type Tracker struct {
 	now      int64
 	count    Counters
 	calling  []byte // as the message at hand says it
+	id       uint64 // keyed hash of its Call-ID and realm
 	calls    *table[call]
 	regs     *table[registration]
 	requests *table[request]
@@ -115,6 +116,7 @@ func (t *Tracker) Message(p *packet.Packet, m *Message) {
 		t.count.NoCallID++
 		return
 	}
+	t.id = ident.Hash(t.cfg.Seed+uint64(p.Realm), m.CallID)
 	switch m.Method {
 	case REGISTER:
 		t.register(p, m)
@@ -180,19 +182,15 @@ func (t *Tracker) Flush() {
 	}
 }
 
-// exchange is a keyed hash of the Call-ID and the two addresses, the same for
-// both directions. Ports are left out: they change behind a NAT.
-func (t *Tracker) exchange(p *packet.Packet, m *Message) uint64 {
+// exchange is a keyed hash of the Call-ID of the message at hand and the two
+// addresses, the same for both directions. Ports are left out: they change behind
+// a NAT.
+func (t *Tracker) exchange(p *packet.Packet) uint64 {
 	a, b := p.Src, p.Dst
 	if a.Compare(b) > 0 {
 		a, b = b, a
 	}
-	return b.Hash(a.Hash(t.callID(p, m)))
-}
-
-// callID is a keyed hash of the Call-ID.
-func (t *Tracker) callID(p *packet.Packet, m *Message) uint64 {
-	return ident.Hash(t.cfg.Seed+uint64(p.Realm), m.CallID)
+	return b.Hash(a.Hash(t.id))
 }
 
 // sequence extends a hash by CSeq and method.

@@ -123,12 +123,12 @@ func (t *Tracker) startCall(p *packet.Packet, m *Message) int32 {
 		}
 		t.giveUp(v)
 	}
-	id, from := t.callID(p, m), t.text(m.From.Tag)
+	id, from := t.id, t.text(m.From.Tag)
 	requester, other := ends(p, m)
 	i := t.calls.add(place(id, requester, other, from), gradeWeak, t.now+t.cfg.NoAnswer)
 	c := t.calls.at(i)
 	c.id, c.callerTag = id, from
-	c.pair = t.exchange(p, m)
+	c.pair = t.exchange(p)
 	t.pairs[c.pair] = i
 	t.count.CallsStarted++
 	c.ID = t.count.CallsStarted

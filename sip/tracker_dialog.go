@@ -82,7 +82,7 @@ func dialogKey(id, callerTag, calleeTag uint64) uint64 {
 
 // findCalls gives the calls that m belongs to.
 func (t *Tracker) findCalls(p *packet.Packet, m *Message) (found hops) {
-	id, from, to := t.callID(p, m), t.text(m.From.Tag), t.text(m.To.Tag)
+	id, from, to := t.id, t.text(m.From.Tag), t.text(m.To.Tag)
 	requester, other := ends(p, m)
 	if m.Status == 0 && from != 0 && to != 0 {
 		t.guessed(id, p, from, to)
@@ -140,7 +140,7 @@ func (t *Tracker) findChallenged(p *packet.Packet, m *Message) int32 {
 	if m.Method != INVITE || m.Status == 0 && len(m.To.Tag) > 0 {
 		return none
 	}
-	i, ok := t.pairs[t.exchange(p, m)]
+	i, ok := t.pairs[t.exchange(p)]
 	if !ok {
 		return none
 	}

@@ -13,7 +13,7 @@ func (t *Tracker) request(p *packet.Packet, m *Message) {
 	if m.Status != 0 && m.Status < 200 {
 		return
 	}
-	key := sequence(t.exchange(p, m), m)
+	key := sequence(t.exchange(p), m)
 	i := t.requests.find(key)
 	if i == none {
 		if v := t.requests.victim(); v != none {

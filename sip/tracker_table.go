@@ -17,7 +17,8 @@ type table[T any] struct {
 	index map[uint64]int32
 	slots []*slot[T]
 	free  []int32
-	heap  []int32 // entries by wake, then by age
+	heap  []wait  // entries by wake, then by age
+	place []int32 // in the heap, of each entry
 	grade [grades]chain
 	seq   uint64
 }
@@ -25,12 +26,23 @@ type table[T any] struct {
 type slot[T any] struct {
 	v          T
 	key        uint64
-	due        int64  // when the entry's time is up, ns
-	wake       int64  // its place in the heap, at or before due
-	seq        uint64 // order of appearance
-	heapAt     int32
+	due        int64 // when the entry's time is up, ns
 	prev, next int32
 	level      uint8
+}
+
+// wait is an entry in the heap. What it is ordered by is in it, and its place is
+// beside the entries: whatever moves others would fetch each of them otherwise,
+// which are large and have left the caches.
+type wait struct {
+	wake  int64  // at or before the entry's due
+	seq   uint64 // order of appearance
+	entry int32
+}
+
+// before says whether a comes before b.
+func (a *wait) before(b *wait) bool {
+	return a.wake < b.wake || a.wake == b.wake && a.seq < b.seq
 }
 
 // Grades of entries, lowest first.
@@ -92,6 +104,7 @@ func (t *table[T]) add(key uint64, level uint8, due int64) int32 {
 		chunk := make([]slot[T], slotChunk)
 		for i := range chunk {
 			t.slots = append(t.slots, &chunk[i])
+			t.place = append(t.place, none)
 			t.free = append(t.free, int32(len(t.slots)-1))
 		}
 	}
@@ -99,12 +112,12 @@ func (t *table[T]) add(key uint64, level uint8, due int64) int32 {
 	t.free = t.free[:len(t.free)-1]
 	t.seq++
 	s := t.slots[i]
-	s.key, s.due, s.wake, s.seq, s.level = key, due, due, t.seq, level
+	s.key, s.due, s.level = key, due, level
 	t.index[key] = i
 	t.link(i)
-	s.heapAt = int32(len(t.heap))
-	t.heap = append(t.heap, i)
-	t.up(int(s.heapAt))
+	t.place[i] = int32(len(t.heap))
+	t.heap = append(t.heap, wait{due, t.seq, i})
+	t.up(len(t.heap) - 1)
 	return i
 }
 
@@ -121,12 +134,12 @@ func (t *table[T]) remove(i int32) {
 	s := t.slots[i]
 	delete(t.index, s.key)
 	t.unlink(i)
-	at, last := int(s.heapAt), len(t.heap)-1
+	at, last := int(t.place[i]), len(t.heap)-1
 	moved := t.heap[last]
 	t.heap = t.heap[:last]
 	if at < last {
 		t.heap[at] = moved
-		t.slots[moved].heapAt = int32(at)
+		t.place[moved.entry] = int32(at)
 		t.down(at)
 		t.up(at)
 	}
@@ -145,24 +158,24 @@ func (t *table[T]) touch(i int32, level uint8, due int64) {
 	}
 	s.due = due
 	// A later deadline is looked at when the earlier one comes.
-	if due < s.wake {
-		s.wake = due
-		t.up(int(s.heapAt))
+	if at := t.place[i]; due < t.heap[at].wake {
+		t.heap[at].wake = due
+		t.up(int(at))
 	}
 }
 
 // expired gives an entry whose time is up at now, none when there is none.
 func (t *table[T]) expired(now int64) int32 {
 	for len(t.heap) > 0 {
-		i := t.heap[0]
-		s := t.slots[i]
-		if s.wake > now {
+		first := &t.heap[0]
+		if first.wake > now {
 			return none
 		}
-		if s.due <= now {
-			return i
+		due := t.slots[first.entry].due
+		if due <= now {
+			return first.entry
 		}
-		s.wake = s.due
+		first.wake = due
 		t.down(0)
 	}
 	return none
@@ -170,8 +183,12 @@ func (t *table[T]) expired(now int64) int32 {
 
 // inOrder lists the entries in order of their appearance.
 func (t *table[T]) inOrder() []int32 {
-	out := slices.Clone(t.heap)
-	slices.SortFunc(out, func(a, b int32) int { return cmp.Compare(t.slots[a].seq, t.slots[b].seq) })
+	waits := slices.Clone(t.heap)
+	slices.SortFunc(waits, func(a, b wait) int { return cmp.Compare(a.seq, b.seq) })
+	out := make([]int32, len(waits))
+	for i := range waits {
+		out[i] = waits[i].entry
+	}
 	return out
 }
 
@@ -204,21 +221,16 @@ func (t *table[T]) unlink(i int32) {
 	c.n--
 }
 
-func (t *table[T]) before(a, b int32) bool {
-	x, y := t.slots[a], t.slots[b]
-	return x.wake < y.wake || x.wake == y.wake && x.seq < y.seq
-}
-
 func (t *table[T]) swap(a, b int) {
 	h := t.heap
 	h[a], h[b] = h[b], h[a]
-	t.slots[h[a]].heapAt, t.slots[h[b]].heapAt = int32(a), int32(b)
+	t.place[h[a].entry], t.place[h[b].entry] = int32(a), int32(b)
 }
 
 func (t *table[T]) up(at int) {
 	for at > 0 {
 		parent := (at - 1) / 2
-		if !t.before(t.heap[at], t.heap[parent]) {
+		if !t.heap[at].before(&t.heap[parent]) {
 			return
 		}
 		t.swap(at, parent)
@@ -232,10 +244,10 @@ func (t *table[T]) down(at int) {
 		if child >= len(t.heap) {
 			return
 		}
-		if child+1 < len(t.heap) && t.before(t.heap[child+1], t.heap[child]) {
+		if child+1 < len(t.heap) && t.heap[child+1].before(&t.heap[child]) {
 			child++
 		}
-		if !t.before(t.heap[child], t.heap[at]) {
+		if !t.heap[child].before(&t.heap[at]) {
 			return
 		}
 		t.swap(at, child)
