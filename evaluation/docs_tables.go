@@ -332,8 +332,8 @@ func (m *markdown) drops(list []Drop) {
 		return
 	}
 	m.title("What more of the boxes that hide would cost")
-	m.line("The bar of the verdict, score and margin alike, lowered until as many are above it as are wanted, and the honest kinds of line of which some would be above it then. A margin of so many nats is promised to come to an honest line once in e to their power: each nat that the bar falls makes that promise nearly three times weaker.\n")
-	m.table("Boxes", ">Wanted", ">Lower by, nats", "Honest lines above it then, and above it as it is")
+	m.line("Of the bars of score and margin that as many boxes are above as are wanted, the one that the fewest honest lines are above, each kind counted by its share, and of which kinds they are. A margin of so many nats is promised to come to an honest line once in e to their power.\n")
+	m.table("Boxes", ">Wanted", "Score and margin", "In place of", "Honest lines above it then, and above it as it is")
 	for i := range list {
 		d := &list[i]
 		honest := ""
@@ -346,7 +346,7 @@ func (m *markdown) drops(list []Drop) {
 		if honest == "" {
 			honest = dash
 		}
-		m.row(fmt.Sprintf("%s %s (%d boxes)", d.Goal, told(d.Text), d.Boxes), percent(d.Want), fmt.Sprintf("%g", d.Nats), honest)
+		m.row(fmt.Sprintf("%s %s (%d boxes)", d.Goal, told(d.Text), d.Boxes), percent(d.Want), fmt.Sprintf("%g, %g", d.Lowered[0], d.Lowered[1]), fmt.Sprintf("%g, %g", d.Bar[0], d.Bar[1]), honest)
 	}
 }
 

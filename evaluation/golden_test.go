@@ -87,7 +87,7 @@ func tiny() *Report {
 			Rows: []AblationRow{{Rates: []float64{1, 0.1}}, {Without: "fan-out", Rates: []float64{0.4, 0.3}}}}},
 		Hiding: []Ablation{{Score: 10, Margin: 3, Classes: []string{"obfuscated SIP", "twin-branch"}, Boxes: 1,
 			Rows: []AblationRow{{Rates: []float64{0.6, 0}}, {Without: "fan-out", Rates: []float64{0.1, 0.2}}}}},
-		Drops: []Drop{{Goal: "i4", Text: "box with TLS and SRTP", Boxes: 20, Want: 0.9, Score: 5, Margin: 2.3, Nats: 3.5,
+		Drops: []Drop{{Goal: "i4", Text: "box with TLS and SRTP", Boxes: 20, Want: 0.9, Bar: [2]float64{5, 2.3}, Lowered: [2]float64{3, -1.5},
 			Honest: []Beside{{"twin-callcentre", 30, 0, 12}, {"twin|desk", 30, 0, 1}}}},
 		Misses: []Miss{{
 			What: []string{"honest, nearest below review (-2.0)"}, Scenario: "breakout-dark", Seed: 20003, Line: "203.0.113.7", Class: "pstn-breakout",

@@ -321,19 +321,20 @@ func TestDrops(t *testing.T) {
 	facts = append(facts, honestFact(1, "callcentre", heuristics.None), honestFact(1, "callcentre", heuristics.None), honestFact(2, "home", heuristics.None))
 	c := hand(t, scenarios, facts...)
 	n := len(families(c.model.Catalogue()))
-	// Nine are 1 to 2.8 nats below in score or margin, the tenth far below, the eleventh has
-	// too few calls to count.
+	// Nine have scores of 4 to 3.3 and margins of 9 but for one, the tenth is far below, the
+	// eleventh has too few calls to count.
 	for i := range 9 {
 		c.tallys[0].facts[i].without[n] = pair{5 - 1 - float64(i)*0.1, 9}
 	}
 	c.tallys[0].facts[8].without[n] = pair{9, 2.3 - 2.8}
 	c.tallys[0].facts[9].without[n] = pair{-9, -9}
 	c.tallys[0].facts[10].without[n] = pair{-9, -9}
-	c.tallys[0].facts[11].without[n] = pair{2.3, 0}
-	c.tallys[0].facts[12].without[n] = pair{2.1, 9}
+	// Below in score; above both; below in margin.
+	c.tallys[0].facts[11].without[n] = pair{3.2, 9}
+	c.tallys[0].facts[12].without[n] = pair{3.4, 1}
 	c.tallys[0].facts[13].without[n] = pair{9, -2}
 	list := c.drops()
-	want := []Drop{{Goal: "i4", Text: "box with TLS and SRTP, 8 calls at once: watch", Boxes: 10, Want: 0.9, Score: 5, Margin: 2.3, Nats: 2.8, Honest: []Beside{{"twin-callcentre", 2, 0, 1}}}}
+	want := []Drop{{Goal: "i4", Text: "box with TLS and SRTP, 8 calls at once: watch", Boxes: 10, Want: 0.9, Bar: [2]float64{5, 2.3}, Lowered: [2]float64{3.3, -0.5}, Honest: []Beside{{"twin-callcentre", 2, 0, 1}}}}
 	if d := cmp.Diff(want, list); d != "" {
 		t.Error(d)
 	}

@@ -268,7 +268,7 @@ func (t *text) drops(list []Drop) {
 		d := &list[i]
 		t.line("")
 		t.line("%s %s", d.Goal, d.Text)
-		t.line("   %s %% of %d boxes: score and margin lower by %g nats than %g and %g", percent(d.Want), d.Boxes, d.Nats, d.Score, d.Margin)
+		t.line("   %s %% of %d boxes: score %g and margin %g in place of %g and %g", percent(d.Want), d.Boxes, d.Lowered[0], d.Lowered[1], d.Bar[0], d.Bar[1])
 		for _, h := range d.Honest {
 			t.line("   %-24s %3d of %3d lines above it, %d above the bar as it is", h.Scenario, h.Lowered, h.Lines, h.Above)
 		}
