@@ -35,7 +35,7 @@ import (
 
 const (
 	checkpointMagic   = "simtrapC"
-	checkpointVersion = 3
+	checkpointVersion = 2
 	maxCheckpoint     = 1 << 30 // bytes of a file
 	maxBlock          = 8 << 20
 	maxRealms         = 1 << 16

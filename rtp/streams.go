@@ -226,9 +226,8 @@ func (s *entry) codec(pt uint8) Codec {
 }
 
 // Interval takes the next interval. They come in the order of Interval.Compare;
-// Streams ended by then are told first. It gives false for one that another tap
-// port has shown.
-func (ss *Streams) Interval(iv *Interval) (first bool) {
+// Streams ended by then are told first.
+func (ss *Streams) Interval(iv *Interval) {
 	now := iv.Close()
 	ss.Advance(now)
 	key := streamKey{flow: iv.Flow}
@@ -242,7 +241,7 @@ func (ss *Streams) Interval(iv *Interval) (first bool) {
 		key.voice = true
 	default:
 		ss.c.Shapeless++
-		return true
+		return
 	}
 	s := ss.streams[key]
 	switch {
@@ -250,7 +249,7 @@ func (ss *Streams) Interval(iv *Interval) (first bool) {
 		s = ss.add(key, iv)
 	case s.tap != iv.Flow.TapPort && s.touched > now-2*Length:
 		ss.c.Mirrored++
-		return false
+		return
 	}
 	s.tap = iv.Flow.TapPort
 	s.touched = now
@@ -277,7 +276,6 @@ func (ss *Streams) Interval(iv *Interval) (first bool) {
 			ss.confirm(s)
 		}
 	}
-	return true
 }
 
 // minFax is how many intervals make a fax stream: signalling vouches for it.
