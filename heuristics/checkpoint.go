@@ -282,7 +282,7 @@ func (f *frost) profile(p *profile) (banks []bankKey) {
 	state.Int(c, &p.sipUp)
 	state.Int(c, &p.mediaUp)
 	state.Int(c, &p.hops)
-	for _, v := range [...]*int{&p.peakUp, &p.attemptsIn, &p.attemptsOut, &p.answered, &p.verified, &p.counted, &p.accepted, &p.inboundCounts, &p.unsupported, &p.voices, &p.streams, &p.unsignalled, &p.named, &p.vendorKind} {
+	for _, v := range [...]*int{&p.peakUp, &p.attemptsIn, &p.attemptsOut, &p.answered, &p.verified, &p.counted, &p.accepted, &p.inboundCounts, &p.unsupported, &p.voices, &p.streams, &p.named, &p.vendorKind} {
 		f.count(v)
 	}
 	for _, s := range [...]*string{&p.userAgent, &p.vendor, &p.model, &p.contact} {

@@ -51,13 +51,10 @@ func (p *profile) enoughSeen() bool {
 func (p *profile) voice() bool { return max(p.voices, p.unsignalledCalls()) >= watchFlows }
 
 // unsignalledCalls is how many calls without readable signalling count as
-// support: those that the line vouches for and, where hidden signalling is seen,
-// all of its streams.
+// support: those that the line vouches for. Where hidden signalling is seen it is
+// the same: a page's streams and an echo's are none of its calls.
 func (p *profile) unsignalledCalls() int {
-	switch {
-	case p.firstHidden != 0:
-		return p.unsignalled
-	case p.traits == nil || p.counted > 0:
+	if p.traits == nil || p.counted > 0 {
 		return 0
 	}
 	return p.traits.talked.calls

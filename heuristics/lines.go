@@ -554,12 +554,10 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 			p.unbound = make(map[uint64]*rtp.Stream)
 		}
 		p.unbound[s.ID] = s
-		p.unsignalled++
 		if len(p.unbound) > p.peakUp {
 			p.peakUp = max(p.peakUp, p.together(s))
 		}
 	}
-	p.saw(s.Flow.Dst, roleMedia)
 	p.activate(s.Start)
 }
 
@@ -595,6 +593,11 @@ func (p *profile) together(s *rtp.Stream) (most int) {
 // silent takes a stream of the line that is over.
 func (l *Lines) silent(p *profile, s *rtp.Stream) {
 	delete(p.unbound, s.ID)
+	// Who takes the voice of no call that counts, a page's or an echo's, serves nobody:
+	// it would name a stranger among the line's far ends, for the hub as well.
+	if p.inCall(s) {
+		p.saw(s.Flow.Dst, roleMedia)
+	}
 	p.traits.spoken(s)
 	p.talk += s.End - s.Start
 	if s.Call == 0 && (l.resumed == 0 || s.Start > l.resumed+resumeSlack) {
@@ -630,6 +633,20 @@ func (p *profile) voiced(s *rtp.Stream) {
 			p.legs[i].voice = true
 		}
 	}
+}
+
+// inCall says whether a stream of the line that is over was voice of a call that
+// counts. Calls wait for longer than streams are silent before they are over.
+func (p *profile) inCall(s *rtp.Stream) bool {
+	if s.Call == 0 {
+		return false
+	}
+	for _, inbound := range [...]bool{true, false} {
+		if o := p.open[callKey(s.Call, inbound)]; o != nil && o.counted {
+			return true
+		}
+	}
+	return slices.ContainsFunc(p.legs, func(g leg) bool { return g.call == s.Call })
 }
 
 // Served takes the evidence about a bank elsewhere that the line has its cards

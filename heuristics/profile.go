@@ -55,7 +55,6 @@ type profile struct {
 	voices        int  // supported calls with a confirmed stream of the line
 	streams       int
 	talk          int64                  // ns of confirmed streams sent by the line
-	unsignalled   int                    // voice streams of a line that shows no signalling
 	unbound       map[uint64]*rtp.Stream // confirmed streams of a line that shows no signalling
 	clocks        []clock
 	cnames        map[ident.CNAME]int // streams of the line that bore it

@@ -14,7 +14,7 @@ func mediaPeers() signal {
 	return signal{
 		id: "media-peers",
 		static: func(p *profile, now int64) int {
-			if p.streams < peersStreams || max(p.counted, p.unsignalled) < peersCalls || now-p.firstUp < peersAfter {
+			if p.streams < peersStreams || p.callsSeen() < peersCalls || now-p.firstUp < peersAfter {
 				return none
 			}
 			switch n := p.mediaPeers(); {

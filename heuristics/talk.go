@@ -119,6 +119,7 @@ func (l *Lines) settleTalk(p *profile, all bool) {
 			t.first = c.end
 		}
 		t.calls++
+		p.saw(c.flow.far, roleMedia)
 		t.last = max(t.last, c.end)
 		p.traits.hours[uint64(c.end)/uint64(60*minute)%24]++
 		p.traits.exchanges.ended(c.end)

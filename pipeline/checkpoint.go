@@ -35,7 +35,7 @@ import (
 
 const (
 	checkpointMagic   = "simtrapC"
-	checkpointVersion = 2
+	checkpointVersion = 3
 	maxCheckpoint     = 1 << 30 // bytes of a file
 	maxBlock          = 8 << 20
 	maxRealms         = 1 << 16

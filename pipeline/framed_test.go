@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"simtrap/capture"
@@ -34,6 +35,9 @@ const (
 	tlsBytes
 	tableBytes // a distributed table's question or answer
 	noiseBytes // random in the upper bits, and never as a table's
+	stunBytes
+	synBytes    // opens a connection of TCP, and sends nothing
+	synAckBytes // answers it
 )
 
 type sockets struct {
@@ -106,6 +110,8 @@ func (l *honestLine) payload(s *sent) []byte {
 		copy(b, []byte{23, 3, 3, byte((s.size - 5) >> 8), byte(s.size - 5)})
 	case tableBytes:
 		copy(b, "d1:ad2:id20:")
+	case stunBytes:
+		copy(b, []byte{1, 1, 0, byte(s.size - 20), 0x21, 0x12, 0xa4, 0x42})
 	case noiseBytes:
 		l.noise++
 		for i := range b[:8] {
@@ -130,6 +136,12 @@ func (l *honestLine) frame(s *sent) []byte {
 		head, proto = ports[:20], 6
 		binary.BigEndian.PutUint32(ports[4:], s.number)
 		ports[12], ports[13] = 0x50, 0x18
+		switch s.kind {
+		case synBytes:
+			ports[13] = 0x02
+		case synAckBytes:
+			ports[13] = 0x12
+		}
 	} else {
 		binary.BigEndian.PutUint16(ports[4:], uint16(8+s.size))
 	}
@@ -152,6 +164,7 @@ func (l *honestLine) frame(s *sent) []byte {
 // answers: SRTP to its provider, SIP over TLS.
 func (l *honestLine) hotline() {
 	signalling := l.flow(sockets{far: [4]byte{210, 0, 0, 2}, nearPort: 55555, farPort: 5061, tcp: true})
+	l.opens(signalling, honestFrom-60e9, true)
 	octets := uint32(0)
 	say := func(t int64) {
 		l.send(sent{t: t, flow: signalling, up: true, kind: tlsBytes, size: 600, number: octets}, sent{t: t + 30e6, flow: signalling, kind: tlsBytes, size: 500, number: octets})
@@ -268,6 +281,135 @@ func (l *honestLine) asked(echo bool) {
 	}
 }
 
+// echoes is a home with a service that sends back what it is sent. A stranger has it
+// send voice under one source, and sends another of his own that ends behind the tap,
+// when the first is over, or all the time; drowned also hides what is sent back among
+// other packets on its way there, so that no stream of it is seen. Of conversations
+// that begin so, many are up at once.
+func (l *honestLine) echoes(drowned bool) {
+	// Too short to be a call, but the tap knows of lines by it.
+	short := l.flow(sockets{far: [4]byte{210, 0, 0, 9}, nearPort: 53001, farPort: 5006})
+	for k := range int64(75) {
+		t := honestFrom - 80e9 + k*20e6
+		l.send(sent{t: t, flow: short, up: true, kind: rtpBytes, number: uint32(k), source: 1, size: 172}, sent{t: t + 5e6, flow: short, kind: rtpBytes, number: uint32(k), source: 2, size: 172})
+	}
+	for i := range int64(12) {
+		f := l.flow(sockets{far: [4]byte{210, 0, 0, 1}, nearPort: 40000, farPort: 20000 + uint16(i)*2})
+		from := honestFrom + i*3e9
+		a, b := l.rnd.Uint32(), l.rnd.Uint32()
+		const n, last = 50 * 40, 50 * 6
+		for k := range int64(n + last) {
+			t := from + k*20e6
+			if k < n || drowned && k%50 == 0 {
+				l.send(sent{t: t, flow: f, kind: rtpBytes, number: uint32(k), source: a, size: 172}, sent{t: t + 31e6, flow: f, up: true, kind: rtpBytes, number: uint32(k), source: a, size: 172})
+			}
+			for x := range int64(2) {
+				if drowned && k < n {
+					l.send(sent{t: t + 3e6 + x*4e6, flow: f, kind: rtpBytes, number: uint32(9 * k), source: uint32(2*k + x), size: 60 + l.rnd.IntN(280)})
+				}
+			}
+			if k >= n {
+				l.send(sent{t: t + 9e6, flow: f, kind: rtpBytes, number: uint32(k), source: b, size: 172})
+			}
+		}
+	}
+}
+
+// conference is a page that opens flows of media as browsers do, and has telephones'
+// streams in them.
+func (l *honestLine) conference() {
+	for i := range int64(12) {
+		f := l.flow(sockets{far: [4]byte{210, 0, 0, 1}, nearPort: 40000 + uint16(i), farPort: 20000})
+		from := honestFrom + i*3e9
+		l.send(sent{t: from, flow: f, up: true, kind: stunBytes, size: 28}, sent{t: from + 30e6, flow: f, kind: stunBytes, size: 32})
+		l.call(f, from+1e9)
+	}
+}
+
+// calls are of a telephone whose signalling goes another way.
+func (l *honestLine) calls() {
+	for i := range int64(12) {
+		l.call(l.flow(sockets{far: [4]byte{210, 0, 0, 1}, nearPort: 40000 + uint16(i), farPort: 20000}), honestFrom+i*3e9)
+	}
+}
+
+func (l *honestLine) call(f int, from int64) {
+	up, down := l.rnd.Uint32(), l.rnd.Uint32()
+	for k := range int64(50 * 40) {
+		l.send(sent{t: from + k*20e6, flow: f, up: true, kind: rtpBytes, number: uint32(k), source: up, size: 172})
+		if k > 100 {
+			l.send(sent{t: from + k*20e6 + 5e6, flow: f, kind: rtpBytes, number: uint32(k), source: down, size: 172})
+		}
+	}
+}
+
+// opens opens a connection of TCP.
+func (l *honestLine) opens(f int, t int64, up bool) {
+	l.send(sent{t: t, flow: f, up: up, kind: synBytes}, sent{t: t + 30e6, flow: f, up: !up, kind: synAckBytes})
+}
+
+// TestInStep: exchanges under TLS are signalling when they keep step with calls in a
+// connection that the line was seen to open; not in one that a stranger opened to it,
+// from the port of signalling at that, nor where nobody knows who did.
+func TestInStep(t *testing.T) {
+	for name, tt := range map[string]struct {
+		opened, line, want bool
+	}{
+		"the line's":   {true, true, true},
+		"a stranger's": {true, false, false},
+		"open before":  {false, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newHonest()
+			asks := l.flow(sockets{far: [4]byte{210, 0, 0, 2}, nearPort: 8443, farPort: 5061, tcp: true})
+			if tt.opened {
+				l.opens(asks, honestFrom-60e9, tt.line)
+			}
+			l.send(sent{t: honestFrom - 59e9, flow: asks, kind: tlsBytes, size: 100})
+			for i := range int64(20) {
+				f := l.flow(sockets{far: [4]byte{210, 0, 0, 1}, nearPort: 40000 + uint16(i), farPort: 20000})
+				from := honestFrom + i*47e9
+				l.call(f, from)
+				end, octets := from+50*40*20e6, uint32(100*(i+1))
+				l.send(sent{t: end, flow: asks, kind: tlsBytes, size: 100, number: octets}, sent{t: end + 30e6, flow: asks, up: true, kind: tlsBytes, size: 100, number: octets})
+			}
+			f := l.judged(t)
+			if got := slices.ContainsFunc(f.Signals, func(w heuristics.Row) bool { return w.ID == "unread-signalling" }); got != tt.want {
+				t.Errorf("in step %v", got)
+			}
+		})
+	}
+}
+
+// TestOwnCalls: only calls that the line itself speaks in count as its calls, and
+// only whom it calls so is named among its far ends.
+func TestOwnCalls(t *testing.T) {
+	for name, tt := range map[string]struct {
+		make func(*honestLine)
+		own  bool
+	}{
+		"calls":               {(*honestLine).calls, true},
+		"a page's streams":    {(*honestLine).conference, false},
+		"an echo":             {func(l *honestLine) { l.echoes(false) }, false},
+		"an echo that drowns": {func(l *honestLine) { l.echoes(true) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newHonest()
+			tt.make(l)
+			f := l.judged(t)
+			counted := slices.ContainsFunc(f.Signals, func(w heuristics.Row) bool { return strings.HasPrefix(w.ID, "talk-") })
+			if counted != tt.own || len(f.Controllers) > 0 != tt.own {
+				t.Errorf("counted %v, far ends %v, %d streams", counted, f.Controllers, f.Calls.Streams)
+			}
+			if f.Calls.Streams == 0 {
+				t.Error("no stream: the test measures nothing")
+			}
+		})
+	}
+}
+
 type everywhere heuristics.Place
 
 func (p everywhere) Of(ident.Addr) heuristics.Place { return heuristics.Place(p) }
@@ -290,22 +432,7 @@ func TestNobodyIsFramed(t *testing.T) {
 			t.Parallel()
 			l := newHonest()
 			make(l)
-			// The tap has seen somebody else before.
-			other := l.flow(sockets{far: [4]byte{210, 0, 0, 9}, nearPort: 53001, farPort: 5004})
-			l.send(sent{t: honestFrom - 90e9, flow: other, up: true, size: 172})
-			slices.SortStableFunc(l.all, func(a, b sent) int { return cmp.Compare(a.t, b.t) })
-			homes, err := ident.ParseHomes([]string{"203.0.113.0/24"}, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			result, err := Run(t.Context(), l, Config{Homes: homes, Workers: 1, Places: everywhere{Known: true, Country: "XX", Foreign: true, Hosting: true}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(result.Findings) != 1 {
-				t.Fatalf("%d lines: the test measures nothing", len(result.Findings))
-			}
-			f := &result.Findings[0]
+			f := l.judged(t)
 			t.Logf("%v, score %.2f, margin %.2f to %s, %d streams, %d channels", f.Verdict, f.Score, f.Margin, f.Nearest, f.Calls.Streams, f.Device.Channels)
 			if f.Verdict > heuristics.None {
 				t.Errorf("%v: score %.2f, margin %.2f", f.Verdict, f.Score, f.Margin)
@@ -316,4 +443,25 @@ func TestNobodyIsFramed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// judged gives what is found of the line.
+func (l *honestLine) judged(t *testing.T) *heuristics.Finding {
+	t.Helper()
+	// The tap has seen somebody else before.
+	other := l.flow(sockets{far: [4]byte{210, 0, 0, 9}, nearPort: 53001, farPort: 5004})
+	l.send(sent{t: honestFrom - 90e9, flow: other, up: true, size: 172})
+	slices.SortStableFunc(l.all, func(a, b sent) int { return cmp.Compare(a.t, b.t) })
+	homes, err := ident.ParseHomes([]string{"203.0.113.0/24"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := Run(t.Context(), l, Config{Homes: homes, Workers: 1, Places: everywhere{Known: true, Country: "XX", Foreign: true, Hosting: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Findings) != 1 {
+		t.Fatalf("%d lines: the test measures nothing", len(result.Findings))
+	}
+	return &result.Findings[0]
 }

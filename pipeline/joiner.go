@@ -237,7 +237,15 @@ func (j *joiner) interval(iv *rtp.Interval) {
 	if j.observe != nil {
 		j.observe.Interval(iv)
 	}
-	j.streams.Interval(iv)
+	if !j.streams.Interval(iv) || len(j.talks.lines) == 0 {
+		return
+	}
+	if line, ok := j.line(iv.Flow.Src, iv.Flow.Realm); ok {
+		j.talks.interval(line, true, iv)
+	}
+	if line, ok := j.line(iv.Flow.Dst, iv.Flow.Realm); ok {
+		j.talks.interval(line, false, iv)
+	}
 }
 
 // advance moves the clock of every table, at whole seconds so that it does not

@@ -13,6 +13,7 @@ type exchangeSeen struct {
 	flow  rtp.Flow
 	paths bool // STUN, DTLS or QUIC
 	begun bool // no exchange yet: a client's first message to a port of SIP over TLS
+	asked bool // of TLS: the connection was seen to be opened, and the flow goes from who did
 }
 
 const (
@@ -35,6 +36,14 @@ type sealedTable struct {
 	tls, paths sealedSecond
 	tlsFlows   [256]exchangeFlow
 	pathFlows  [256]exchangeFlow
+	opened     [1024]openedFlow
+}
+
+// openedFlow is a connection that was seen to be opened, and by which end. One whose
+// place another took, or that was open before the tap looked, is nobody's.
+type openedFlow struct {
+	key uint64
+	way bool
 }
 
 // sealedSecond counts what is told of in a second.
@@ -62,6 +71,8 @@ type exchangeFlow struct {
 	from int64 // when the side that spoke first after a silence did; 0 for none
 	way  bool
 	told int64
+
+	known, client bool // of TLS: it was seen to be opened, and by whom, as way
 }
 
 // packet takes a packet and says whether it completes an exchange.
@@ -71,19 +82,31 @@ func (t *sealedTable) packet(p *packet.Packet, seed uint64, out *exchangeSeen) b
 		*out = exchangeSeen{flow: flowOfPacket(p), begun: true}
 		return true
 	}
-	if !paths && (p.Proto != packet.TCP || !tlsData(p.Payload)) {
+	opens := p.Proto == packet.TCP && p.Flags&(packet.SYN|packet.ACK) == packet.SYN
+	if !paths && !opens && (p.Proto != packet.TCP || !tlsData(p.Payload)) {
 		return false
 	}
 	a, b := p.Src.Hash(seed)+uint64(p.SrcPort), p.Dst.Hash(seed)+uint64(p.DstPort)
 	key, way := (a+b)*0x9e3779b97f4a7c15^uint64(p.Realm)|1, a < b
+	opened := &t.opened[key>>32%uint64(len(t.opened))]
 	second, flows := &t.tls, t.tlsFlows[:]
 	if paths {
 		second, flows = &t.paths, t.pathFlows[:]
 	}
 	f := &flows[key>>32%uint64(len(flows))]
 	known := f.key == key
+	if opens { // it takes no other's place among those that have records
+		*opened = openedFlow{key, way}
+		if known {
+			*f = exchangeFlow{}
+		}
+		return false
+	}
 	if !known {
 		*f = exchangeFlow{key: key}
+	}
+	if opened.key == key && !paths {
+		f.known, f.client = true, opened.way
 	}
 	silent := p.Time-f.last >= sealedPause
 	f.last = p.Time
@@ -105,7 +128,10 @@ func (t *sealedTable) packet(p *packet.Packet, seed uint64, out *exchangeSeen) b
 	if !second.room(p.Time) {
 		return false
 	}
-	*out = exchangeSeen{flow: flowOfPacket(p), paths: paths}
+	*out = exchangeSeen{flow: flowOfPacket(p), paths: paths, asked: f.known}
+	if f.known && f.client != way {
+		out.flow = out.flow.Reverse()
+	}
 	return true
 }
 
@@ -199,13 +225,12 @@ func (j *joiner) sealed(x *exchangeSeen) {
 			j.follow(*f, j.now)
 		}
 	}
-	if x.begun {
+	// What is served to a stranger may come whenever he likes, at the ends of calls too;
+	// and of a connection that was open before the tap looked nobody knows who began.
+	if !x.asked {
 		return
 	}
 	if line, ok := j.line(f.Src, f.Realm); ok {
 		j.lines.Sealed(line, f.Dst, j.now)
-	}
-	if line, ok := j.line(f.Dst, f.Realm); ok {
-		j.lines.Sealed(line, f.Src, j.now)
 	}
 }

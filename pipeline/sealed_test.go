@@ -53,6 +53,40 @@ func TestSealedTable(t *testing.T) {
 	}
 }
 
+// TestSealedOpened: who opened a connection is told with its exchanges as long as that
+// is remembered, whichever end speaks first, and nothing where nobody saw it.
+func TestSealedOpened(t *testing.T) {
+	a, b := ident.AddrFrom4([]byte{203, 0, 113, 7}), ident.AddrFrom4([]byte{198, 51, 100, 9})
+	segment := func(at int64, back bool, flags uint8, payload []byte) *packet.Packet {
+		p := &packet.Packet{Time: 1e18 + at*1e6, Proto: packet.TCP, Src: a, Dst: b, SrcPort: 9000, DstPort: 5061, Flags: flags, Payload: payload}
+		if back {
+			p.Src, p.Dst, p.SrcPort, p.DstPort = p.Dst, p.Src, p.DstPort, p.SrcPort
+		}
+		return p
+	}
+	tls := append([]byte{23, 3, 3, 0, 60}, make([]byte, 60)...)
+	for name, tt := range map[string]struct {
+		flags uint8 // of the first segment
+		back  bool  // which b sends
+		asked bool
+	}{
+		"a opens": {packet.SYN, false, true}, "b opens": {packet.SYN, true, true}, "an answer alone": {packet.SYN | packet.ACK, true, false}, "neither": {packet.ACK, false, false},
+	} {
+		for _, first := range []bool{false, true} {
+			table, told := &sealedTable{}, 0
+			var x exchangeSeen
+			for _, p := range []*packet.Packet{segment(0, tt.back, tt.flags, nil), segment(100, false, 0, tls), segment(5000, first, 0, tls), segment(5050, !first, 0, tls)} {
+				if table.packet(p, 1, &x) {
+					told++
+				}
+			}
+			if told != 1 || x.asked != tt.asked || x.asked && (x.flow.Src == b) != tt.back {
+				t.Errorf("%s: told %d, asked %v, from a %v", name, told, x.asked, x.flow.Src == a)
+			}
+		}
+	}
+}
+
 // TestPathsAreBounded: a flood of flows forgets, and one that is asked for anew
 // stays.
 func TestPathsAreBounded(t *testing.T) {

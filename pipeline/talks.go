@@ -23,6 +23,13 @@ func newTalks(tell func(ident.Line, *talk.Call)) *talks {
 	return &talks{lines: make(map[ident.Line]*talk.Calls), tell: tell}
 }
 
+// interval takes what a flow did at one of its ends, whether it is a stream or not.
+func (t *talks) interval(line ident.Line, up bool, iv *rtp.Interval) {
+	if c := t.lines[line]; c != nil {
+		c.Heard(up, iv.Flow, uint64(iv.Packets))
+	}
+}
+
 // stream follows a stream at one of its ends. One whose call was found after all
 // takes its conversation along: signalling tells more of it.
 func (t *talks) stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {

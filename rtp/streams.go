@@ -226,8 +226,9 @@ func (s *entry) codec(pt uint8) Codec {
 }
 
 // Interval takes the next interval. They come in the order of Interval.Compare;
-// Streams ended by then are told first.
-func (ss *Streams) Interval(iv *Interval) {
+// Streams ended by then are told first. It gives false for one that another tap
+// port has shown.
+func (ss *Streams) Interval(iv *Interval) (first bool) {
 	now := iv.Close()
 	ss.Advance(now)
 	key := streamKey{flow: iv.Flow}
@@ -241,7 +242,7 @@ func (ss *Streams) Interval(iv *Interval) {
 		key.voice = true
 	default:
 		ss.c.Shapeless++
-		return
+		return true
 	}
 	s := ss.streams[key]
 	switch {
@@ -249,7 +250,7 @@ func (ss *Streams) Interval(iv *Interval) {
 		s = ss.add(key, iv)
 	case s.tap != iv.Flow.TapPort && s.touched > now-2*Length:
 		ss.c.Mirrored++
-		return
+		return false
 	}
 	s.tap = iv.Flow.TapPort
 	s.touched = now
@@ -276,6 +277,7 @@ func (ss *Streams) Interval(iv *Interval) {
 			ss.confirm(s)
 		}
 	}
+	return true
 }
 
 // minFax is how many intervals make a fax stream: signalling vouches for it.

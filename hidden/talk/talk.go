@@ -41,9 +41,12 @@ type Call struct {
 	// answered, or began where it never was. Those that prove nothing of the line
 	// are left out: see Vouched.
 	Others int
-	// Clear is set where both sides sent RTP with a clear header, each under a
-	// source of its own.
+	// Clear is set where both sides sent RTP with a clear header.
 	Clear bool
+	// Echo is set where the line may send back what it is sent: a source was heard
+	// from both sides, or packets came that were of no stream of the call, a quarter
+	// of what went or more.
+	Echo bool
 	// Led is set where the line's sound was the first of the conversation.
 	Led bool
 	// Even is set where as many packets came as went: one side may have answered
@@ -59,7 +62,7 @@ type Call struct {
 // sent first, or as many packets went as came. A page in a visitor's browser
 // speaks too, but not before it has looked for its paths.
 func (c *Call) Vouched() bool {
-	return !c.Doubtful && (c.Clear || c.Led && !service(&c.Flow) && (c.Direction == Inbound || !c.Even))
+	return !c.Doubtful && !c.Echo && (c.Clear || c.Led && !service(&c.Flow) && (c.Direction == Inbound || !c.Even))
 }
 
 // service says whether a flow is of a service that answers packet by packet.
@@ -103,6 +106,11 @@ const (
 	// apart is a silence of both sides behind which a stream is the next call on
 	// the same sockets: boxes use them again within seconds, ns.
 	apart = int64(1500e6)
+	// maxHeard bounds the sources of a side that are told apart.
+	maxHeard = 16
+	// foreignShare: one packet that is of no stream for so many of the line's is too
+	// many. Reports and keep-alives are far fewer.
+	foreignShare = 4
 )
 
 // Counters says what a Calls did.
@@ -131,6 +139,7 @@ type Calls struct {
 type talker struct {
 	o       *open
 	last    int64 // of o, or earlier: it only grows
+	since   int64 // when the later side of o began
 	vouched bool  // as of o
 }
 
@@ -149,14 +158,15 @@ type open struct {
 	at      int       // in Calls.both, where both is set
 	packets [2]uint64 // in streams that are over
 	doubt   bool
-	clear   [2]bool
-	ssrc    [2]uint32
+	all     [2]uint64   // packets in the flow since the conversation is known
+	heard   [2][]uint32 // sources with clear headers, maxHeard at most
+	echo    bool        // one of them was heard from both sides, or there were more
 }
 
 // vouched says whether the conversation, as far as it went, shows that the line
 // speaks.
 func (o *open) vouched() bool {
-	return o.readable() || o.first[1]-o.first[0] >= early && !service(&o.flow)
+	return !o.echoes() && (o.readable() || o.first[1]-o.first[0] >= early && !service(&o.flow))
 }
 
 // doubts says whether a page in a browser may have opened the conversation. What
@@ -166,9 +176,46 @@ func (c *Calls) doubts(o *open) bool {
 	return o.doubt
 }
 
-// readable says whether both sides have clear headers. An echo has the other
-// side's source.
-func (o *open) readable() bool { return o.clear[0] && o.clear[1] && o.ssrc[0] != o.ssrc[1] }
+// readable says whether both sides have clear headers.
+func (o *open) readable() bool { return len(o.heard[0]) > 0 && len(o.heard[1]) > 0 }
+
+// hears notes a source with a clear header.
+func (o *open) hears(way int, ssrc uint32) {
+	switch {
+	case slices.Contains(o.heard[way], ssrc):
+	case slices.Contains(o.heard[1-way], ssrc), len(o.heard[way]) >= maxHeard:
+		o.echo = true
+	default:
+		o.heard[way] = append(o.heard[way], ssrc)
+	}
+}
+
+// echoes says whether the line may send back what it is sent: then it has a source of
+// the other side, whatever else is sent to it. Its questions can be drowned on their
+// way among packets that end behind the tap, so that no stream of them is seen; but
+// then so many came.
+func (o *open) echoes() bool {
+	var own [2]uint64
+	for way := range own {
+		own[way] = o.packets[way]
+		for _, s := range o.live[way] {
+			own[way] += s.Packets
+		}
+	}
+	return o.echo || o.all[1] > own[1] && foreignShare*(o.all[1]-own[1]) >= own[0]
+}
+
+// Heard takes packets of a flow, be they of a stream or not, after Stream.
+func (c *Calls) Heard(up bool, f rtp.Flow, packets uint64) {
+	way := 0
+	if f.TapPort = 0; !up {
+		f, way = f.Reverse(), 1
+	}
+	if o := c.open[f]; o != nil {
+		o.all[way] += packets
+		c.renew(o)
+	}
+}
 
 // New makes a Calls that holds at most n conversations, one at least, and gives
 // each call when it is over; the Call is valid until tell returns.
@@ -230,7 +277,7 @@ func (c *Calls) Stream(up bool, s *rtp.Stream, ended bool) {
 	o.sources[way] = max(o.sources[way], o.together(way, s.Start))
 	o.start = min(o.start, s.Start)
 	if s.Readable {
-		o.clear[way], o.ssrc[way] = true, s.SSRC
+		o.hears(way, s.SSRC)
 	}
 	if o.first[way] == 0 || s.Start < o.first[way] {
 		o.first[way] = s.Start
@@ -242,8 +289,14 @@ func (c *Calls) Stream(up bool, s *rtp.Stream, ended bool) {
 	} else if !both && len(o.live[way]) == 1 {
 		o.others = c.talking(s.Start)
 	}
+	c.renew(o)
+}
+
+// renew brings up to date what talking asks of o.
+func (c *Calls) renew(o *open) {
 	if o.both {
-		c.both[o.at].vouched = o.vouched()
+		k := &c.both[o.at]
+		k.since, k.vouched = max(o.first[0], o.first[1]), o.vouched()
 	}
 }
 
@@ -260,12 +313,12 @@ func (c *Calls) remove(o *open) {
 	c.both = c.both[:n]
 }
 
-// talking counts the conversations of which both sides have sent, and one still
-// does at t.
+// talking counts the conversations of which both sides have sent by t, and one still
+// does then.
 func (c *Calls) talking(t int64) (n int) {
 	for i := range c.both {
 		k := &c.both[i]
-		if !k.vouched {
+		if !k.vouched || k.since > t {
 			continue
 		}
 		if k.last+apart <= t {
@@ -331,6 +384,8 @@ func (c *Calls) close(o *open) {
 	}
 	c.remove(o)
 	out := Call{Flow: o.flow, Start: o.start, End: o.ends, Sources: o.sources, Others: o.others, Doubtful: c.doubts(o)}
+	o.live = [2][]*rtp.Stream{} // accounted
+	out.Echo = o.echoes()
 	if o.both {
 		out.Answer = max(o.first[0], o.first[1])
 		out.Led, out.Clear, out.Even = o.first[0] < o.first[1], o.readable(), even(o.packets[0], o.packets[1])

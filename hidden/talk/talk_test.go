@@ -110,6 +110,62 @@ func TestOthers(t *testing.T) {
 	}
 }
 
+// TestOthersLater: what was answered later than a call, or began later, was not up when
+// it was answered, though it is known by then: streams are told of out of order.
+func TestOthersLater(t *testing.T) {
+	for name, tt := range map[string]struct {
+		start float64 // of the other's far side
+		want  int
+	}{"before": {3, 1}, "later": {30, 0}} {
+		var got []int
+		c := New(8, func(k *Call) { got = append(got, k.Others) })
+		for i, at := range []float64{tt.start, 20} {
+			up, down := stream(uint64(2*i+1), true, uint16(9000+i), 1, 100, 1), stream(uint64(2*i+2), false, uint16(9000+i), at, 100, 1)
+			up.Readable, down.Readable, up.SSRC, down.SSRC = true, true, 1, 2
+			c.Stream(true, up, false)
+			c.Stream(false, down, false)
+		}
+		c.Flush()
+		if len(got) != 2 || got[1] != tt.want {
+			t.Errorf("%s: %v others, want %d", name, got, tt.want)
+		}
+	}
+}
+
+// TestEcho: whatever else is sent to a service that sends back what it is sent, it has
+// a source that came; and what came beside the streams may be what it answers.
+func TestEcho(t *testing.T) {
+	for name, tt := range map[string]struct {
+		down  []uint32 // sources, one after the other
+		all   uint64   // packets that came
+		vouch bool
+	}{
+		"a call":                {[]uint32{2}, 1000, true},
+		"handed over":           {[]uint32{2, 3}, 1000, true},
+		"an echo":               {[]uint32{1}, 1000, false},
+		"an echo, another then": {[]uint32{1, 2}, 1000, false},
+		"another, an echo then": {[]uint32{2, 1}, 1000, false},
+		"reports":               {[]uint32{2}, 1100, true},
+		"drowned":               {[]uint32{2}, 1250, false},
+	} {
+		var got []Call
+		c := New(8, func(k *Call) { got = append(got, *k) })
+		up := stream(1, true, 9000, 1, 100, 1000)
+		up.Readable, up.SSRC = true, 1
+		c.Stream(true, up, false)
+		for i, ssrc := range tt.down {
+			s := stream(uint64(i+2), false, 9000, float64(20+20*i), float64(39+20*i), uint64(1000/len(tt.down)))
+			s.Readable, s.SSRC = true, ssrc
+			c.Stream(false, s, false)
+			c.Heard(false, s.Flow, tt.all/uint64(len(tt.down)))
+		}
+		c.Flush()
+		if len(got) != 1 || got[0].Vouched() != tt.vouch {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 // TestDoubtStays: what was known of a flow when its conversation began holds, though
 // whoever was asked has forgotten it by the end.
 func TestDoubtStays(t *testing.T) {
@@ -211,7 +267,7 @@ func TestTalking(t *testing.T) {
 			}
 			want, at := 0, int64(now*1e9)
 			for _, o := range c.open {
-				if o.first[0] != 0 && o.first[1] != 0 && o.last()+apart > at && o.vouched() && o.flow.SrcPort != 9003 {
+				if o.first[0] != 0 && o.first[1] != 0 && max(o.first[0], o.first[1]) <= at && o.last()+apart > at && o.vouched() && o.flow.SrcPort != 9003 {
 					want++
 				}
 			}
