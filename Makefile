@@ -72,6 +72,7 @@ eval: build ## measure how often the verdicts are right: tmp/eval.html, tmp/eval
 NEAREST = --draws 20 --scenario breakout-dark --scenario breakout-termination --scenario carrier-tunnel --scenario hacked-breakout --scenario pbx-cellular --scenario pbx-mobile-numbers
 
 check-figures: build ## small evaluations against the figures in evaluation/testdata
+	@mkdir -p $(TMP)
 	$(BIN)/simtrap-lab eval $(NEAREST) --baseline evaluation/testdata/nearest.json >$(TMP)/nearest.txt || { cat $(TMP)/nearest.txt; exit 1; }
 	$(BIN)/simtrap-lab eval --small --baseline evaluation/testdata/baseline.json >$(TMP)/figures.txt || { cat $(TMP)/figures.txt; exit 1; }
 	@sed -n '/^Goals/,$$p' $(TMP)/figures.txt
