@@ -39,6 +39,7 @@ type node struct {
 	Kind    kind
 	ID      string
 	Name    string // plain
+	Role    string // of a controller, as it is reported
 	Address string // of its page
 
 	row int
@@ -230,7 +231,7 @@ func (k *look) draw(g *graph) template.HTML {
 		}
 	}
 	for _, n := range g.nodes {
-		name := cut(plain(n.Name), 26)
+		name := cut(k.node(n), 26)
 		anchor, dx := "middle", 0
 		switch n.Kind {
 		case aController:
@@ -258,6 +259,17 @@ func (k *look) draw(g *graph) template.HTML {
 	}
 	b.WriteString("</svg>")
 	return template.HTML(b.String())
+}
+
+// node is what stands beside a node.
+func (k *look) node(n node) string {
+	switch {
+	case n.Kind == aBox:
+		return k.tell("box " + n.Name)
+	case n.Role != "":
+		return plain(n.Name) + " " + k.tell(n.Role)
+	}
+	return plain(n.Name)
 }
 
 // cut shortens a text to n characters.
@@ -289,7 +301,7 @@ func (n node) KindName() string { return [...]string{"controller", "box", "line"
 // graphOf makes the graph of boxes, of findings in them, and of what links lines.
 func graphOf(boxes []string, findings []findingRow, links []query.Link) *graph {
 	g := newGraph()
-	boxNode := func(id string) int { return g.add(aBox, id, "box "+short(id), "/boxes/"+id) }
+	boxNode := func(id string) int { return g.add(aBox, id, short(id), "/boxes/"+id) }
 	lineNode := func(id, name string) int {
 		if name != "" {
 			name += " "
@@ -326,7 +338,7 @@ func graphOf(boxes []string, findings []findingRow, links []query.Link) *graph {
 		for _, c := range told.GetControllers() {
 			key := c.GetAddr() + "/" + c.GetRole()
 			count(key, f.LineID)
-			controllers = append(controllers, seen{key, c.GetAddr() + " " + c.GetRole(), box, c.GetRole()})
+			controllers = append(controllers, seen{key, c.GetAddr(), box, c.GetRole()})
 		}
 	}
 	busiest := func(a, b seen) int { return cmp.Compare(len(on[b.key]), len(on[a.key])) }
@@ -334,7 +346,11 @@ func graphOf(boxes []string, findings []findingRow, links []query.Link) *graph {
 	slices.SortStableFunc(cards, busiest)
 	for _, c := range controllers {
 		addr, role, _ := strings.Cut(c.key, "/")
-		g.join(edge{From: g.add(aController, c.key, c.name, controllerPath(addr, role)), To: boxNode(c.box), Reason: c.reason})
+		from := g.add(aController, c.key, c.name, controllerPath(addr, role))
+		if from >= 0 {
+			g.nodes[from].Role = role
+		}
+		g.join(edge{From: from, To: boxNode(c.box), Reason: c.reason})
 	}
 	for _, c := range cards {
 		g.join(edge{From: lineNode(c.box, ""), To: g.add(aCard, c.key, c.name, "/findings?card="+template.URLQueryEscaper(c.name)), Reason: c.reason})

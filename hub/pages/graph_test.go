@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"simtrap/hub/query/querytest"
 	"simtrap/report"
+	"simtrap/report/querypb"
 )
 
 // someGraph draws a graph of any shape.
@@ -68,4 +71,28 @@ func TestGraph(t *testing.T) {
 			t.Fatal("drawn again it is another")
 		}
 	})
+}
+
+// What stands beside nodes, and in the table of edges, is in the reader's language.
+func TestGraphSpeaks(t *testing.T) {
+	from := querytest.Filled(0)
+	row := findingRow{Finding: &querypb.Finding{BoxId: querytest.ID(11).String(), Finding: from.FindingRows[0].Report.GetFinding()}, LineID: querytest.ID(1).String()}
+	g := graphOf(nil, []findingRow{row}, nil)
+	for words, want := range map[string][]string{"": {"box 00000000", "198.51.100.9 registrar"}, "zh": {"设备 00000000", "198.51.100.9 注册服务器"}} {
+		k := &look{parts: report.NewParts(report.English)}
+		if words != "" {
+			k.parts = report.NewParts(report.Chinese, chinese()...)
+		}
+		drawn := string(k.draw(g))
+		for _, w := range want {
+			if !strings.Contains(drawn, ">"+w+"</text>") {
+				t.Errorf("%q: no %q in %s", words, w, drawn)
+			}
+		}
+	}
+	for _, e := range g.table() {
+		if strings.Contains(e.From.Name+e.To.Name, "box") || strings.Contains(e.From.Name+e.To.Name, "registrar") {
+			t.Errorf("the table tells twice what a node is: %q, %q", e.From.Name, e.To.Name)
+		}
+	}
 }
