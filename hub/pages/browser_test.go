@@ -1,9 +1,12 @@
 package pages
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -23,8 +27,13 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"simtrap/evidence/bundle"
+	evidence "simtrap/hub/bundles"
+	"simtrap/hub/people"
+	"simtrap/hub/query"
 	"simtrap/hub/query/querytest"
 	"simtrap/hub/store"
+	"simtrap/report/querypb"
 	"simtrap/report/reportpb"
 )
 
@@ -221,14 +230,50 @@ func (c *chrome) quiet(what string) {
 	c.faults = nil
 }
 
-// TestBrowser: a case is worked from the sign-in to its outcome by keyboard alone, on
-// data of strangers who would do harm, and no page asks for anything elsewhere.
+// proofs gives the evidence of cases as cmd/simtrap-hub does, but waits for no sensor:
+// there is none.
+type proofs struct{ from *query.Evidence }
+
+func (p proofs) Bundle(ctx context.Context, _ people.Person, caseID, authority string, w io.Writer) error {
+	return p.from.Gather(ctx, &querypb.AskEvidenceRequest{CaseId: caseID, Authority: authority}, 0, w)
+}
+
+// downloaded waits for a file to be there whole.
+func downloaded(t *testing.T, folder string) (name string, file []byte) {
+	t.Helper()
+	for range 200 {
+		list, err := os.ReadDir(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) == 1 && filepath.Ext(list[0].Name()) == ".zst" {
+			name = list[0].Name()
+			if file, err = os.ReadFile(filepath.Join(folder, name)); err != nil {
+				t.Fatal(err)
+			}
+			return name, file
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("no bundle was downloaded")
+	return "", nil
+}
+
+// TestBrowser: a case is worked from the sign-in to its outcome and to a bundle that
+// verifies by keyboard alone, on data of strangers who would do harm, and no page asks for
+// anything elsewhere; who may not is refused.
 func TestBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes its time: not with -short")
 	}
-	h := open(t, 4, hostile, func(o *Options) { o.Watch = 100 * time.Millisecond; o.Evidence = bundles{} })
+	signing := ed25519.NewKeyFromSeed(querytest.Key()[:ed25519.SeedSize])
+	h := open(t, 4, hostile, func(o *Options) {
+		o.Watch = 100 * time.Millisecond
+		s := o.Store.(*store.Store)
+		o.Evidence = proofs{query.NewEvidence(o.Query, s, evidence.New(evidence.Options{Store: s, Sign: signing, Key: func(string) []byte { return querytest.Key() }, Version: "1"}))}
+	})
 	h.account("analyst")
+	h.account("viewer")
 	c := chromium(t, h.server.URL)
 	if err := os.MkdirAll(pictures, 0o755); err != nil {
 		t.Fatal(err)
@@ -271,6 +316,22 @@ func TestBrowser(t *testing.T) {
 	c.accessible("case")
 	c.shot("case")
 	c.quiet("a case")
+
+	// Its evidence, as it lies on the analyst's disk.
+	folder := t.TempDir()
+	call(c, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{Behavior: cdpbrowser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
+	c.tabTo("the authority", `form[action$="/evidence"] input[name="authority"]`)
+	c.run(chromedp.KeyEvent("case 2026-114" + kb.Enter))
+	name, file := downloaded(t, folder)
+	worked := script[string](c, "location.pathname")
+	v, err := bundle.Verify(bytes.NewReader(file), int64(len(file)), bundle.Options{Signer: signing.Public().(ed25519.PublicKey)})
+	if err != nil {
+		t.Fatalf("%s does not hold: %v", name, err)
+	}
+	if m := v.Manifest; m.Authority != "case 2026-114" || "/cases/"+m.Case != worked || len(m.Lines) == 0 {
+		t.Errorf("the bundle is of case %q (%s) under %q, of lines %q", m.Case, worked, m.Authority, m.Lines)
+	}
+	c.quiet("evidence")
 
 	// The overview renews itself when something is reported.
 	c.open("/")
@@ -324,6 +385,34 @@ func TestBrowser(t *testing.T) {
 	}
 	c.shot("narrow")
 	c.quiet("Chinese")
+
+	// A viewer is offered nothing of it, and what he asks for all the same is refused.
+	c.open("/help?lang=en")
+	c.run(chromedp.Click(`form[action="/sign-out"] button`))
+	c.until("the sign-in", `location.pathname === "/sign-in"`)
+	c.open("/sign-in?next=" + worked)
+	c.run(chromedp.KeyEvent("viewer" + kb.Tab + password + kb.Enter))
+	c.until("the case", fmt.Sprintf("location.pathname === %q", worked))
+	if offered := script[int](c, `document.querySelectorAll("main form[method=post], main textarea").length`); offered > 0 {
+		t.Errorf("a viewer is offered %d forms", offered)
+	}
+	c.quiet("a viewer's case")
+	for _, path := range []string{worked, worked + "/evidence", "/outcomes", "/gateways", "/authority"} {
+		status := script[int](c, fmt.Sprintf(`fetch(%q, {method: "POST", body: new URLSearchParams({csrf: document.querySelector("[name=csrf]").value, comment: "x", authority: "x"})}).then(r => r.status)`, path), chromedp.EvalAwaitPromise)
+		if status != 403 {
+			t.Errorf("a viewer's POST %s: %d", path, status)
+		}
+	}
+	c.open("/audit")
+	if !script[bool](c, `!!document.querySelector("main .problem")`) {
+		t.Error("a viewer reads the audit log")
+	}
+	c.shot("refused")
+	// The browser says each refusal itself, and nothing else is said.
+	c.mu.Lock()
+	c.faults = slices.DeleteFunc(c.faults, func(f string) bool { return strings.Contains(f, "responded with a status of 403") })
+	c.mu.Unlock()
+	c.quiet("refusals")
 }
 
 // report1 sends one more finding, as a sensor would.
