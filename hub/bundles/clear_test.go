@@ -2,9 +2,11 @@ package bundles_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"html"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -147,6 +149,42 @@ func TestTold(t *testing.T) {
 	}
 }
 
+// kept looks through what the daemon has written, packed or not: findings, headers,
+// what waits for the hub, its own state. The capture that it reads is no part of it.
+func kept(t *testing.T, folder string, hidden []string) {
+	t.Helper()
+	looked := make(map[string]int)
+	if err := filepath.WalkDir(folder, func(file string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) { // a segment that was acknowledged meanwhile
+			return nil
+		}
+		if err != nil || !d.Type().IsRegular() || d.Name() == "box.pcap" {
+			return err
+		}
+		b, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(folder, file)
+		looked[name] = len(b)
+		for _, s := range hidden {
+			if told(string(b), s) {
+				t.Errorf("the daemon keeps %q in %s", s, name)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("looked through %v", looked)
+	if looked["findings.jsonl"] == 0 || len(looked) < 4 {
+		t.Errorf("too little to look through: %v", looked)
+	}
+}
+
 // TestNoClearIdentities runs a capture of the lab through a sensor into a hub, and looks
 // through everything that the hub's pages and exports say for what nobody may read there.
 // With an authority the line's address is in clear, and still nothing else: the hub has
@@ -196,6 +234,8 @@ func TestNoClearIdentities(t *testing.T) {
 	defer close(closing)
 
 	hidden := secrets(t, folder)
+	h.hidden = hidden
+	kept(t, folder, hidden)
 	look := func(r *reader, who string, address bool) {
 		t.Helper()
 		r.crawl()

@@ -59,6 +59,7 @@ type hub struct {
 	people  *people.People
 	addr    string
 	stop    func()
+	hidden  []string // what no daemon's log may tell
 	// What the time-stamp service is; it gives nothing while refuse is set.
 	service *timestamptest.Service
 	refuse  atomic.Bool
@@ -258,7 +259,7 @@ func (h *hub) runSensor(folder, name, headers string) {
 		t.Fatal(err)
 	}
 	h.enrolled(folder, name)
-	c, err := config.Parse("d.yaml", folder, []byte("ports: [{name: tap, files: [box.pcap]}]\ncapture: file\nreplay: {speed: 0, at-end: wait}\nstate: state\noutput: none\nsocket: none\nmetrics: {listen: none}\nhub: {health-interval: 1s}\n"+headers))
+	c, err := config.Parse("d.yaml", folder, []byte("ports: [{name: tap, files: [box.pcap]}]\ncapture: file\nreplay: {speed: 0, at-end: wait}\nstate: state\noutput: findings.jsonl\nsocket: none\nmetrics: {listen: none}\nhub: {health-interval: 1s}\n"+headers))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +272,13 @@ func (h *hub) runSensor(folder, name, headers string) {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil || t.Failed() {
+		err := <-ended
+		for _, s := range h.hidden {
+			if told(log.String(), s) {
+				t.Errorf("the daemon's log tells %q", s)
+			}
+		}
+		if err != nil || t.Failed() {
 			t.Errorf("%v\n%s", err, log.String())
 		}
 	})
