@@ -113,7 +113,7 @@ func (l *Live) Attach(sources ...capture.Source) {
 		if x, ok := s.(Sampler); ok && acc != nil {
 			sample = x.Sampled()
 		}
-		l.tap.list = append(l.tap.list, &tapSource{taps: l.tap, src: s, acc: acc, sample: sample, number: len(l.tap.list) + 1, queue: make(chan given, maxBehind)})
+		l.tap.list = append(l.tap.list, &tapSource{taps: l.tap, src: s, acc: acc, sample: sample, number: len(l.tap.list) + 1, queue: make(chan given, maxBehind), patience: idleAfter})
 	}
 }
 
@@ -214,6 +214,9 @@ type tapSource struct {
 	sample uint32     // of a Sampler, else 0
 	number int
 	queue  chan given
+	// patience is how long, of wall time, it may have nothing before the others stop
+	// waiting for it: idleAfter.
+	patience time.Duration
 
 	head   *capture.Batch // being merged, nil for none
 	at     int            // its next frame
@@ -344,7 +347,7 @@ func (s *tapSource) idle(wall time.Time) bool {
 		s.taps.hung++
 	}
 	s.hung = hung
-	return hung || !s.full && s.live && quiet >= idleAfter
+	return hung || !s.full && s.live && quiet >= s.patience
 }
 
 // clock is what time it is by packets: a live source that has nothing is as far
@@ -353,7 +356,7 @@ func (s *tapSource) clock(wall time.Time) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.read
-	if quiet := wall.Sub(s.heard); s.live && s.read > 0 && quiet >= idleAfter {
+	if quiet := wall.Sub(s.heard); s.live && s.read > 0 && quiet >= s.patience {
 		now += int64(quiet)
 	}
 	return max(now, s.until)
