@@ -34,6 +34,24 @@ type Handshakes struct {
 	second   int64
 	n        int
 	places   [handshakePlaces]*handshake
+	spare    *pieces // of a client whose message was read
+}
+
+// pieces gives room for a client's first messages.
+func (t *Handshakes) pieces() *pieces {
+	c := t.spare
+	if t.spare = nil; c == nil {
+		c = newPieces(maxClient)
+	}
+	return c
+}
+
+// reuse takes back room that nobody looks at any more; nil is none.
+func (t *Handshakes) reuse(c *pieces) {
+	if c != nil {
+		clear(c.have)
+		t.spare = c
+	}
 }
 
 // HandshakeCounters count what was not read.
@@ -115,7 +133,7 @@ func (t *Handshakes) begin(place **handshake, p *Packet) bool {
 			t.Counters.Holes++
 		}
 	}
-	x := &handshake{key: p.Key, at: p.Time, way: p.Way, stream: p.Stream, client: newPieces(maxClient)}
+	x := &handshake{key: p.Key, at: p.Time, way: p.Way, stream: p.Stream}
 	going := false
 	if p.Stream {
 		x.hello.Protocol = TLS
@@ -143,14 +161,14 @@ func (t *Handshakes) overTCP(place **handshake, x *handshake, p *Packet) (h Hell
 		over = !t.clientTLS(x, p)
 	case !x.heard:
 		// It answers what was not heard whole.
-		if over = true; x.client.holed() {
+		if over = true; x.client != nil && x.client.holed() {
 			t.Counters.Holes++
 		}
 	default:
 		over, ok = t.serverTLS(x, p)
 	}
 	if over {
-		if ok && x.hello.Version < tls13 && x.hello.Issuer == "" && x.server.holed() {
+		if ok && x.hello.Version < tls13 && x.hello.Issuer == "" && x.server != nil && x.server.holed() {
 			t.Counters.Holes++
 		}
 		*place = nil
@@ -193,10 +211,11 @@ func (t *Handshakes) clientTLS(x *handshake, p *Packet) bool {
 	if x.heard {
 		return true
 	}
-	if !segment(x.client, x.begins[0], p) {
+	start, more := beginning(&x.client, x.begins[0], p, maxClient)
+	if !more {
 		return true // it is none of the message's
 	}
-	b, broken := records(x.client.start())
+	b, broken := records(start)
 	kind, body, _, whole := message(b)
 	switch {
 	case broken, kind != 0 && kind != clientHello:
@@ -204,25 +223,40 @@ func (t *Handshakes) clientTLS(x *handshake, p *Packet) bool {
 		return false
 	case whole:
 		return t.heard(x, body)
-	case len(x.client.start()) == maxClient:
+	case len(start) == maxClient:
 		t.Counters.TooLong++
 		return false
 	}
+	keep(&x.client, x.begins[0], p, maxClient)
 	return true
 }
 
-// segment puts what a segment holds of the beginning of its stream in its place. It
-// may begin before the stream's first byte that is kept.
-func segment(to *pieces, first uint32, p *Packet) bool {
+// beginning gives the beginning of a stream as far as it is known with p, which may
+// be a view of p: most say all in their first segment, for which nothing is kept. more
+// is false when p is none of it.
+func beginning(kept **pieces, first uint32, p *Packet, limit int) (start []byte, more bool) {
+	if *kept == nil && p.Seq == first {
+		return p.Payload[:min(len(p.Payload), limit)], true
+	}
+	keep(kept, first, p, limit)
+	at := int64(int32(p.Seq - first))
+	return (*kept).start(), at+int64(len(p.Payload)) > 0 && at < int64(limit)
+}
+
+// keep puts what p holds of the beginning of its stream in its place. It may begin
+// before the stream's first byte that is kept.
+func keep(kept **pieces, first uint32, p *Packet, limit int) {
+	if *kept == nil {
+		*kept = newPieces(limit)
+	}
 	at, b := int64(int32(p.Seq-first)), p.Payload
 	if at < 0 {
 		if -at >= int64(len(b)) {
-			return false
+			return
 		}
 		at, b = 0, b[-at:]
 	}
-	to.put(uint64(at), b)
-	return at < int64(len(to.data))
+	(*kept).put(uint64(at), b)
 }
 
 // heard takes the whole message of a client.
@@ -231,12 +265,13 @@ func (t *Handshakes) heard(x *handshake, body []byte) bool {
 		t.Counters.Broken++
 		return false
 	}
+	t.reuse(x.client)
 	x.heard, x.client = true, nil
 	return true
 }
 
 // records puts together what the handshake records at the beginning of b hold,
-// the last as far as it is there (RFC 8446 section 5.1).
+// the last as far as it is there (RFC 8446 section 5.1). Of one record it is a view.
 func records(b []byte) (out []byte, broken bool) {
 	for len(b) >= recordHead {
 		if b[0] != recordHandshake || b[1] != 3 {
@@ -248,7 +283,11 @@ func records(b []byte) (out []byte, broken bool) {
 		}
 		b = b[recordHead:]
 		n = min(n, len(b))
-		out = append(out, b[:n]...)
+		if out == nil {
+			out = b[:n:n] // what follows has no room, and is copied
+		} else {
+			out = append(out, b[:n]...)
+		}
 		b = b[n:]
 	}
 	return out, false
@@ -257,11 +296,12 @@ func records(b []byte) (out []byte, broken bool) {
 // serverTLS takes a segment of the server. over is set when nothing more is waited
 // for, well when the handshake is told of.
 func (t *Handshakes) serverTLS(x *handshake, p *Packet) (over, well bool) {
-	if x.server == nil {
-		x.server = newPieces(maxServer)
-	}
-	segment(x.server, x.begins[1], p)
-	start := x.server.start()
+	start, _ := beginning(&x.server, x.begins[1], p, maxServer)
+	defer func() {
+		if !over {
+			keep(&x.server, x.begins[1], p, maxServer)
+		}
+	}()
 	full := len(start) == maxServer
 	b, broken := records(start)
 	kind, body, rest, whole := message(b)
@@ -332,6 +372,9 @@ func (t *Handshakes) overQUIC(place **handshake, x *handshake, p *Packet) (h Hel
 
 // clientQUIC takes a datagram of the client and says whether to go on.
 func (t *Handshakes) clientQUIC(x *handshake, p *Packet) bool {
+	if x.client == nil {
+		x.client = t.pieces()
+	}
 	for b := p.Payload; len(b) > 0; {
 		h, ok := readLong(b)
 		if !ok || !h.initial {
