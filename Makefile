@@ -40,7 +40,7 @@ test: ## go vet and every test (or those of PACKAGES)
 
 # What starts no goroutine, nor uses anything that does (internal/archtest holds
 # that), has no races of its own: the packages that run it in several are tried.
-QUIET = control evidence h323 heuristics/catalogue hidden/talk hub/link ident internal/archtest lab packet rtp sessions sip state
+QUIET = control evidence h323 heuristics/catalogue hidden/talk hub/link ident ident/keyed internal/archtest lab packet rtp sessions sip state
 
 race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -short $(SKIPPED) $(filter-out $(addprefix simtrap/,$(QUIET)),$(shell go list $(PACKAGES)))

@@ -437,7 +437,13 @@ func (f *frost) sealed(s *sealedFlows) {
 }
 
 func (f *frost) keys(s *keySet, limit int) {
-	state.Map(f.Coder, &s.m, limit, func(k *uint64, _ *struct{}) { f.Word(k) })
+	keys := s.m.Keys()
+	if state.List(f.Coder, &keys, limit, f.Word); f.Reading() {
+		*s = keySet{}
+		for _, k := range keys {
+			s.m.Ensure(k)
+		}
+	}
 }
 
 // tenant codes whose the line is, so that a feed that says so again does not

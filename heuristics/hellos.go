@@ -24,7 +24,7 @@ const maxHellos = 16
 // Lines of which nothing else is known are passed over: nobody keeps a household's
 // habits without cause.
 func (l *Lines) Hello(line ident.Line, h *Hello) {
-	p := l.table[line]
+	p := l.find(line)
 	if p == nil || !p.kept || h.First < p.tenantSince {
 		return
 	}

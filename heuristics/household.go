@@ -48,7 +48,7 @@ func (l *Lines) Household(line ident.Line, h *Household, t int64) {
 	if h.Web > 0 && l.tap.web == 0 {
 		l.tap.web = t
 	}
-	p := l.table[line]
+	p := l.find(line)
 	if p == nil || !p.kept {
 		return
 	}

@@ -3,6 +3,7 @@ package heuristics
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"simtrap/control"
@@ -45,6 +46,7 @@ type Lines struct {
 	served  map[string]bool // control protocols whose far end is the gateway's server
 	config  Config
 	table   map[ident.Line]*profile
+	recent  [2]*profile // that were asked for last: a message is of two lines, each asked for several times
 	// Two lists by interest, least recent first: lines that only strangers
 	// spoke of, and lines with evidence of their own. The first is evicted
 	// first, so that a flood of forged addresses costs no evidence.
@@ -129,21 +131,35 @@ func (l *Lines) profile(line ident.Line, t int64) *profile {
 	if l.resuming {
 		l.resuming, l.resumed = false, t
 	}
-	p := l.table[line]
+	p := l.find(line)
 	if p == nil {
 		l.room()
 		p = &profile{line: line, tap: l.tap, first: t, epoch: t}
 		l.table[line] = p
+		l.recent[0], l.recent[1] = p, l.recent[0]
 		l.young.push(p)
 		l.counters.Lines++
 	} else {
-		l.list(p).remove(p)
-		l.list(p).push(p)
+		l.list(p).renew(p)
 	}
 	if l.tenants.table != nil {
 		l.handOver(p, t)
 	}
 	p.last = max(p.last, t)
+	return p
+}
+
+// find gives a line's profile, nil when there is none.
+func (l *Lines) find(line ident.Line) *profile {
+	for _, p := range l.recent {
+		if p != nil && p.line == line && !p.gone {
+			return p
+		}
+	}
+	p := l.table[line]
+	if p != nil {
+		l.recent[0], l.recent[1] = p, l.recent[0]
+	}
 	return p
 }
 
@@ -517,7 +533,7 @@ func (l *Lines) Registrar(line ident.Line, t int64) { l.profile(line, t).registr
 // Voice notes a confirmed stream that the line sends in one of its calls: what
 // it is worth depends on the call.
 func (l *Lines) Voice(line ident.Line, s *rtp.Stream) {
-	if p := l.table[line]; p != nil && s.Start >= p.tenantSince {
+	if p := l.find(line); p != nil && s.Start >= p.tenantSince {
 		p.voiced(s)
 	}
 }
@@ -550,10 +566,7 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 	if s.Call != 0 {
 		p.voiced(s)
 	} else if p.counted == 0 && len(p.unbound) < maxOpen {
-		if p.unbound == nil {
-			p.unbound = make(map[uint64]*rtp.Stream)
-		}
-		p.unbound[s.ID] = s
+		p.unbound = append(p.unbound, voice{s, s.Start, s.End})
 		if len(p.unbound) > p.peakUp {
 			p.peakUp = max(p.peakUp, p.together(s))
 		}
@@ -565,20 +578,38 @@ func (l *Lines) Stream(line ident.Line, up bool, s *rtp.Stream, ended bool) {
 // s is, by their packets, or what it was before if that is no fewer: a stream is
 // told to be over long after its last one, and by then a channel has its next call.
 func (p *profile) together(s *rtp.Stream) (most int) {
+	// How many there are within its time, and when the last of them began.
+	within, last := 0, int64(math.MinInt64)
+	for i := range p.unbound {
+		if x := &p.unbound[i]; x.start <= s.End && x.until(s.Start) {
+			within++
+			last = max(last, x.start)
+		}
+	}
+	// What cannot be more than was is not put in order: short streams that a stranger
+	// sends one after the other wait here by thousands. Nor is what is all up at once
+	// when the last begins, as where calls go on.
+	if within <= p.peakUp {
+		return p.peakUp
+	}
+	up := 0
+	for i := range p.unbound {
+		if x := &p.unbound[i]; x.start <= s.End && x.end >= s.Start && x.until(last) {
+			up++
+		}
+	}
+	if up == within {
+		return up
+	}
 	type edge struct {
 		t int64
 		d int
 	}
-	var edges []edge
-	for _, x := range p.unbound {
-		if x.Start <= s.End && x.End >= s.Start {
-			edges = append(edges, edge{x.Start, 1}, edge{x.End, -1})
+	edges := make([]edge, 0, 2*within)
+	for i := range p.unbound {
+		if x := &p.unbound[i]; x.start <= s.End && x.until(s.Start) {
+			edges = append(edges, edge{x.start, 1}, edge{x.s.End, -1})
 		}
-	}
-	// What cannot be more than was is not put in order: short streams that a stranger
-	// sends one after the other wait here by thousands.
-	if len(edges) <= 2*p.peakUp {
-		return p.peakUp
 	}
 	// At one moment, beginnings first.
 	slices.SortFunc(edges, func(a, b edge) int { return cmp.Or(cmp.Compare(a.t, b.t), cmp.Compare(b.d, a.d)) })
@@ -590,9 +621,21 @@ func (p *profile) together(s *rtp.Stream) (most int) {
 	return most
 }
 
+// until says whether the stream was up at t, or later.
+func (v *voice) until(t int64) bool {
+	if v.end < t {
+		v.end = v.s.End
+	}
+	return v.end >= t
+}
+
 // silent takes a stream of the line that is over.
 func (l *Lines) silent(p *profile, s *rtp.Stream) {
-	delete(p.unbound, s.ID)
+	if i := slices.IndexFunc(p.unbound, func(v voice) bool { return v.s == s }); i >= 0 {
+		last := len(p.unbound) - 1
+		p.unbound[i], p.unbound[last] = p.unbound[last], voice{}
+		p.unbound = p.unbound[:last]
+	}
 	// Who takes the voice of no call that counts, a page's or an echo's, serves nobody:
 	// it would name a stranger among the line's far ends, for the hub as well.
 	if p.inCall(s) {
@@ -653,7 +696,7 @@ func (p *profile) inCall(s *rtp.Stream) bool {
 // from. What the bank says is no evidence about the line, which gave none of it;
 // it tells which cards a line uses whose own records say that it is a gateway.
 func (l *Lines) Served(line ident.Line, e *control.Evidence) {
-	p := l.table[line]
+	p := l.find(line)
 	if p == nil || len(p.banks) >= maxBanks || slices.Contains(p.banks, e) {
 		return
 	}

@@ -22,6 +22,14 @@ func (l *list) remove(p *profile) {
 	l.n--
 }
 
+// renew makes p the newest.
+func (l *list) renew(p *profile) {
+	if p.next != &l.root {
+		l.remove(p)
+		l.push(p)
+	}
+}
+
 func (l *list) oldest() *profile {
 	if l.root.next == &l.root {
 		return nil

@@ -3,6 +3,7 @@ package heuristics
 import (
 	"simtrap/control"
 	"simtrap/ident"
+	"simtrap/ident/keyed"
 	"simtrap/rtp"
 	"simtrap/sip"
 )
@@ -54,8 +55,8 @@ type profile struct {
 	legsLost      bool // there was no room for one of them
 	voices        int  // supported calls with a confirmed stream of the line
 	streams       int
-	talk          int64                  // ns of confirmed streams sent by the line
-	unbound       map[uint64]*rtp.Stream // confirmed streams of a line that shows no signalling
+	talk          int64   // ns of confirmed streams sent by the line
+	unbound       []voice // confirmed streams of a line that shows no signalling
 	clocks        []clock
 	cnames        map[ident.CNAME]int // streams of the line that bore it
 	named         int                 // streams that bore any
@@ -100,6 +101,14 @@ type tap struct {
 	tenancy Tenancies // may be nil
 	hub     map[ident.Addr][]ControllerVerdict
 	far     func(line ident.Line, far ident.Addr, role string, shape uint64, call bool, t int64) // may be nil
+}
+
+// voice is a stream that goes on, with what together asks of it side by side with
+// those of the others.
+type voice struct {
+	s     *rtp.Stream
+	start int64
+	end   int64 // of s, or earlier: it only grows
 }
 
 // openCall is a call of the line that is not over.
@@ -256,19 +265,13 @@ func (p *profile) standing() Verdict {
 }
 
 // keySet is a bounded set of hashes.
-type keySet struct{ m map[uint64]struct{} }
+type keySet struct{ m keyed.Map[struct{}] }
 
 // add says whether k is new. A full set calls everything old.
 func (s *keySet) add(k uint64, limit int) bool {
-	if _, ok := s.m[k]; ok {
+	if s.m.Len() >= limit {
 		return false
 	}
-	if len(s.m) >= limit {
-		return false
-	}
-	if s.m == nil {
-		s.m = make(map[uint64]struct{})
-	}
-	s.m[k] = struct{}{}
-	return true
+	_, fresh := s.m.Ensure(k)
+	return fresh
 }

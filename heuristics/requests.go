@@ -22,7 +22,7 @@ func (l *Lines) Request(line ident.Line, up bool, q *sip.Request) {
 		return
 	}
 	l.HandOver(line, q.Time)
-	p := l.table[line]
+	p := l.find(line)
 	if p == nil || q.Time < p.tenantSince {
 		return
 	}

@@ -38,7 +38,7 @@ const (
 // Sealed takes an exchange under TLS between the line and a far end: records both
 // ways, after a silence.
 func (l *Lines) Sealed(line ident.Line, far ident.Addr, t int64) {
-	p := l.table[line]
+	p := l.find(line)
 	if p == nil || p.traits == nil || p.traits.talked.calls+len(p.traits.talked.waiting) == 0 || t < p.tenantSince {
 		return // it had no such voice so far: nobody's habits are kept without cause
 	}

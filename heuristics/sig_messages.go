@@ -41,7 +41,7 @@ func messageFanout() signal {
 // have sent. It counts where evidence of that protocol holds: then both ends
 // are shown to take part.
 func (l *Lines) ControlText(line ident.Line, server ident.Addr, target uint64, class ident.NumberClass, t int64) {
-	p := l.table[line]
+	p := l.find(line)
 	if p == nil || !slices.ContainsFunc(p.control, func(e *control.Evidence) bool { return e.Peer == server && p.tap.counts(e) }) {
 		return
 	}

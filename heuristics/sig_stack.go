@@ -2,7 +2,6 @@ package heuristics
 
 import (
 	"fmt"
-	"math"
 )
 
 const (
@@ -38,7 +37,7 @@ func sipStack() signal {
 // stacks is how many shapes the line's answers have, of those that can be
 // compared.
 func (p *profile) stacks() int {
-	return max(len(p.traits.shapes[0].m), len(p.traits.shapes[1].m))
+	return max(p.traits.shapes[0].m.Len(), p.traits.shapes[1].m.Len())
 }
 
 // stack is the shape that the line is linked by. What refuses a call has other
@@ -48,12 +47,7 @@ func (p *profile) stacks() int {
 // whichever came first.
 func (p *profile) stack() uint64 {
 	for i := range p.traits.shapes {
-		set := p.traits.shapes[len(p.traits.shapes)-1-i].m
-		least := uint64(math.MaxUint64)
-		for s := range set {
-			least = min(least, s)
-		}
-		if len(set) > 0 {
+		if least, ok := p.traits.shapes[len(p.traits.shapes)-1-i].m.Least(); ok {
 			return least
 		}
 	}

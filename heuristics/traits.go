@@ -56,8 +56,7 @@ const (
 )
 
 func (s *keySet) has(k uint64) bool {
-	_, ok := s.m[k]
-	return ok
+	return s.m.At(k) != nil
 }
 
 // called notes what a supported call tells of who calls whom, after all signals

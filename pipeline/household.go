@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -271,21 +270,33 @@ func (m *meter) name(b []byte) uint64 {
 }
 
 // households are what shards measured and the joiner has not told yet.
-type households []metered
+type households struct {
+	list   []metered
+	newest int64 // of the ends of windows in the list
+	late   bool  // one of them is before one that came earlier
+}
 
 // maxMetered bounds what waits; more comes together only where time stands
 // still, and goes on at once.
 const maxMetered = 1 << 16
 
+func (q *households) push(list ...metered) {
+	for i := range list {
+		q.late = q.late || list[i].until < q.newest
+		q.newest = max(q.newest, list[i].until)
+	}
+	q.list = append(q.list, list...)
+}
+
 // add takes what the shards measured in one epoch.
 func (q *households) add(all *[shards]*output) {
 	for _, s := range all {
 		if s != nil {
-			*q = append(*q, s.metered...)
+			q.push(s.metered...)
 		}
 	}
-	if !slices.IsSortedFunc(*q, func(a, b metered) int { return cmp.Compare(a.until, b.until) }) {
-		slices.SortStableFunc(*q, func(a, b metered) int {
+	if q.late {
+		slices.SortStableFunc(q.list, func(a, b metered) int {
 			switch {
 			case a.until < b.until:
 				return -1
@@ -294,16 +305,22 @@ func (q *households) add(all *[shards]*output) {
 			}
 			return 0
 		})
+		q.late = false
 	}
 }
 
 // play tells of the windows that are over at t.
 func (q *households) play(lines *heuristics.Lines, t int64) {
 	n := 0
-	for n < len(*q) && ((*q)[n].until <= t || len(*q)-n > maxMetered) {
-		e := &(*q)[n]
+	for n < len(q.list) && (q.list[n].until <= t || len(q.list)-n > maxMetered) {
+		e := &q.list[n]
 		lines.Household(e.line, &e.facts, e.until)
 		n++
 	}
-	*q = append((*q)[:0], (*q)[n:]...)
+	if n == 0 {
+		return
+	}
+	if q.list = append(q.list[:0], q.list[n:]...); len(q.list) == 0 {
+		q.newest = 0
+	}
 }

@@ -202,7 +202,7 @@ func TestMeterLosesNothing(t *testing.T) {
 func TestHouseholdsInOrder(t *testing.T) {
 	var q households
 	for i := range 10 {
-		q = append(q, metered{until: int64(10 - i)})
+		q.push(metered{until: int64(10 - i)})
 	}
 	var all [shards]*output
 	for i := range all {
@@ -211,7 +211,7 @@ func TestHouseholdsInOrder(t *testing.T) {
 	all[3].metered = []metered{{until: 4}, {until: 12}}
 	q.add(&all)
 	var got []int64
-	for _, e := range q {
+	for _, e := range q.list {
 		got = append(got, e.until)
 	}
 	if d := cmp.Diff([]int64{1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 12}, got); d != "" {

@@ -73,7 +73,7 @@ const (
 type joinStats struct{ messages, signals, calls, streams, records uint64 }
 
 func newJoiner(cfg *Config, lines *heuristics.Lines) *joiner {
-	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), unbound: make(map[socket][]*rtp.Stream), media: newBindings(), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe, feed: cfg.Sessions, realms: &cfg.Realms}
+	j := &joiner{homes: cfg.Homes, lines: lines, flows: make(map[rtp.Flow]*flow), unbound: make(map[socket][]*rtp.Stream), media: newBindings(cfg.Seed), sessions: control.NewSessions(control.Limits{}), observe: cfg.Observe, feed: cfg.Sessions, realms: &cfg.Realms}
 	j.seed, j.plan = cfg.Seed, cfg.Plan
 	if j.plan == nil {
 		j.plan, _ = ident.ParsePlan("") // the default plan cannot fail
@@ -179,13 +179,13 @@ func (j *joiner) account(list []rtp.Interval, meter bool) {
 			e := metered{line: line, until: iv.Close()}
 			e.facts.Up = n
 			e.facts.SeeFar(iv.Flow.Dst.Hash(j.seed))
-			j.metered = append(j.metered, e)
+			j.metered.push(e)
 		}
 		if line, ok := j.line(iv.Flow.Dst, iv.Flow.Realm); ok {
 			e := metered{line: line, until: iv.Close()}
 			e.facts.Down = n
 			e.facts.SeeFar(iv.Flow.Src.Hash(j.seed))
-			j.metered = append(j.metered, e)
+			j.metered.push(e)
 		}
 	}
 	j.fresh = append(j.fresh, list...)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"simtrap/ident"
+	"simtrap/ident/keyed"
 	"simtrap/rtp"
 	"simtrap/sip"
 )
@@ -30,18 +31,55 @@ type binding struct {
 // streams are told of some seconds late. None overwrites another.
 type bindings struct {
 	told    descriptions
-	table   map[socket][]binding // in order of from
-	byCall  map[uint64]*bound
+	seed    uint64
+	table   keyed.Map[*place] // by hash of the socket
+	sockets int               // in the table
+	byCall  keyed.Map[*bound]
+	places  pool[place]
+	bounds  pool[bound]
 	expiry  []expiry // in order of time
 	head    int
 	faxes   int    // sockets that expect T.38
 	refused uint64 // sockets not bound, for want of room
 }
 
+// place is what is expected at one socket.
+type place struct {
+	at   socket
+	next *place    // another socket with the same hash
+	list []binding // in order of from; never empty in the table
+	room [1]binding
+}
+
 // bound is what bindings keeps of a call.
 type bound struct {
 	sockets []socket
+	room    [4]socket           // of two parties, each as told and as seen
 	media   [2]*rtp.Description // the newest of caller and callee
+}
+
+// pool makes values by the chunk and hands out again what was given back: calls and
+// sockets come and go by the thousand each second.
+type pool[T any] struct{ free []*T }
+
+func (p *pool[T]) get() *T {
+	if len(p.free) == 0 {
+		const chunk = 32
+		more := make([]T, chunk)
+		for i := range more {
+			p.free = append(p.free, &more[i])
+		}
+	}
+	v := p.free[len(p.free)-1]
+	p.free = p.free[:len(p.free)-1]
+	return v
+}
+
+// put takes v back, emptied.
+func (p *pool[T]) put(v *T) {
+	var none T
+	*v = none
+	p.free = append(p.free, v)
 }
 
 type expiry struct {
@@ -61,8 +99,51 @@ const (
 	slack = int64(3e9)
 )
 
-func newBindings() *bindings {
-	return &bindings{table: make(map[socket][]binding), byCall: make(map[uint64]*bound)}
+func newBindings(seed uint64) *bindings { return &bindings{seed: seed} }
+
+func (s socket) hash(seed uint64) uint64 {
+	return s.addr.Hash(seed ^ uint64(s.port)<<32 ^ uint64(s.realm))
+}
+
+// place gives what is expected at a socket, nil for nothing.
+func (b *bindings) place(s socket) *place {
+	p, _ := b.table.Get(s.hash(b.seed))
+	for p != nil && p.at != s {
+		p = p.next
+	}
+	return p
+}
+
+// list gives the calls at a socket.
+func (b *bindings) list(s socket) []binding {
+	if p := b.place(s); p != nil {
+		return p.list
+	}
+	return nil
+}
+
+// open makes a place for a socket that has none.
+func (b *bindings) open(s socket) *place {
+	p := b.places.get()
+	first, _ := b.table.Ensure(s.hash(b.seed))
+	p.at, p.next, p.list = s, *first, p.room[:0]
+	*first = p
+	b.sockets++
+	return p
+}
+
+// close forgets a place at which nothing is expected any more.
+func (b *bindings) close(p *place) {
+	key := p.at.hash(b.seed)
+	at := b.table.At(key)
+	for *at != p {
+		at = &(*at).next
+	}
+	if *at = p.next; b.table.At(key) == at && *at == nil {
+		b.table.Delete(key)
+	}
+	b.sockets--
+	b.places.put(p)
 }
 
 // call takes both descriptions of a call as they stand at t, and gives the
@@ -80,14 +161,15 @@ func (b *bindings) side(c *sip.Call, side int, m *sip.Media, seen ident.Addr, t 
 	if m.Port == 0 && m.NICE == 0 && fax.Port == 0 {
 		return fresh
 	}
-	k := b.byCall[c.ID]
+	k, _ := b.byCall.Get(c.ID)
 	if k == nil {
-		if len(b.byCall) >= maxBound {
+		if b.byCall.Len() >= maxBound {
 			b.refused++
 			return fresh
 		}
-		k = &bound{}
-		b.byCall[c.ID] = k
+		k = b.bounds.get()
+		k.sockets = k.room[:0]
+		b.byCall.Set(c.ID, k)
 	}
 	k.media[side] = b.told.of(m)
 	n := binding{call: c.ID, toCaller: side == 0, from: t, media: k.media[side]}
@@ -114,7 +196,11 @@ func (b *bindings) side(c *sip.Call, side int, m *sip.Media, seen ident.Addr, t 
 // bind adds n to the calls at s, or brings up to date what that call told of it
 // before. It says whether something new can be found there.
 func (b *bindings) bind(k *bound, s socket, n binding) bool {
-	list := b.table[s]
+	p := b.place(s)
+	var list []binding
+	if p != nil {
+		list = p.list
+	}
 	for i := range list {
 		e := &list[i]
 		if e.call != n.call || e.toCaller != n.toCaller {
@@ -128,7 +214,7 @@ func (b *bindings) bind(k *bound, s socket, n binding) bool {
 		e.fax = e.fax || n.fax
 		return more
 	}
-	if len(list) == 0 && len(b.table) >= maxBindings || len(k.sockets) >= maxSockets {
+	if p == nil && b.sockets >= maxBindings || len(k.sockets) >= maxSockets {
 		b.refused++
 		return false
 	}
@@ -151,7 +237,11 @@ func (b *bindings) bind(k *bound, s socket, n binding) bool {
 	if n.fax {
 		b.faxes++
 	}
-	b.table[s] = append(list, n)
+	if p == nil {
+		p = b.open(s)
+		list = p.list
+	}
+	p.list = append(list, n)
 	return true
 }
 
@@ -165,7 +255,7 @@ func (b *bindings) without(list []binding, i int) []binding {
 // learn notes that a call's media came from a socket that its description does
 // not name: with symmetric RTP it goes there as well.
 func (b *bindings) learn(s *rtp.Stream, e *binding, fromCaller bool) {
-	k := b.byCall[e.call]
+	k, _ := b.byCall.Get(e.call)
 	if k == nil {
 		return
 	}
@@ -183,12 +273,12 @@ func (b *bindings) learn(s *rtp.Stream, e *binding, fromCaller bool) {
 
 // ended closes the bindings of a call that is over.
 func (b *bindings) ended(c *sip.Call, t int64) {
-	k := b.byCall[c.ID]
+	k, _ := b.byCall.Get(c.ID)
 	if k == nil {
 		return
 	}
 	for _, s := range k.sockets {
-		list := b.table[s]
+		list := b.list(s)
 		for i := range list {
 			if list[i].call == c.ID {
 				list[i].until = t
@@ -203,24 +293,26 @@ func (b *bindings) advance(now int64) {
 	for b.head < len(b.expiry) && b.expiry[b.head].at <= now {
 		id := b.expiry[b.head].call
 		b.head++
-		k := b.byCall[id]
+		k, _ := b.byCall.Get(id)
 		if k == nil {
 			continue
 		}
 		for _, s := range k.sockets {
-			list := b.table[s]
-			for i := len(list) - 1; i >= 0; i-- {
-				if list[i].call == id {
-					list = b.without(list, i)
+			p := b.place(s)
+			if p == nil {
+				continue // the call named it twice
+			}
+			for i := len(p.list) - 1; i >= 0; i-- {
+				if p.list[i].call == id {
+					p.list = b.without(p.list, i)
 				}
 			}
-			if len(list) == 0 {
-				delete(b.table, s)
-			} else {
-				b.table[s] = list
+			if len(p.list) == 0 {
+				b.close(p)
 			}
 		}
-		delete(b.byCall, id)
+		b.byCall.Delete(id)
+		b.bounds.put(k)
 	}
 	if b.head > 4096 && b.head*2 > len(b.expiry) {
 		b.expiry = append(b.expiry[:0], b.expiry[b.head:]...)
@@ -235,7 +327,7 @@ func (b *bindings) advance(now int64) {
 // hands descriptions on.
 func (b *bindings) find(s *rtp.Stream) (e, other *binding, fromCaller, ok bool) {
 	f := &s.Flow
-	dst, src := b.table[socket{f.Dst, f.DstPort, f.Realm}], b.table[socket{f.Src, f.SrcPort, f.Realm}]
+	dst, src := b.list(socket{f.Dst, f.DstPort, f.Realm}), b.list(socket{f.Src, f.SrcPort, f.Realm})
 	if e, other = best(dst, src, s); e != nil {
 		return e, other, !e.toCaller, true
 	}
@@ -293,7 +385,7 @@ func (b *bindings) fax(iv *rtp.Interval) bool {
 	}
 	f := &iv.Flow
 	for _, s := range [...]socket{{f.Dst, f.DstPort, f.Realm}, {f.Src, f.SrcPort, f.Realm}} {
-		list := b.table[s]
+		list := b.list(s)
 		for i := range list {
 			if e := &list[i]; e.fax && iv.First >= e.from-slack && (e.until == 0 || iv.First <= e.until+slack) {
 				return true

@@ -487,7 +487,7 @@ func TestReceiverReports(t *testing.T) {
 // TestBindingsAreBounded: one call that names ever new sockets, and ever new
 // calls that name one socket.
 func TestBindingsAreBounded(t *testing.T) {
-	m := newBindings()
+	m := newBindings(7)
 	at := func(i int) sip.Call {
 		var one sip.Call
 		one.ID = uint64(i)
@@ -500,17 +500,17 @@ func TestBindingsAreBounded(t *testing.T) {
 		one.CallerMedia.Port = uint16(4000 + i)
 		m.call(&one, int64(i)*1e6, nil)
 	}
-	if len(m.table) != maxSockets || m.refused != 1000-maxSockets {
-		t.Errorf("%d sockets of one call, %d refused", len(m.table), m.refused)
+	if m.sockets != maxSockets || m.refused != 1000-maxSockets {
+		t.Errorf("%d sockets of one call, %d refused", m.sockets, m.refused)
 	}
-	m = newBindings()
+	m = newBindings(7)
 	for i := range 1000 {
 		one := at(i + 1)
 		m.call(&one, int64(i)*1e6, nil)
 	}
 	s := socket{ident.AddrFromNetip(netip.MustParseAddr(a)), 4000, 0}
-	if n := len(m.table[s]); n != maxCandidates || m.table[s][0].call != 1 {
-		t.Errorf("%d calls at one socket, the first %d: none that is up may be displaced", n, m.table[s][0].call)
+	if n := len(m.list(s)); n != maxCandidates || m.list(s)[0].call != 1 {
+		t.Errorf("%d calls at one socket, the first %d: none that is up may be displaced", n, m.list(s)[0].call)
 	}
 	one := at(3)
 	m.ended(&one, 2e9)
@@ -518,7 +518,7 @@ func TestBindingsAreBounded(t *testing.T) {
 	next.Fax[0] = sip.Socket{Addr: ident.AddrFromNetip(netip.MustParseAddr(a)), Port: 4000}
 	m.call(&next, 3e9, nil)
 	calls := []uint64{}
-	for _, e := range m.table[s] {
+	for _, e := range m.list(s) {
 		calls = append(calls, e.call)
 	}
 	if !slices.Equal(calls, []uint64{1, 2, 4, 5, 6, 2000}) || m.faxes != 1 {
@@ -529,29 +529,29 @@ func TestBindingsAreBounded(t *testing.T) {
 		m.ended(&one, 4e9)
 	}
 	m.advance(4e9 + linger)
-	if len(m.table) != 0 || len(m.byCall) != 0 || m.faxes != 0 {
-		t.Errorf("%d sockets, %d calls, %d faxes are left", len(m.table), len(m.byCall), m.faxes)
+	if m.sockets != 0 || m.byCall.Len() != 0 || m.faxes != 0 {
+		t.Errorf("%d sockets, %d calls, %d faxes are left", m.sockets, m.byCall.Len(), m.faxes)
 	}
 	// Calls that are over linger, however fast they come and go.
-	m = newBindings()
+	m = newBindings(7)
 	for i := range maxBound + 10 {
 		one := at(i + 1)
 		m.call(&one, 1, nil)
 		m.ended(&one, 1)
 	}
-	if len(m.byCall) != maxBound {
-		t.Errorf("%d calls kept", len(m.byCall))
+	if m.byCall.Len() != maxBound {
+		t.Errorf("%d calls kept", m.byCall.Len())
 	}
 	m.advance(1 + linger)
-	if len(m.byCall)+len(m.table) != 0 {
-		t.Errorf("%d calls and %d sockets kept after all was over", len(m.byCall), len(m.table))
+	if m.byCall.Len()+m.sockets != 0 {
+		t.Errorf("%d calls and %d sockets kept after all was over", m.byCall.Len(), m.sockets)
 	}
 }
 
 // TestHandedOn: a box in the middle hands the descriptions on, and media pass it
 // by. They are media of both its calls, while both are up.
 func TestHandedOn(t *testing.T) {
-	m := newBindings()
+	m := newBindings(7)
 	at := func(s string) ident.Addr { return ident.AddrFromNetip(netip.MustParseAddr(s)) }
 	var one, two sip.Call
 	one.ID, one.Caller.Addr, one.Callee.Addr = 1, at(a), at(p)
@@ -657,6 +657,52 @@ func TestWithoutCounterpart(t *testing.T) {
 	}
 }
 
+// each gives every place in the table.
+func (b *bindings) each() (all []*place) {
+	for _, key := range b.table.Keys() {
+		for p, _ := b.table.Get(key); p != nil; p = p.next {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// TestSocketsOfOneHash: two sockets that hash alike stay two, in whichever order
+// they go.
+func TestSocketsOfOneHash(t *testing.T) {
+	s := socket{ident.AddrFrom4([]byte{192, 0, 2, 1}), 4000, 0}
+	for _, first := range []int{0, 1, 2} {
+		m := newBindings(7)
+		var all [3]*place
+		for i := range all {
+			all[i] = m.open(s)
+			all[i].list = append(all[i].list, binding{call: uint64(i + 1)})
+		}
+		// As if they were others: what is looked for is told apart by at alone.
+		for i := range all {
+			all[i].at.port += uint16(i)
+		}
+		look := func(i int) *place {
+			for p, _ := m.table.Get(s.hash(7)); p != nil; p = p.next {
+				if p.at.port == s.port+uint16(i) {
+					return p
+				}
+			}
+			return nil
+		}
+		all[first].at = s
+		m.close(all[first])
+		for i := range all {
+			if i != first && look(i) == nil {
+				t.Errorf("with %d gone, %d is gone too", first, i)
+			}
+		}
+		if m.sockets != 2 || len(m.each()) != 2 {
+			t.Errorf("%d sockets, %d in the table", m.sockets, len(m.each()))
+		}
+	}
+}
+
 // FuzzBindings drives the table with calls and streams out of a stranger's
 // bytes: its counts stay true, its bounds hold, and in the end nothing is left.
 func FuzzBindings(f *testing.F) {
@@ -667,7 +713,7 @@ func FuzzBindings(f *testing.F) {
 		if len(b) > 3000 {
 			return
 		}
-		m := newBindings()
+		m := newBindings(7)
 		calls := map[uint64]bool{}
 		now := int64(1e9)
 		at := func(x byte) ident.Addr { return ident.AddrFrom4([]byte{192, 168 + x&1, 0, x >> 4}) }
@@ -702,7 +748,10 @@ func FuzzBindings(f *testing.F) {
 				m.advance(now)
 			}
 			faxes := 0
-			for s, list := range m.table {
+			sockets := 0
+			for _, p := range m.each() {
+				sockets++
+				s, list := p.at, p.list
 				if len(list) == 0 || len(list) > maxCandidates {
 					t.Fatalf("%d calls at %v", len(list), s)
 				}
@@ -710,15 +759,16 @@ func FuzzBindings(f *testing.F) {
 					if e.fax {
 						faxes++
 					}
-					if m.byCall[e.call] == nil {
+					if m.byCall.At(e.call) == nil {
 						t.Fatal("a binding of a call that is forgotten")
 					}
 				}
 			}
-			if faxes != m.faxes {
-				t.Fatalf("%d sockets of fax, counted %d", faxes, m.faxes)
+			if faxes != m.faxes || sockets != m.sockets {
+				t.Fatalf("%d sockets, %d of fax, counted %d and %d", sockets, faxes, m.sockets, m.faxes)
 			}
-			for _, k := range m.byCall {
+			for _, id := range m.byCall.Keys() {
+				k, _ := m.byCall.Get(id)
 				if len(k.sockets) > maxSockets {
 					t.Fatalf("%d sockets of a call", len(k.sockets))
 				}
@@ -728,7 +778,7 @@ func FuzzBindings(f *testing.F) {
 			m.ended(&sip.Call{ID: id}, now)
 		}
 		m.advance(now + linger)
-		if len(m.table) != 0 || len(m.byCall) != 0 || m.faxes != 0 {
+		if m.sockets != 0 || m.byCall.Len() != 0 || m.faxes != 0 {
 			t.Fatal("something is left")
 		}
 	})

@@ -195,11 +195,11 @@ func (q *paths) see(f rtp.Flow) {
 }
 
 // has says whether either direction of a flow was seen.
-func (q *paths) has(f rtp.Flow) bool {
+func (q *paths) has(f *rtp.Flow) bool {
 	if q.newer == nil {
 		return false
 	}
-	k := q.key(f)
+	k := q.key(*f)
 	if _, ok := q.newer[k]; ok {
 		return true
 	}

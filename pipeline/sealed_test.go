@@ -98,7 +98,8 @@ func TestPathsAreBounded(t *testing.T) {
 		}
 		q.see(rtp.Flow{Src: ident.AddrFrom4([]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), SrcPort: 2})
 	}
-	if len(q.newer) > maxPaths || len(q.older) > maxPaths || q.forgotten == 0 || !q.has(keep) || !q.has(keep.Reverse()) {
+	back := keep.Reverse()
+	if len(q.newer) > maxPaths || len(q.older) > maxPaths || q.forgotten == 0 || !q.has(&keep) || !q.has(&back) {
 		t.Errorf("%d and %d kept, %d forgotten", len(q.newer), len(q.older), q.forgotten)
 	}
 }

@@ -131,7 +131,7 @@ func (q *tunnels) count(j *joiner, r *tunnel.Record) {
 	f.last = r.Start
 	q.unlink(f)
 	q.link(f)
-	if f.doubtful = f.doubtful || r.Proto == packet.UDP && j.talks.paths.has(rtp.Flow{Src: r.A, Dst: r.B, SrcPort: r.APort, DstPort: r.BPort, Realm: r.Realm}); f.doubtful {
+	if f.doubtful = f.doubtful || r.Proto == packet.UDP && j.talks.paths.has(&rtp.Flow{Src: r.A, Dst: r.B, SrcPort: r.APort, DstPort: r.BPort, Realm: r.Realm}); f.doubtful {
 		return
 	}
 	tell := func(c *tunnel.Counter, near, far ident.Addr, nearPort, farPort uint16) {

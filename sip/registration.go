@@ -233,7 +233,7 @@ func (t *Tracker) refreshed(i int32, sent int64) {
 			t.leaveContacts(i)
 			r.contact = place
 		}
-		t.contacts[place] = i
+		t.contacts.Set(place, i)
 	}
 	t.h.Registration(&r.Registration)
 }
@@ -287,8 +287,8 @@ func (t *Tracker) forget(i int32) {
 
 func (t *Tracker) leaveContacts(i int32) {
 	r := t.regs.at(i)
-	if j, ok := t.contacts[r.contact]; ok && r.contact != 0 && i == j {
-		delete(t.contacts, r.contact)
+	if j, ok := t.contacts.Get(r.contact); ok && r.contact != 0 && i == j {
+		t.contacts.Delete(r.contact)
 	}
 	r.contact = 0
 }
@@ -317,7 +317,7 @@ func (t *Tracker) contactPlace(user uint64, client ident.Addr, realm ident.Realm
 // ownAccount gives the UserKey of the account that client registered under the
 // contact user with hash user, if there is one.
 func (t *Tracker) ownAccount(user uint64, client ident.Addr, realm ident.Realm) (key uint64, ok bool) {
-	i, ok := t.contacts[t.contactPlace(user, client, realm)]
+	i, ok := t.contacts.Get(t.contactPlace(user, client, realm))
 	if !ok {
 		return 0, false
 	}

@@ -220,12 +220,12 @@ func TestContactsAreDropped(t *testing.T) {
 		20  B>A 200/REGISTER to=goip01 contact=x1@10.0.0.5:5060
 		30  A>B REGISTER     to=goip01 contact=x2@10.0.0.5:5060 cseq=2
 		40  B>A 200/REGISTER to=goip01 contact=x2@10.0.0.5:5060 cseq=2`)
-	if len(tr.contacts) != 1 {
-		t.Errorf("%d contacts of one account", len(tr.contacts))
+	if tr.contacts.Len() != 1 {
+		t.Errorf("%d contacts of one account", tr.contacts.Len())
 	}
 	tr.Advance(at(3 * 3600_000))
-	if len(tr.contacts) != 0 || tr.regs.len() != 0 {
-		t.Errorf("%d contacts, %d registrations after expiry", len(tr.contacts), tr.regs.len())
+	if tr.contacts.Len() != 0 || tr.regs.len() != 0 {
+		t.Errorf("%d contacts, %d registrations after expiry", tr.contacts.Len(), tr.regs.len())
 	}
 }
 

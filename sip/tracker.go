@@ -2,6 +2,7 @@ package sip
 
 import (
 	"simtrap/ident"
+	"simtrap/ident/keyed"
 	"simtrap/packet"
 )
 
@@ -66,10 +67,10 @@ type Tracker struct {
 	requests *table[request]
 	// dialogs finds the calls that have a dialog by Call-ID and both tags, and
 	// pairs the last call under a Call-ID between two addresses.
-	dialogs map[uint64]hops
-	pairs   map[uint64]int32
+	dialogs keyed.Map[hops]
+	pairs   keyed.Map[int32]
 	// contacts finds the registration whose Contact has a user of its own.
-	contacts map[uint64]int32
+	contacts keyed.Map[int32]
 	names    map[uint64]string
 	buf      [ident.NumberBuffer]byte
 }
@@ -89,9 +90,6 @@ func NewTracker(cfg Config, h Handler) *Tracker {
 		calls:    newTable[call](cfg.Calls),
 		regs:     newTable[registration](cfg.Registrations),
 		requests: newTable[request](cfg.Requests),
-		dialogs:  make(map[uint64]hops),
-		pairs:    make(map[uint64]int32),
-		contacts: make(map[uint64]int32),
 		names:    make(map[uint64]string),
 	}
 }

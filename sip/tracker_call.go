@@ -129,7 +129,7 @@ func (t *Tracker) startCall(p *packet.Packet, m *Message) int32 {
 	c := t.calls.at(i)
 	c.id, c.callerTag = id, from
 	c.pair = t.exchange(p)
-	t.pairs[c.pair] = i
+	t.pairs.Set(c.pair, i)
 	t.count.CallsStarted++
 	c.ID = t.count.CallsStarted
 	c.Realm = p.Realm
@@ -702,7 +702,7 @@ func (t *Tracker) replaces(p *packet.Packet, m *Message) uint64 {
 		return 0
 	}
 	for _, key := range [...]uint64{dialogKey(id, from, to), dialogKey(id, to, from)} {
-		known := t.dialogs[key]
+		known, _ := t.dialogs.Get(key)
 		for _, i := range known.calls[:known.n] {
 			c := t.calls.at(i)
 			if has := p.Dst == c.Caller.Addr || p.Dst == c.Callee.Addr; !has || c.replaced || c.Replaces != 0 || c.phase == phaseOver {

@@ -607,7 +607,7 @@ func TestCalls(t *testing.T) {
 // checkEmpty fails if a flushed Tracker holds anything but shared names.
 func checkEmpty(t failer, tr *Tracker) {
 	t.Helper()
-	if n := tr.calls.len() + tr.regs.len() + tr.requests.len() + len(tr.contacts) + len(tr.dialogs) + len(tr.pairs); n != 0 {
+	if n := tr.calls.len() + tr.regs.len() + tr.requests.len() + tr.contacts.Len() + tr.dialogs.Len() + tr.pairs.Len(); n != 0 {
 		t.Errorf("%d entries left after Flush", n)
 	}
 	if c := tr.Counters(); c.CallsStarted != c.CallsEnded {

@@ -101,7 +101,7 @@ func (t *Tracker) findCalls(p *packet.Packet, m *Message) (found hops) {
 	if from == 0 || to == 0 {
 		return found
 	}
-	known := t.dialogs[dialogKey(id, from, to)]
+	known, _ := t.dialogs.Get(dialogKey(id, from, to))
 	for _, i := range known.calls[:known.n] {
 		if c := t.calls.at(i); requester == c.Caller.Addr || other == c.Callee.Addr {
 			found.add(i)
@@ -110,7 +110,7 @@ func (t *Tracker) findCalls(p *packet.Packet, m *Message) (found hops) {
 	if found.n > 0 {
 		return found
 	}
-	known = t.dialogs[dialogKey(id, to, from)]
+	known, _ = t.dialogs.Get(dialogKey(id, to, from))
 	for _, i := range known.calls[:known.n] {
 		if c := t.calls.at(i); requester == c.Callee.Addr || other == c.Caller.Addr {
 			found.add(i)
@@ -126,7 +126,7 @@ func (c *call) atCallee() uint64 { return c.Callee.Addr.Hash(c.id) }
 // caller has its From tag, wherever it comes from: where the answer with the same
 // tag goes is for the sender to say, in Via.
 func (t *Tracker) guessed(id uint64, p *packet.Packet, from, to uint64) {
-	known := t.dialogs[dialogKey(id, from, p.Dst.Hash(id))]
+	known, _ := t.dialogs.Get(dialogKey(id, from, p.Dst.Hash(id)))
 	for _, i := range known.calls[:known.n] {
 		if c := t.calls.at(i); c.tag(to) < 0 {
 			c.guesses.add(to)
@@ -140,7 +140,7 @@ func (t *Tracker) findChallenged(p *packet.Packet, m *Message) int32 {
 	if m.Method != INVITE || m.Status == 0 && len(m.To.Tag) > 0 {
 		return none
 	}
-	i, ok := t.pairs[t.exchange(p)]
+	i, ok := t.pairs.Get(t.exchange(p))
 	if !ok {
 		return none
 	}
@@ -204,20 +204,20 @@ func (t *Tracker) keepTag(i int32, tag uint64, status uint16) int {
 func (t *Tracker) list(i int32, tag uint64) bool {
 	c := t.calls.at(i)
 	key := dialogKey(c.id, c.callerTag, tag)
-	known := t.dialogs[key]
+	known, _ := t.dialogs.Ensure(key)
 	if !known.add(i) {
 		t.count.DialogsCrowded++
 		return false
 	}
-	t.dialogs[key] = known
 	return true
 }
 
 // unlist takes call i out of everything that finds it.
 func (t *Tracker) unlist(i int32) {
 	t.unlistDialogs(i)
-	if pair := t.calls.at(i).pair; t.pairs[pair] == i {
-		delete(t.pairs, pair)
+	pair := t.calls.at(i).pair
+	if last, ok := t.pairs.Get(pair); ok && last == i {
+		t.pairs.Delete(pair)
 	}
 }
 
@@ -232,11 +232,11 @@ func (t *Tracker) unlistDialogs(i int32) {
 func (t *Tracker) unlistDialog(i int32, tag uint64) {
 	c := t.calls.at(i)
 	key := dialogKey(c.id, c.callerTag, tag)
-	known := t.dialogs[key]
-	known.drop(i)
-	if known.n == 0 {
-		delete(t.dialogs, key)
-	} else {
-		t.dialogs[key] = known
+	known := t.dialogs.At(key)
+	if known == nil {
+		return
+	}
+	if known.drop(i); known.n == 0 {
+		t.dialogs.Delete(key)
 	}
 }

@@ -384,8 +384,8 @@ func TestDialogsCrowded(t *testing.T) {
 		fmt.Fprintf(&b, "1 %c>B INVITE\n 2 B>%c 200/INVITE tt=t\n", 'G'+k, 'G'+k)
 	}
 	r, tr := play(t, Config{}, b.String())
-	if c := tr.Counters(); c.DialogsCrowded != 6 || len(tr.dialogs) != 2 || len(tr.pairs) != 7 {
-		t.Errorf("%d crowded, %d dialogs, %d pairs", c.DialogsCrowded, len(tr.dialogs), len(tr.pairs))
+	if c := tr.Counters(); c.DialogsCrowded != 6 || tr.dialogs.Len() != 2 || tr.pairs.Len() != 7 {
+		t.Errorf("%d crowded, %d dialogs, %d pairs", c.DialogsCrowded, tr.dialogs.Len(), tr.pairs.Len())
 	}
 	tr.Flush()
 	checkEmpty(t, tr)
@@ -424,8 +424,8 @@ func TestDialogOfTheForkThatAnswers(t *testing.T) {
 		900  B>A 200/INVITE tt=t6
 		910  C>B ACK        tt=t4 br=b2
 		920  C>B ACK        tt=t5 br=b3`)
-	if r.calls[1].Verified || tr.Counters().Strays != 2 || len(tr.dialogs) != 5 {
-		t.Errorf("verified %v, %d strays, %d dialogs", r.calls[1].Verified, tr.Counters().Strays, len(tr.dialogs))
+	if r.calls[1].Verified || tr.Counters().Strays != 2 || tr.dialogs.Len() != 5 {
+		t.Errorf("verified %v, %d strays, %d dialogs", r.calls[1].Verified, tr.Counters().Strays, tr.dialogs.Len())
 	}
 	feed(t, tr, readScript(t, "950 C>B ACK tt=t6 br=b4")[0])
 	if !r.calls[1].Verified {

@@ -3,6 +3,8 @@ package sip
 import (
 	"cmp"
 	"slices"
+
+	"simtrap/ident/keyed"
 )
 
 // table is a bounded store of entries by 64-bit keyed hash, with a deadline and
@@ -14,7 +16,7 @@ import (
 // Entries are reached by number; the number of a removed entry is used again.
 type table[T any] struct {
 	limit int
-	index map[uint64]int32
+	index keyed.Map[int32]
 	slots []*slot[T]
 	free  []int32
 	heap  []wait  // entries by wake, then by age
@@ -64,18 +66,18 @@ const none int32 = -1
 const slotChunk = 64
 
 func newTable[T any](limit int) *table[T] {
-	t := &table[T]{limit: limit, index: make(map[uint64]int32)}
+	t := &table[T]{limit: limit}
 	for i := range t.grade {
 		t.grade[i] = chain{first: none, last: none}
 	}
 	return t
 }
 
-func (t *table[T]) len() int { return len(t.index) }
+func (t *table[T]) len() int { return t.index.Len() }
 
 // find gives the entry with key, or none.
 func (t *table[T]) find(key uint64) int32 {
-	if i, ok := t.index[key]; ok {
+	if i, ok := t.index.Get(key); ok {
 		return i
 	}
 	return none
@@ -85,7 +87,7 @@ func (t *table[T]) at(i int32) *T { return &t.slots[i].v }
 
 // victim is the entry to give up when the table is full, none while it is not.
 func (t *table[T]) victim() int32 {
-	if len(t.index) < t.limit {
+	if t.index.Len() < t.limit {
 		return none
 	}
 	switch {
@@ -113,7 +115,7 @@ func (t *table[T]) add(key uint64, level uint8, due int64) int32 {
 	t.seq++
 	s := t.slots[i]
 	s.key, s.due, s.level = key, due, level
-	t.index[key] = i
+	t.index.Set(key, i)
 	t.link(i)
 	t.place[i] = int32(len(t.heap))
 	t.heap = append(t.heap, wait{due, t.seq, i})
@@ -124,15 +126,15 @@ func (t *table[T]) add(key uint64, level uint8, due int64) int32 {
 // rekey gives entry i another key, which the caller has seen to be new.
 func (t *table[T]) rekey(i int32, key uint64) {
 	s := t.slots[i]
-	delete(t.index, s.key)
+	t.index.Delete(s.key)
 	s.key = key
-	t.index[key] = i
+	t.index.Set(key, i)
 }
 
 // remove gives up entry i.
 func (t *table[T]) remove(i int32) {
 	s := t.slots[i]
-	delete(t.index, s.key)
+	t.index.Delete(s.key)
 	t.unlink(i)
 	at, last := int(t.place[i]), len(t.heap)-1
 	moved := t.heap[last]

@@ -294,10 +294,10 @@ func TestTrackerInvariants(t *testing.T) {
 			if tr.calls.len() > limit || tr.regs.len() > limit || tr.requests.len() > limit {
 				rt.Fatal("a table outgrew its limit")
 			}
-			if len(tr.pairs) > tr.calls.len() || len(tr.dialogs) > 5*tr.calls.len() {
+			if tr.pairs.Len() > tr.calls.len() || tr.dialogs.Len() > 5*tr.calls.len() {
 				rt.Fatal("dialogs outlive calls")
 			}
-			if len(tr.contacts) > tr.regs.len() {
+			if tr.contacts.Len() > tr.regs.len() {
 				rt.Fatal("contacts outlive registrations")
 			}
 		}
@@ -428,7 +428,7 @@ func FuzzTracker(f *testing.F) {
 				p.Dst = c.Addr
 			}
 			tr.Message(&p, &m)
-			if tr.calls.len() > 3 || tr.regs.len() > 2 || tr.requests.len() > 2 || len(tr.pairs) > 3 || len(tr.dialogs) > 15 {
+			if tr.calls.len() > 3 || tr.regs.len() > 2 || tr.requests.len() > 2 || tr.pairs.Len() > 3 || tr.dialogs.Len() > 15 {
 				t.Fatal("a table outgrew its limit")
 			}
 		}

@@ -125,7 +125,7 @@ type Counters struct {
 type Calls struct {
 	// Doubtful says whether something other than telephony may have opened a
 	// flow, given from the line's side; nil where nobody knows.
-	Doubtful func(rtp.Flow) bool
+	Doubtful func(*rtp.Flow) bool
 
 	cap  int
 	tell func(*Call)
@@ -141,6 +141,7 @@ type talker struct {
 	last    int64 // of o, or earlier: it only grows
 	since   int64 // when the later side of o began
 	vouched bool  // as of o
+	doubt   bool  // as of o
 }
 
 // open is a conversation that streams belong to.
@@ -172,7 +173,7 @@ func (o *open) vouched() bool {
 // doubts says whether a page in a browser may have opened the conversation. What
 // was known of it once holds to its end: whoever is asked may forget.
 func (c *Calls) doubts(o *open) bool {
-	o.doubt = o.doubt || c.Doubtful != nil && c.Doubtful(o.flow)
+	o.doubt = o.doubt || c.Doubtful != nil && c.Doubtful(&o.flow)
 	return o.doubt
 }
 
@@ -296,7 +297,7 @@ func (c *Calls) Stream(up bool, s *rtp.Stream, ended bool) {
 func (c *Calls) renew(o *open) {
 	if o.both {
 		k := &c.both[o.at]
-		k.since, k.vouched = max(o.first[0], o.first[1]), o.vouched()
+		k.since, k.vouched, k.doubt = max(o.first[0], o.first[1]), o.vouched(), o.doubt
 	}
 }
 
@@ -326,7 +327,11 @@ func (c *Calls) talking(t int64) (n int) {
 				continue
 			}
 		}
-		if !c.doubts(k.o) {
+		if !k.doubt {
+			if k.doubt = c.Doubtful != nil && c.Doubtful(&k.o.flow); k.doubt {
+				k.o.doubt = true
+				continue
+			}
 			n++
 		}
 	}

@@ -96,7 +96,7 @@ func TestOthers(t *testing.T) {
 				t.Errorf("%s: doubtful %v, vouched %v", name, k.Doubtful, k.Vouched())
 			}
 		})
-		c.Doubtful = func(rtp.Flow) bool { return tt.doubtful }
+		c.Doubtful = func(*rtp.Flow) bool { return tt.doubtful }
 		for i := range 3 {
 			up, down := stream(uint64(i), true, uint16(9000+i), float64(2*i+2), 100, 1), stream(uint64(i+9), false, uint16(9000+i), float64(2*i)+2.1, 100, 1)
 			tt.edit(up, down)
@@ -172,7 +172,7 @@ func TestDoubtStays(t *testing.T) {
 	var got []Call
 	c := New(8, func(k *Call) { got = append(got, *k) })
 	known := true
-	c.Doubtful = func(rtp.Flow) bool { return known }
+	c.Doubtful = func(*rtp.Flow) bool { return known }
 	up, down := stream(1, true, 9000, 1, 60, 900), stream(2, false, 9000, 3, 60, 900)
 	c.Stream(true, up, false)
 	known = false
@@ -237,7 +237,7 @@ func TestAny(t *testing.T) {
 func TestTalking(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := New(16, func(*Call) {})
-		c.Doubtful = func(f rtp.Flow) bool { return f.SrcPort == 9003 }
+		c.Doubtful = func(f *rtp.Flow) bool { return f.SrcPort == 9003 }
 		type sent struct {
 			up bool
 			s  *rtp.Stream
