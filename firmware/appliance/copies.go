@@ -14,16 +14,23 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/google/go-tpm/tpm2/transport"
 	"golang.org/x/sys/unix"
+
+	"simtrap/firmware/seal"
 )
 
 // copies keeps on the boot partition what lets a machine whose data partition is lost
 // go on: its configuration, and who it is to its hub. There are two, written in turn and
 // in place: when the power is cut while one is written the other is whole, and nothing
-// of an older one is left behind elsewhere on the disk.
+// of an older one is left behind elsewhere on the disk. Those of a machine whose data
+// partition is sealed are sealed as well, each by itself: the partition may be lost, or
+// opened by its TPM no more.
 type copies struct {
 	folder string // of the two
 	files  []copied
+	sealed func() bool // whether the data partition is
+	tpm    func() (transport.TPMCloser, error)
 }
 
 // copied is a file that is copied. Whoever owns the folder may put links there: none
@@ -39,11 +46,14 @@ var machineCopies = copies{"/boot/simtrap", []copied{
 	{filepath.Dir(kept), filepath.Base(kept), false},
 	{filepath.Dir(tokenDone), filepath.Base(tokenDone), false},
 	{daemonFolder, "fleet/member", true}, // who it is to the hub: certificate, its key, keys of pseudonyms
-}}
+}, func() bool {
+	sealed, err := readSealed(dataPartition)
+	return err == nil && sealed != nil
+}, openTPM}
 
 // A copy is the SHA-256 of what follows up to the end of the archive; turn and length of
-// the archive, 8 bytes each, little endian; a tar archive; zeros, where one that was
-// there before was longer.
+// the archive, 8 bytes each, little endian; a tar archive, or seal.Box of one; zeros,
+// where one that was there before was longer.
 const (
 	sumSize  = sha256.Size
 	copyHead = sumSize + 16
@@ -127,16 +137,34 @@ func (c copies) save() error {
 		return err
 	}
 	which, turn, last := c.newest()
-	if which >= 0 && bytes.Equal(last, now.Bytes()) {
+	archive := now.Bytes()
+	if was := seal.Sealed(last); was || c.sealed() {
+		tpm, err := c.tpm()
+		if err != nil {
+			return err
+		}
+		defer tpm.Close()
+		if was {
+			// What another TPM has sealed is of no use here, and is written anew.
+			if text, err := seal.Unbox(tpm, last); err == nil && bytes.Equal(text, archive) {
+				return nil
+			}
+		} else if err := c.erase(); err != nil {
+			return err // they stood there for all to read
+		}
+		if archive, err = seal.Box(tpm, archive); err != nil {
+			return err
+		}
+	} else if which >= 0 && bytes.Equal(last, archive) {
 		return nil
 	}
 	if err := os.MkdirAll(c.folder, 0o700); err != nil {
 		return err
 	}
-	b := make([]byte, copyHead, copyHead+now.Len())
+	b := make([]byte, copyHead, copyHead+len(archive))
 	binary.LittleEndian.PutUint64(b[sumSize:], turn+1)
-	binary.LittleEndian.PutUint64(b[sumSize+8:], uint64(now.Len()))
-	b = append(b, now.Bytes()...)
+	binary.LittleEndian.PutUint64(b[sumSize+8:], uint64(len(archive)))
+	b = append(b, archive...)
 	sum := sha256.Sum256(b[sumSize:])
 	copy(b, sum[:])
 	return overwrite(c.name(1-max(which, 0)), b)
@@ -164,6 +192,16 @@ func (c copies) restore() (bool, error) {
 	which, _, archive := c.newest()
 	if which < 0 {
 		return false, nil
+	}
+	if seal.Sealed(archive) {
+		tpm, err := c.tpm()
+		if err != nil {
+			return false, err
+		}
+		defer tpm.Close()
+		if archive, err = seal.Unbox(tpm, archive); err != nil {
+			return false, err
+		}
 	}
 	for r := tar.NewReader(bytes.NewReader(archive)); ; {
 		h, err := r.Next()

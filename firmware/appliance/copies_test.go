@@ -13,7 +13,8 @@ func forCopies(t *testing.T) (copies, func(name, text string), func(name string)
 	t.Helper()
 	dir := t.TempDir()
 	c := copies{filepath.Join(dir, "boot"), []copied{
-		{filepath.Join(dir, "appliance"), "appliance.yaml", false}, {filepath.Join(dir, "appliance"), "token-used", false}, {filepath.Join(dir, "daemon"), "fleet/member", true}}}
+		{filepath.Join(dir, "appliance"), "appliance.yaml", false}, {filepath.Join(dir, "appliance"), "token-used", false}, {filepath.Join(dir, "daemon"), "fleet/member", true}},
+		func() bool { return false }, nil}
 	write := func(name, text string) {
 		t.Helper()
 		name = filepath.Join(dir, name)

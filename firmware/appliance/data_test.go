@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-tpm/tpm2/transport"
 )
 
 // blank makes a file that stands for a partition of 400 MB.
@@ -42,12 +44,15 @@ func spoil(t *testing.T, name string, n int, at ...int64) {
 	}
 }
 
+var errNoTPM = errors.New("there is no TPM 2.0")
+
 // once is a start with a file as its partition: mounted is what has a superblock that
 // e2fsck has nothing against.
 func once(t *testing.T, name string) (d *dataOnce, ran *[]string) {
 	t.Helper()
 	ran = new([]string)
-	d = &dataOnce{device: name, out: io.Discard, await: func(string) error { return nil }}
+	d = &dataOnce{device: name, out: io.Discard, await: func(string) error { return nil },
+		tpm: func(bool) (transport.TPMCloser, error) { return nil, errNoTPM }}
 	d.run = func(name string, args ...string) error {
 		*ran = append(*ran, filepath.Base(name)+" "+args[0])
 		return runWithin(name, args...)

@@ -32,6 +32,9 @@ func reset() error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
+	if err := forget(dataPartition); err != nil {
+		return err
+	}
 	fmt.Println("restarting; what was found and the configuration are overwritten then")
 	return restart()
 }
@@ -76,6 +79,9 @@ func tellSystem() error {
 		fmt.Printf("DEGRADED  no update is installed: %v\n", err)
 	case floor > 0:
 		fmt.Printf("          nothing below sequence %d is installed\n", floor)
+	}
+	if kept, err := os.ReadFile(dataKept); err == nil {
+		fmt.Printf("data      %s\n", kept)
 	}
 	if why := lostData(); why != "" {
 		fmt.Printf("DEGRADED  the data partition cannot be used, and memory takes its place until the next start: %s\n", why)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"simtrap/firmware/erasure"
+	"simtrap/firmware/mapper"
 )
 
 // patience is how long disks may take to appear.
@@ -100,7 +101,7 @@ const slotFile = "/run/simtrap-slot"
 // try tries the slots that have not been refused; refusals for want of the drivers of
 // the hash are no refusals.
 func try(t tree, refused map[string]bool) (bool, error) {
-	if _, err := os.Stat("/dev/mapper/control"); err != nil {
+	if _, err := os.Stat(mapper.Control); err != nil {
 		return false, nil // without verity
 	}
 	list, err := slots("/sys/class/block")

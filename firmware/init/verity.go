@@ -1,18 +1,17 @@
 package main
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"simtrap/firmware/mapper"
 )
 
 // tree is a hash tree of dm-verity, as the kernel's command line tells it:
@@ -25,7 +24,7 @@ type tree struct {
 
 const (
 	block  = 4096
-	sector = 512
+	sector = mapper.Sector
 	device = "simtrap-root"
 	mapped = "/dev/mapper-" + device
 )
@@ -63,50 +62,6 @@ func (t tree) candidate(disk string) string {
 	return strings.TrimSuffix(t.table(disk), " 1 restart_on_corruption")
 }
 
-// Requests of <linux/dm-ioctl.h>: _IOWR(0xfd, N, struct dm_ioctl).
-const (
-	headSize   = 312
-	targetSize = 40
-	dmCreate   = 0xc138fd03
-	dmRemove   = 0xc138fd04
-	dmSuspend  = 0xc138fd06
-	dmLoad     = 0xc138fd09
-	readOnly   = 1
-)
-
-// request is a struct dm_ioctl, and for dmLoad one target behind it.
-func request(command uint, length uint64, params string) []byte {
-	size := headSize
-	if command == dmLoad {
-		size += targetSize + (len(params)+8)/8*8 // with its zero at the end
-	}
-	b := make([]byte, size)
-	le := binary.NativeEndian
-	le.PutUint32(b[0:], 4) // version 4.0.0
-	le.PutUint32(b[12:], uint32(size))
-	le.PutUint32(b[16:], headSize)
-	copy(b[48:], device)
-	if command == dmLoad {
-		le.PutUint32(b[20:], 1)
-		le.PutUint32(b[28:], readOnly)
-		target := b[headSize:]
-		le.PutUint64(target[8:], length)
-		copy(target[24:], "verity")
-		copy(target[targetSize:], params)
-	}
-	return b
-}
-
-func ask(control *os.File, command uint, length uint64, params string) ([]byte, error) {
-	b := request(command, length, params)
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, control.Fd(), uintptr(command), uintptr(unsafe.Pointer(&b[0])))
-	runtime.KeepAlive(b)
-	if errno != 0 {
-		return nil, errno
-	}
-	return b, nil
-}
-
 // open makes mapped the verified content of a disk. Nothing is left of it when the disk
 // does not bear the tree.
 func open(t tree, disk string) error {
@@ -117,45 +72,32 @@ func open(t tree, disk string) error {
 	if need := (t.blocks + 1) * (block / sector); length < need {
 		return fmt.Errorf("it has %d sectors of %d", length, need)
 	}
-	control, err := os.OpenFile("/dev/mapper/control", os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer control.Close()
-	if err := activate(control, t, t.candidate(disk)); err != nil {
+	if err := activate(t, t.candidate(disk)); err != nil {
 		return err
 	}
 	err = probe()
-	remove(control)
+	remove()
 	if err != nil {
 		return fmt.Errorf("it does not bear the hash: %w", err)
 	}
-	return activate(control, t, t.table(disk))
+	return activate(t, t.table(disk))
 }
 
-func remove(control *os.File) {
+func remove() {
 	os.Remove(mapped)
-	if _, err := ask(control, dmRemove, 0, ""); err != nil {
-		say("remove the device: %v", err)
+	if err := mapper.Remove(device); err != nil {
+		say("%v", err)
 	}
 }
 
-func activate(control *os.File, t tree, table string) error {
-	made, err := ask(control, dmCreate, 0, "")
+func activate(t tree, table string) error {
+	dev, err := mapper.Make(device, mapper.Target{Kind: "verity", Params: table, Sectors: t.blocks * (block / sector), ReadOnly: true})
 	if err != nil {
-		return fmt.Errorf("create a device: %w", err)
+		return err
 	}
-	_, err = ask(control, dmLoad, t.blocks*(block/sector), table)
-	if err == nil {
-		_, err = ask(control, dmSuspend, 0, "") // which resumes
-	}
-	if err == nil {
-		dev := binary.NativeEndian.Uint64(made[40:])
-		err = unix.Mknod(mapped, unix.S_IFBLK|0o600, int(dev))
-	}
-	if err != nil {
-		remove(control)
-		return fmt.Errorf("dm-verity: %w", err)
+	if err := unix.Mknod(mapped, unix.S_IFBLK|0o600, int(dev)); err != nil {
+		remove()
+		return err
 	}
 	return nil
 }

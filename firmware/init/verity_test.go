@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,26 +27,6 @@ func TestParseTree(t *testing.T) {
 		if _, err := parseTree(text); err == nil {
 			t.Errorf("%q was taken", text)
 		}
-	}
-}
-
-// The layout of <linux/dm-ioctl.h>.
-func TestRequest(t *testing.T) {
-	le := binary.NativeEndian
-	for _, params := range []string{"", "1234567", "12345678"} {
-		b := request(dmLoad, 4096, params)
-		if len(b)%8 != 0 || len(b) < headSize+targetSize+len(params)+1 || b[len(b)-1] != 0 {
-			t.Errorf("%q: %d bytes", params, len(b))
-		}
-		if le.Uint32(b[12:]) != uint32(len(b)) || le.Uint32(b[16:]) != headSize || le.Uint32(b[20:]) != 1 || le.Uint32(b[28:]) != readOnly {
-			t.Errorf("%q: head %v", params, b[:48])
-		}
-		if got := string(b[headSize+targetSize:][:len(params)]); got != params || le.Uint64(b[headSize+8:]) != 4096 {
-			t.Errorf("params %q, want %q", got, params)
-		}
-	}
-	if b := request(dmCreate, 0, ""); len(b) != headSize || string(b[48:48+len(device)]) != device {
-		t.Errorf("create: %v", b)
 	}
 }
 
