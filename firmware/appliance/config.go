@@ -17,6 +17,7 @@ type Config struct {
 	Name   string    `yaml:"name"`   // of the machine: letters, digits and hyphens
 	Uplink Uplink    `yaml:"uplink"` // the one port with an address
 	Time   []string  `yaml:"time"`   // NTP servers
+	PTP    *PTP      `yaml:"ptp"`    // what the uplink brings besides; nil for none
 	Hub    Hub       `yaml:"hub"`
 	Sensor yaml.Node `yaml:"sensor"` // simtrapd's configuration (docs/simtrapd.md)
 	taps   []string
@@ -29,6 +30,18 @@ type Uplink struct {
 	Gateway string   `yaml:"gateway"`
 	DNS     []string `yaml:"dns"`
 }
+
+// PTP is time that comes by the uplink, of IEEE 1588; the machine never gives it.
+type PTP struct {
+	Domain    uint8  `yaml:"domain"`
+	Transport string `yaml:"transport"` // udp, which an empty one is, or l2
+}
+
+// In what PTP's messages come: UDP over IPv4, or frames.
+const (
+	overUDP = "udp"
+	overL2  = "l2"
+)
 
 // Hub is where reports go.
 type Hub struct {
@@ -78,6 +91,17 @@ func parseConfig(text []byte) (*Config, error) {
 	for _, s := range c.Time {
 		if !isHost(s) {
 			fault("time: %q is no name or address of a server", s)
+		}
+	}
+	if p := c.PTP; p != nil {
+		if p.Domain > 127 {
+			fault("ptp: domain: %d is above 127", p.Domain)
+		}
+		if p.Transport == "" {
+			p.Transport = overUDP
+		}
+		if p.Transport != overUDP && p.Transport != overL2 {
+			fault("ptp: transport: %q must be %s or %s", p.Transport, overUDP, overL2)
 		}
 	}
 	if c.Hub.Address != "" {

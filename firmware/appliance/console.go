@@ -66,6 +66,7 @@ func menu(in io.Reader, out io.Writer, run func(name string, args ...string) str
 			fmt.Fprint(out, run("/usr/bin/journalctl", "--no-pager", "-b", "-n", "100"))
 		case "5":
 			fmt.Fprint(out, run("/usr/bin/chronyc", "-n", "tracking"))
+			fmt.Fprint(out, run("/usr/bin/chronyc", "-n", "sources"))
 		case "6":
 			// Whoever restarts it by hand wants to see everything tried again.
 			if err := os.Remove(fallbackFile); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -14,6 +14,7 @@ func TestMenu(t *testing.T) {
 	}{
 		{"status", "1\n", []string{"/usr/bin/simtrap-appliance system", "/usr/bin/simtrapd status -c /run/appliance/simtrapd.yaml"}},
 		{"doctor", "3\nenp1s0\n", []string{"/usr/bin/simtrapd doctor enp1s0"}},
+		{"time", "5\n", []string{"/usr/bin/chronyc -n tracking", "/usr/bin/chronyc -n sources"}},
 		{"no port", "3\n--help; sh\n", nil},
 		{"reset", "7\nERASE\n", []string{"/usr/bin/simtrap-appliance reset"}},
 		{"reset by mistake", "7\ny\n", nil},

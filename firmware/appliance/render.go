@@ -27,6 +27,9 @@ func render(c *Config) (map[string]string, error) {
 		ownFolder + "resolv.conf":           resolver(c),
 		ownFolder + "simtrapd.yaml":         string(sensor),
 	}
+	if c.PTP != nil {
+		files[ownFolder+"timemaster.conf"] = timemaster(c)
+	}
 	for _, tap := range c.taps {
 		files[networkFolder+"20-tap-"+tap+".network"] = tapNetwork(tap)
 	}
@@ -68,10 +71,19 @@ func firewall(c *Config) string {
 	if c.Uplink.Address == dhcp {
 		fmt.Fprintf(&b, "\t\tiifname %q udp sport 67 udp dport 68 accept\n", port)
 	}
+	if c.hasPTP(overUDP) {
+		// It comes to many at once, whom switches know by IGMP; what these ask is heard too.
+		fmt.Fprintf(&b, "\t\tiifname %q ip protocol igmp limit rate 10/second accept\n", port)
+		fmt.Fprintf(&b, "\t\tiifname %q udp dport { 319, 320 } limit rate 4000/second burst 1000 packets accept\n", port)
+	}
 	b.WriteString("\t}\n\tchain out {\n\t\ttype filter hook output priority filter; policy drop;\n\t\toif lo accept\n")
 	fmt.Fprintf(&b, "\t\toifname %q ct state established,related accept\n", port)
 	fmt.Fprintf(&b, "\t\toifname %q icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n", port)
 	fmt.Fprintf(&b, "\t\toifname %q udp dport 123 accept\n", port)
+	if c.hasPTP(overUDP) {
+		fmt.Fprintf(&b, "\t\toifname %q ip protocol igmp accept\n", port)
+		fmt.Fprintf(&b, "\t\toifname %q udp dport { 319, 320 } accept\n", port)
+	}
 	for _, s := range c.Uplink.DNS {
 		family := "ip"
 		if netip.MustParseAddr(s).Is6() {
@@ -103,6 +115,21 @@ func chrony(c *Config) string {
 	b.WriteString("driftfile /var/lib/chrony/drift\nmakestep 1 3\nrtcsync\nport 0\ncmdport 0\nuser _chrony\n")
 	return b.String()
 }
+
+// timemaster has ptp4l, and phc2sys where the uplink has a clock, measure against the
+// master, and chronyd compare and follow that as it does servers: the master comes first
+// while it can be believed.
+func timemaster(c *Config) string {
+	transport := "UDPv4"
+	if c.hasPTP(overL2) {
+		transport = "L2"
+	}
+	return fmt.Sprintf("[timemaster]\nrundir /run/timemaster\n\n[ptp_domain %d]\ninterfaces %s\nntp_options prefer\nptp4l_option network_transport %s\n\n"+
+		"[ptp4l]\npath /usr/sbin/ptp4l\n\n[phc2sys]\npath /usr/sbin/phc2sys\n\n[chronyd]\npath /usr/sbin/chronyd\noptions -F 1\n\n[chrony.conf]\n%s",
+		c.PTP.Domain, c.Uplink.Port, transport, chrony(c))
+}
+
+func (c *Config) hasPTP(transport string) bool { return c.PTP != nil && c.PTP.Transport == transport }
 
 func resolver(c *Config) string {
 	var b strings.Builder
