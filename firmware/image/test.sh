@@ -14,6 +14,9 @@ amd64) { command -v qemu-system-x86_64 && [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ]
 arm64) { command -v qemu-system-aarch64 && [ -e /usr/share/AAVMF/AAVMF_CODE.fd ]; } >/dev/null || skip "apt-get install --no-install-recommends qemu-system-arm qemu-efi-aarch64" ;;
 esac
 
+SHOW=${SHOW:-finding,update,broken,reset,cuts,lost,damage,sealed}
+[[ $SHOW != *sealed* ]] || command -v swtpm >/dev/null || skip "apt-get install --no-install-recommends swtpm"
+
 export CGO_ENABLED=0
 mkdir -p "$tmp/bin"
 go build -trimpath -o "$tmp/bin/" ./firmware/qemu ./firmware/bundle ./cmd/simtrap-hub ./cmd/simtrap-lab
@@ -34,4 +37,4 @@ fi
 "$tmp/bin/simtrap-lab" make goip-line --duration 4m -o "$tmp/goip.pcap" >/dev/null 2>&1
 rm -f "$tmp/qemu/log"
 "$tmp/bin/qemu" --arch "$arch" --image "$IMAGE" --capture "$tmp/goip.pcap" --hub "$tmp/bin/simtrap-hub" --folder "$tmp/qemu" \
-	--show "${SHOW:-finding,update,broken,reset,cuts,lost,damage}" --cuts "${CUTS:-2}" --limit "${LIMIT:-$((10 + 2 * ${CUTS:-2}))m}"
+	--show "$SHOW" --cuts "${CUTS:-2}" --limit "${LIMIT:-$((10 + 2 * ${CUTS:-2}))m}"

@@ -16,7 +16,7 @@ func emulators(arch string) []string {
 		return []string{"qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/AAVMF/AAVMF_CODE.fd",
 			"-drive", "if=pflash,format=raw,snapshot=on,file=/usr/share/AAVMF/AAVMF_VARS.fd"}
 	}
-	return []string{"qemu-system-x86_64", "-M", "pc", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2,+aes", "-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+	return []string{"qemu-system-x86_64", "-M", "pc", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2,+aes,+pclmulqdq", "-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
 		"-drive", "if=pflash,format=raw,snapshot=on,file=/usr/share/OVMF/OVMF_VARS_4M.fd"}
 }
 
@@ -44,6 +44,11 @@ func (t *trial) start(drive string) (*machine, error) {
 		"-drive", "if=none,id=disk,format=raw,discard=unmap,file="+t.file("disk"), "-device", "virtio-blk-pci,drive=disk,bootindex=1,addr=0x10",
 		"-netdev", uplink, "-device", "virtio-net-pci,netdev=up,addr=0x3,romfile=",
 		"-netdev", "stream,id=tap,server=off,addr.type=unix,addr.path="+t.cable.path, "-device", "virtio-net-pci,netdev=tap,addr=0x4,romfile=")
+	tpm, err := t.startTPM()
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, tpm...)
 	if drive != "" {
 		all = append(all, "-drive", "if=none,id=drive,format=raw,readonly=on,file="+t.file(drive), "-device", "virtio-blk-pci,drive=drive,addr=0x11")
 	}

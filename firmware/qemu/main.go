@@ -53,7 +53,7 @@ func main() {
 		return
 	}
 	var t trial
-	show := flag.String("show", "finding,update,broken,reset,cuts,lost,damage", "what is shown: `LIST` of finding, update, broken, reset, cuts, lost, damage; all but damage, cuts and finding go on with the disk of before")
+	show := flag.String("show", "finding,update,broken,reset,cuts,lost,damage,sealed", "what is shown: `LIST` of finding, update, broken, reset, cuts, lost, damage, sealed; all but damage, cuts, sealed and finding go on with the disk of before")
 	flag.StringVar(&t.arch, "arch", "amd64", "architecture of the image")
 	flag.StringVar(&t.image, "image", "", "image of the disk, which is copied first; next.update, broken.update and old.update lie beside it")
 	flag.StringVar(&t.capture, "capture", "", "capture whose frames come on the tap port, as fast as they were recorded")
@@ -73,6 +73,7 @@ type trial struct {
 	arch, image, capture, program, folder string
 	limit                                 time.Duration
 	cuts                                  int
+	tpm                                   string // of the machines that are started; empty for none
 
 	began time.Time
 	hub   *hub
@@ -94,7 +95,7 @@ func (t *trial) run(shows []string) (err error) {
 	}
 	defer t.cable.Close()
 	for _, name := range shows {
-		show, ok := map[string]func(context.Context) error{"finding": t.finding, "update": t.update, "broken": t.broken, "cuts": t.cut, "reset": t.reset, "lost": t.lose, "damage": t.damage}[name]
+		show, ok := map[string]func(context.Context) error{"finding": t.finding, "update": t.update, "broken": t.broken, "cuts": t.cut, "reset": t.reset, "lost": t.lose, "damage": t.damage, "sealed": t.sealed}[name]
 		if !ok {
 			return fmt.Errorf("nothing to show is called %q", name)
 		}
@@ -346,10 +347,12 @@ func (t *trial) fresh(ctx context.Context) error {
 	return nil
 }
 
+// secrets are of the configuration, its token, and the key of the hub's certificate.
+var secrets = []string{"name: trial-1", "token: st1-", `"PrivateKey":"`}
+
 // reset: after a factory reset nothing of the data is on the disk: not the
 // configuration, not the token in it, and not the key of the hub's certificate.
 func (t *trial) reset(ctx context.Context) error {
-	secrets := []string{"name: trial-1", "token: st1-", `"PrivateKey":"`}
 	for _, secret := range secrets {
 		if found, err := holds(t.file("disk"), secret); err != nil || !found {
 			return errors.Join(fmt.Errorf("%q is not on the disk before the reset, so that nothing would be shown", secret), err)
