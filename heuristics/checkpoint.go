@@ -437,11 +437,14 @@ func (f *frost) sealed(s *sealedFlows) {
 }
 
 func (f *frost) keys(s *keySet, limit int) {
-	keys := s.m.Keys()
+	var keys []uint64
+	if s.m != nil {
+		keys = s.m.Keys()
+	}
 	if state.List(f.Coder, &keys, limit, f.Word); f.Reading() {
 		*s = keySet{}
 		for _, k := range keys {
-			s.m.Ensure(k)
+			s.add(k, limit)
 		}
 	}
 }

@@ -300,7 +300,7 @@ func (l *Lines) finding(p *profile, ledger bool) Finding {
 		Device: Device{Vendor: p.vendor, Model: p.model, Channels: max(p.peakUp, p.tunnel.peak)},
 		Calls: Calls{
 			Inbound: p.attemptsIn, Outbound: p.attemptsOut, Answered: p.answered, Verified: p.verified,
-			PeakConcurrent: max(p.peakUp, p.tunnel.peak), DistinctCalled: p.dialled.m.Len(), Streams: p.streams, TalkSeconds: int(p.talk / second),
+			PeakConcurrent: max(p.peakUp, p.tunnel.peak), DistinctCalled: p.dialled.n(), Streams: p.streams, TalkSeconds: int(p.talk / second),
 		},
 	}
 	f.Links, f.Hellos = p.links(), p.hellos()

@@ -264,13 +264,24 @@ func (p *profile) standing() Verdict {
 	return p.verdict
 }
 
-// keySet is a bounded set of hashes.
-type keySet struct{ m keyed.Map[struct{}] }
+// keySet is a bounded set of hashes. Most of a line's are empty.
+type keySet struct{ m *keyed.Map[struct{}] }
+
+// n is how many there are.
+func (s *keySet) n() int {
+	if s.m == nil {
+		return 0
+	}
+	return s.m.Len()
+}
 
 // add says whether k is new. A full set calls everything old.
 func (s *keySet) add(k uint64, limit int) bool {
-	if s.m.Len() >= limit {
+	if s.n() >= limit {
 		return false
+	}
+	if s.m == nil {
+		s.m = &keyed.Map[struct{}]{}
 	}
 	_, fresh := s.m.Ensure(k)
 	return fresh

@@ -20,7 +20,7 @@ func numberBlock() signal {
 				return none
 			}
 			b, ok := c.CalledUser.Block()
-			if !ok || p.traits.blocks.m.Len() == 0 {
+			if !ok || p.traits.blocks.n() == 0 {
 				return none
 			}
 			if p.traits.blocks.has(b) {

@@ -37,7 +37,7 @@ func sipStack() signal {
 // stacks is how many shapes the line's answers have, of those that can be
 // compared.
 func (p *profile) stacks() int {
-	return max(p.traits.shapes[0].m.Len(), p.traits.shapes[1].m.Len())
+	return max(p.traits.shapes[0].n(), p.traits.shapes[1].n())
 }
 
 // stack is the shape that the line is linked by. What refuses a call has other
@@ -47,8 +47,10 @@ func (p *profile) stacks() int {
 // whichever came first.
 func (p *profile) stack() uint64 {
 	for i := range p.traits.shapes {
-		if least, ok := p.traits.shapes[len(p.traits.shapes)-1-i].m.Least(); ok {
-			return least
+		if m := p.traits.shapes[len(p.traits.shapes)-1-i].m; m != nil {
+			if least, ok := m.Least(); ok {
+				return least
+			}
 		}
 	}
 	return p.shape

@@ -56,7 +56,7 @@ const (
 )
 
 func (s *keySet) has(k uint64) bool {
-	return s.m.At(k) != nil
+	return s.m != nil && s.m.At(k) != nil
 }
 
 // called notes what a supported call tells of who calls whom, after all signals

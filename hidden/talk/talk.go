@@ -129,7 +129,7 @@ type Calls struct {
 
 	cap  int
 	tell func(*Call)
-	open map[rtp.Flow]*open
+	open conversations
 	both []talker // the conversations of which both sides have sent
 	c    Counters
 }
@@ -157,11 +157,58 @@ type open struct {
 	others  int
 	both    bool
 	at      int       // in Calls.both, where both is set
+	place   int       // in Calls.open
 	packets [2]uint64 // in streams that are over
 	doubt   bool
 	all     [2]uint64   // packets in the flow since the conversation is known
 	heard   [2][]uint32 // sources with clear headers, maxHeard at most
 	echo    bool        // one of them was heard from both sides, or there were more
+}
+
+// conversations are those of one line by their flow. Most lines have one at a time,
+// and a map of one takes more room than the conversation.
+type conversations struct {
+	list  []*open
+	index map[rtp.Flow]*open // nil while there are few
+}
+
+// few is how many are looked through rather than looked up.
+const few = 8
+
+func (s *conversations) get(f rtp.Flow) *open {
+	if s.index != nil {
+		return s.index[f]
+	}
+	for _, o := range s.list {
+		if o.flow == f {
+			return o
+		}
+	}
+	return nil
+}
+
+// add takes a conversation that is not there.
+func (s *conversations) add(o *open) {
+	o.place = len(s.list)
+	s.list = append(s.list, o)
+	switch {
+	case s.index != nil:
+		s.index[o.flow] = o
+	case len(s.list) > few:
+		s.index = make(map[rtp.Flow]*open)
+		for _, o := range s.list {
+			s.index[o.flow] = o
+		}
+	}
+}
+
+func (s *conversations) remove(o *open) {
+	last := len(s.list) - 1
+	s.list[o.place] = s.list[last]
+	s.list[o.place].place = o.place
+	s.list[last] = nil
+	s.list = s.list[:last]
+	delete(s.index, o.flow)
 }
 
 // vouched says whether the conversation, as far as it went, shows that the line
@@ -212,7 +259,7 @@ func (c *Calls) Heard(up bool, f rtp.Flow, packets uint64) {
 	if f.TapPort = 0; !up {
 		f, way = f.Reverse(), 1
 	}
-	if o := c.open[f]; o != nil {
+	if o := c.open.get(f); o != nil {
 		o.all[way] += packets
 		c.renew(o)
 	}
@@ -221,11 +268,11 @@ func (c *Calls) Heard(up bool, f rtp.Flow, packets uint64) {
 // New makes a Calls that holds at most n conversations, one at least, and gives
 // each call when it is over; the Call is valid until tell returns.
 func New(n int, tell func(*Call)) *Calls {
-	return &Calls{cap: max(n, 1), tell: tell, open: make(map[rtp.Flow]*open)}
+	return &Calls{cap: max(n, 1), tell: tell}
 }
 
 // Open is how many conversations are held.
-func (c *Calls) Open() int { return len(c.open) }
+func (c *Calls) Open() int { return len(c.open.list) }
 
 // Forget leaves out the conversation that a stream belongs to, as when its
 // signalling was found after all.
@@ -235,7 +282,7 @@ func (c *Calls) Forget(up bool, s *rtp.Stream) {
 	if !up {
 		key, way = key.Reverse(), 1
 	}
-	if o := c.open[key]; o != nil && slices.Contains(o.live[way], s) {
+	if o := c.open.get(key); o != nil && slices.Contains(o.live[way], s) {
 		c.remove(o)
 	}
 }
@@ -252,7 +299,7 @@ func (c *Calls) Stream(up bool, s *rtp.Stream, ended bool) {
 	if !up {
 		key, way = key.Reverse(), 1
 	}
-	o := c.open[key]
+	o := c.open.get(key)
 	if ended {
 		if o != nil {
 			c.ended(o, way, s)
@@ -264,12 +311,12 @@ func (c *Calls) Stream(up bool, s *rtp.Stream, ended bool) {
 		o = nil
 	}
 	if o == nil {
-		if len(c.open) >= c.cap {
+		if c.Open() >= c.cap {
 			c.evict()
 		}
 		o = &open{flow: key, start: s.Start}
 		c.doubts(o)
-		c.open[key] = o
+		c.open.add(o)
 	}
 	if slices.Contains(o.live[way], s) {
 		return
@@ -303,7 +350,7 @@ func (c *Calls) renew(o *open) {
 
 // remove takes o from the conversations.
 func (c *Calls) remove(o *open) {
-	delete(c.open, o.flow)
+	c.open.remove(o)
 	if !o.both {
 		return
 	}
@@ -415,7 +462,7 @@ func (c *Calls) close(o *open) {
 // evict tells of the conversation that has been silent for longest.
 func (c *Calls) evict() {
 	var oldest *open
-	for _, o := range c.open {
+	for _, o := range c.open.list {
 		if oldest == nil || cmp.Or(cmp.Compare(o.last(), oldest.last()), o.flow.Compare(&oldest.flow)) < 0 {
 			oldest = o
 		}
@@ -426,10 +473,7 @@ func (c *Calls) evict() {
 
 // Flush tells of all that is open, in order of flow.
 func (c *Calls) Flush() {
-	list := make([]*open, 0, len(c.open))
-	for _, o := range c.open {
-		list = append(list, o)
-	}
+	list := slices.Clone(c.open.list)
 	slices.SortFunc(list, func(a, b *open) int { return a.flow.Compare(&b.flow) })
 	for _, o := range list {
 		c.close(o)

@@ -221,12 +221,12 @@ func TestAny(t *testing.T) {
 			s := stream(uint64(i), up, uint16(9000+rapid.IntRange(0, 5).Draw(t, "port")), now, now+rapid.Float64Range(0, 30).Draw(t, "long"), uint64(rapid.IntRange(1, 3000).Draw(t, "packets")))
 			live = append(live, sent{up, s})
 			c.Stream(up, s, false)
-			if len(c.open) > 3 {
-				t.Fatalf("%d conversations", len(c.open))
+			if c.Open() > 3 {
+				t.Fatalf("%d conversations", c.Open())
 			}
 		}
 		c.Flush()
-		if len(c.open) != 0 {
+		if c.Open() != 0 {
 			t.Fatal("something is left")
 		}
 	})
@@ -266,7 +266,7 @@ func TestTalking(t *testing.T) {
 				live = append(live[:k], live[k+1:]...)
 			}
 			want, at := 0, int64(now*1e9)
-			for _, o := range c.open {
+			for _, o := range c.open.list {
 				if o.first[0] != 0 && o.first[1] != 0 && max(o.first[0], o.first[1]) <= at && o.last()+apart > at && o.vouched() && o.flow.SrcPort != 9003 {
 					want++
 				}
@@ -276,4 +276,24 @@ func TestTalking(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestManyConversations: more than are looked through are found, and gone when they go.
+func TestManyConversations(t *testing.T) {
+	var s conversations
+	flow := func(i int) rtp.Flow { return rtp.Flow{SrcPort: uint16(i)} }
+	for i := range 3 * few {
+		s.add(&open{flow: flow(i)})
+	}
+	for i := 0; i < 3*few; i += 2 {
+		s.remove(s.get(flow(i)))
+	}
+	for i := range 3 * few {
+		if o := s.get(flow(i)); (o == nil) != (i%2 == 0) || o != nil && s.list[o.place] != o {
+			t.Errorf("conversation %d: %v", i, o)
+		}
+	}
+	if n := len(s.list); n != 3*few/2 || len(s.index) != n {
+		t.Errorf("%d conversations, %d in the index", n, len(s.index))
+	}
 }
