@@ -105,7 +105,7 @@ func (t *sealedTable) packet(p *packet.Packet, seed uint64, out *exchangeSeen) b
 	if !known {
 		*f = exchangeFlow{key: key}
 	}
-	if opened.key == key && !paths {
+	if !paths && !f.known && opened.key == key {
 		f.known, f.client = true, opened.way
 	}
 	silent := p.Time-f.last >= sealedPause

@@ -258,7 +258,7 @@ func (s *shard) twice(p *packet.Packet) bool {
 		return false
 	}
 	h := ident.Hash(s.seed+uint64(n), p.Payload[:min(n, each)]) + 3*ident.Hash(s.seed, p.Payload[max(0, n-each):])
-	_, h = s.place(p, h)
+	h = s.named(p.Src, p.Dst, p.SrcPort, p.DstPort, h)
 	r := &s.passed[h%uint64(len(s.passed))]
 	if r.hash == h && p.Time-r.time <= mirrorWindow {
 		s.lost.tunnelsTwice++
@@ -385,10 +385,11 @@ func (s *shard) again(p *packet.Packet, h uint64) bool {
 // place names a datagram with the hash of its payload, and the same sent the
 // other way.
 func (s *shard) place(p *packet.Packet, payload uint64) (back, there uint64) {
-	one := func(src, dst ident.Addr, sport, dport uint16) uint64 {
-		return payload ^ (src.Hash(s.seed)+uint64(sport))*0x9e3779b97f4a7c15 ^ (dst.Hash(^s.seed)+uint64(dport))*0xc2b2ae3d27d4eb4f
-	}
-	return one(p.Dst, p.Src, p.DstPort, p.SrcPort), one(p.Src, p.Dst, p.SrcPort, p.DstPort)
+	return s.named(p.Dst, p.Src, p.DstPort, p.SrcPort, payload), s.named(p.Src, p.Dst, p.SrcPort, p.DstPort, payload)
+}
+
+func (s *shard) named(src, dst ident.Addr, srcPort, dstPort uint16, payload uint64) uint64 {
+	return payload ^ (src.Hash(s.seed)+uint64(srcPort))*0x9e3779b97f4a7c15 ^ (dst.Hash(^s.seed)+uint64(dstPort))*0xc2b2ae3d27d4eb4f
 }
 
 // echoWindow is how long a service that sends back what it is sent may take.

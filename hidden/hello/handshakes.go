@@ -33,6 +33,7 @@ type Handshakes struct {
 	Counters HandshakeCounters
 	second   int64
 	n        int
+	keys     [handshakePlaces]uint64 // of the handshakes begun last: most packets are of none
 	places   [handshakePlaces]*handshake
 	spare    *pieces // of a client whose message was read
 }
@@ -103,7 +104,11 @@ func (x *handshake) holed() bool {
 // can be read: then h tells what it told, and client whether the packet's sender is
 // the client.
 func (t *Handshakes) Packet(p *Packet) (h Hello, client, ok bool) {
-	place := &t.places[p.Key>>32%handshakePlaces]
+	i := p.Key >> 32 % handshakePlaces
+	if t.keys[i] != p.Key && !begins(p) {
+		return h, false, false
+	}
+	place := &t.places[i]
 	x := *place
 	if x != nil && (x.key != p.Key || x.stream != p.Stream || p.Time-x.at > answerWithin) {
 		x = nil
@@ -144,7 +149,7 @@ func (t *Handshakes) begin(place **handshake, p *Packet) bool {
 		going = t.clientQUIC(x, p)
 	}
 	if *place = nil; going {
-		*place = x
+		*place, t.keys[p.Key>>32%handshakePlaces] = x, p.Key
 	}
 	return false
 }
