@@ -115,11 +115,30 @@ func Mark(e Entry, tries int) (Entry, error) {
 	if to == e.Path {
 		return e, nil
 	}
-	if err := os.Rename(e.Path, to); err != nil {
+	if err := rename(e.Path, to); err != nil {
 		return e, err
 	}
 	e.Path, e.Tries = to, tries
-	return e, syncFolder(filepath.Dir(to))
+	return e, nil
+}
+
+// rename changes a name and has that on the disk before it returns. On FAT the size of a
+// file and where it begins stand beside its name, and Linux first writes the new name
+// with neither: a power cut then would leave an empty file. So the file itself is
+// synchronised before its folder; and the boot partition is mounted with dirsync, with
+// which the name of before goes only when the new one has both.
+func rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	f, err := os.Open(to)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(to))
 }
 
 // syncFolder makes names outlast a power cut. FAT knows no such thing for folders

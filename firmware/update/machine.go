@@ -185,10 +185,7 @@ func (m *Machine) Install(r io.Reader, again, reported bool) (Release, error) {
 	if err := m.step("pending"); err != nil {
 		return to, err
 	}
-	if err := os.Rename(kernel, filepath.Join(m.Entries, entryName(generation, Tries))); err != nil {
-		return to, err
-	}
-	if err := syncFolder(m.Entries); err != nil {
+	if err := rename(kernel, filepath.Join(m.Entries, entryName(generation, Tries))); err != nil {
 		return to, err
 	}
 	return to, m.step("entry")
