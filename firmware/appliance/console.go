@@ -13,7 +13,7 @@ import (
 
 // console serves whoever sits at the serial port: what an engineer on site needs, and
 // no shell. It reads lines until its input ends; systemd begins it anew.
-func console() error { return menu(os.Stdin, os.Stdout, onMachine) }
+func console() error { return menu(os.Stdin, os.Stdout, show) }
 
 // self is this program.
 const self = "/usr/bin/simtrap-appliance"
@@ -28,8 +28,18 @@ func onMachine(name string, args ...string) string {
 	return text
 }
 
+// show runs a program and passes on what it says as it says it: who installs an update
+// is to see that it is at work.
+func show(out io.Writer, name string, args ...string) {
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
+		fmt.Fprintln(out, err)
+	}
+}
+
 // menu shows the entries and carries out what is chosen.
-func menu(in io.Reader, out io.Writer, run func(name string, args ...string) string) error {
+func menu(in io.Reader, out io.Writer, run func(out io.Writer, name string, args ...string)) error {
 	lines := bufio.NewScanner(in)
 	ask := func(question string) (string, bool) {
 		fmt.Fprint(out, question)
@@ -48,10 +58,10 @@ func menu(in io.Reader, out io.Writer, run func(name string, args ...string) str
 			if _, err := os.Stat(kept); errors.Is(err, fs.ErrNotExist) {
 				fmt.Fprintln(out, "not set up: put appliance.yaml on a stick labelled SIMTRAP and restart")
 			}
-			fmt.Fprint(out, run(self, "system"))
-			fmt.Fprint(out, run("/usr/bin/simtrapd", "status", "-c", ownFolder+"simtrapd.yaml"))
+			run(out, self, "system")
+			run(out, "/usr/bin/simtrapd", "status", "-c", ownFolder+"simtrapd.yaml")
 		case "2":
-			fmt.Fprint(out, run("/usr/bin/networkctl", "--no-pager", "status", "--all"))
+			run(out, "/usr/bin/networkctl", "--no-pager", "status", "--all")
 		case "3":
 			port, ok := ask("port: ")
 			if !ok {
@@ -61,18 +71,18 @@ func menu(in io.Reader, out io.Writer, run func(name string, args ...string) str
 				fmt.Fprintln(out, "that is no name of a port")
 				continue
 			}
-			fmt.Fprint(out, run("/usr/bin/simtrapd", "doctor", port))
+			run(out, "/usr/bin/simtrapd", "doctor", port)
 		case "4":
-			fmt.Fprint(out, run("/usr/bin/journalctl", "--no-pager", "-b", "-n", "100"))
+			run(out, "/usr/bin/journalctl", "--no-pager", "-b", "-n", "100")
 		case "5":
-			fmt.Fprint(out, run("/usr/bin/chronyc", "-n", "tracking"))
-			fmt.Fprint(out, run("/usr/bin/chronyc", "-n", "sources"))
+			run(out, "/usr/bin/chronyc", "-n", "tracking")
+			run(out, "/usr/bin/chronyc", "-n", "sources")
 		case "6":
 			// Whoever restarts it by hand wants to see everything tried again.
 			if err := os.Remove(fallbackFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				fmt.Fprintln(out, err)
 			}
-			fmt.Fprint(out, run("/usr/bin/systemctl", "reboot"))
+			run(out, "/usr/bin/systemctl", "reboot")
 		case "7":
 			word, ok := ask("everything that was found and the configuration are erased at the next start.\ntype ERASE to go on: ")
 			if !ok {
@@ -82,9 +92,9 @@ func menu(in io.Reader, out io.Writer, run func(name string, args ...string) str
 				fmt.Fprintln(out, "nothing was erased")
 				continue
 			}
-			fmt.Fprint(out, run(self, "reset"))
+			run(out, self, "reset")
 		case "8":
-			fmt.Fprint(out, run(self, "update-again"))
+			run(out, self, "update-again")
 		}
 	}
 }

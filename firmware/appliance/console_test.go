@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -24,9 +26,9 @@ func TestMenu(t *testing.T) {
 	} {
 		var ran []string
 		var out strings.Builder
-		err := menu(strings.NewReader(c.typed), &out, func(name string, args ...string) string {
+		err := menu(strings.NewReader(c.typed), &out, func(out io.Writer, name string, args ...string) {
 			ran = append(ran, name+" "+strings.Join(args, " "))
-			return "said\n"
+			fmt.Fprintln(out, "said")
 		})
 		if diff := cmp.Diff(c.ran, ran); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", c.name, err, diff)

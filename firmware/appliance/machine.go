@@ -204,6 +204,12 @@ func install(f *os.File, by chosen) error {
 		reported = s.Hub.Acked > 0
 	}
 	fmt.Println("an update is looked at and written; leave the power on")
+	m.Reached = func(step string) error {
+		if step == "kernel" || step == "system" {
+			fmt.Printf("update: its %s is written\n", step)
+		}
+		return nil
+	}
 	to, err := m.Install(f, by == byHand, reported)
 	switch {
 	case errors.Is(err, update.ErrRunning), errors.Is(err, update.ErrFailed) && by == byDrive:

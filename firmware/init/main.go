@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"simtrap/firmware/erasure"
 	"simtrap/firmware/mapper"
+	"simtrap/firmware/update"
 )
 
 // patience is how long disks may take to appear.
@@ -47,7 +49,7 @@ func boot() error {
 		return err
 	}
 	if err := load(tree, "/modules"); err != nil {
-		return err
+		return errors.Join(err, giveUp("/sys/class/block", tree, "/modules"))
 	}
 	if err := eraseAsked("/sys/class/block"); err != nil {
 		say("erase: %v; it is tried again at the next start", err)
@@ -68,17 +70,8 @@ func load(t tree, folder string) error {
 	}
 	refused := map[string]bool{}
 	for name := range strings.Lines(string(list)) {
-		name = strings.TrimSpace(name)
-		f, err := os.Open(filepath.Join(folder, name))
-		if err != nil {
+		if err := insert(filepath.Join(folder, strings.TrimSpace(name))); err != nil {
 			return err
-		}
-		err = unix.FinitModule(int(f.Fd()), "", 0)
-		f.Close()
-		// A driver whose hardware is not there may refuse; what is needed and does
-		// not work shows below.
-		if err != nil && err != unix.EEXIST && err != unix.ENODEV {
-			say("module %s: %v", name, err)
 		}
 		if found, err := try(t, refused); found || err != nil {
 			return err
@@ -93,6 +86,20 @@ func load(t tree, folder string) error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// insert loads one driver. It may refuse where its hardware is not there: what is needed
+// and does not work shows later.
+func insert(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && err != unix.EEXIST && err != unix.ENODEV {
+		say("module %s: %v", filepath.Base(path), err)
+	}
+	return nil
 }
 
 // slotFile tells the system which slot it is in, slot-a or slot-b.
@@ -112,10 +119,23 @@ func try(t tree, refused map[string]bool) (bool, error) {
 		if refused[s.device] {
 			continue
 		}
-		if err := open(t, s.device); err != nil {
+		if err := open(t, s.device, cutOff("/sys/class/block")); err != nil {
 			say("%s: %v", s.device, err)
-			refused[s.device] = true
-			continue
+			if !errors.Is(err, errSpoilt) {
+				refused[s.device] = true
+				continue
+			}
+			// Whole it may be no more, but where nothing else is there it is what
+			// there is: what it has lost may be nothing that is read.
+			switch err := giveUp("/sys/class/block", t, "/modules"); {
+			case err == nil:
+				return false, errSpoilt
+			case !errors.Is(err, update.ErrAlone):
+				say("%v", err)
+			}
+			if err := open(t, s.device, false); err != nil {
+				return false, err
+			}
 		}
 		say("system on %s", s.device)
 		return true, os.WriteFile(slotFile, []byte(s.name), 0o644)

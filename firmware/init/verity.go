@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -62,9 +63,13 @@ func (t tree) candidate(disk string) string {
 	return strings.TrimSuffix(t.table(disk), " 1 restart_on_corruption")
 }
 
-// open makes mapped the verified content of a disk. Nothing is left of it when the disk
-// does not bear the tree.
-func open(t tree, disk string) error {
+// errSpoilt: a slot bears the tree, and not all that it holds is what the tree says.
+var errSpoilt = errors.New("it does not bear its hashes any more")
+
+// open makes mapped the verified content of a disk, after a look at all of it if asked
+// for. Nothing is left of it when the disk does not bear the tree, or, with errSpoilt,
+// not all of it.
+func open(t tree, disk string, all bool) error {
 	length, err := sectors(disk)
 	if err != nil {
 		return err
@@ -75,10 +80,14 @@ func open(t tree, disk string) error {
 	if err := activate(t, t.candidate(disk)); err != nil {
 		return err
 	}
-	err = probe()
+	if err = probe(); err != nil {
+		err = fmt.Errorf("it does not bear the hash: %w", err)
+	} else if all {
+		err = readAll(mapped)
+	}
 	remove()
 	if err != nil {
-		return fmt.Errorf("it does not bear the hash: %w", err)
+		return err
 	}
 	return activate(t, t.table(disk))
 }
@@ -111,6 +120,20 @@ func probe() error {
 	defer f.Close()
 	_, err = f.ReadAt(make([]byte, block), 0)
 	return err
+}
+
+// readAll reads a device to its end.
+func readAll(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{f}, make([]byte, 1<<20))
+	if err != nil {
+		return fmt.Errorf("%w: after %d MB: %w", errSpoilt, n/1e6, err)
+	}
+	return nil
 }
 
 // sectors gives the size of a disk, of 512 bytes each.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,5 +44,22 @@ func TestSlots(t *testing.T) {
 	got, err := slots(class)
 	if diff := cmp.Diff([]slot{{"/dev/vda2", "slot-a"}, {"/dev/vda3", "slot-b"}}, got, cmp.AllowUnexported(slot{})); diff != "" || err != nil {
 		t.Error(err, diff)
+	}
+}
+
+// The superblock of a file system that is mounted, of one that is not, and of none.
+func TestUnmounted(t *testing.T) {
+	le := binary.LittleEndian
+	for _, c := range []struct {
+		magic    uint16
+		features uint32
+		want     bool
+	}{{0xef53, 0x2c6, false}, {0xef53, 0x2c2, true}, {0, 0x2c2, false}} {
+		b := make([]byte, 1024)
+		le.PutUint16(b[0x38:], c.magic)
+		le.PutUint32(b[0x60:], c.features)
+		if got := unmounted(b); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
 	}
 }

@@ -35,9 +35,9 @@ type Machine struct {
 	// which still is, take its place.
 	Forward bool
 
-	// reached is told the name of each step, for tests; an error ends the work there,
-	// as when the power is cut.
-	reached func(step string) error
+	// Reached, if any, is told the name of each step of an installation: cleared, kernel,
+	// system, pending, entry. An error ends the work there, as when the power is cut.
+	Reached func(step string) error
 }
 
 // Files in State.
@@ -312,7 +312,7 @@ func (m *Machine) GiveUp(why string) error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(list, func(e Entry) bool { return e.Path != running.Path && e.Good() && e.Root != "" }) {
+	if !hasOther(list, running) {
 		return ErrAlone
 	}
 	if err := m.write(failedFile, Failure{m.Release, why}); err != nil {
@@ -322,11 +322,35 @@ func (m *Machine) GiveUp(why string) error {
 	return err
 }
 
+// hasOther says whether there is a system that has worked besides one.
+func hasOther(list []Entry, than Entry) bool {
+	return slices.ContainsFunc(list, func(e Entry) bool { return e.Path != than.Path && e.Good() && e.Root != "" })
+}
+
+// Spoilt takes a system out of use whose slot does not hold it any more, by its hash, so
+// that the next start is of the other slot. It fails with ErrAlone where that has none
+// that has worked. One that is on trial is left alone: the boot loader counts its starts.
+func (m *Machine) Spoilt() error {
+	running, err := m.Running()
+	if err != nil || !running.Good() {
+		return err
+	}
+	list, err := Entries(m.Entries)
+	if err != nil {
+		return err
+	}
+	if !hasOther(list, running) {
+		return ErrAlone
+	}
+	_, err = Mark(running, 0)
+	return err
+}
+
 func (m *Machine) step(name string) error {
-	if m.reached == nil {
+	if m.Reached == nil {
 		return nil
 	}
-	return m.reached(name)
+	return m.Reached(name)
 }
 
 // maxState is more than any of the files in State, in bytes.

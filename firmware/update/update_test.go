@@ -389,6 +389,34 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// One that works and whose slot is spoilt makes way for the one of before, where there is
+// one; on trial it is left to the boot loader.
+func TestSpoilt(t *testing.T) {
+	b := newBox(t, t.TempDir())
+	if err := b.Spoilt(); !errors.Is(err, ErrAlone) {
+		t.Errorf("the only one: %v", err)
+	}
+	if _, err := b.Install(bytes.NewReader(bundle(t, release(20, 0), key(1))), false, false); err != nil {
+		t.Fatal(err)
+	}
+	b.boot(t)
+	must(t, b.Spoilt())
+	if e, err := b.Running(); err != nil || e.Tries != Tries-1 {
+		t.Errorf("on trial: %+v %v", e, err)
+	}
+	must(t, b.Confirm())
+	must(t, b.Spoilt())
+	if b.boot(t); b.Release.Sequence != 10 {
+		t.Fatalf("%d runs", b.Release.Sequence)
+	}
+	if err := b.Spoilt(); !errors.Is(err, ErrAlone) {
+		t.Errorf("the last one: %v", err)
+	}
+	if _, err := b.Install(bytes.NewReader(bundle(t, release(20, 0), key(1))), false, false); err != nil {
+		t.Errorf("it cannot be installed again: %v", err)
+	}
+}
+
 var errCut = errors.New("the power is gone")
 
 // cutReader ends after so many bytes.
@@ -430,7 +458,7 @@ func TestAnyOrder(t *testing.T) {
 				if cut == "bytes" {
 					r.left = rapid.IntRange(0, len(text)).Draw(t, "at")
 				}
-				b.reached = func(step string) error {
+				b.Reached = func(step string) error {
 					if step == cut {
 						return errCut
 					}
