@@ -48,6 +48,14 @@ func newCable(path string) (*cable, error) {
 	return c, nil
 }
 
+// forget lets go of a machine that is off and was never fed, so that the next is.
+func (c *cable) forget() {
+	select {
+	case <-c.joined:
+	default:
+	}
+}
+
 // listen counts what comes out of the port, until the machine is gone.
 func (c *cable) listen(conn net.Conn) {
 	for r := bufio.NewReader(conn); ; c.received.Add(1) {

@@ -36,6 +36,7 @@ func (t *trial) start(drive string) (*machine, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.cable.forget()
 	uplink := "user,id=up,restrict=on"
 	if t.hub != nil {
 		uplink += ",guestfwd=tcp:" + hubAddress + "-cmd:" + self + " relay " + t.hub.address

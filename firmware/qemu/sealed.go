@@ -43,7 +43,8 @@ func (t *trial) startTPM() ([]string, error) {
 }
 
 // sealed: an empty machine with a TPM seals its data, is admitted and has a finding at
-// the hub; nothing of the data can be read from its disk. In a machine with another TPM
+// the hub; nothing of the data can be read from its disk. Its clock looks for a master of
+// PTP, of which there is none. In a machine with another TPM
 // the disk shows none of it, and that machine asks for a configuration. Back at home all
 // is as before; what is shown next has the TPM too.
 func (t *trial) sealed(ctx context.Context) error {
@@ -52,7 +53,7 @@ func (t *trial) sealed(ctx context.Context) error {
 			return err
 		}
 	}
-	t.tpm = "tpm-one"
+	t.tpm, t.more = "tpm-one", "ptp: {}\n"
 	if err := t.sealedFinding(ctx); err != nil {
 		return err
 	}
@@ -102,6 +103,13 @@ func (t *trial) sealedFinding(ctx context.Context) error {
 		return err
 	}
 	t.say("the console says that the data is sealed")
+	if err := m.typeLine("5"); err != nil {
+		return err
+	}
+	if err := m.says(ctx, "#? PTP0"); err != nil {
+		return err
+	}
+	t.say("chronyd looks for a master of PTP")
 	go t.feed(ctx, false)
 	if err := t.hub.await(ctx, "simtrap_hub_stored_findings_total", 0); err != nil {
 		return fmt.Errorf("after %d frames: %w", t.cable.sent.Load(), err)

@@ -74,6 +74,31 @@ func TestSeal(t *testing.T) {
 	}
 }
 
+// Nobody gets round the registers by a word, the empty one included, which the TPM would
+// take where it is let.
+func TestPolicyAlone(t *testing.T) {
+	tpm := sealtest.New(t).Transport()
+	public, private, err := parts(mustSeal(t, tpm, []byte("secret")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPrimary(tpm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := tpm2.Load{ParentHandle: p.handle(), InPublic: *public, InPrivate: *private}.Execute(tpm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, auth := range map[string]tpm2.Session{
+		"no password": tpm2.PasswordAuth(nil), "no word": tpm2.HMAC(tpm2.TPMAlgSHA256, 16), "a policy of nothing": tpm2.Policy(tpm2.TPMAlgSHA256, 16, func(transport.TPM, tpm2.TPMISHPolicy, tpm2.TPM2BNonce) error { return nil }),
+	} {
+		if got, err := (tpm2.Unseal{ItemHandle: tpm2.AuthHandle{Handle: loaded.ObjectHandle, Name: loaded.Name, Auth: auth}}).Execute(tpm); err == nil {
+			t.Errorf("%s: %q", name, got.OutData.Buffer)
+		}
+	}
+}
+
 // Nothing on the wires between processor and TPM has the secret in it.
 func TestSniffed(t *testing.T) {
 	tap := &tapped{TPM: sealtest.New(t).Transport()}
