@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,7 @@ type hub struct {
 	address         string
 	metrics         string
 	cmd             *exec.Cmd
+	way             *way
 }
 
 // newHub makes a hub, which does not serve yet.
@@ -47,7 +49,74 @@ func newHub(ctx context.Context, program, folder string) (*hub, error) {
 		return nil, err
 	}
 	h.address = l.Addr().String()
-	return h, l.Close()
+	if err := l.Close(); err != nil {
+		return nil, err
+	}
+	h.way, err = newWay(h.address)
+	return h, err
+}
+
+// way passes on connections to the hub, and counts what the hub says.
+type way struct {
+	to       string
+	listener net.Listener
+	said     atomic.Int64 // bytes
+}
+
+func newWay(to string) (*way, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	w := &way{to: to, listener: l}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			go w.pass(conn)
+		}
+	}()
+	return w, nil
+}
+
+func (w *way) address() string { return w.listener.Addr().String() }
+
+// pass joins a connection to the hub's; where the hub is away it ends at once.
+func (w *way) pass(conn net.Conn) {
+	defer conn.Close()
+	hub, err := net.Dial("tcp", w.to)
+	if err != nil {
+		return
+	}
+	defer hub.Close()
+	done := make(chan struct{}, 2)
+	go func() { _, _ = io.Copy(hub, conn); done <- struct{}{} }() // either end may go at any time
+	go func() { _, _ = io.Copy(conn, counted{hub, &w.said}); done <- struct{}{} }()
+	<-done
+}
+
+// counted counts what is read.
+type counted struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (c counted) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// offer has the hub offer an update to the machine.
+func (h *hub) offer(ctx context.Context, b *bundle) error {
+	return tools(ctx, []string{h.program, "updates", "add", "-d", h.folder, b.path},
+		[]string{h.program, "updates", "stage", "-d", h.folder, fmt.Sprint(b.Sequence), "--sensor", "trial-1"})
+}
+
+func (h *hub) withdraw(ctx context.Context, b *bundle) error {
+	return tools(ctx, []string{h.program, "updates", "withdraw", "-d", h.folder, fmt.Sprint(b.Sequence)})
 }
 
 // serve starts it, and returns when it answers.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -39,7 +40,7 @@ func (t *trial) start(drive string) (*machine, error) {
 	t.cable.forget()
 	uplink := "user,id=up,restrict=on"
 	if t.hub != nil {
-		uplink += ",guestfwd=tcp:" + hubAddress + "-cmd:" + self + " relay " + t.hub.address
+		uplink += ",guestfwd=tcp:" + hubAddress + "-cmd:" + self + " relay " + t.hub.way.address()
 	}
 	all := append(emulators(t.arch), "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024", "-nodefaults", "-display", "none", "-serial", "stdio",
 		"-drive", "if=none,id=disk,format=raw,discard=unmap,file="+t.file("disk"), "-device", "virtio-blk-pci,drive=disk,bootindex=1,addr=0x10",
@@ -73,9 +74,18 @@ func (t *trial) start(drive string) (*machine, error) {
 	return m, nil
 }
 
+// still has the machine stand still, or go on.
+func (m *machine) still(stand bool) error {
+	signal := syscall.SIGCONT
+	if stand {
+		signal = syscall.SIGSTOP
+	}
+	return m.cmd.Process.Signal(signal)
+}
+
 // off takes the power away.
 func (m *machine) off() {
-	if m.cmd.Process.Kill() != nil {
+	if m.cmd == nil || m.cmd.Process.Kill() != nil {
 		return // it is off
 	}
 	for range m.lines { // until there is no more

@@ -58,7 +58,9 @@ func main() {
 	flag.StringVar(&t.image, "image", "", "image of the disk, which is copied first; next.update, broken.update and old.update lie beside it")
 	flag.StringVar(&t.capture, "capture", "", "capture whose frames come on the tap port, as fast as they were recorded")
 	flag.StringVar(&t.program, "hub", "", "program simtrap-hub")
-	flag.IntVar(&t.cuts, "cuts", 2, "how often the power is cut in an update")
+	flag.IntVar(&t.cuts, "cuts", 5, "how often the power is cut in an update; five meet each of its phases")
+	flag.Uint64Var(&t.seed, "seed", 0, "what the moments of the cuts are drawn with, 0 for another each time")
+	flag.StringVar(&t.key, "key", "", "private key that the image takes updates of, for cuts")
 	flag.DurationVar(&t.limit, "limit", 6*time.Minute, "how long each may take")
 	flag.StringVar(&t.folder, "folder", "tmp/firmware/qemu", "where its files go")
 	flag.Parse()
@@ -70,11 +72,12 @@ func main() {
 }
 
 type trial struct {
-	arch, image, capture, program, folder string
-	limit                                 time.Duration
-	cuts                                  int
-	tpm                                   string // of the machines that are started; empty for none
-	more                                  string // that stands in their configuration
+	arch, image, capture, program, folder, key string
+	limit                                      time.Duration
+	cuts                                       int
+	seed                                       uint64
+	tpm                                        string // of the machines that are started; empty for none
+	more                                       string // that stands in their configuration
 
 	began time.Time
 	hub   *hub
@@ -167,12 +170,19 @@ func (t *trial) finding(ctx context.Context) error {
 		return err
 	}
 	t.say("idle: %s", strings.TrimSpace(m.line("MiB resident")))
-	go t.feed(ctx, false)
+	feeding, stop := context.WithCancel(ctx)
+	defer stop()
+	go t.feed(feeding, false)
 	if err := t.hub.await(ctx, "simtrap_hub_stored_findings_total", 0); err != nil {
 		return fmt.Errorf("after %d frames: %w", t.cable.sent.Load(), err)
 	}
 	t.say("a finding is at the hub, of %d frames", t.cable.sent.Load())
-	return t.silent()
+	if err := t.silent(); err != nil {
+		return err
+	}
+	stop()
+	m.off()
+	return t.record(ctx, "start.log")
 }
 
 func (t *trial) feed(ctx context.Context, anew bool) {
@@ -224,7 +234,9 @@ func (t *trial) update(ctx context.Context) error {
 		return err
 	}
 	defer m.off()
-	go t.feed(ctx, true)
+	feeding, stop := context.WithCancel(ctx)
+	defer stop()
+	go t.feed(feeding, true)
 	if err := m.says(ctx, "an update is looked at"); err != nil {
 		return err
 	}
@@ -244,7 +256,9 @@ func (t *trial) update(ctx context.Context) error {
 		return err
 	}
 	t.say("from the restart to the first frame that simtrapd took: %.1f s, this machine's firmware included", first.Sub(restarts).Seconds())
-	return nil
+	stop()
+	m.off()
+	return t.record(ctx, "update.log")
 }
 
 // broken: an update in which simtrapd never starts is gone back from.
@@ -266,50 +280,6 @@ func (t *trial) broken(ctx context.Context) error {
 	return t.works(ctx, m)
 }
 
-// cut: while the hub is away a gateway is found; the power is cut somewhere in an
-// update. A system comes up each time, and in the end the hub has the finding.
-func (t *trial) cut(ctx context.Context) error {
-	// From an empty machine, for it to have something to update to.
-	if err := t.fresh(ctx); err != nil {
-		return err
-	}
-	for n := range t.cuts {
-		if err := t.drive(ctx, "", "next.update"); err != nil {
-			return err
-		}
-		m, err := t.start("drive")
-		if err != nil {
-			return err
-		}
-		err = m.says(ctx, "an update is looked at")
-		if err == nil {
-			after := time.Duration(rand.Int64N(int64(20 * time.Second)))
-			time.Sleep(after)
-			t.say("cut %d, %.1f s into the update", n+1, after.Seconds())
-		}
-		m.off()
-		if err != nil {
-			return err
-		}
-	}
-	if err := t.hub.serve(); err != nil {
-		return err
-	}
-	m, err := t.start("")
-	if err != nil {
-		return err
-	}
-	defer m.off()
-	if err := t.works(ctx, m); err != nil {
-		return err
-	}
-	if err := t.hub.await(ctx, "simtrap_hub_stored_findings_total", 0); err != nil {
-		return err
-	}
-	t.say("the hub has the finding that waited through it")
-	return nil
-}
-
 // fresh sets up an empty machine, admits it, takes the hub away, and has a finding made
 // that waits.
 func (t *trial) fresh(ctx context.Context) error {
@@ -328,14 +298,16 @@ func (t *trial) fresh(ctx context.Context) error {
 		return err
 	}
 	t.say("admitted; the hub is away now")
-	go t.feed(ctx, false)
+	feeding, stop := context.WithCancel(ctx)
+	defer stop()
+	go t.feed(feeding, false)
 	for {
 		if err := m.typeLine("4"); err != nil {
 			return err
 		}
-		some, stop := context.WithTimeout(ctx, 15*time.Second)
+		some, done := context.WithTimeout(ctx, 15*time.Second)
 		err := m.says(some, `"verdict":`)
-		stop()
+		done()
 		if err == nil {
 			break
 		}
@@ -492,48 +464,6 @@ func (t *trial) spoil(at, n int64) error {
 	}
 	_, err = f.WriteAt(b, at)
 	return errors.Join(err, f.Close())
-}
-
-// damage: a machine whose slot has a changed block does not start from it.
-func (t *trial) damage(ctx context.Context) error {
-	if err := tools(ctx, []string{"cp", "--sparse=always", t.image, t.file("disk")}); err != nil {
-		return err
-	}
-	if err := turnByte(t.file("disk")); err != nil {
-		return err
-	}
-	m, err := t.start("")
-	if err != nil {
-		return err
-	}
-	defer m.off()
-	if err := m.says(ctx, "does not bear the hash"); err != nil {
-		return err
-	}
-	t.say("the changed block is refused")
-	if err := m.says(ctx, "restarting"); err != nil {
-		return err
-	}
-	t.say("the machine restarts, and the boot loader counts it")
-	return nil
-}
-
-// turnByte turns the bits of one byte of slot A's superblock: the first block that is
-// read.
-func turnByte(disk string) error {
-	f, err := os.OpenFile(disk, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	const at = 129<<20 + 16
-	b := make([]byte, 1)
-	if _, err := f.ReadAt(b, at); err != nil {
-		return err
-	}
-	b[0] ^= 0xff
-	_, err = f.WriteAt(b, at)
-	return err
 }
 
 // holds says whether a file has a text in it, wherever.
