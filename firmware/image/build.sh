@@ -16,11 +16,12 @@ cache=$PWD/tmp/firmware
 fail() { echo "$1" >&2 && exit 1; }
 
 case $arch in
-amd64) efi=x64 EFI=X64 console=ttyS0 ;;
-arm64) efi=aa64 EFI=AA64 console=ttyAMA0 ;;
+amd64) efi=x64 EFI=X64 console=ttyS0 gnu=x86-64 ;;
+arm64) efi=aa64 EFI=AA64 console=ttyAMA0 gnu=aarch64 ;;
 *) fail "no architecture $arch; there are amd64 and arm64" ;;
 esac
 
+objcopy=${gnu/-/_}-linux-gnu-objcopy
 need() {
 	local missing=()
 	command -v mksquashfs >/dev/null || missing+=(squashfs-tools)
@@ -31,7 +32,8 @@ need() {
 	command -v cpio >/dev/null || missing+=(cpio)
 	command -v zstd >/dev/null || missing+=(zstd)
 	command -v dpkg-deb >/dev/null || missing+=(dpkg)
-	command -v objcopy >/dev/null || missing+=(binutils)
+	command -v readelf >/dev/null || missing+=(binutils)
+	command -v "$objcopy" >/dev/null || missing+=("binutils-$gnu-linux-gnu") # each knows its own architecture's files for UEFI alone
 	[ ${#missing[@]} -eq 0 ] || fail "no image: apt-get install --no-install-recommends ${missing[*]}"
 }
 need
@@ -181,7 +183,7 @@ system() { # system FILE VERSION SEQUENCE LEVEL
 printf 'NAME="simtrap appliance"\nID=simtrap\nPRETTY_NAME="simtrap appliance"\nVERSION_ID=1\n' >"$work/osrel"
 kernel() { # kernel FILE [WORDS]
 	echo -n "simtrap.root=$root_of console=tty0 console=$console quiet panic=10 systemd.gpt_auto=0 systemd.getty_auto=0 systemd.show_status=false ${CMDLINE:-}${2:-}" >"$work/cmdline"
-	objcopy --add-section .osrel="$work/osrel" --change-section-vma .osrel=0x20000 \
+	"$objcopy" --add-section .osrel="$work/osrel" --change-section-vma .osrel=0x20000 \
 		--add-section .cmdline="$work/cmdline" --change-section-vma .cmdline=0x30000 \
 		--add-section .linux="$work/vmlinuz" --change-section-vma .linux=0x2000000 \
 		--add-section .initrd="$work/initrd" --change-section-vma .initrd=0x6000000 \
