@@ -120,18 +120,44 @@ func Open(name string, cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: no such port: %w", name, err)
 	}
-	s := &Source{cfg: cfg, name: name, ifindex: port.Index, enough: enough}
+	groups := [][]Mode{{cfg.Mode}}
+	if cfg.Mode == Auto {
+		// What is attached as XDP is another program than what is not, and a slow machine
+		// takes seconds to verify each: the second is loaded where the first has no place.
+		groups = [][]Mode{chain()[:2], chain()[2:]}
+	}
+	var left []error
+	for _, modes := range groups {
+		s, err := open(port.Index, name, cfg, modes)
+		if err == nil {
+			s.left = append(left, s.left...)
+			return s, nil
+		}
+		if s == nil || cfg.Mode != Auto {
+			return nil, err
+		}
+		left = append(left, s.left...)
+	}
+	return nil, fmt.Errorf("%s: no way to attach: %w", name, errors.Join(left...))
+}
+
+// open tries modes that take the same program. Where none of them is to be had it gives
+// why in left of a source that is not open; where something else fails, no source.
+func open(ifindex int, name string, cfg Config, modes []Mode) (*Source, error) {
+	s := &Source{cfg: cfg, name: name, ifindex: ifindex, enough: enough}
 	s.offset.Store(wallOffset())
+	var err error
 	if s.netlink, err = openNetlink(); err != nil {
 		return nil, err
 	}
-	kind, err := s.netlink.linkType(port.Index)
+	kind, err := s.netlink.linkType(ifindex)
 	if err == nil && kind != unix.ARPHRD_ETHER && kind != unix.ARPHRD_LOOPBACK {
 		err = fmt.Errorf("%s: link type %d is not Ethernet: use af_packet", name, kind)
 	}
 	ring := !cfg.PerfIntervals && haveRing()
 	if err == nil {
-		s.objects, err = load(&s.cfg, ring)
+		cfg.Mode = modes[0]
+		s.objects, err = load(&cfg, ring)
 	}
 	if err != nil {
 		s.netlink.close()
@@ -140,6 +166,10 @@ func Open(name string, cfg Config) (*Source, error) {
 	if err := s.start(ring); err != nil {
 		s.release()
 		return nil, err
+	}
+	if err := s.attach(modes); err != nil {
+		s.release()
+		return s, err
 	}
 	s.stop = make(chan struct{})
 	s.tending.Go(s.tend)
@@ -205,22 +235,20 @@ func (s *Source) start(ring bool) (err error) {
 	if s.all, err = promiscuous(s.ifindex); err != nil {
 		return fmt.Errorf("%s: take the frames of all addresses: %w", s.name, err)
 	}
-	modes := chain()
-	if s.cfg.Mode != Auto {
-		modes = []Mode{s.cfg.Mode}
-	}
+	return nil
+}
+
+// attach attaches by the first of the modes that is to be had.
+func (s *Source) attach(modes []Mode) (err error) {
 	for _, m := range modes {
-		s.link, err = attach(o.SimtrapXdp, o.SimtrapTc, s.netlink, m, s.name, s.ifindex, filterPriority)
+		s.link, err = attach(s.objects.SimtrapXdp, s.objects.SimtrapTc, s.netlink, m, s.name, s.ifindex, filterPriority)
 		if err == nil {
 			s.mode = m
 			return nil
 		}
 		s.left = append(s.left, err)
 	}
-	if s.cfg.Mode != Auto {
-		return err
-	}
-	return fmt.Errorf("%s: no way to attach: %w", s.name, errors.Join(s.left...))
+	return err
 }
 
 // Mode gives how the programs are attached.

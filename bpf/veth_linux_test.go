@@ -146,6 +146,9 @@ func attached(t testing.TB, cfg Config) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	if s.objects.SimtrapXdp != nil && s.objects.SimtrapTc != nil {
+		t.Error("both programs are loaded, and one is attached")
+	}
 	if cfg.Mode == Auto && s.Mode() != XDPNative || cfg.Mode != Auto && s.Mode() != cfg.Mode {
 		t.Errorf("mode %v, left %v", s.Mode(), s.Left())
 	}
@@ -594,6 +597,58 @@ func TestExplicitChoice(t *testing.T) {
 		if _, err := Open("nosuch", Config{}); err == nil {
 			t.Error("a port that does not exist")
 		}
+	})
+}
+
+// TestNoPlaceForXDP opens a port whose place for XDP is taken: the other program is
+// loaded then, takes frames, and why the first had no place is told.
+func TestNoPlaceForXDP(t *testing.T) {
+	t.Parallel()
+	inNamespace(t, func(t testing.TB) {
+		first, err := Open("vb", Config{Mode: XDPNative, Keep: true})
+		if err != nil {
+			t.Skip(err)
+		}
+		defer first.Close()
+		s, err := Open("vb", Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if s.Mode() != TCX && s.Mode() != ClsAct {
+			t.Errorf("mode %v", s.Mode())
+		}
+		if s.objects.SimtrapXdp != nil || s.objects.SimtrapTc == nil {
+			t.Error("the program for XDP is loaded, or the other is not")
+		}
+		left := s.Left()
+		if len(left) != int(s.Mode()-XDPNative) {
+			t.Errorf("left %v before %v", left, s.Mode())
+		}
+		for i, err := range left {
+			var missing *UnsupportedError
+			if !errors.As(err, &missing) || missing.Mode != chain()[i] || missing.Mode < TCX && !strings.Contains(missing.Missing, "another program is attached") {
+				t.Errorf("left %d: %v", i, err)
+			}
+		}
+		if n := wantAll(t, "vb"); n != 2 {
+			t.Errorf("%d want the port to take the frames of all addresses, want one for each source", n)
+		}
+		out := newSender(t, "va")
+		want := udpFrame("10.1.2.3", "198.51.100.7", 5060, 5060, []byte(invite))
+		out.send(want)
+		for range 50 {
+			b, err := s.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := len(b.Frames) == 1 && bytes.Equal(b.Data(0), want)
+			b.Release()
+			if got {
+				return
+			}
+		}
+		t.Error("it took no frame")
 	})
 }
 
