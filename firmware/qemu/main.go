@@ -53,7 +53,7 @@ func main() {
 		return
 	}
 	var t trial
-	show := flag.String("show", "finding,update,broken,reset,cuts,lost,damage,sealed", "what is shown: `LIST` of finding, update, broken, reset, cuts, lost, damage, sealed; all but damage, cuts, sealed and finding go on with the disk of before")
+	show := flag.String("show", "finding,update,broken,reset,cuts,lost,damage,sealed", "what is shown: `LIST` of boot, finding, update, broken, reset, cuts, lost, damage, sealed; all but boot, damage, cuts, sealed and finding go on with the disk of before")
 	flag.StringVar(&t.arch, "arch", "amd64", "architecture of the image")
 	flag.StringVar(&t.image, "image", "", "image of the disk, which is copied first; next.update, broken.update and old.update lie beside it")
 	flag.StringVar(&t.capture, "capture", "", "capture whose frames come on the tap port, as fast as they were recorded")
@@ -99,7 +99,7 @@ func (t *trial) run(shows []string) (err error) {
 	}
 	defer t.cable.Close()
 	for _, name := range shows {
-		show, ok := map[string]func(context.Context) error{"finding": t.finding, "update": t.update, "broken": t.broken, "cuts": t.cut, "reset": t.reset, "lost": t.lose, "damage": t.damage, "sealed": t.sealed}[name]
+		show, ok := map[string]func(context.Context) error{"boot": t.boot, "finding": t.finding, "update": t.update, "broken": t.broken, "cuts": t.cut, "reset": t.reset, "lost": t.lose, "damage": t.damage, "sealed": t.sealed}[name]
 		if !ok {
 			return fmt.Errorf("nothing to show is called %q", name)
 		}
@@ -140,36 +140,54 @@ func (t *trial) newcomer(ctx context.Context, update string) (*machine, error) {
 	return t.start("drive")
 }
 
-// finding: an empty machine is set up, admitted by the hub, and finds the gateway; what
-// is on the drive besides, an update below the floor, is refused.
-func (t *trial) finding(ctx context.Context) error {
-	m, err := t.newcomer(ctx, "old.update")
+// boot: an empty machine is set up, works, is admitted by the hub, and says nothing by
+// its tap port; an update below the floor, which is on the drive besides, is refused.
+func (t *trial) boot(ctx context.Context) error {
+	m, err := t.admitted(ctx)
+	defer m.off()
 	if err != nil {
 		return err
 	}
-	defer m.off()
+	return t.silent()
+}
+
+func (t *trial) admitted(ctx context.Context) (*machine, error) {
+	m, err := t.newcomer(ctx, "old.update")
+	if err != nil {
+		return &machine{}, err
+	}
 	if err := m.says(ctx, "simtrap: system on"); err != nil {
-		return err
+		return m, err
 	}
 	t.say("the first program has found its slot")
 	if err := t.works(ctx, m); err != nil {
-		return err
+		return m, err
 	}
 	if err := m.says(ctx, "older than what this machine may go back to"); err != nil {
-		return err
+		return m, err
 	}
 	t.say("a bundle below the floor is refused")
 	if err := t.hub.await(ctx, "simtrap_hub_enrolled_total", 0); err != nil {
-		return err
+		return m, err
 	}
 	t.say("the hub has admitted it")
 	if err := m.typeLine("1"); err != nil {
-		return err
+		return m, err
 	}
 	if err := m.says(ctx, "MiB resident"); err != nil {
-		return err
+		return m, err
 	}
 	t.say("idle: %s", strings.TrimSpace(m.line("MiB resident")))
+	return m, nil
+}
+
+// finding: a machine that was set up and admitted finds the gateway.
+func (t *trial) finding(ctx context.Context) error {
+	m, err := t.admitted(ctx)
+	defer m.off()
+	if err != nil {
+		return err
+	}
 	feeding, stop := context.WithCancel(ctx)
 	defer stop()
 	go t.feed(feeding, false)
@@ -257,6 +275,13 @@ func (t *trial) update(ctx context.Context) error {
 	}
 	t.say("from the restart to the first frame that simtrapd took: %.1f s, this machine's firmware included", first.Sub(restarts).Seconds())
 	stop()
+	// It ends in order: what it logged last would not be on the disk yet.
+	if err := m.typeLine("6"); err != nil {
+		return err
+	}
+	if err := m.says(ctx, "simtrap: system on"); err != nil {
+		return err
+	}
 	m.off()
 	return t.record(ctx, "update.log")
 }
