@@ -131,9 +131,13 @@ mkdir -p "$root/usr/lib/simtrap"
 go run ./cmd/simtrap-lab make goip-line --duration "$SAMPLE" -o "$root/usr/lib/simtrap/sample.pcap" >/dev/null 2>"$work/lab" || fail "no sample: $(cat "$work/lab")"
 [ -z "${UPDATE_KEYS:-}" ] || cp "$UPDATE_KEYS" "$root/usr/lib/simtrap/update-keys"
 export GOARCH=$arch
-go build -trimpath -ldflags '-s -w' -o "$root/usr/bin/simtrapd" ./cmd/simtrapd
-go build -trimpath -ldflags '-s -w' -o "$root/usr/bin/simtrap-appliance" ./firmware/appliance
-go build -trimpath -ldflags '-s -w' -o "$work/initramfs/init" ./firmware/init
+# Go would record a clone's commit, and nothing where a worktree is: the version says it.
+program() {
+	go build -trimpath -buildvcs=false -ldflags "-s -w -X simtrap/cmd/internal/command.built=$VERSION" -o "$1" "$2"
+}
+program "$root/usr/bin/simtrapd" ./cmd/simtrapd
+program "$root/usr/bin/simtrap-appliance" ./firmware/appliance
+program "$work/initramfs/init" ./firmware/init
 unset GOARCH
 cp sensor/systemd/simtrapd.service "$root/usr/lib/systemd/system/"
 cp -r firmware/image/files/. "$root/"

@@ -16,13 +16,18 @@ VERSION=${VERSION:-0~$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d.%H%M%S).$(git re
 export SOURCE_DATE_EPOCH VERSION CGO_ENABLED=0 GOOS=linux TZ=UTC LC_ALL=C
 umask 022
 
+# Go would record a clone's commit, and nothing where a worktree is: the version says it.
+program() {
+	go build -trimpath -buildvcs=false -ldflags "-s -w -X simtrap/cmd/internal/command.built=$VERSION" -o "$1" "$2"
+}
+
 # What the programs say of themselves is the same on every architecture.
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 mkdir -p "$out" "$stage/own" "$stage/man" "$stage/completion"
 own=$(go env GOHOSTARCH)
 for p in "${programs[@]}"; do
-	GOARCH=$own go build -trimpath -ldflags '-s -w' -o "$stage/own/$p" "./cmd/$p"
+	GOARCH=$own program "$stage/own/$p" "./cmd/$p"
 	"$stage/own/$p" docs man "$stage/man"
 	for shell in bash zsh fish; do
 		"$stage/own/$p" completion $shell >"$stage/completion/$p.$shell"
@@ -40,7 +45,7 @@ for arch in "${arches[@]}"; do
 	tree=$stage/simtrap-$VERSION-linux-$arch
 	mkdir -p "$tree/bin"
 	for p in "${programs[@]}"; do
-		go build -trimpath -ldflags '-s -w' -o "$tree/bin/$p" "./cmd/$p"
+		program "$tree/bin/$p" "./cmd/$p"
 		"$stage/own/sbom" --name "$p" --version "$VERSION" --arch "$arch" "$tree/bin/$p" >"$tree/$p.spdx.json"
 	done
 	cp -r "$stage/man" "$stage/completion" LICENSE sensor/systemd/simtrapd.service docs/simtrapd.md docs/simtrapd.example.yaml \

@@ -20,12 +20,22 @@ func NewVersion(t Terminal) *cobra.Command {
 	}
 }
 
-// Version tells what the build recorded of itself.
-func Version() string { return version(debug.ReadBuildInfo()) }
+// built is the version that a build for others gives (-ldflags -X): what Go records of
+// a repository depends on how it lies there, and the same commit is to give the same bytes.
+var built string
 
-func version(info *debug.BuildInfo, ok bool) string {
+// Version tells what the build recorded of itself.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	return version(built, info, ok)
+}
+
+func version(built string, info *debug.BuildInfo, ok bool) string {
 	if !ok {
 		return "unknown"
+	}
+	if built != "" {
+		return built + " " + info.GoVersion
 	}
 	v, changed := info.Main.Version, ""
 	if v == "" || v == "(devel)" {

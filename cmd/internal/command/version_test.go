@@ -14,8 +14,11 @@ func TestVersion(t *testing.T) {
 		"v1.2.3 go1.26":                    tagged,
 		"development go1.26":               {GoVersion: "go1.26"},
 	} {
-		if got := version(info, true); got != want {
+		if got := version("", info, true); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+		if got := version("0.7", info, true); got != "0.7 go1.26" {
+			t.Errorf("%q where the build gives 0.7", got)
 		}
 	}
 }
