@@ -38,6 +38,18 @@ func inNamespace(t *testing.T, f func(t testing.TB)) {
 				t.Skipf("ip %s: %v: %s", args, err, out)
 			}
 		}
+		// A port is up some time after it was told to be; what is sent before is dropped.
+		for _, name := range []string{"va", "vb"} {
+			for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+				out, err := exec.Command("ip", "link", "show", name).CombinedOutput()
+				if err == nil && bytes.Contains(out, []byte(" state UP ")) {
+					break
+				}
+				if time.Now().After(end) {
+					t.Fatalf("%s does not come up: %v: %s", name, err, out)
+				}
+			}
+		}
 		f(t)
 	})
 }
