@@ -768,7 +768,8 @@ func (s *Source) Losses() []capture.Loss {
 	)
 }
 
-// Counts gives every counter of the kernel program by its name.
+// Counts gives every counter of the kernel program by its name. Sparse records that the
+// sweep took out count with those that the program closed.
 func (s *Source) Counts() map[string]uint64 {
 	s.Losses()
 	s.mu.Lock()
@@ -777,6 +778,9 @@ func (s *Source) Counts() map[string]uint64 {
 	for i, name := range counterNames() {
 		out[name] = s.counts[i]
 	}
+	n, packets := s.sweep.sparse()
+	out["sparse"] += n
+	out["sparse_packets"] += packets
 	return out
 }
 

@@ -55,7 +55,7 @@ type sweeper[K comparable] struct {
 	repeated        uint64 // records that the kernel closed after the sweep had told of them
 	late            uint64 // packets of those that came after the sweep had told of their record
 	unsteady        uint64 // records that changed while they were read, left to the kernel
-	sparse, packets uint64
+	sparse, packets uint64 // records taken out with too little in them to be told of, packets in those
 }
 
 func newSweeper[K comparable](flows *ebpf.Map, types *rtp.Types, port uint16) *sweeper[K] {
@@ -106,6 +106,7 @@ func (s *sweeper[K]) flow(dst []rtp.Interval, k *K, f *kernelFlow, now int64, al
 	if !all && now < int64(f.End)+grace && silent <= forget {
 		return dst
 	}
+	sparse := false
 	if f.Iv.Packets > 0 {
 		t := told{epoch: int64(f.Iv.Epoch), first: int64(f.Iv.First), number: f.Iv.Number, pass: s.pass,
 			packets: uint32(f.Iv.Packets) + uint32(f.Iv.Duplicates)}
@@ -120,10 +121,8 @@ func (s *sweeper[K]) flow(dst []rtp.Interval, k *K, f *kernelFlow, now int64, al
 				s.emitted++
 				s.told[*k] = t
 				dst = append(dst, iv)
-			} else if all || silent > forget {
-				s.sparse++
-				s.packets += uint64(f.Iv.Packets)
 			}
+			sparse = !ok
 		default:
 			s.unsteady++
 			return dst
@@ -133,6 +132,10 @@ func (s *sweeper[K]) flow(dst []rtp.Interval, k *K, f *kernelFlow, now int64, al
 		if s.flows.Delete(k) == nil {
 			s.deleted++
 			s.seen--
+			if sparse { // else the kernel closes it, and counts it
+				s.sparse++
+				s.packets += uint64(f.Iv.Packets)
+			}
 		}
 	}
 	return dst
@@ -219,3 +222,8 @@ func (s *sweepers) deleted() uint64  { return s.v4.deleted + s.v6.deleted }
 func (s *sweepers) emitted() uint64  { return s.v4.emitted + s.v6.emitted }
 func (s *sweepers) late() uint64     { return s.v4.late + s.v6.late }
 func (s *sweepers) repeated() uint64 { return s.v4.repeated + s.v6.repeated }
+
+// sparse gives the records that the sweep counts in the kernel's place, and packets in them.
+func (s *sweepers) sparse() (n, packets uint64) {
+	return s.v4.sparse + s.v6.sparse, s.v4.packets + s.v6.packets
+}

@@ -222,8 +222,8 @@ func attached(t testing.TB, cfg Config) {
 			t.Errorf("interval %+v", iv)
 		}
 	}
-	if sum != calls*(packets-1) {
-		t.Errorf("%d packets in %d intervals, want %d", sum, len(got), calls*(packets-1))
+	if sum < calls*packets/2 {
+		t.Errorf("%d packets in %d intervals", sum, len(got))
 	}
 	want := [][]byte{plain, tagged(plain, 0x6064)}
 	if len(bodies) < 2 || !bytes.Equal(bodies[0], want[0]) || !bytes.Equal(bodies[1], want[1]) {
@@ -250,6 +250,10 @@ func attached(t testing.TB, cfg Config) {
 	}
 	if n := wantAll(t, "vb"); n != 0 {
 		t.Errorf("%d want the port to take the frames of all addresses after the end", n)
+	}
+	// A slow sender comes into one more interval, with too few packets for it to be told of.
+	if n := s.Counts(); uint64(sum)+n["sparse_packets"] != n["accounted"] {
+		t.Errorf("%d packets in %d intervals, %d in sparse ones, of %d accounted", sum, len(got), n["sparse_packets"], n["accounted"])
 	}
 	rest, last := s.Intervals(nil)
 	if len(rest) != 0 || last <= until {
@@ -378,6 +382,60 @@ func TestCloseTellsTheRest(t *testing.T) {
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestSparse wants packets of records that are not told of to be counted, whoever
+// closes the record: the program with the next packet, the sweep once the flow is
+// silent, or the source's end.
+func TestSparse(t *testing.T) {
+	t.Parallel()
+	inNamespace(t, func(t testing.TB) {
+		s, err := Open("vb", Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		out := newSender(t, "va")
+		seq := uint16(0)
+		send := func(packets int) {
+			for range packets {
+				out.send(udpFrame("10.1.2.3", "198.51.100.7", 10000, 20000, rtpPayload(0, seq, uint32(seq)*160, 1, 160)))
+				seq++
+			}
+			time.Sleep(50 * time.Millisecond) // the kernel has them
+		}
+		var got []rtp.Interval
+		want := func(records, packets uint64) {
+			t.Helper()
+			got, _ = s.Intervals(got)
+			if n := s.Counts(); n["sparse"] != records || n["sparse_packets"] != packets {
+				t.Errorf("%d packets in %d sparse records, want %d in %d", n["sparse_packets"], n["sparse"], packets, records)
+			}
+		}
+		send(50)
+		time.Sleep(time.Duration(rtp.Length))
+		send(2)
+		want(0, 0) // the record is open
+		time.Sleep(time.Duration(rtp.Length))
+		send(3)
+		want(1, 2)
+		s.mu.Lock()
+		s.sweep.restart()
+		got, _, err = s.sweep.step(got, s.now()+forget+1, math.MaxInt, false)
+		s.mu.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(2, 5)
+		send(3) // the first of them is the flow's first
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		want(3, 7)
+		if len(got) != 1 || got[0].Packets != 49 || s.Counts()["accounted"] != 49+7 {
+			t.Errorf("%+v, %v", got, s.Counts())
 		}
 	})
 }
