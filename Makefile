@@ -13,7 +13,7 @@ TMP      := tmp
 DIST     := dist
 TOOL     := go tool -modfile=tools/go.mod
 
-.PHONY: help build demo demo-hub test race fuzz bench bench-peers growth calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub bench-evidence bench-pages bench-scale test-flood test-equal test-kills test-kernels packages test-packages firmware test-firmware test-firmware-long clean
+.PHONY: help build demo demo-hub test race fuzz bench bench-peers growth bench-day calibrate eval check-figures population promise figures corpus lint vuln generate bench-live bench-hub bench-evidence bench-pages bench-scale test-flood test-equal test-kills test-kernels packages test-packages firmware test-firmware test-firmware-long clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ bench-peers: ## install what bench compares with, of Debian: tcpdump, tshark, nd
 growth: ## measure what packets, lines, streams and calls cost over three decades: tmp/growth/
 	@mkdir -p $(TMP)/growth
 	SIMTRAP_GROWTH=$(CURDIR)/$(TMP)/growth go test ./pipeline -count=1 -timeout 30m -run '^TestMeasureGrowth$$' -v
+
+bench-day: ## replay ten hours and draw the memory in use: tmp/day/day.svg (8 GB of disk meanwhile)
+	@mkdir -p $(TMP)/day
+	SIMTRAP_DAY=$(CURDIR)/$(TMP)/day go test ./pipeline -count=1 -timeout 30m -run '^TestMeasureDay$$' -v
 
 # EVAL gives more flags, such as EVAL='--view up --scenario "breakout-*"'.
 calibrate: build ## fit heuristics/catalogue on training seeds; CALIBRATE="--draws 40"
