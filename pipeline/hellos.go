@@ -23,12 +23,12 @@ type hellos struct {
 }
 
 // packet takes a datagram or a segment and says whether it completes an opening.
-func (h *hellos) packet(p *packet.Packet, seed uint64, out *helloSeen) bool {
+func (h *hellos) packet(p *packet.Packet, e hashes, out *helloSeen) bool {
 	if len(p.Payload) == 0 || p.Cut() {
 		return false
 	}
 	stream := p.Proto == packet.TCP
-	key, way := flowKey(p, seed)
+	key, way := flowKey(p, e)
 	flow := rtp.Flow{Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Realm: p.Realm}
 	if proto := h.tunnels.Message(key, way, stream, p.Payload, p.Time); proto != hello.None {
 		// It is complete by its answer.
@@ -47,9 +47,9 @@ func (h *hellos) packet(p *packet.Packet, seed uint64, out *helloSeen) bool {
 }
 
 // flowKey names a packet's flow, whichever way it goes, and tells the way.
-func flowKey(p *packet.Packet, seed uint64) (key uint64, way bool) {
-	a, b := p.Src.Hash(seed)+uint64(p.SrcPort), p.Dst.Hash(seed)+uint64(p.DstPort)
-	return (a+b)*0x9e3779b97f4a7c15 ^ uint64(p.Realm)<<8 ^ uint64(p.Proto) | 1, a < b
+func flowKey(p *packet.Packet, e hashes) (key uint64, way bool) {
+	key, way = e.flow(p)
+	return key ^ uint64(p.Realm)<<8 ^ uint64(p.Proto) | 1, way
 }
 
 // maxOpened bounds each of the two generations of flows that openings keeps.

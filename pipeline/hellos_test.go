@@ -29,21 +29,21 @@ func TestHellosOfTunnels(t *testing.T) {
 	down := packet.Packet{Time: 2e9, Src: far, Dst: near, SrcPort: 51820, DstPort: 4000, Proto: packet.UDP, Payload: response, Length: 92}
 	var h hellos
 	var out helloSeen
-	if h.packet(&down, 1, &out) || h.packet(&up, 1, &out) {
+	if h.packet(&down, hashesOf(&down, 1), &out) || h.packet(&up, hashesOf(&up, 1), &out) {
 		t.Fatal("told of before its answer")
 	}
-	if !h.packet(&down, 1, &out) {
+	if !h.packet(&down, hashesOf(&down, 1), &out) {
 		t.Fatal("not told of")
 	}
 	if out.flow.Src != near || out.flow.Dst != far || out.flow.DstPort != 51820 || out.hello != (hello.Hello{Protocol: hello.WireGuard}) {
 		t.Errorf("%+v", out)
 	}
-	if h.packet(&down, 1, &out) {
+	if h.packet(&down, hashesOf(&down, 1), &out) {
 		t.Error("told of twice")
 	}
 	cut := up
 	cut.Payload = initiation[:64]
-	if h.packet(&cut, 1, &out); h.packet(&down, 1, &out) {
+	if h.packet(&cut, hashesOf(&cut, 1), &out); h.packet(&down, hashesOf(&down, 1), &out) {
 		t.Error("what a snap length cut was read")
 	}
 }

@@ -76,7 +76,7 @@ type exchangeFlow struct {
 }
 
 // packet takes a packet and says whether it completes an exchange.
-func (t *sealedTable) packet(p *packet.Packet, seed uint64, out *exchangeSeen) bool {
+func (t *sealedTable) packet(p *packet.Packet, e hashes, out *exchangeSeen) bool {
 	paths := p.Proto == packet.UDP && findsPaths(p.Payload)
 	if p.Proto == packet.TCP && p.DstPort == sipsPort && tlsHello(p.Payload) && t.tls.room(p.Time) {
 		*out = exchangeSeen{flow: flowOfPacket(p), begun: true}
@@ -86,8 +86,7 @@ func (t *sealedTable) packet(p *packet.Packet, seed uint64, out *exchangeSeen) b
 	if !paths && !opens && (p.Proto != packet.TCP || !tlsData(p.Payload)) {
 		return false
 	}
-	a, b := p.Src.Hash(seed)+uint64(p.SrcPort), p.Dst.Hash(seed)+uint64(p.DstPort)
-	key, way := (a+b)*0x9e3779b97f4a7c15^uint64(p.Realm)|1, a < b
+	key, way := sealedKey(p, e)
 	opened := &t.opened[key>>32%uint64(len(t.opened))]
 	second, flows := &t.tls, t.tlsFlows[:]
 	if paths {
@@ -133,6 +132,11 @@ func (t *sealedTable) packet(p *packet.Packet, seed uint64, out *exchangeSeen) b
 		out.flow = out.flow.Reverse()
 	}
 	return true
+}
+
+func sealedKey(p *packet.Packet, e hashes) (key uint64, way bool) {
+	key, way = e.flow(p)
+	return key ^ uint64(p.Realm) | 1, way
 }
 
 func flowOfPacket(p *packet.Packet) rtp.Flow {
@@ -225,7 +229,7 @@ func (j *joiner) sealed(x *exchangeSeen) {
 			j.follow(*f, j.now)
 		}
 	}
-	// What is served to a stranger may come whenever he likes, at the ends of calls too;
+	// What is served to a stranger may come whenever he likes, at the hashes of calls too;
 	// and of a connection that was open before the tap looked nobody knows who began.
 	if !x.asked {
 		return

@@ -34,7 +34,7 @@ func FuzzSealed(f *testing.F) {
 			}
 			both[way] = true
 			var x exchangeSeen
-			if !table.packet(&p, 1, &x) {
+			if !table.packet(&p, hashesOf(&p, 1), &x) {
 				continue
 			}
 			if x.flow != flowOfPacket(&p) || x.paths == tcp || x.begun && !tcp || !x.begun && both != [2]bool{true, true} {

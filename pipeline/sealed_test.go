@@ -43,7 +43,7 @@ func TestSealedTable(t *testing.T) {
 				p.Src, p.Dst, p.SrcPort, p.DstPort = p.Dst, p.Src, p.DstPort, p.SrcPort
 			}
 			var x exchangeSeen
-			if table.packet(p, 1, &x) {
+			if table.packet(p, hashesOf(p, 1), &x) {
 				got++
 			}
 		}
@@ -76,7 +76,7 @@ func TestSealedOpened(t *testing.T) {
 			table, told := &sealedTable{}, 0
 			var x exchangeSeen
 			for _, p := range []*packet.Packet{segment(0, tt.back, tt.flags, nil), segment(100, false, 0, tls), segment(5000, first, 0, tls), segment(5050, !first, 0, tls)} {
-				if table.packet(p, 1, &x) {
+				if table.packet(p, hashesOf(p, 1), &x) {
 					told++
 				}
 			}
@@ -113,14 +113,14 @@ func TestPathsBesideTLS(t *testing.T) {
 	stun := make([]byte, 20)
 	binary.BigEndian.PutUint32(stun[4:], 0x2112a442)
 	ask := packet.Packet{Time: 1e18, Proto: packet.UDP, Src: a, Dst: b, SrcPort: 9000, DstPort: 3478, Payload: stun}
-	table.packet(&ask, 1, &x)
+	table.packet(&ask, hashesOf(&ask, 1), &x)
 	tls := append([]byte{23, 3, 3, 0, 60}, make([]byte, 60)...)
 	for i := range 20000 {
 		p := packet.Packet{Time: 1e18 + int64(i)*1e3, Proto: packet.TCP, Src: a, Dst: b, SrcPort: uint16(i), DstPort: 443, Payload: tls}
-		table.packet(&p, 1, &x)
+		table.packet(&p, hashesOf(&p, 1), &x)
 	}
 	answer := packet.Packet{Time: 1e18 + 50e6, Proto: packet.UDP, Src: b, Dst: a, SrcPort: 3478, DstPort: 9000, Payload: stun}
-	if !table.packet(&answer, 1, &x) || !x.paths {
+	if !table.packet(&answer, hashesOf(&answer, 1), &x) || !x.paths {
 		t.Error("the exchange was not told")
 	}
 }
@@ -133,7 +133,7 @@ func TestSealedCrowd(t *testing.T) {
 	told := 0
 	for i := range maxSealedSecond + 30 {
 		p := packet.Packet{Time: 1e18, Proto: packet.TCP, Src: ident.AddrFrom4([]byte{203, 0, 113, 7}), Dst: ident.AddrFrom4([]byte{198, 51, 100, 9}), SrcPort: uint16(i), DstPort: sipsPort, Payload: hello}
-		if table.packet(&p, 1, &x) && x.begun {
+		if table.packet(&p, hashesOf(&p, 1), &x) && x.begun {
 			told++
 		}
 	}

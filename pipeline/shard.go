@@ -48,7 +48,7 @@ type shard struct {
 	now     int64
 	seq     uint64 // of the packet at work
 	source  uint32
-	pair    uint64 // hash of its addresses, whichever way
+	hashes  hashes // of the packet at work
 	// accounted says that the packet's source accounts media itself.
 	accounted bool
 	sample    uint32 // one in so many of its other frames is given; 0 none
@@ -177,12 +177,12 @@ func (s *shard) packet(p *packet.Packet) {
 		s.meter.taken(p, s.sample)
 	}
 	var x exchangeSeen
-	if s.tls.packet(p, s.seed, &x) {
+	if s.tls.packet(p, s.hashes, &x) {
 		s.output.sealed = append(s.output.sealed, x)
 		s.add(kindSealed, len(s.output.sealed)-1)
 	}
 	var h helloSeen
-	if s.hellos.packet(p, s.seed, &h) {
+	if s.hellos.packet(p, s.hashes, &h) {
 		if h.hello.Protocol == hello.QUIC && (!s.accounted || s.sample > 0) {
 			s.meter.asked(p, &h)
 		}
@@ -244,7 +244,7 @@ func (s *shard) packet(p *packet.Packet) {
 // flow that may be a tunnel. A source that accounts media keeps these itself.
 func (s *shard) opaque(p *packet.Packet) {
 	if !s.accounted && s.gates.Wants(p.Time, int(p.Length)) && !s.twice(p) {
-		s.gates.Packet(s.pair, p.Src, p.Dst, p.SrcPort, p.DstPort, p.Proto, p.Realm, p.Time, int(p.Length))
+		s.gates.Packet(s.hashes.pair(), p.Src, p.Dst, p.SrcPort, p.DstPort, p.Proto, p.Realm, p.Time, int(p.Length))
 	}
 }
 

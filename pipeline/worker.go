@@ -59,8 +59,8 @@ func (w *worker) work(e *epoch) {
 			if kind != packet.Datagram && kind != packet.Segment && kind != packet.Opaque {
 				continue
 			}
-			pair := w.pair(p)
-			s := shardOf(pair)
+			ends := hashesOf(p, w.seed)
+			s := shardOf(ends.pair())
 			if s%w.of != w.index {
 				continue
 			}
@@ -69,7 +69,7 @@ func (w *worker) work(e *epoch) {
 				p.Payload = append([]byte(nil), p.Payload...)
 			}
 			to := w.shard(s)
-			to.pair = pair
+			to.hashes = ends
 			to.accounted, to.sample = run.media, run.sample
 			if kind == packet.Opaque {
 				to.opaque(p)
@@ -136,8 +136,22 @@ func holder(homes *ident.Homes, p *packet.Packet) {
 	}
 }
 
-// pair gives the same hash for both directions of a conversation.
-func (w *worker) pair(p *packet.Packet) uint64 { return p.Src.Hash(w.seed) ^ p.Dst.Hash(w.seed) }
+// hashes are those of a packet's addresses, which the keys of every table are made of.
+type hashes struct{ src, dst uint64 }
+
+func hashesOf(p *packet.Packet, seed uint64) hashes {
+	return hashes{p.Src.Hash(seed), p.Dst.Hash(seed)}
+}
+
+// pair is the same for both directions of a conversation.
+func (e hashes) pair() uint64 { return e.src ^ e.dst }
+
+// flow is the same for both directions of what the ports of p name, and tells them
+// apart.
+func (e hashes) flow(p *packet.Packet) (key uint64, way bool) {
+	a, b := e.src+uint64(p.SrcPort), e.dst+uint64(p.DstPort)
+	return (a + b) * 0x9e3779b97f4a7c15, a < b
+}
 
 // shardOf gives the shard of a pair.
 func shardOf(pair uint64) int { return int(pair >> 32 % shards) }

@@ -52,11 +52,41 @@ const (
 	tick      = int64(Length / phases)
 )
 
-// bucket is one cache line: the upper hash halves of eight records, and their
-// numbers plus one; 0 is empty.
+// bucket has a byte of the hash of each of eight records, and their numbers plus
+// one; 0 is empty. All bytes are compared at once: which of the eight it is cannot be
+// foretold, and a wrong guess of the processor costs more than the comparison.
 type bucket struct {
-	tag [ways]uint32
-	ref [ways]uint32
+	tags uint64
+	ref  [ways]uint32
+	_    [24]byte // of its cache line
+}
+
+// each has one in every byte.
+const each = 0x0101010101010101
+
+// tagOf gives the byte that stands for a hash, never 0. The bits that choose the
+// bucket are others.
+func tagOf(hash uint64) uint64 { return hash>>57 | 0x80 }
+
+// like gives the records that hash may be, as the highest bit of their bytes.
+func (b *bucket) like(hash uint64) uint64 {
+	x := b.tags ^ tagOf(hash)*each
+	return (x - each) &^ x & (each << 7)
+}
+
+// way gives the first of those that like gives.
+func way(like uint64) int { return bits.TrailingZeros64(like) / 8 }
+
+// set makes way i that of a record.
+func (b *bucket) set(i int, hash uint64, ref uint32) {
+	b.tags |= tagOf(hash) << (8 * i)
+	b.ref[i] = ref
+}
+
+// unset makes it empty.
+func (b *bucket) unset(i int) {
+	b.tags &^= 0xff << (8 * i)
+	b.ref[i] = 0
 }
 
 // starts holds the first packets of flows: hash (never 0) and arrival.
@@ -67,13 +97,12 @@ type starts struct {
 
 // slot is one flow's record and what is carried from interval to interval.
 type slot struct {
-	iv    Interval
-	hash  uint64
-	ports uint64
-	end   int64 // of the interval
-	last  int64 // arrival of the newest packet
-	live  bool
-	ref   uint32 // number plus one; of a free record, that of the next free one
+	iv   Interval
+	hash uint64
+	end  int64 // of the interval
+	last int64 // arrival of the newest packet
+	live bool
+	ref  uint32 // number plus one; of a free record, that of the next free one
 	source
 }
 
@@ -88,7 +117,7 @@ type Accounting struct {
 	buckets []bucket
 	starts  []starts
 	most    int // of buckets, and of starts: both grow up to it before anything is displaced
-	chunks  [][]slot
+	chunks  []*[1 << chunkBits]slot
 	// due says of each record when the sweep has to look at it, by the sweep that
 	// does and in its order: most records have nothing to be done, and to fetch
 	// each of them only to see that would cost more than all else.
@@ -151,9 +180,8 @@ func (a *Accounting) Packet(p *packet.Packet) (readable bool) {
 	if t >= a.next {
 		a.Sweep(t)
 	}
-	ports := portsOf(p.SrcPort, p.DstPort, uint16(p.Realm), p.TapPort)
-	hash := p.Src.Hash(a.seed) ^ p.Dst.Hash(^a.seed+ports*0x9e3779b97f4a7c15)
-	s := a.find(hash, ports, p)
+	hash := a.hash(p)
+	s := a.find(hash, p)
 	if s != nil && t-s.last > Idle {
 		a.c.Idle++
 		a.drop(s)
@@ -222,7 +250,7 @@ func (a *Accounting) Flush() {
 }
 
 func (a *Accounting) slot(i uint32) *slot {
-	return &a.chunks[i>>chunkBits][i&(1<<chunkBits-1)]
+	return &a.chunks[i>>chunkBits][i%(1<<chunkBits)]
 }
 
 // never is later than any time.
@@ -243,16 +271,24 @@ func (a *Accounting) dueOf(s *slot) *int64 {
 	return &a.due[i%phases][i/phases]
 }
 
+// hash is that of the flow of p.
+func (a *Accounting) hash(p *packet.Packet) uint64 {
+	ports := portsOf(p.SrcPort, p.DstPort, uint16(p.Realm), p.TapPort)
+	return p.Src.Hash(a.seed) ^ p.Dst.Hash(^a.seed+ports*0x9e3779b97f4a7c15)
+}
+
 // portsOf packs what of a flow is not an address into one word.
 func portsOf(src, dst, realm, tap uint16) uint64 {
 	return uint64(src)<<48 | uint64(dst)<<32 | uint64(realm)<<16 | uint64(tap)
 }
 
-func (a *Accounting) find(hash, ports uint64, p *packet.Packet) *slot {
+// find gives the record of the flow of p, nil for none.
+func (a *Accounting) find(hash uint64, p *packet.Packet) *slot {
 	b := &a.buckets[hash&uint64(len(a.buckets)-1)]
-	for i, tag := range b.tag {
-		if tag == uint32(hash>>32) && b.ref[i] != 0 {
-			if s := a.slot(b.ref[i] - 1); s.ports == ports && s.iv.Flow.Src == p.Src && s.iv.Flow.Dst == p.Dst {
+	for m := b.like(hash); m != 0; m &= m - 1 {
+		if n := b.ref[way(m)]; n != 0 {
+			s := a.slot(n - 1)
+			if f := &s.iv.Flow; f.Src == p.Src && f.Dst == p.Dst && f.SrcPort == p.SrcPort && f.DstPort == p.DstPort && f.Realm == p.Realm && f.TapPort == p.TapPort {
 				return s
 			}
 		}
@@ -316,8 +352,7 @@ func (a *Accounting) moreBuckets() []bucket {
 			if r != 0 {
 				h := a.slot(r - 1).hash
 				to := &more[h&uint64(len(more)-1)]
-				way := to.vacant()
-				to.tag[way], to.ref[way] = uint32(h>>32), r
+				to.set(to.vacant(), h, r)
 			}
 		}
 	}
@@ -356,24 +391,23 @@ func (a *Accounting) open(hash uint64, p *packet.Packet, epoch int64) *slot {
 	} else {
 		n = a.made
 		if int(n>>chunkBits) == len(a.chunks) {
-			a.chunks = append(a.chunks, make([]slot, 1<<chunkBits))
+			a.chunks = append(a.chunks, new([1 << chunkBits]slot))
 		}
 		a.due[n%phases] = append(a.due[n%phases], never)
 		a.made++
 	}
-	b.tag[way], b.ref[way] = uint32(hash>>32), n+1
+	b.set(way, hash, n+1)
 	a.live++
 	a.c.Records++
 	s := a.slot(n)
 	f := Flow{Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Realm: p.Realm, TapPort: p.TapPort}
 	*s = slot{
-		iv:    Interval{Flow: f, Epoch: epoch},
-		hash:  hash,
-		ports: portsOf(p.SrcPort, p.DstPort, uint16(p.Realm), p.TapPort),
-		end:   epoch + Length,
-		last:  epoch,
-		live:  true,
-		ref:   n + 1,
+		iv:   Interval{Flow: f, Epoch: epoch},
+		hash: hash,
+		end:  epoch + Length,
+		last: epoch,
+		live: true,
+		ref:  n + 1,
 	}
 	return s
 }
@@ -410,7 +444,7 @@ func (a *Accounting) drop(s *slot) {
 	b := &a.buckets[s.hash&uint64(len(a.buckets)-1)]
 	for i, r := range b.ref {
 		if r == s.ref {
-			b.tag[i], b.ref[i] = 0, 0
+			b.unset(i)
 			s.live = false
 			*a.dueOf(s) = never
 			s.ref, a.free = a.free, r

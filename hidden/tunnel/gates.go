@@ -56,9 +56,7 @@ func (g *Gates) Packet(pair uint64, src, dst ident.Addr, srcPort, dstPort uint16
 		return
 	}
 	const tcp = 6
-	ports := uint64(srcPort)*uint64(dstPort) | uint64(srcPort^dstPort)<<32 | uint64(realm)<<48
-	h := (pair ^ ports + uint64(proto)) * 0x9e3779b97f4a7c15
-	h ^= h >> 29
+	h := hashOf(pair, srcPort, dstPort, proto, realm)
 	gate := g.find(h)
 	if gate == nil {
 		if !Voice(size) {
@@ -78,6 +76,12 @@ func (g *Gates) Packet(pair uint64, src, dst ident.Addr, srcPort, dstPort uint16
 	default:
 		g.meter.Add(f, t, up, proto == tcp, size)
 	}
+}
+
+func hashOf(pair uint64, srcPort, dstPort uint16, proto uint8, realm ident.Realm) uint64 {
+	ports := uint64(srcPort)*uint64(dstPort) | uint64(srcPort^dstPort)<<32 | uint64(realm)<<48
+	h := (pair ^ ports + uint64(proto)) * 0x9e3779b97f4a7c15
+	return h ^ h>>29
 }
 
 func (g *Gates) find(h uint64) *Gate {
