@@ -99,12 +99,17 @@ func Protocols() []Protocol {
 // Set reads all protocols. It keeps nothing between packets but counters, so
 // every shard has one of its own; it is not safe for concurrent use.
 type Set struct {
-	stats   Stats
+	*openings
+	stats Stats
+	held  int // bytes that streams hold
+}
+
+// openings is how messages begin. It does not change, so that all shards ask one.
+type openings struct {
 	readers []reader
 	// first lists by first byte what may begin so.
 	first [256][]opening
 	only  []opening // one for each reader, that begins with anything
-	held  int       // bytes that streams hold
 }
 
 // opening is one way a message may begin.
@@ -132,8 +137,13 @@ type Stats struct {
 }
 
 // New makes a Set.
-func New() *Set {
-	s := &Set{readers: readers()}
+func New() *Set { return &Set{openings: newOpenings()} }
+
+// Another makes a Set of the same protocols, which may be used by another goroutine.
+func (s *Set) Another() *Set { return &Set{openings: s.openings} }
+
+func newOpenings() *openings {
+	s := &openings{readers: readers()}
 	for i := range s.readers {
 		r := &s.readers[i]
 		s.only = append(s.only, opening{reader: uint8(i)})

@@ -76,7 +76,7 @@ func TestReports(t *testing.T) {
 			c.segment(true, packet.ACK, posted("", body(i)))
 		}, false},
 	} {
-		s := newShard(7, &arenas{})
+		s := newShard(7, &arenas{}, control.New())
 		sessions := control.NewSessions(control.Limits{})
 		for i := range 5 {
 			x := &connection{s: s, at: int64(i) * 60e9, port: uint16(40000 + i), next: [2]uint32{1000, 7000}}
@@ -103,7 +103,7 @@ func TestReports(t *testing.T) {
 
 // Traffic of the web leaves nothing in the table of streams.
 func TestWebIsForgotten(t *testing.T) {
-	s := newShard(7, &arenas{})
+	s := newShard(7, &arenas{}, control.New())
 	followed := 0
 	for i, text := range []string{
 		"GET /index.html HTTP/1.1\r\nHost: example.org\r\n\r\n",
@@ -130,7 +130,7 @@ func TestWebIsForgotten(t *testing.T) {
 func TestBase64SIP(t *testing.T) {
 	home, far := ident.AddrFrom4([]byte{203, 0, 113, 7}), ident.AddrFrom4([]byte{198, 51, 100, 9})
 	register := "REGISTER sip:198.51.100.9 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.7:5060;branch=z9hG4bK7\r\nFrom: <sip:1001@198.51.100.9>;tag=1\r\nTo: <sip:1001@198.51.100.9>\r\nCall-ID: 1@203.0.113.7\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n"
-	s := newShard(7, &arenas{})
+	s := newShard(7, &arenas{}, control.New())
 	send := func(text string) {
 		b := []byte(text)
 		s.packet(&packet.Packet{Time: 1, Src: home, Dst: far, SrcPort: 5060, DstPort: 5060, Proto: packet.UDP, Payload: b, Length: uint32(len(b))})

@@ -34,9 +34,22 @@ const (
 // far more of TLS leave them alone.
 type sealedTable struct {
 	tls, paths sealedSecond
-	tlsFlows   [256]exchangeFlow
+	tlsFlows   [256]tlsPlace
 	pathFlows  [256]exchangeFlow
-	opened     [1024]openedFlow
+}
+
+// tlsPlace is where some flows' exchanges are kept, and beside it, since a packet
+// meets both, which connections were seen to be opened: more of them, since most
+// say nothing for long.
+type tlsPlace struct {
+	exchangeFlow
+	opened [4]openedFlow
+}
+
+// at gives the place of a key, and that of its connection in it.
+func (t *sealedTable) at(key uint64) (*tlsPlace, *openedFlow) {
+	p := &t.tlsFlows[key>>32%uint64(len(t.tlsFlows))]
+	return p, &p.opened[key>>40%uint64(len(p.opened))]
 }
 
 // openedFlow is a connection that was seen to be opened, and by which end. One whose
@@ -87,12 +100,11 @@ func (t *sealedTable) packet(p *packet.Packet, e hashes, out *exchangeSeen) bool
 		return false
 	}
 	key, way := sealedKey(p, e)
-	opened := &t.opened[key>>32%uint64(len(t.opened))]
-	second, flows := &t.tls, t.tlsFlows[:]
+	place, opened := t.at(key)
+	second, f := &t.tls, &place.exchangeFlow
 	if paths {
-		second, flows = &t.paths, t.pathFlows[:]
+		second, f = &t.paths, &t.pathFlows[key>>32%uint64(len(t.pathFlows))]
 	}
-	f := &flows[key>>32%uint64(len(flows))]
 	known := f.key == key
 	if opens { // it takes no other's place among those that have records
 		*opened = openedFlow{key, way}

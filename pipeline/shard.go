@@ -138,8 +138,8 @@ const (
 	mirrorWindow = int64(50e6)
 )
 
-func newShard(seed uint64, room *arenas) *shard {
-	s := &shard{seed: seed, room: room, control: control.New(), output: &output{}, spare: &output{}}
+func newShard(seed uint64, room *arenas, set *control.Set) *shard {
+	s := &shard{seed: seed, room: room, control: set, output: &output{}, spare: &output{}}
 	s.media = rtp.NewAccounting(rtp.Config{Seed: seed}, s.interval)
 	s.streams = packet.NewStreams(packet.StreamConfig{Seed: seed, Streams: maxStreams, Dropped: s.dropped}, s.interesting)
 	s.gates = tunnel.NewGates(func(r *tunnel.Record) { s.output.tunnels = append(s.output.tunnels, *r) })

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"simtrap/control"
 	"simtrap/ident"
 	"simtrap/packet"
 )
@@ -19,7 +20,7 @@ type wire struct {
 }
 
 func newWire() *wire {
-	return &wire{shard: newShard(0, &arenas{}), time: 1e18, seq: [2]uint32{1000, 2000}, port: 40000}
+	return &wire{shard: newShard(0, &arenas{}, control.New()), time: 1e18, seq: [2]uint32{1000, 2000}, port: 40000}
 }
 
 func (w *wire) packet(up bool, proto uint8, payload string) *packet.Packet {

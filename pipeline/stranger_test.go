@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"simtrap/control"
 	"simtrap/ident"
 	"simtrap/packet"
 )
@@ -31,7 +32,7 @@ func playInStep(t *testing.T, own uint16, all []inStep) (counted []string) {
 	}
 	slices.SortStableFunc(all, func(a, b inStep) int { return int(a.at - b.at) })
 	near, far := ident.AddrFrom4([]byte{203, 0, 113, 7}), ident.AddrFrom4([]byte{210, 0, 0, 1})
-	s := newShard(1, r.arenas)
+	s := newShard(1, r.arenas, control.New())
 	s.meter.homes = homes
 	// The tap has looked at somebody else before.
 	r.join.lines.Packet(ident.Line{Addr: ident.AddrFrom4([]byte{203, 0, 113, 99})}, true, all[0].at-60e9, 63)

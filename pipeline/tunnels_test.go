@@ -8,6 +8,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"simtrap/control"
 	"simtrap/hidden/tunnel"
 	"simtrap/ident"
 	"simtrap/lab"
@@ -147,7 +148,7 @@ func TestTunnelsOfCopies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := newShard(1, r.arenas)
+		s := newShard(1, r.arenas, control.New())
 		s.meter.homes = homes
 		for k := range int64(1000) {
 			for c := range copies {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"simtrap/capture"
+	"simtrap/control"
 	"simtrap/ident"
 	"simtrap/packet"
 )
@@ -19,11 +20,12 @@ type worker struct {
 	defrag    *packet.Defrag
 	shards    *[shards]*shard
 	arenas    *arenas
+	control   *control.Set // every shard has another like it
 	packet    packet.Packet
 }
 
 func newWorker(index, of int, r *run) *worker {
-	return &worker{index: index, of: of, seed: r.cfg.Seed, realms: &r.cfg.Realms, homes: r.cfg.Homes, shards: &r.shards, arenas: r.arenas,
+	return &worker{index: index, of: of, seed: r.cfg.Seed, realms: &r.cfg.Realms, homes: r.cfg.Homes, shards: &r.shards, arenas: r.arenas, control: control.New(),
 		defrag: packet.NewDefrag(packet.DefragConfig{Seed: r.cfg.Seed})}
 }
 
@@ -32,7 +34,7 @@ func newWorker(index, of int, r *run) *worker {
 func (w *worker) shard(i int) *shard {
 	s := w.shards[i]
 	if s == nil {
-		s = newShard(w.seed, w.arenas)
+		s = newShard(w.seed, w.arenas, w.control.Another())
 		s.meter.homes, s.live = w.homes, w.live
 		w.shards[i] = s
 	}

@@ -67,12 +67,16 @@ func opens(b []byte, stream bool) (p Protocol, answer bool, token [tokenBytes]by
 		return openVPN(b[2:])
 	}
 	// The first bytes of IKE are drawn at random, so that all are asked.
-	for _, read := range [...]func([]byte) (Protocol, bool, [tokenBytes]byte){wireGuard, l2tp, openVPN, ike} {
-		if p, answer, token = read(b); p != None {
-			return p, answer, token
-		}
+	if p, answer, token = wireGuard(b); p != None {
+		return p, answer, token
 	}
-	return None, false, token
+	if p, answer, token = l2tp(b); p != None {
+		return p, answer, token
+	}
+	if p, answer, token = openVPN(b); p != None {
+		return p, answer, token
+	}
+	return ike(b)
 }
 
 // wireGuard reads an initiation, 148 bytes with the sender's index at 4, or a
