@@ -116,7 +116,7 @@ func TestMediaAllocatesNothing(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		return after.TotalAlloc - before.TotalAlloc
 	}
-	const short, long = 500, 2500
+	const short, long = 1000, 3000 // the first runs through all room that epochs take
 	cost(short) // what the first run of a process loads
 	few, many := cost(short), cost(long)
 	per := (float64(many) - float64(few)) / (200 * (long - short))

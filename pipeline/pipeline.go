@@ -75,7 +75,7 @@ const shards = 64
 
 // epochBatches is how many batches are decoded before their records are
 // joined. It bounds what waits; it does not depend on the number of workers.
-const epochBatches = 4
+const epochBatches = 8
 
 // Run reads the source to its end and judges what it held. On an error, a
 // cancelled context included, the result so far is given along with it.
@@ -203,7 +203,7 @@ func (r *run) read(ctx context.Context, next func(context.Context) (*epoch, erro
 
 // next reads the batches of one epoch.
 func (r *run) next(ctx context.Context, src capture.Source) (*epoch, error) {
-	e := &epoch{}
+	e := &epoch{spans: make([]span, 0, epochBatches), batches: make([]*capture.Batch, 0, epochBatches)}
 	for len(e.batches) < epochBatches {
 		b, err := src.Next(ctx)
 		if err != nil {
