@@ -117,7 +117,7 @@ func TestMediaAllocatesNothing(t *testing.T) {
 		return after.TotalAlloc - before.TotalAlloc
 	}
 	const short, long = 1000, 3000 // the first runs through all room that epochs take
-	cost(short) // what the first run of a process loads
+	cost(short)                    // what the first run of a process loads
 	few, many := cost(short), cost(long)
 	per := (float64(many) - float64(few)) / (200 * (long - short))
 	t.Logf("%.3f bytes a packet: %d for %d packets, %d for %d", per, few, 200*short, many, 200*long)
