@@ -100,13 +100,13 @@ func Protocols() []Protocol {
 // every shard has one of its own; it is not safe for concurrent use.
 type Set struct {
 	*openings
-	stats Stats
-	held  int // bytes that streams hold
+	readers []reader // of its own: some remember what a flow said before
+	stats   Stats
+	held    int // bytes that streams hold
 }
 
 // openings is how messages begin. It does not change, so that all shards ask one.
 type openings struct {
-	readers []reader
 	// first lists by first byte what may begin so.
 	first [256][]opening
 	only  []opening // one for each reader, that begins with anything
@@ -137,15 +137,19 @@ type Stats struct {
 }
 
 // New makes a Set.
-func New() *Set { return &Set{openings: newOpenings()} }
+func New() *Set {
+	r := readers()
+	return &Set{openings: newOpenings(r), readers: r}
+}
 
-// Another makes a Set of the same protocols, which may be used by another goroutine.
-func (s *Set) Another() *Set { return &Set{openings: s.openings} }
+// Another makes a Set of the same protocols that has nothing in common with s but
+// how they begin, so that another goroutine may use it.
+func (s *Set) Another() *Set { return &Set{openings: s.openings, readers: readers()} }
 
-func newOpenings() *openings {
-	s := &openings{readers: readers()}
-	for i := range s.readers {
-		r := &s.readers[i]
+func newOpenings(readers []reader) *openings {
+	s := &openings{}
+	for i := range readers {
+		r := &readers[i]
 		s.only = append(s.only, opening{reader: uint8(i)})
 		for _, t := range r.starts {
 			o := opening{text: t, reader: uint8(i), looks: r.looks}

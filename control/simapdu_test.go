@@ -98,6 +98,39 @@ func FuzzSIMCommand(f *testing.F) {
 	})
 }
 
+// What one Set remembers of flows is none of another's: each shard has one, and
+// what strangers send to one line must not make room of what another's say.
+func TestAnotherRemembersItsOwn(t *testing.T) {
+	command, answer := unhexed(t, "0007"+selectIMSI), unhexed(t, "00029f0f")
+	mine := up(30000)
+	place := func(w way) uint64 {
+		p := w.packet(0, nil)
+		return apduFlow(p.Src, p.Dst, p.SrcPort, p.DstPort) >> 1 % 64
+	}
+	other := up(30001)
+	for port := uint16(30002); place(other) != place(mine); port++ {
+		other = up(port)
+	}
+	for name, c := range map[string]struct {
+		theirs func(*Set) *Set
+		marks  int
+	}{
+		"another Set":  {(*Set).Another, 2},
+		"the same Set": {func(s *Set) *Set { return s }, 0},
+	} {
+		set, marks := New(), 0
+		theirs := c.theirs(set)
+		for i := range int64(5) {
+			set.UDP(mine.packet(i*second, command), func(*Record) { marks++ })
+			theirs.UDP(other.packet(i*second, command), func(*Record) {})
+			set.UDP(mine.back().packet(i*second, answer), func(*Record) { marks++ })
+		}
+		if marks != c.marks {
+			t.Errorf("%s: %d marks, want %d", name, marks, c.marks)
+		}
+	}
+}
+
 // Several commands of one end and several answers of the other, and nothing
 // less, make a mark of who sends the commands.
 func TestSIMCommands(t *testing.T) {

@@ -33,7 +33,7 @@ func (c *connection) segment(up bool, flags uint8, data string) {
 	if c.next[d] += uint32(len(data)); flags&packet.SYN != 0 {
 		c.next[d]++
 	}
-	c.s.packet(p)
+	c.s.take(p)
 }
 
 func (c *connection) open() {
@@ -133,7 +133,7 @@ func TestBase64SIP(t *testing.T) {
 	s := newShard(7, &arenas{}, control.New())
 	send := func(text string) {
 		b := []byte(text)
-		s.packet(&packet.Packet{Time: 1, Src: home, Dst: far, SrcPort: 5060, DstPort: 5060, Proto: packet.UDP, Payload: b, Length: uint32(len(b))})
+		s.take(&packet.Packet{Time: 1, Src: home, Dst: far, SrcPort: 5060, DstPort: 5060, Proto: packet.UDP, Payload: b, Length: uint32(len(b))})
 	}
 	send(register)
 	send(base64.StdEncoding.EncodeToString([]byte(register)))

@@ -77,7 +77,7 @@ func TestHeldOfH323IsBounded(t *testing.T) {
 	w := newWire()
 	for i := range 400 {
 		w.port, w.seq = uint16(20000+i), [2]uint32{1, 1}
-		w.shard.packet(w.packet(true, packet.TCP, "\x03\x00\x3f\xff\x08\x02\x00\x01\x05"+strings.Repeat("x", 15000)))
+		w.shard.take(w.packet(true, packet.TCP, "\x03\x00\x3f\xff\x08\x02\x00\x01\x05"+strings.Repeat("x", 15000)))
 		if w.shard.held > maxHeld+32<<10 {
 			t.Fatalf("%d bytes held", w.shard.held)
 		}
@@ -95,13 +95,13 @@ func TestHeldOfH323IsBounded(t *testing.T) {
 // registered only.
 func TestRASOnDatagrams(t *testing.T) {
 	w := newWire()
-	w.shard.packet(w.packet(true, packet.UDP, urqText))
-	w.shard.packet(w.packet(true, packet.UDP, rrqText))
-	w.shard.packet(w.packet(true, packet.UDP, urqText))
+	w.shard.take(w.packet(true, packet.UDP, urqText))
+	w.shard.take(w.packet(true, packet.UDP, rrqText))
+	w.shard.take(w.packet(true, packet.UDP, urqText))
 	w.port++
-	w.shard.packet(w.packet(true, packet.UDP, urqText))
-	w.shard.packet(w.packet(true, packet.UDP, "\x1b"+strings.Repeat("\x00", 47))) // NTP
-	w.shard.packet(w.packet(true, packet.UDP, rrqText[:20]))
+	w.shard.take(w.packet(true, packet.UDP, urqText))
+	w.shard.take(w.packet(true, packet.UDP, "\x1b"+strings.Repeat("\x00", 47))) // NTP
+	w.shard.take(w.packet(true, packet.UDP, rrqText[:20]))
 	if d := cmp.Diff([]string{"RRQ", "URQ"}, w.kinds()); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
@@ -113,12 +113,12 @@ func TestRASOnDatagrams(t *testing.T) {
 // Foreign datagrams and segments, and voice, are looked at without allocating.
 func TestH323LooksDoesNotAllocate(t *testing.T) {
 	w := newWire()
-	w.shard.packet(w.packet(true, packet.UDP, rrqText)) // unregistrations are looked for
+	w.shard.take(w.packet(true, packet.UDP, rrqText)) // unregistrations are looked for
 	foreign := w.packet(true, packet.UDP, "\x1b"+strings.Repeat("\x00", 47))
 	segment := w.packet(true, packet.TCP, "\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00\x00\x01\x00\x08\x00\x03\x00\x00\x00")
 	for _, p := range []*packet.Packet{foreign, segment} {
-		w.shard.packet(p)
-		if n := testing.AllocsPerRun(100, func() { w.shard.packet(p) }); n != 0 {
+		w.shard.take(p)
+		if n := testing.AllocsPerRun(100, func() { w.shard.take(p) }); n != 0 {
 			t.Errorf("%v allocations", n)
 		}
 	}

@@ -75,7 +75,7 @@ const shards = 64
 
 // epochBatches is how many batches are decoded before their records are
 // joined. It bounds what waits; it does not depend on the number of workers.
-const epochBatches = 8
+const epochBatches = 4
 
 // Run reads the source to its end and judges what it held. On an error, a
 // cancelled context included, the result so far is given along with it.

@@ -241,7 +241,7 @@ func (j *joiner) sealed(x *exchangeSeen) {
 			j.follow(*f, j.now)
 		}
 	}
-	// What is served to a stranger may come whenever he likes, at the hashes of calls too;
+	// What is served to a stranger may come whenever he likes, at the ends of calls too;
 	// and of a connection that was open before the tap looked nobody knows who began.
 	if !x.asked {
 		return

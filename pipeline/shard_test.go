@@ -19,6 +19,12 @@ type wire struct {
 	port  uint16
 }
 
+// take is packet with the hashes that a worker makes.
+func (s *shard) take(p *packet.Packet) {
+	s.hashes = hashesOf(p, s.seed)
+	s.packet(p)
+}
+
 func newWire() *wire {
 	return &wire{shard: newShard(0, &arenas{}, control.New()), time: 1e18, seq: [2]uint32{1000, 2000}, port: 40000}
 }
@@ -44,7 +50,7 @@ func (w *wire) segments(list ...string) {
 		payload, down := strings.CutPrefix(s, "<")
 		payload, lost := strings.CutPrefix(payload, "lost")
 		if p := w.packet(!down, packet.TCP, payload); !lost {
-			w.shard.packet(p)
+			w.shard.take(p)
 		}
 	}
 	w.shard.flush()
@@ -122,9 +128,9 @@ func TestHeldOnStreamsIsBounded(t *testing.T) {
 	for i := range 400 {
 		w.port = uint16(20000 + i)
 		w.seq = [2]uint32{1, 1}
-		w.shard.packet(w.packet(true, packet.TCP, "GET / HTTP/1.1\r\nSec-WebSocket-Protocol: sip\r\n\r\n"))
+		w.shard.take(w.packet(true, packet.TCP, "GET / HTTP/1.1\r\nSec-WebSocket-Protocol: sip\r\n\r\n"))
 		for range 6 {
-			w.shard.packet(w.packet(true, packet.TCP, "\x01\x7e\x23\x28"+strings.Repeat("x", 9000)))
+			w.shard.take(w.packet(true, packet.TCP, "\x01\x7e\x23\x28"+strings.Repeat("x", 9000)))
 			if w.shard.held > maxHeld+128<<10 {
 				t.Fatalf("%d bytes held", w.shard.held)
 			}
@@ -145,7 +151,7 @@ func TestTrailing(t *testing.T) {
 		{sipText("a") + "garbage", 1}, {sipText("a") + sipText("b"), 1}, {"\r\n" + sipText("a") + "x", 1},
 	} {
 		w := newWire()
-		w.shard.packet(w.packet(true, packet.UDP, c.text))
+		w.shard.take(w.packet(true, packet.UDP, c.text))
 		if d := cmp.Diff([]string{"a"}, w.ids()); d != "" || w.shard.lost.trailing != c.want {
 			t.Errorf("%q: %d with more behind the message, want %d; %s", c.text, w.shard.lost.trailing, c.want, d)
 		}

@@ -57,7 +57,7 @@ func playInStep(t *testing.T, own uint16, all []inStep) (counted []string) {
 		if q.up {
 			p.Src, p.Dst, p.SrcPort, p.DstPort = p.Dst, p.Src, p.DstPort, p.SrcPort
 		}
-		s.packet(&p)
+		s.take(&p)
 	}
 	flush(next)
 	s.flush()

@@ -159,7 +159,7 @@ func TestTunnelsOfCopies(t *testing.T) {
 				if k%2 == 0 {
 					p.Src, p.Dst, p.SrcPort, p.DstPort = far, home, 51820, 4000
 				}
-				s.packet(&p)
+				s.take(&p)
 			}
 		}
 		s.flush()
